@@ -1,0 +1,108 @@
+"""Which layers of a stage read which: the SparX rule as pure data.
+
+Paper section 3.1, "Connection Rules". Layers are numbered from 0 within
+their stage; a source is the number of an earlier layer or `STAGE_INPUT`.
+"""
+from typing import NamedTuple, Optional, Tuple
+
+STAGE_INPUT = -1
+
+
+class LayerPlan(NamedTuple):
+    """What one layer is and reads.
+
+    Attributes:
+        kind (str): ``'normal'`` or ``'ganglion'``.
+        sources (tuple[int]): The layers read, in concatenation order;
+            `STAGE_INPUT` stands for the input of the stage. Empty for a
+            normal layer.
+    """
+
+    kind: str
+    sources: Tuple[int, ...]
+
+
+def ganglion_indices(depth: int, stride: int,
+                     start: Optional[int]) -> Tuple[int, ...]:
+    """Ganglion layers of a stage, ascending, counted back from the last.
+
+    Args:
+        depth (int): Number of layers.
+        stride (int): Distance S between two ganglion layers.
+        start (int, optional): The lowest index that may be one. None: the
+            stage has no ganglion layer.
+
+    Returns:
+        tuple[int]: Their indices.
+    """
+    if start is None:
+        return ()
+    return tuple(range(depth - 1, start - 1, -stride))[::-1]
+
+
+def stage_connections(depth: int,
+                      stride: int = 1,
+                      start: Optional[int] = None,
+                      window: Optional[int] = None,
+                      sources: str = 'window',
+                      input_in_window: bool = False) -> Tuple[LayerPlan, ...]:
+    """Plan of one stage.
+
+    The first ganglion layer reads the stage input and every earlier layer;
+    a later one reads the normal layers since the last ganglion layer, then
+    the last ``window`` ganglion layers, each oldest first.
+
+    Args:
+        depth (int): Number of layers, at least 1.
+        stride (int): Distance S between two ganglion layers, at least 1.
+            Default: 1.
+        start (int, optional): The lowest index a ganglion layer may have.
+            None: there is none. Default: None.
+        window (int, optional): Number M of preceding ganglion layers that
+            are read, at least 1. None: all. Default: None.
+        sources (str): ``'window'`` for the rule above, or ``'all'``: every
+            ganglion layer reads the stage input and all earlier layers (the
+            paper's dense ganglion connections, Table 5).
+            Default: ``'window'``.
+        input_in_window (bool): Count the stage input as the oldest member
+            of the window. Default: False.
+
+    Returns:
+        tuple[LayerPlan]: One plan per layer.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> [p.sources for p in stage_connections(4, 2, 0, window=3)]
+        [(), (-1, 0), (), (2, 1)]
+    """
+    _check(depth, stride, start, window, sources)
+    ganglions = ganglion_indices(depth, stride, start)
+    plans = []
+    for layer in range(depth):
+        if layer not in ganglions:
+            plans.append(LayerPlan('normal', ()))
+            continue
+        earlier = ganglions[:ganglions.index(layer)]
+        if sources == 'all' or not earlier:
+            read = (STAGE_INPUT, ) + tuple(range(layer))
+        else:
+            members = (STAGE_INPUT, ) * input_in_window + earlier
+            read = tuple(range(earlier[-1] + 1, layer))
+            read += members if window is None else members[-window:]
+        plans.append(LayerPlan('ganglion', read))
+    return tuple(plans)
+
+
+def _check(depth, stride, start, window, sources):
+    for name, value in (('depth', depth), ('stride', stride)):
+        if value < 1:
+            raise ValueError(f'{name} must be at least 1, got {value}')
+    if start is not None and not 0 <= start < depth:
+        raise ValueError(f'start must be None or in [0, depth) = '
+                         f'[0, {depth}), got {start}')
+    if window is not None and window < 1:
+        raise ValueError(f'window must be None or at least 1, got {window}')
+    if sources not in ('window', 'all'):
+        raise ValueError(f"sources must be 'window' or 'all', got {sources!r}")
