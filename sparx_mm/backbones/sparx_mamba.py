@@ -1,0 +1,73 @@
+"""SparX-Mamba: SparX on the 2D selective scan."""
+from typing import Union
+
+from mmengine.registry import MODELS
+
+from .sparx import SparXBackbone
+
+
+@MODELS.register_module()
+class SparXMamba(SparXBackbone):
+    """SparX-Mamba (https://arxiv.org/abs/2409.09649), as released.
+
+    Args:
+        arch (str or dict): ``'tiny'``, ``'small'``, ``'base'`` (paper
+            Table 1), or a dict that gives at least ``embed_dims``,
+            ``depths``, ``strides``, ``starts`` and ``windows``.
+            Default: ``'tiny'``.
+        **kwargs: See `SparXBackbone`.
+
+    Example:
+        >>> import torch
+        >>> from sparx_mm import SparXMamba
+        >>> maps = SparXMamba('tiny').eval()(torch.rand(1, 3, 64, 96))
+        >>> [tuple(m.shape) for m in maps]  # doctest: +NORMALIZE_WHITESPACE
+        [(1, 96, 16, 24), (1, 192, 8, 12), (1, 320, 4, 6), (1, 512, 2, 3)]
+    """
+
+    arch_zoo = {
+        'tiny':
+        dict(
+            embed_dims=(96, 192, 320, 512),
+            depths=(2, 2, 7, 2),
+            strides=(1, 1, 2, 1),
+            starts=(None, 1, 0, 0),
+            windows=(None, None, 3, None)),
+        'small':
+        dict(
+            embed_dims=(96, 192, 328, 544),
+            depths=(2, 2, 17, 2),
+            strides=(1, 1, 3, 1),
+            starts=(None, 1, 0, 0),
+            windows=(None, None, 3, None),
+            stem=dict(type='ConvStem', num_convs=3)),
+        'base':
+        dict(
+            embed_dims=(120, 240, 396, 636),
+            depths=(2, 2, 21, 3),
+            strides=(1, 1, 3, 2),
+            starts=(None, 1, 0, 2),
+            windows=(None, None, 3, None),
+            stem=dict(type='ConvStem', num_convs=3)),
+    }
+    arch_defaults = dict(
+        embed_dims=None,
+        depths=None,
+        strides=None,
+        starts=None,
+        windows=None,
+        sources='window',
+        input_in_window=False,
+        # 8 4 2 1 reduces each stage to about the tokens of the last
+        reduction=(8, 4, 2, 1),
+        skip_scale=(False, False, True, True),
+        dpe=True,
+        mixer=dict(type='SS2D'),
+        aggregator=dict(type='DMCA'),
+        projection=dict(type='PointwiseProjection'),
+        ffn=dict(type='ConvFFN', ratio=4),
+        stem=dict(type='ConvStem', num_convs=2),
+        downsample=dict(type='ConvDownsample'))
+
+    def __init__(self, arch: Union[str, dict] = 'tiny', **kwargs) -> None:
+        super().__init__(arch, **kwargs)

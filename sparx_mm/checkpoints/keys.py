@@ -1,0 +1,139 @@
+"""Parameter names, to and from those of the released files.
+
+Pure functions on dicts; values pass through untouched. Only names differ:
+shapes are the same in both.
+"""
+import re
+from typing import Dict, Optional, TypeVar
+
+T = TypeVar('T')
+
+# (released, own); the start of a name, or all of it without a final dot
+_TOP = (
+    ('patch_embed.', 'stem.'),
+    ('norm.', 'norms.'),
+)
+_LAYER = (
+    ('pos_embed.', 'dpe.'),
+    ('norm.', 'norm1.'),
+    ('norm2.', 'norm2.'),
+    ('mlp.', 'ffn.'),
+    ('layerscale_1.', 'skip1.'),
+    ('layerscale_2.', 'skip2.'),
+    ('op.in_proj.weight', 'proj.weight'),
+    ('op.in_proj.bias', 'proj.bias'),
+    ('op.in_proj.', 'proj.fuse.'),
+    ('op.d_norm.', 'proj.source_norm.'),
+    ('op.d_proj.', 'proj.source_proj.'),
+    ('op.q.', 'proj.q.'),
+    ('op.k.', 'proj.k.'),
+    ('op.v.', 'proj.v.'),
+    ('op.scale', 'proj.scale'),
+    ('op.conv2d.', 'mixer.conv.'),
+    ('op.x_proj_weight', 'mixer.x_proj_weight'),
+    ('op.dt_projs_weight', 'mixer.dt_weight'),
+    ('op.dt_projs_bias', 'mixer.dt_bias'),
+    ('op.A_logs', 'mixer.A_log'),
+    ('op.Ds', 'mixer.D'),
+    ('op.out_norm.', 'mixer.norm.'),
+    ('op.out_proj.', 'mixer.out_proj.'),
+)
+_RELEASED, _OWN = 0, 1
+_LAYER_PATTERNS = (re.compile(r'layers\.(\d+)\.blocks\.(\d+)\.(.+)'),
+                   re.compile(r'stages\.(\d+)\.layers\.(\d+)\.(.+)'))
+_LAYER_FORMATS = ('layers.{}.blocks.{}.{}', 'stages.{}.layers.{}.{}')
+_DOWNSAMPLE_PATTERNS = (re.compile(r'layers\.(\d+)\.downsample\.(.+)'),
+                        re.compile(r'downsamples\.(\d+)\.(.+)'))
+_DOWNSAMPLE_FORMATS = ('layers.{}.downsample.{}', 'downsamples.{}.{}')
+
+
+def from_released(key: str) -> Optional[str]:
+    """Own name of a released backbone name, None if it is not one.
+
+    Args:
+        key (str): Name in a released file, without a prefix.
+
+    Returns:
+        str, optional: Its name in our backbones.
+
+    Example:
+        >>> from_released('layers.0.blocks.1.op.A_logs')
+        'stages.0.layers.1.mixer.A_log'
+    """
+    return _translate(key, _RELEASED, _OWN)
+
+
+def to_released(key: str) -> Optional[str]:
+    """Released name of one of our backbone's names, None if it has none.
+
+    Args:
+        key (str): Name in one of our backbones, without a prefix.
+
+    Returns:
+        str, optional: Its name in the released files.
+
+    Example:
+        >>> to_released('stem.0.weight')
+        'patch_embed.0.weight'
+    """
+    return _translate(key, _OWN, _RELEASED)
+
+
+def rename_released(state_dict: Dict[str, T],
+                    prefix: str = '') -> Dict[str, T]:
+    """Translate the released backbone names of a state dict.
+
+    Args:
+        state_dict (dict): Names and values; it is not changed.
+        prefix (str): What the backbone's names begin with, for example
+            ``'backbone.'``. Default: ``''``.
+
+    Returns:
+        dict: The same values in the same order; names that are not
+        released backbone names under ``prefix`` stay as they are.
+    """
+    return _rename(state_dict, prefix, from_released)
+
+
+def rename_to_released(state_dict: Dict[str, T],
+                       prefix: str = '') -> Dict[str, T]:
+    """Inverse of `rename_released`.
+
+    Args:
+        state_dict (dict): Names and values; it is not changed.
+        prefix (str): What the backbone's names begin with. Default: ``''``.
+
+    Returns:
+        dict: The same values in the same order.
+    """
+    return _rename(state_dict, prefix, to_released)
+
+
+def _rename(state_dict, prefix, rename):
+    renamed = {}
+    for key, value in state_dict.items():
+        new = None
+        if key.startswith(prefix):
+            new = rename(key[len(prefix):])
+        renamed[key if new is None else prefix + new] = value
+    return renamed
+
+
+def _translate(key, source, target):
+    match = _LAYER_PATTERNS[source].fullmatch(key)
+    if match:
+        stage, layer, rest = match.groups()
+        rest = _swap_start(rest, _LAYER, source, target)
+        return rest and _LAYER_FORMATS[target].format(stage, layer, rest)
+    match = _DOWNSAMPLE_PATTERNS[source].fullmatch(key)
+    if match:
+        return _DOWNSAMPLE_FORMATS[target].format(*match.groups())
+    return _swap_start(key, _TOP, source, target)
+
+
+def _swap_start(key, table, source, target):
+    for row in table:
+        start = row[source]
+        if key == start or (start.endswith('.') and key.startswith(start)):
+            return row[target] + key[len(start):]
+    return None

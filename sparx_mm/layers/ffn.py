@@ -1,0 +1,30 @@
+"""Feed-forward networks: what follows the token mixer in a layer."""
+import torch
+import torch.nn.functional as F
+from mmengine.registry import MODELS
+from torch import nn
+
+
+@MODELS.register_module()
+class ConvFFN(nn.Module):
+    """Feed-forward network with a residual depthwise 3x3 convolution.
+
+    As in PVT v2 (https://arxiv.org/abs/2106.13797), with the depthwise
+    convolution added to its input; paper section 3.1.
+
+    Args:
+        dim (int): Number of channels C.
+        ratio (float): Hidden channels as a multiple of C. Default: 4.
+    """
+
+    def __init__(self, dim: int, ratio: float = 4.) -> None:
+        super().__init__()
+        hidden = int(dim * ratio)
+        self.fc1 = nn.Conv2d(dim, hidden, 1)
+        self.dwconv = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
+        self.fc2 = nn.Conv2d(hidden, dim, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, C, H, W) to the same shape."""
+        x = self.fc1(x)
+        return self.fc2(F.gelu(x + self.dwconv(x)))

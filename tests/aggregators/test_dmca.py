@@ -1,0 +1,94 @@
+"""The Dynamic Multi-layer Channel Aggregator."""
+import math
+
+import pytest
+import torch
+
+from sparx_mm.aggregators import DMCA, channel_attention
+
+
+def _maps(num, dim=12, height=5, width=7):
+    return [torch.randn(2, dim, height, width) for _ in range(num)]
+
+
+@pytest.mark.parametrize('reduction', [1, 2, 4, 8])
+@pytest.mark.parametrize('num_sources', [1, 3])
+@pytest.mark.parametrize('out_channels', [24, 25, 26, 36])
+def test_shapes_and_gradients(reduction, num_sources, out_channels):
+    dmca = DMCA(12, num_sources, out_channels, reduction, 'learnable')
+    x, *sources = _maps(1 + num_sources)
+    out = dmca(x, sources)
+    assert out.shape == (2, out_channels, 5, 7)
+    out.square().sum().backward()
+    assert all(p.grad is not None for p in dmca.parameters())
+
+
+@pytest.mark.parametrize('size', [(1, 1), (1, 9), (2, 1), (3, 16)])
+def test_small_maps(size):
+    dmca = DMCA(8, 2, 16, reduction=8).eval()
+    x, *sources = _maps(3, 8, *size)
+    assert dmca(x, sources).shape == (2, 16, *size)
+
+
+def test_channel_attention():
+    q, k, v = (torch.randn(2, 8, 3, 3, dtype=torch.float64) for _ in range(3))
+    v = torch.randn(2, 8, 6, 5, dtype=torch.float64)
+    for scale in (None, torch.tensor([0.7])):
+        out = channel_attention(q, k, v, 4, scale)
+        factor = 1 / math.sqrt(9) if scale is None else 0.7
+        for b in range(2):
+            for group in range(4):
+                channels = slice(2 * group, 2 * group + 2)
+                logits = torch.einsum('chw,dhw->cd', q[b, channels],
+                                      k[b, channels])
+                weights = (factor * logits).exp()
+                weights /= weights.sum(1, keepdim=True)
+                expected = torch.einsum('cd,dhw->chw', weights, v[b, channels])
+                # 0.7 is a float32
+                torch.testing.assert_close(
+                    out[b, channels], expected, atol=1e-6, rtol=1e-6)
+
+
+def test_scale():
+    assert DMCA(8, 1, 16).scale is None
+    learnable = DMCA(8, 1, 16, attn_scale='learnable').scale
+    assert learnable.shape == (1, )
+    assert math.isclose(learnable.item(), 0.0309877, rel_tol=1e-5)
+
+
+def test_a_full_size_query_replaces_x():
+    # where the reduction changes no size, x reaches the output through q
+    # alone; else also directly
+    torch.manual_seed(0)
+    for reduction, size, direct in ((1, 4, False), (2, 1, False), (2, 4,
+                                                                  True)):
+        dmca = DMCA(8, 1, 16, reduction).eval()
+        x, source = _maps(2, 8, size, size)
+        before = dmca(x, [source])
+        torch.nn.init.zeros_(dmca.q[1].weight)
+        silent = dmca(x, [source])
+        assert not before.equal(silent)
+        other = dmca(torch.randn_like(x), [source])
+        assert other.equal(silent) != direct
+
+
+def test_missing_channels_are_means():
+    torch.manual_seed(0)
+    x, source = _maps(2, 8)
+    # 16 = 3 * 5 + 1, 17 = 3 * 5 + 2
+    one = DMCA(8, 1, 16).eval()(x, [source])
+    torch.testing.assert_close(one[:, 15], one[:, :15].mean(1))
+    two = DMCA(8, 1, 17).eval()(x, [source])
+    # halves of 15 channels share the middle one
+    torch.testing.assert_close(two[:, 15], two[:, :8].mean(1))
+    torch.testing.assert_close(two[:, 16], two[:, 7:15].mean(1))
+
+
+@pytest.mark.parametrize('kwargs, message', [
+    (dict(dim=10), r'dim must be a multiple of num_groups \(4\), got 10'),
+    (dict(num_sources=0), 'num_sources must be at least 1, got 0'),
+    (dict(attn_scale='big'), "attn_scale must be 'length' or 'learnable'"),
+])
+def test_wrong_arguments(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        DMCA(**{**dict(dim=8, num_sources=1, out_channels=16), **kwargs})

@@ -1,0 +1,59 @@
+"""Norms and the scaled shortcut."""
+import pytest
+import torch
+from torch import nn
+
+from sparx_mm.layers import ChannelAffine, LayerNorm2d, build_norm
+
+
+def test_layer_norm_2d():
+    x = torch.randn(2, 5, 3, 4)
+    norm = LayerNorm2d(5, eps=1e-6)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    mean = x.mean(1, keepdim=True)
+    var = x.var(1, unbiased=False, keepdim=True)
+    expected = (x - mean) / (var + 1e-6).sqrt()
+    expected = expected * norm.weight.view(-1, 1, 1) + norm.bias.view(-1, 1, 1)
+    # float32 rounding of a few operations
+    torch.testing.assert_close(norm(x), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_channel_affine():
+    affine = ChannelAffine(3)
+    x = torch.randn(2, 3, 4, 5)
+    assert affine(x).equal(x)
+    with torch.no_grad():
+        affine.weight.copy_(torch.tensor([2., 3., 4.]).view(3, 1, 1, 1))
+        affine.bias.copy_(torch.tensor([1., 0., -1.]))
+    out = affine(x)
+    for c, (scale, bias) in enumerate([(2, 1), (3, 0), (4, -1)]):
+        torch.testing.assert_close(out[:, c], x[:, c] * scale + bias)
+
+
+@pytest.mark.parametrize('cfg, norm_type', [
+    (dict(type='BN'), nn.BatchNorm2d),
+    (dict(type='SyncBN'), nn.SyncBatchNorm),
+    (dict(type='BN', momentum=0.03, eps=1e-4), nn.BatchNorm2d),
+])
+def test_build_norm(cfg, norm_type):
+    norm = build_norm(cfg, 8)
+    assert type(norm) is norm_type
+    assert norm.num_features == 8
+    assert norm.momentum == cfg.get('momentum', 0.1)
+    assert norm.eps == cfg.get('eps', 1e-5)
+    assert all(p.requires_grad for p in norm.parameters())
+
+
+def test_build_norm_frozen():
+    norm = build_norm(dict(type='BN', requires_grad=False), 8)
+    assert not any(p.requires_grad for p in norm.parameters())
+
+
+@pytest.mark.parametrize('cfg, message', [
+    (dict(), "norm_cfg needs a 'type'"),
+    (dict(type='Nonsense'), "norm_cfg type 'Nonsense' is unknown; use one of"),
+])
+def test_build_norm_wrong(cfg, message):
+    with pytest.raises(ValueError, match=message):
+        build_norm(cfg, 8)
