@@ -44,12 +44,19 @@ def build_norm(norm_cfg: dict, num_features: int) -> nn.Module:
 
 
 class LayerNorm2d(nn.LayerNorm):
-    """LayerNorm over the channels of each position."""
+    """LayerNorm over the channels of each position.
+
+    The result is contiguous in (B, C, H, W) order. Convolutions hand the
+    memory format of their input on, and mmcv's operators (RoIAlign among
+    them) read a channels-last map as if it were contiguous, without an
+    error: a detector then trains on scrambled features.
+    """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalise a (B, C, H, W) map; the shape stays."""
         # (B, C, H, W) -> (B, H, W, C) -> (B, C, H, W)
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        x = super().forward(x.permute(0, 2, 3, 1))
+        return x.permute(0, 3, 1, 2).contiguous()
 
 
 class ChannelAffine(nn.Module):

@@ -107,3 +107,5 @@ def test_memory_formats_agree(memory_format):
         memory_format=memory_format))
     for out, wanted in zip(outs, expected):
         torch.testing.assert_close(out, wanted, atol=1e-10, rtol=1e-10)
+        # mmcv's operators misread any other layout
+        assert out.is_contiguous()

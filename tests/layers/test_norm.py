@@ -16,7 +16,10 @@ def test_layer_norm_2d():
     expected = (x - mean) / (var + 1e-6).sqrt()
     expected = expected * norm.weight.view(-1, 1, 1) + norm.bias.view(-1, 1, 1)
     # float32 rounding of a few operations
-    torch.testing.assert_close(norm(x), expected, atol=1e-5, rtol=1e-5)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        out = norm(x.to(memory_format=layout))
+        torch.testing.assert_close(out, expected, atol=1e-5, rtol=1e-5)
+        assert out.is_contiguous()
 
 
 def test_channel_affine():
