@@ -1,0 +1,37 @@
+# PYTHON=... chooses the interpreter of .venv, TESTS=... what `make test` runs
+PYTHON ?=
+TESTS ?= tests
+CODE := $(wildcard sparx_mm kernels configs tools tests benchmarks setup)
+# set-up writes run.env: on a machine whose GPU mmcv cannot use, it hides it
+RUN := . .venv/run.env &&
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup:  ## make .venv, if it is not there or no longer fits
+	@$(or $(PYTHON),python3) setup/make_env.py
+
+demo: setup  ## train, evaluate and show a small Mask R-CNN on drawn shapes
+	$(RUN) .venv/bin/python tools/demo.py
+
+# two workers of one thread each: more threads than cores only wait
+test: setup  ## run the tests
+	$(RUN) OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --durations=20 $(TESTS)
+
+lint: setup  ## check style and spelling
+	.venv/bin/flake8 $(CODE)
+	.venv/bin/isort --check-only --diff $(CODE)
+	.venv/bin/yapf --diff --recursive --parallel $(CODE)
+	.venv/bin/codespell $(CODE) Makefile setup.cfg *.cff *.md
+	! grep -rnE --include='*.py' '# noqa *($$|[^:])' $(CODE)
+
+format: setup  ## sort imports and lay out code as lint wants it
+	.venv/bin/isort $(CODE)
+	.venv/bin/yapf --in-place --recursive --parallel $(CODE)
+
+clean:  ## remove .venv, builds and caches; data and results stay
+	rm -rf .venv build dist *.egg-info .hypothesis .pytest_cache
+	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,23 @@
+"""SparX vision backbones for OpenMMLab.
+
+Importing registers the backbones in mmengine's MODELS and changes nothing
+else. Without mmengine, `sparx_mm.kernels` and `sparx_mm.info` still work.
+"""
+__version__ = '0.1.0'
+__all__ = ['SparXBackbone', 'SparXMamba', 'backbones']
+
+try:
+    # what the backbones take from outside, torch among it
+    import mmengine.model  # noqa: F401
+except ImportError as error:
+    _reason = error
+
+    def __getattr__(name):
+        if name in __all__:
+            raise ImportError(
+                f'sparx_mm.{name} needs torch and mmengine ({_reason}); type: '
+                'pip install torch onedl-mmengine') from _reason
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+else:
+    from . import backbones
+    from .backbones import SparXBackbone, SparXMamba

@@ -1,0 +1,165 @@
+"""Say what is installed: python -m sparx_mm.info.
+
+Every version that matters, the scan kernels in use and why not the others.
+Works without any of the packages, torch included.
+"""
+import importlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from typing import Callable, Iterator, List, Tuple
+
+from . import __version__
+
+# import package: the distributions that install it
+DISTRIBUTIONS = {
+    'numpy': ('numpy', ),
+    'mmengine': ('onedl-mmengine', 'mmengine'),
+    'mmcv': ('onedl-mmcv', 'mmcv', 'mmcv-lite'),
+    'mmdet': ('onedl-mmdetection', 'mmdet'),
+    'mmseg': ('onedl-mmsegmentation', 'mmsegmentation'),
+    'mmpretrain': ('onedl-mmpretrain', 'mmpretrain'),
+    'cv2': ('opencv-python-headless', 'opencv-python',
+            'opencv-contrib-python-headless', 'opencv-contrib-python'),
+    'pycocotools': ('pycocotools', ),
+    'torchvision': ('torchvision', ),
+    'triton': ('triton', 'pytorch-triton-rocm'),
+    'numba': ('numba', ),
+}
+
+
+def requirement(distribution: str) -> str:
+    """The requirement as our extras pin it, else just the name."""
+    try:
+        lines = metadata.requires('sparx_mm') or []
+    except metadata.PackageNotFoundError:
+        lines = []
+    pattern = re.compile(rf'({re.escape(distribution)}[^\w;-][^;]*);')
+    pinned = [match[1].strip() for match in map(pattern.match, lines) if match]
+    return pinned[0] if pinned else distribution
+
+
+def describe_package(name: str) -> str:
+    """Version and distribution of an import package, or how to install it.
+
+    Args:
+        name (str): A key of ``DISTRIBUTIONS``.
+    """
+    found = []
+    for distribution in DISTRIBUTIONS[name]:
+        try:
+            version = metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            continue
+        found.append(f'{version} ({distribution})')
+    if not found and name == 'torchvision':
+        # installing it would replace torch by the version that it wants
+        return 'not installed, only mmpretrain needs it'
+    if not found:
+        # in a build environment of its own mmcv sees no torch and compiles
+        # no operators
+        options = '--no-build-isolation ' if name == 'mmcv' else ''
+        wanted = requirement(DISTRIBUTIONS[name][0])
+        return f'not installed: pip install {options}"{wanted}"'
+    if len(found) > 1:
+        return f'{" and ".join(found)}: all install {name}, keep one'
+    return found[0].replace(f' ({name})', '')
+
+
+def describe_torch() -> str:
+    """Version of torch and the CUDA version that it is built with."""
+    torch = importlib.import_module('torch')
+    if torch.version.hip:
+        build = f'ROCm {torch.version.hip}'
+    elif torch.version.cuda:
+        build = f'CUDA {torch.version.cuda}'
+    else:
+        build = 'a build for the CPU'
+    return f'{torch.__version__}, {build}, {torch.get_num_threads()} threads'
+
+
+def describe_gpus() -> str:
+    """Names and memory of the GPUs that torch can use."""
+    cuda = importlib.import_module('torch').cuda
+    if not cuda.is_available():
+        return 'none that torch can use'
+    gpus = map(cuda.get_device_properties, range(cuda.device_count()))
+    return ', '.join(f'{gpu.name} ({gpu.total_memory >> 30} GiB, '
+                     f'sm_{gpu.major}{gpu.minor})' for gpu in gpus)
+
+
+def describe_program(*command: str) -> str:
+    """The line with a version that a program prints, if it is there."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except OSError:
+        return 'not found'
+    lines = [line for line in done.stdout.splitlines() if 'release' in line]
+    return (lines or done.stdout.splitlines() or ['does not run'])[0]
+
+
+def describe_mmcv_ops() -> str:
+    """Whether mmcv's compiled operators load, and what for."""
+    cuda = importlib.import_module('mmcv._ext').get_compiling_cuda_version()
+    if cuda == 'not available':
+        return 'for the CPU only'
+    return f'for the CPU and CUDA {cuda}'
+
+
+def describe_backbones() -> str:
+    """The backbones that importing sparx_mm registers."""
+    return ', '.join(importlib.import_module('sparx_mm').backbones.__all__)
+
+
+def describe_kernels() -> List[Tuple[str, str]]:
+    """What the scan kernels say of themselves."""
+    backends = importlib.import_module('sparx_mm.kernels.backends')
+    rows = backends.backend_report().items()
+    return [(f'scan {name}', text) for name, text in rows]
+
+
+def attempt(describe: Callable, *args: str):
+    """Call, and say what is wrong instead of raising it."""
+    try:
+        return describe(*args)
+    except ImportError as error:
+        if error.name == 'torch':
+            return f'not installed: pip install "{requirement("torch")}"'
+        if error.name == 'sparx_mm.kernels':
+            return 'not installed, type in the clone: pip install --editable .'
+        return f'not available: {error}'
+    # whatever is broken, the rest of the report is wanted all the more
+    except Exception as error:
+        return f'does not work: {type(error).__name__}: {error}'
+
+
+def report() -> Iterator[Tuple[str, str]]:
+    """Yield names and descriptions, in the order of the printed report."""
+    yield 'sparx_mm', f'{__version__}, {os.path.dirname(__file__)}'
+    yield 'python', f'{platform.python_version()}, {sys.executable}'
+    yield 'platform', f'{platform.platform()}, {os.cpu_count()} cores'
+    yield 'g++', describe_program('g++', '--version')
+    nvcc = shutil.which('nvcc') or '/usr/local/cuda/bin/nvcc'
+    yield 'nvcc', describe_program(nvcc, '--version')
+    yield 'torch', attempt(describe_torch)
+    yield 'gpu', attempt(describe_gpus)
+    for name in DISTRIBUTIONS:
+        yield name, attempt(describe_package, name)
+    yield 'mmcv._ext', attempt(describe_mmcv_ops)
+    yield 'backbones', attempt(describe_backbones)
+    kernels = attempt(describe_kernels)
+    yield from [('scan', kernels)] if isinstance(kernels, str) else kernels
+
+
+def main() -> None:
+    """Print the report."""
+    for name, text in report():
+        print(f'{name:<15} {text}')
+
+
+if __name__ == '__main__':
+    main()

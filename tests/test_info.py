@@ -1,0 +1,86 @@
+"""`python -m sparx_mm.info` reports whatever is or is not there."""
+import subprocess
+import sys
+from importlib import metadata
+
+import mmcv
+import pytest
+import torch
+from without import run_without
+
+import sparx_mm
+from sparx_mm import info
+
+CODE = 'import runpy; runpy.run_module("sparx_mm.info", run_name="__main__")'
+
+
+def rows(done):
+    assert done.returncode == 0, done.stderr
+    assert 'Traceback' not in done.stdout
+    return dict(line.split('  ', 1) for line in done.stdout.splitlines())
+
+
+@pytest.fixture(scope='module')
+def full():
+    return rows(
+        subprocess.run([sys.executable, '-m', 'sparx_mm.info'],
+                       capture_output=True,
+                       text=True))
+
+
+def test_versions(full):
+    assert full['sparx_mm'].strip().startswith(f'{sparx_mm.__version__}, ')
+    assert full['torch'].strip().startswith(f'{torch.__version__}, ')
+    assert mmcv.__version__ in full['mmcv']
+    assert metadata.version('numpy') in full['numpy']
+    for name in info.DISTRIBUTIONS:
+        assert name in full
+
+
+def test_operators_backbones_and_scan(full):
+    assert 'for the CPU' in full['mmcv._ext']
+    assert 'SparXMamba' in full['backbones']
+    assert any(name.startswith('scan') for name in full)
+
+
+@pytest.mark.parametrize('absent', [
+    ['mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'numba', 'cv2', 'pycocotools'],
+    ['mmengine'],
+    ['torch', 'numpy'],
+])
+def test_without(absent, tmp_path):
+    found = rows(run_without(absent, CODE, tmp_path))
+    for name in absent:
+        assert found[name].strip().startswith('not installed: pip install ')
+    if 'mmengine' in absent:
+        assert 'pip install torch onedl-mmengine' in found['backbones']
+        assert 'scan cpu' in found
+
+
+def test_without_anything(tmp_path):
+    (tmp_path / 'sparx_mm').symlink_to(sparx_mm.__path__[0])
+    done = subprocess.run(
+        [sys.executable, '-I', '-S', '-c',
+         f'import sys; sys.path.insert(0, {str(tmp_path)!r}); {CODE}'],
+        capture_output=True,
+        text=True)  # yapf: disable
+    for name, text in rows(done).items():
+        if name in info.DISTRIBUTIONS and name != 'torchvision':
+            assert text.strip().startswith('not installed: pip install ')
+
+
+def test_unknown_kernel_backend_is_said(monkeypatch):
+    monkeypatch.setenv('SPARX_MM_KERNELS', 'cuda')
+    (_, text), = [row for row in info.report() if row[0].startswith('scan')]
+    assert "'cuda'" in text and 'reference' in text
+
+
+def test_two_distributions_of_one_package(monkeypatch):
+    monkeypatch.setattr(info.metadata, 'version', lambda name: '1')
+    assert info.describe_package('mmcv').endswith('all install mmcv, keep one')
+
+
+def test_requirement_is_pinned_as_in_setup_cfg():
+    assert info.requirement('onedl-mmcv') == 'onedl-mmcv==2.3.6'
+    assert info.requirement('mmcv') == 'mmcv==2.1.0'
+    assert info.requirement('torchvision') == 'torchvision'
