@@ -1,0 +1,9 @@
+"""Selective-scan operators: functions on tensors, and nothing of the models.
+
+Importing needs torch alone; numba makes the CPU path fast where it is there.
+"""
+from .backends import backend_report
+from .selective_scan import selective_scan
+from .ss2d import ss2d
+
+__all__ = ['backend_report', 'selective_scan', 'ss2d']

@@ -1,0 +1,63 @@
+"""Argument checks shared by the operators: one clear line for each fault."""
+import torch
+
+_FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def check_shapes(op, sizes, **arguments):
+    """Compare shapes with their pattern and bind the sizes in it.
+
+    Args:
+        op (str): Name of the operator, for the message.
+        sizes (dict): Sizes known so far, extended in place.
+        arguments: Name = (tensor, pattern); a pattern is a tuple of sizes and
+            of names of sizes.
+
+    Raises:
+        ValueError: If something is no tensor or a shape does not fit.
+    """
+    for name, (tensor, pattern) in arguments.items():
+        if not isinstance(tensor, torch.Tensor):
+            raise ValueError(f'{op}: {name} must be a tensor, got '
+                             f'{type(tensor).__name__}')
+        wanted = [sizes.get(key, key) for key in pattern]
+        if len(tensor.shape) != len(pattern) or any(
+                not isinstance(size, str) and size != given
+                for size, given in zip(wanted, tensor.shape)):
+            names = (f'{key}={sizes[key]}' if key in sizes else str(key)
+                     for key in pattern)
+            raise ValueError(f'{op}: {name} must be ({", ".join(names)}), '
+                             f'got {tuple(tensor.shape)}')
+        sizes.update((key, given) for key, given in zip(pattern, tensor.shape)
+                     if isinstance(key, str))
+
+
+def check_floating(op, first, inputs, parameters):
+    """Compare dtypes and devices with those of the first argument.
+
+    Args:
+        op (str): Name of the operator, for the message.
+        first (tuple): Name and tensor of the argument that decides.
+        inputs (dict): Tensors of any floating dtype up to the first's.
+        parameters (dict): Tensors of float32, or of float64 with a float64
+            first argument.
+
+    Raises:
+        ValueError: If a dtype or device does not fit.
+    """
+    first_name, tensor = first
+    if tensor.dtype not in _FLOATING:
+        raise ValueError(f'{op}: {first_name} must be float16, bfloat16, '
+                         f'float32 or float64, got {tensor.dtype}')
+    double = tensor.dtype == torch.float64
+    allowed = _FLOATING[3:] if double else _FLOATING[:3]
+    for group, dtypes in ((inputs, allowed), (parameters, allowed[-1:])):
+        for name, value in group.items():
+            if value.dtype not in dtypes:
+                raise ValueError(
+                    f'{op}: {name} must be {" or ".join(map(str, dtypes))} '
+                    f'with a {tensor.dtype} {first_name}, got {value.dtype}')
+            if value.device != tensor.device:
+                raise ValueError(
+                    f'{op}: {name} must be on {tensor.device} like '
+                    f'{first_name}, got {value.device}')

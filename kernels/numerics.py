@@ -1,0 +1,134 @@
+"""What the numba kernels share: float32 transcendentals and the scan's step.
+
+numba's wheel has no vector math library, so a call to exp in a loop keeps the
+loop scalar. The polynomials here vectorise; over their range they err by less
+than 2e-7 relatively, and a NaN passes through all of them.
+
+Everything here is inlined into the kernels: a loop over the channels of a
+block must be seen whole to be vectorised. Needs numba, whose cache follows
+the file of a kernel and not this one: after an edit here, delete the
+``*.nbi`` files under ``kernels/*/__pycache__``.
+"""
+import numpy as np
+from numba import njit
+
+from .launch import FASTMATH
+
+_F32, _I32 = np.float32, np.int32
+_ZERO, _ONE, _LOG2_E = _F32(0), _F32(1), _F32(np.log2(np.e))
+LN_2 = _F32(np.log(2))
+# added to a float32 it rounds to an integer, kept in the low mantissa bits
+_ROUND = _F32(1.5 * 2**23)
+_ROUND_BITS = _I32(_ROUND.view(_I32) - 127)
+_LOWEST, _HIGHEST = _F32(-127), _F32(128)
+
+# 2^r on [-0.5, 0.5] and log1p(w) / w on [0, 1], minimax for relative error;
+# both are exactly 1 at 0, else a long scan would drift
+_E0, _E1, _E2, _E3, _E4, _E5, _E6 = map(
+    _F32, (1, 0.6931471824645996, 0.24022646248340607, 0.05550328642129898,
+           0.009618489071726799, 0.0013399930903688073, 0.0001534580806037411))
+_G0, _G1, _G2, _G3, _G4, _G5, _G6, _G7, _G8, _G9 = map(
+    _F32,
+    (1, -0.4999990165233612, 0.3332996368408203, -0.24954132735729218,
+     0.19675931334495544, -0.15305569767951965, 0.10603617131710052,
+     -0.056959159672260284, 0.019851261749863625, -0.0032439809292554855))
+
+
+# not reassociated: the rounding by a large constant would cancel
+@njit(fastmath={'contract'}, forceinline=True)
+def exp2(x):
+    """2^x for float32, from 0 below -127 to inf above 128."""
+    x = _LOWEST if x < _LOWEST else x
+    x = _HIGHEST if x > _HIGHEST else x
+    shifted = x + _ROUND
+    bits = _F32(shifted).view(_I32) - _ROUND_BITS
+    r = x - (shifted - _ROUND)
+    y = _E0 + r * (
+        _E1 + r * (_E2 + r * (_E3 + r * (_E4 + r * (_E5 + r * _E6)))))
+    return y * _I32(bits << _I32(23)).view(_F32)
+
+
+@njit(fastmath={'contract'}, forceinline=True)
+def _log1p(w):
+    tail = _G5 + w * (_G6 + w * (_G7 + w * (_G8 + w * _G9)))
+    return w * (_G0 + w * (_G1 + w * (_G2 + w * (_G3 + w * (_G4 + w * tail)))))
+
+
+@njit(fastmath={'contract'}, forceinline=True)
+def softplus(z):
+    """log(1 + e^z) for float32, to full relative accuracy at small results."""
+    return (z if z > _ZERO else _ZERO) + _log1p(exp2(-abs(z) * _LOG2_E))
+
+
+@njit(fastmath={'contract'}, forceinline=True)
+def softplus_and_slope(z):
+    """softplus(z) and its derivative, the logistic function of z."""
+    w = exp2(-abs(z) * _LOG2_E)
+    slope = (_ONE if z > _ZERO else w) / (_ONE + w)
+    # the comparison sends a NaN to w, which is NaN then
+    return (z if z > _ZERO else _ZERO) + _log1p(w), slope
+
+
+@njit(fastmath=FASTMATH, forceinline=True)
+def scan_row(lanes, u, delta, A, B, C, h, y):
+    """One position of the scan for a block of channels, in place.
+
+    Args:
+        lanes (int): Channels in the block.
+        u (ndarray): Inputs of the channels.
+        delta (ndarray): Their step sizes.
+        A (ndarray): (N, lanes) decay rates, times log2(e).
+        B (ndarray): (N,) of this position.
+        C (ndarray): (N,) of this position.
+        h (ndarray): (N, lanes) states, updated.
+        y (ndarray): Added to.
+    """
+    for n in range(len(B)):
+        B_n, C_n = B[n], C[n]
+        for c in range(lanes):
+            h_c = exp2(delta[c] * A[n, c]) * h[n, c] + delta[c] * u[c] * B_n
+            h[n, c] = h_c
+            y[c] += C_n * h_c
+
+
+@njit(fastmath=FASTMATH, forceinline=True)
+def keep_row(lanes, u, delta, A, B, h_before, a, h):
+    """:func:`scan_row` that keeps decay and state and makes no output."""
+    for n in range(len(B)):
+        B_n = B[n]
+        for c in range(lanes):
+            a_c = exp2(delta[c] * A[n, c])
+            a[n, c] = a_c
+            h[n, c] = a_c * h_before[n, c] + delta[c] * u[c] * B_n
+
+
+@njit(fastmath=FASTMATH, forceinline=True)
+def scan_row_backward(lanes, u, delta, A, B, C, dy, a, h_before, h, carry, du,
+                      ddelta, dA, dB, dC):
+    """Gradients of :func:`scan_row`, positions last to first, in place.
+
+    Args:
+        lanes, u, delta, A, B, C: As for the scan.
+        dy (ndarray): Gradient of its output.
+        a (ndarray): (N, lanes) decays of this position.
+        h_before (ndarray): (N, lanes) states before it.
+        h (ndarray): (N, lanes) states after it.
+        carry (ndarray): (N, lanes) gradient of h from later positions;
+            becomes that of h_before.
+        du, ddelta, dA, dB, dC (ndarray): Added to.
+    """
+    for n in range(len(B)):
+        B_n, C_n = B[n], C[n]
+        dB_n = dC_n = _ZERO
+        for c in range(lanes):
+            g = C_n * dy[c] + carry[n, c]
+            a_g = a[n, c] * g
+            along_a = a_g * h_before[n, c]
+            carry[n, c] = a_g
+            dA[n, c] += along_a * delta[c]
+            ddelta[c] += along_a * A[n, c] * LN_2 + g * B_n * u[c]
+            du[c] += g * B_n * delta[c]
+            dB_n += g * delta[c] * u[c]
+            dC_n += dy[c] * h[n, c]
+        dB[n] += dB_n
+        dC[n] += dC_n

@@ -1,0 +1,235 @@
+"""Choosing a backend, and what threads, forks and caches may not break."""
+import inspect
+
+import pytest
+import torch
+
+from sparx_mm.kernels import backend_report, launch, selective_scan, ss2d
+
+# builds inputs, and compares a pass with that of plain torch in float64
+PRELUDE = inspect.cleandoc('''
+    import sys, torch
+    {first}
+    from sparx_mm.kernels import backend_report, ss2d
+
+    def inputs(channels=48, height=9, width=7, rank=3, dtype=torch.float32):
+        torch.manual_seed(0)
+        t = (torch.randn(2, channels, height, width),
+             torch.randn(2, height, width, 4, rank + 2),
+             torch.randn(4, channels, rank), torch.randn(4, channels),
+             -torch.ones(4, channels, 1), torch.ones(4, channels))
+        return [a.to(dtype).requires_grad_() for a in t]
+
+    def both(inputs):
+        y = ss2d(*inputs)
+        return [y, *torch.autograd.grad(y, inputs, torch.ones_like(y))]
+
+    def agrees(**kwargs):
+        given = both(inputs(**kwargs))
+        wanted = both(inputs(**kwargs, dtype=torch.float64))
+        return all((a - b).abs().max() < 1e-5 * b.abs().max()
+                   for a, b in zip(given, wanted))
+''')
+
+
+def script(lines, first=''):
+    return PRELUDE.replace('{first}', first) + '\n' + inspect.cleandoc(lines)
+
+
+def scan():
+    x, p = torch.ones(1, 2, 3, 4), torch.ones(1, 3, 4, 4, 3)
+    return ss2d(x, p, torch.ones(4, 2, 1), torch.ones(4, 2),
+                -torch.ones(4, 2, 1), torch.ones(4, 2))
+
+
+def sequence_scan():
+    u, B = torch.ones(1, 2, 3), torch.ones(1, 1, 3)
+    return selective_scan(u, u, -torch.ones(2, 1), B, B)
+
+
+@pytest.mark.parametrize('call', [scan, sequence_scan])
+def test_environment_chooses(call, monkeypatch):
+    wanted = call()
+    for name in ('auto', 'cpu', 'reference', ''):
+        monkeypatch.setenv('SPARX_MM_KERNELS', name)
+        torch.testing.assert_close(call(), wanted)
+
+
+@pytest.mark.parametrize('call', [scan, sequence_scan, backend_report])
+def test_environment_with_another_value(call, monkeypatch):
+    monkeypatch.setenv('SPARX_MM_KERNELS', 'cuda')
+    with pytest.raises(
+            ValueError,
+            match="SPARX_MM_KERNELS is 'cuda'; allowed are auto, "
+            'triton, cpu, reference'):
+        call()
+
+
+@pytest.mark.parametrize('call', [scan, sequence_scan])
+def test_triton_is_not_there_yet(call, monkeypatch):
+    monkeypatch.setenv('SPARX_MM_KERNELS', 'triton')
+    with pytest.raises(RuntimeError, match='no GPU kernels yet'):
+        call()
+
+
+def test_report(monkeypatch):
+    report = backend_report()
+    assert report['triton'].startswith('not available: ')
+    assert report['reference'].startswith('available')
+    assert report['requested'] == 'auto'
+    assert report['in use'].startswith('cpu, available: numba')
+    monkeypatch.setenv('SPARX_MM_KERNELS', 'reference')
+    assert backend_report()['in use'].startswith('reference, ')
+
+
+def test_import_compiles_nothing_and_needs_torch_alone(run_python):
+    code = '''
+        print([name for name in ('numba', 'triton', 'mmengine')
+               if name in sys.modules])
+    '''
+    assert run_python(script(code)) == '[]\n'
+
+
+def test_without_numba(run_python):
+    code = '''
+        print(backend_report()['cpu'])
+        print(agrees(), 'sparx_mm.kernels.numerics' in sys.modules)
+    '''
+    report, result = run_python(script(
+        code, 'sys.modules["numba"] = None')).splitlines()
+    assert 'two-level' in report and 'numba is not installed' in report
+    assert result == 'True False'
+
+
+def test_forked_child(run_python):
+    """As in a data-loader worker; the parent has used its threads."""
+    code = '''
+        import multiprocessing
+
+        # torch's OpenMP threads do not survive a fork either. So the child
+        # takes one thread, as data-loader workers do, or a map too small for
+        # torch to use several, and large enough for the kernels to
+        sizes = {1: dict(channels=192, height=28, width=28),
+                 2: dict(channels=127, height=16, width=8)}
+
+        def child(queue):
+            results = []
+            for threads in sizes:
+                torch.set_num_threads(threads)
+                results += both(inputs(**sizes[threads]))
+            queue.put([t.detach().numpy() for t in results])
+
+        torch.set_num_threads(2)
+        wanted = both(inputs(**sizes[1])) + both(inputs(**sizes[2]))
+        context = multiprocessing.get_context('fork')
+        queue = context.Queue()
+        process = context.Process(target=child, args=(queue, ))
+        process.start()
+        given = queue.get(timeout=60)
+        process.join(60)
+        print(all((torch.from_numpy(a) - b).abs().max()
+                  <= 1e-5 * b.abs().max() for a, b in zip(given, wanted)),
+              process.exitcode, agrees())
+    '''
+    assert run_python(script(code)).split() == ['True', '0', 'True']
+
+
+def test_two_python_threads(run_python):
+    code = '''
+        from concurrent.futures import ThreadPoolExecutor
+
+        torch.set_num_threads(2)
+        sizes = dict(channels=192, height=20, width=20)
+        shared = inputs(**sizes)
+
+        # the first calls of both, compiling, are concurrent too
+        def work(i):
+            torch.set_num_threads(2)
+            return [both(shared) for _ in range(10)]
+
+        with ThreadPoolExecutor(2) as pool:
+            results = sum(pool.map(work, range(2)), [])
+        print(all(torch.equal(a, b) for result in results
+                  for a, b in zip(result, results[0])), agrees(**sizes))
+    '''
+    assert run_python(script(code)).split() == ['True', 'True']
+
+
+# a kernel that compiles faster than a scan, and calls of fresh copies of it
+KERNEL = inspect.cleandoc('''
+    import pathlib, sys
+    import numpy as np
+    from sparx_mm.kernels.launch import Kernel
+
+    def square(x, first, last):
+        for i in range(first, last):
+            x[i] = x[i] * x[i]
+
+    def works():
+        x = np.arange(5.)
+        Kernel(square)(2, 5, x)
+        return x.tolist() == [0., 1., 4., 9., 16.]
+
+    print(works(), works())
+    files = [path for path in pathlib.Path(sys.argv[1]).rglob('square*')
+             if path.suffix != '.py']
+    print(len(files))
+    for pattern in ('.nbc', '.nbi'):
+        for path in files:
+            if path.suffix == pattern:
+                path.write_bytes(b'damaged')
+        print(works())
+''')
+
+
+@pytest.mark.parametrize('files', [2, 0])
+def test_damaged_cache_or_none(files, run_python, tmp_path):
+    # numba caches what comes from a file
+    (tmp_path / 'square.py').write_text(KERNEL)
+    environment = dict(NUMBA_CACHE_DIR=str(tmp_path / 'cache'))
+    if not files:
+        # nor can any place be written that numba would take instead
+        (tmp_path / '__pycache__').touch()
+        nowhere = '/dev/null/nowhere'
+        environment = dict(
+            NUMBA_CACHE_DIR=nowhere, XDG_CACHE_HOME=nowhere, HOME=nowhere)
+    code = (f'import sys; sys.argv.append({str(tmp_path)!r}); '
+            f'sys.path.insert(0, {str(tmp_path)!r}); import square')
+    given = run_python(code, **environment)
+    assert given.split() == ['True', 'True', str(files), 'True', 'True']
+
+
+def test_error_in_a_share_is_raised():
+    kernel = launch.Kernel(None)
+
+    def run(x, first, last):
+        if first:
+            raise ValueError('share 1')
+
+    kernel._compiled = run
+    with pytest.raises(ValueError, match='share 1'):
+        kernel(2, 2, None)
+
+
+@pytest.mark.parametrize('threads, batch, slices, wanted', [
+    (1, 5, 9, (1, 1)),
+    (2, 4, 9, (2, 1)),
+    (2, 3, 9, (1, 2)),
+    (8, 1, 3, (1, 3)),
+    (8, 2, 3, (2, 3)),
+    (4, 3, 0, (3, 1)),
+])
+def test_shares_of_a_backward_pass(threads, batch, slices, wanted):
+    assert launch.backward_shares(threads, batch, slices) == wanted
+
+
+@pytest.mark.parametrize('channels, blocks, wanted', [
+    (1, 1, 16),
+    (192, 1, 192),
+    (192, 2, 96),
+    (193, 1, 112),
+    (240, 2, 128),
+    (40, 8, 16),
+])
+def test_lanes_of_a_block(channels, blocks, wanted):
+    assert launch.block_lanes(channels, blocks) == wanted

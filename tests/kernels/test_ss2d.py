@@ -1,0 +1,336 @@
+"""The four-direction scan: every form against the definition."""
+import inspect
+
+import pytest
+import torch
+from torch.utils.checkpoint import checkpoint
+from torch.utils.flop_counter import FlopCounterMode
+
+from sparx_mm.kernels import ss2d
+from sparx_mm.kernels.ss2d import cpu
+from sparx_mm.kernels.ss2d.reference import scan_order
+from sparx_mm.kernels.ss2d.reference import ss2d as reference
+
+# of the largest value of a tensor. float64: nothing but rounding.
+# float32: the polynomials err by 2e-7, sums of thousands of terms are taken
+# in another order
+TOLERANCES = {torch.float64: 1e-12, torch.float32: 5e-6}
+
+# batch, channels, height, width, rank, state: both sides of the length of a
+# vector and of a block of channels, single rows and columns, odd maps
+SIZES = [
+    (1, 1, 1, 1, 1, 1),
+    (2, 3, 1, 1, 2, 2),
+    (1, 4, 1, 63, 1, 1),
+    (1, 4, 64, 1, 1, 1),
+    (2, 17, 5, 13, 5, 1),
+    (1, 16, 8, 8, 4, 3),
+    (3, 33, 7, 3, 6, 16),
+    (1, 200, 3, 4, 13, 1),
+    (1, 1024, 2, 3, 64, 1),
+]
+
+
+def make_inputs(batch,
+                channels,
+                height,
+                width,
+                rank,
+                state,
+                dtype=torch.float64):
+    inputs = (
+        torch.randn(batch, channels, height, width),
+        torch.randn(batch, height, width, 4, rank + 2 * state),
+        torch.randn(4, channels, rank) * rank**-0.5,
+        torch.randn(4, channels) - 1,
+        -torch.rand(4, channels, state) * 4 - 0.1,
+        torch.randn(4, channels),
+    )
+    return [t.to(dtype) for t in inputs]
+
+
+class TwoLevel(torch.autograd.Function):
+    """The plain torch form, whatever the dtype."""
+
+    @staticmethod
+    def forward(ctx, *inputs):
+        y, states = cpu.two_level_forward(*inputs)
+        ctx.save_for_backward(states, *inputs)
+        return y
+
+    @staticmethod
+    def backward(ctx, dy):
+        return cpu.two_level_backward(dy, *ctx.saved_tensors)
+
+
+@pytest.mark.parametrize('dtype', TOLERANCES)
+@pytest.mark.parametrize('size', SIZES)
+def test_output_and_every_gradient_are_those_of_the_loop(
+        size, dtype, evaluate, assert_near):
+    inputs = make_inputs(*size)
+    wanted = evaluate(reference, inputs)
+    given = evaluate(ss2d, [t.to(dtype) for t in inputs])
+    assert all(t.dtype == dtype for t in given)
+    assert_near(given, wanted, TOLERANCES[dtype])
+
+
+@pytest.mark.parametrize('size', SIZES)
+def test_plain_torch_form_in_float32(size, evaluate, assert_near):
+    inputs = make_inputs(*size)
+    wanted = evaluate(reference, inputs)
+    given = evaluate(TwoLevel.apply, [t.float() for t in inputs])
+    assert_near(given, wanted, TOLERANCES[torch.float32])
+
+
+# wide enough for several blocks with a ragged last one, and, as batches
+# divide by the threads or not, for every way to share the work
+@pytest.mark.parametrize('threads', [1, 2, 3])
+@pytest.mark.parametrize('batch', [1, 2, 3])
+def test_any_number_of_threads(batch, threads, evaluate, assert_near):
+    inputs = make_inputs(batch, 464, 8, 6, 5, 1)
+    wanted = evaluate(TwoLevel.apply, inputs)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        given = evaluate(ss2d, [t.float() for t in inputs])
+        again = evaluate(ss2d, [t.float() for t in inputs])
+    finally:
+        torch.set_num_threads(before)
+    assert_near(given, wanted, TOLERANCES[torch.float32])
+    # no atomics, no races
+    assert all(torch.equal(a, b) for a, b in zip(given, again))
+
+
+def test_long_scan_stays_accurate(evaluate, assert_near):
+    """20,000 steps, hardly any decay: errors would add up."""
+    inputs = make_inputs(1, 2, 100, 200, 1, 1)
+    inputs[3] -= 8
+    wanted = evaluate(ss2d, inputs)
+    given = evaluate(ss2d, [t.float() for t in inputs])
+    # sums of 20,000 terms in float32
+    assert_near(given, wanted, 5e-5)
+
+
+def test_directions():
+    assert scan_order(2,
+                      3).tolist() == [[0, 1, 2, 3, 4, 5], [0, 3, 1, 4, 2, 5],
+                                      [5, 4, 3, 2, 1, 0], [5, 2, 4, 1, 3, 0]]
+
+
+def test_gradcheck():
+    inputs = make_inputs(1, 2, 2, 3, 2, 2)
+    assert torch.autograd.gradcheck(ss2d, [t.requires_grad_() for t in inputs])
+
+
+def layouts(inputs):
+    """The same inputs, laid out in three ways."""
+    x, p, *parameters = inputs
+    sparse = torch.stack([x, x], -1).flatten(3)[..., ::2]
+    return {
+        'contiguous':
+        inputs,
+        'channels_last':
+        [x.to(memory_format=torch.channels_last), p, *parameters],
+        'strided': [
+            sparse,
+            p.transpose(1, 2).contiguous().transpose(1, 2),
+            *(t.transpose(0, 1).contiguous().transpose(0, 1)
+              for t in parameters)
+        ],
+    }
+
+
+@pytest.mark.parametrize('dtype', TOLERANCES)
+@pytest.mark.parametrize('layout', ['contiguous', 'channels_last', 'strided'])
+def test_opcheck(layout, dtype):
+    inputs = layouts(make_inputs(2, 5, 3, 4, 2, 2, dtype))[layout]
+    inputs = [t.detach().requires_grad_() for t in inputs]
+    torch.library.opcheck(torch.ops.sparx_mm.ss2d.default, inputs)
+
+
+@pytest.mark.parametrize('dtype', TOLERANCES)
+def test_memory_format_is_kept(dtype, evaluate, assert_near):
+    inputs = make_inputs(2, 5, 3, 4, 2, 1, dtype)
+    wanted = evaluate(ss2d, inputs)
+    for layout, arguments in layouts(inputs).items():
+        given = evaluate(ss2d, arguments)
+        assert_near(given, wanted, 1e-6)
+        memory_format = (
+            torch.channels_last
+            if layout == 'channels_last' else torch.contiguous_format)
+        assert given[0].is_contiguous(memory_format=memory_format)
+        assert given[1].is_contiguous(memory_format=memory_format)
+
+
+@pytest.mark.parametrize('wanted', range(6))
+def test_gradient_of_one_input_alone(wanted, evaluate):
+    inputs = make_inputs(1, 5, 3, 4, 2, 1, torch.float32)
+    dy = torch.randn_like(inputs[0])
+    every = evaluate(ss2d, inputs, dy)[1:]
+    inputs[wanted].requires_grad_()
+    ss2d(*inputs).backward(dy)
+    for i, t in enumerate(inputs):
+        assert (t.grad is not None) == (i == wanted)
+    assert torch.equal(inputs[wanted].grad, every[wanted])
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
+@pytest.mark.parametrize('where', ['x', 'dt', 'B', 'C'])
+@pytest.mark.parametrize('dtype', TOLERANCES)
+def test_non_finite_values_reach_the_output(dtype, where, value):
+    inputs = make_inputs(1, 18, 4, 5, 3, 1, dtype)
+    if where == 'x':
+        inputs[0][0, 3, 1, 2] = value
+    else:
+        inputs[1][0, 1, 2, :, dict(dt=1, B=3, C=4)[where]] = value
+    wanted = reference(*inputs).isfinite()
+    given = ss2d(*inputs)
+    plain = cpu.two_level_forward(*inputs)[0]
+    # z = -inf is a step of zero: a finite result
+    assert where == 'dt' or not wanted.all()
+    assert torch.equal(given.isfinite(), wanted)
+    assert torch.equal(plain.isfinite(), wanted)
+
+
+@pytest.mark.parametrize('bias', [-100., -20., -8., 0., 20., 40., 200.])
+def test_step_sizes_far_from_one(bias, evaluate, assert_near):
+    inputs = make_inputs(1, 18, 4, 5, 3, 1)
+    inputs[3] += bias
+    wanted = evaluate(reference, inputs)
+    given = evaluate(ss2d, [t.float() for t in inputs])
+    # what underflows to zero in float32 has no relative error
+    for a, b in zip(given, wanted):
+        error = (a - b).abs().max().item()
+        assert error <= max(1e-5 * b.abs().max().item(), 1e-30)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_16_bit_inputs(dtype, evaluate, assert_near):
+    inputs = make_inputs(2, 20, 5, 6, 3, 1, torch.float32)
+    inputs[:2] = [t.to(dtype) for t in inputs[:2]]
+    wanted = evaluate(reference, inputs)
+    given = evaluate(ss2d, inputs)
+    assert [t.dtype for t in given] == [dtype] * 3 + [torch.float32] * 4
+    # a rounding of the result to the dtype, no more: the state is float32
+    assert_near(given, wanted, torch.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize('shape', [(0, 3, 4, 5), (2, 3, 0, 5), (2, 3, 4, 0)])
+@pytest.mark.parametrize('dtype', TOLERANCES)
+def test_empty_maps(shape, dtype, evaluate):
+    inputs = make_inputs(*shape, 2, 1, dtype)
+    y, *gradients = evaluate(ss2d, inputs)
+    assert y.shape == shape
+    assert all(not t.any() for t in gradients)
+
+
+@pytest.mark.parametrize('index, replacement, message', [
+    (0, torch.zeros(1, 3, 4), r'x must be \(B, D, H, W\), got \(1, 3, 4\)'),
+    (1, torch.zeros(1, 4, 5, 4, 3),
+     r'p must be \(B=1, H=4, W=5, 4, R \+ 2N=4\), got \(1, 4, 5, 4, 3\)'),
+    (2, torch.zeros(4, 5, 2), r'dt_weight must be \(4, D=3, R\)'),
+    (3, torch.zeros(3, 3), r'dt_bias must be \(4, D=3\), got \(3, 3\)'),
+    (4, None, 'A must be a tensor, got NoneType'),
+    (5, torch.zeros(4, 3).double(),
+     'D must be torch.float32 with a torch.float32 x, got torch.float64'),
+    (0, torch.zeros(1, 3, 4, 5).long(),
+     'x must be float16, bfloat16, float32 or float64, got torch.int64'),
+    (1, torch.zeros(1, 4, 5, 4, 4,
+                    device='meta'), 'p must be on cpu like x, got meta'),
+])
+def test_bad_arguments(index, replacement, message):
+    inputs = make_inputs(1, 3, 4, 5, 2, 1, torch.float32)
+    inputs[index] = replacement
+    with pytest.raises(ValueError, match='ss2d: ' + message):
+        ss2d(*inputs)
+
+
+def test_flops():
+    inputs = make_inputs(2, 8, 3, 5, 4, 2, torch.float32)
+    inputs[0].requires_grad_()
+    with FlopCounterMode(display=False) as counter:
+        y = ss2d(*inputs)
+    forward = 2 * 4 * 2 * 15 * 8 * (9 * 2 + 1 + 4)
+    assert counter.get_total_flops() == forward
+    with FlopCounterMode(display=False) as counter:
+        y.sum().backward()
+    assert counter.get_total_flops() == 2 * forward
+
+
+def test_compiles_whole_with_dynamic_sizes(evaluate, assert_near):
+    compiled = torch.compile(
+        ss2d, backend='aot_eager', fullgraph=True, dynamic=True)
+    for size in [(2, 5, 3, 4, 2, 1), (3, 5, 6, 7, 2, 1)]:
+        inputs = make_inputs(*size, torch.float32)
+        assert_near(evaluate(compiled, inputs), evaluate(ss2d, inputs), 0)
+
+
+def test_exports_with_dynamic_sizes():
+
+    class Scan(torch.nn.Module):
+
+        def forward(self, *inputs):
+            return ss2d(*inputs)
+
+    inputs = make_inputs(2, 5, 3, 4, 2, 1, torch.float32)
+    batch, height, width = map(torch.export.Dim, ['b', 'h', 'w'])
+    program = torch.export.export(
+        Scan(),
+        tuple(inputs),
+        dynamic_shapes=(({
+            0: batch,
+            2: height,
+            3: width
+        }, {
+            0: batch,
+            1: height,
+            2: width
+        }, {}, {}, {}, {}), ))
+    inputs = make_inputs(4, 5, 7, 6, 2, 1, torch.float32)
+    assert torch.equal(program.module()(*inputs), ss2d(*inputs))
+
+
+def test_checkpointing(evaluate, assert_near):
+    inputs = make_inputs(1, 5, 3, 4, 2, 1, torch.float32)
+    given = evaluate(lambda *t: checkpoint(ss2d, *t, use_reentrant=False),
+                     inputs)
+    assert_near(given, evaluate(ss2d, inputs), 0)
+
+
+def test_no_fourfold_copy_of_the_map(run_python):
+    """Peak memory of a pass, of whatever origin, counted in maps.
+
+    Forward leaves y and backward leaves dx; beside them there are dy, the
+    partial gradients of p and a little scratch. A single (4, D, L) temporary
+    is four maps.
+    """
+    code = inspect.cleandoc('''
+        import torch
+        from sparx_mm.kernels import ss2d
+
+        def inputs(side, channels=192, rank=6):
+            x = torch.randn(1, channels, side, side)
+            t = (x.to(memory_format=torch.channels_last),
+                 torch.randn(1, side, side, 4, rank + 2),
+                 torch.randn(4, channels, rank), torch.randn(4, channels) - 5,
+                 -torch.ones(4, channels, 1), torch.ones(4, channels))
+            return [a.requires_grad_() for a in t]
+
+        def memory(key):
+            with open('/proc/self/status') as file:
+                return next(1024 * int(line.split()[1]) for line in file
+                            if line.startswith(key))
+
+        def both(inputs, dy):
+            return torch.autograd.grad(ss2d(*inputs), inputs, dy)
+
+        torch.set_num_threads(2)
+        small = inputs(16)
+        both(small, torch.ones_like(small[0]))
+        large = inputs(256)
+        dy = torch.randn_like(large[0])
+        before = memory('VmRSS')
+        both(large, dy)
+        print((memory('VmHWM') - before) / (4 * dy.numel()))
+    ''')
+    assert float(run_python(code)) < 3.5
