@@ -1,0 +1,92 @@
+"""What the command lines share: options, and errors of one line."""
+import argparse
+import os
+
+from mmengine.config import DictAction
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """A parser that reports a bad argument in one line, with status 2."""
+
+    def error(self, message: str) -> None:
+        """Print the message and exit."""
+        text = ' '.join(message.split())
+        self.exit(2, f'error: {text} (see {self.prog} --help)\n')
+
+
+class Options(DictAction):
+    """mmengine's ``KEY=VALUE`` action, with its errors said by argparse."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        for value in values or []:
+            if not value.partition('=')[1] or value.startswith('='):
+                raise argparse.ArgumentError(
+                    self, f'{value!r} is not of the form KEY=VALUE')
+            try:
+                super().__call__(parser, namespace, [value], option_string)
+            except (AssertionError, RecursionError) as error:
+                raise argparse.ArgumentError(
+                    self, f'{value} cannot be read: brackets do not match, '
+                    'or it is a dict') from error
+
+
+def run_parser(description: str) -> ArgumentParser:
+    """Make a parser with the options that train.py and test.py share.
+
+    Args:
+        description (str): First line of the help.
+
+    Returns:
+        ArgumentParser: The parser; ``config`` is its first argument.
+    """
+    parser = ArgumentParser(description=description)
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--work-dir',
+        help='folder for logs, checkpoints and metrics; default: '
+        'work_dirs/ and the name of the config')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=Options,
+        metavar='KEY=VALUE',
+        help='override settings of the config. Lists are a,b or "[a,b]", '
+        'nested ones "[(a,b),(c,d)]": with the quotes and without spaces')
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what started the processes; default: none, a single one')
+    # torch's launchers have used both spellings
+    parser.add_argument(
+        '--local_rank',
+        '--local-rank',
+        type=int,
+        default=0,
+        help='set by torch.distributed.launch')
+    return parser
+
+
+def parse_run_args(parser: ArgumentParser) -> dict:
+    """Parse the command line of a run.
+
+    Args:
+        parser (ArgumentParser): From `run_parser`.
+
+    Returns:
+        dict: The options, without ``local_rank``, which goes into the
+        environment, where mmengine looks for it.
+    """
+    args = vars(parser.parse_args())
+    os.environ.setdefault('LOCAL_RANK', str(args.pop('local_rank')))
+    return args
+
+
+def show_progress(done: int, total: int) -> None:
+    """Count on one line of the terminal.
+
+    Args:
+        done (int): Steps done.
+        total (int): Steps to do; the last one ends the line.
+    """
+    print(f'\r{done}/{total}', end='\n' if done == total else '', flush=True)

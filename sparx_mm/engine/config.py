@@ -1,0 +1,116 @@
+"""Reading a config; what is wrong with it is the user's to put right."""
+import os.path as osp
+import re
+import traceback
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, Optional, Tuple
+
+from mmengine.config import Config
+
+from .errors import UserError
+
+
+def load_config(config: str,
+                cfg_options: Optional[Dict[str, Any]] = None,
+                work_dir: Optional[str] = None,
+                launcher: str = 'none') -> Config:
+    """Read a config file and apply what the command line overrides.
+
+    Args:
+        config (str): The config file.
+        cfg_options (dict, optional): Values by dotted key, as
+            ``--cfg-options`` gives them. Default: None.
+        work_dir (str, optional): Where logs and checkpoints go. None: what
+            the config says, else ``work_dirs/`` and the config's name.
+            Default: None.
+        launcher (str): ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+            Default: ``'none'``.
+
+    Returns:
+        Config: The config, with ``launcher`` and ``work_dir`` set.
+
+    Raises:
+        UserError: If the file is missing or broken, or if an option does not
+            fit it.
+    """
+    if not osp.isfile(config):
+        raise UserError(f'no config file {osp.abspath(config)}')
+    try:
+        cfg = Config.fromfile(config)
+    except Exception as error:
+        # a config is the user's program: whatever it raises is theirs
+        raise UserError(f'config {config} cannot be read: '
+                        f'{_where(error, config)}{_text(error)}') from error
+    try:
+        cfg.merge_from_dict(cfg_options or {})
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise UserError(f'--cfg-options do not fit {config}: '
+                        f'{_text(error)}') from error
+    cfg.launcher = launcher
+    if work_dir is not None:
+        cfg.work_dir = work_dir
+    elif cfg.get('work_dir') is None:
+        name = osp.splitext(osp.basename(config))[0]
+        cfg.work_dir = osp.join('work_dirs', name)
+    return cfg
+
+
+@contextmanager
+def config_errors(cfg: dict) -> Iterator[None]:
+    """Tell a mistake in a config from a bug while something is built of it.
+
+    Three kinds of error are the config's: those that mmengine's registry
+    raises itself (an unknown ``type``), an argument of the config that a
+    class does not take, and a ValueError of our own checks. The rest passes
+    through.
+
+    Args:
+        cfg (dict): What is built.
+
+    Raises:
+        UserError: For the three.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        frame, _ = list(traceback.walk_tb(error.__traceback__))[-1]
+        module = frame.f_globals.get('__name__', '')
+        registry = module.startswith('mmengine.registry')
+        checked = isinstance(error, ValueError) and module.startswith('sparx_')
+        unknown = re.search(r"unexpected keyword argument '(\w+)'",
+                            _text(error))
+        given = unknown and any(unknown[1] in node for _, node in walk(cfg))
+        if not registry and not checked and not given:
+            raise
+        raise UserError(f'config: {_text(error)}') from error
+
+
+def walk(node: Any, path: str = '') -> Iterator[Tuple[str, dict]]:
+    """Yield every dict in nested dicts and lists with its dotted key.
+
+    Args:
+        node (Any): A config or a part of one.
+        path (str): Its own key. Default: ``''``.
+    """
+    if isinstance(node, dict):
+        yield path, node
+    items = node.items() if isinstance(node, dict) else enumerate(node)
+    for key, value in items:
+        if isinstance(value, (dict, list, tuple)):
+            yield from walk(value, f'{path}.{key}' if path else str(key))
+
+
+def _text(error: BaseException) -> str:
+    # str(KeyError('text')) would add quotes
+    text = error.args[0] if len(error.args) == 1 else error
+    return str(text) or type(error).__name__
+
+
+def _where(error: BaseException, path: str) -> str:
+    if isinstance(error, SyntaxError):
+        return f'line {error.lineno}: '
+    lines = [
+        lineno for frame, lineno in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_filename == osp.abspath(path)
+    ]
+    return f'line {lines[-1]}: ' if lines else ''

@@ -1,0 +1,266 @@
+"""Checks before anything is built: data, weights, packages, device.
+
+Each raises a `UserError` of one line that says what was looked for, where,
+and what to type.
+"""
+import os
+import os.path as osp
+import sys
+from importlib.util import find_spec
+from typing import Iterable, Iterator, List, NamedTuple, Optional
+
+from mmengine.config import Config
+from mmengine.device import get_device
+
+from .config import walk
+from .download import DownloadError, fetch
+from .errors import UserError
+
+
+class Need(NamedTuple):
+    """A file or folder that a config asks for.
+
+    Args:
+        path (str): Where it is expected.
+        key (str): The config key that names it.
+        option (str): What to give to ``--cfg-options`` for another place.
+    """
+
+    path: str
+    key: str
+    option: str
+
+
+def check_packages(cfg: Config) -> None:
+    """Check that the library which the config's scope names is installed.
+
+    Args:
+        cfg (Config): A whole config.
+
+    Raises:
+        UserError: If it, or mmcv with its operators, is missing.
+    """
+    scope = cfg.get('default_scope')
+    if scope in (None, 'mmengine'):
+        return
+    for name in (scope, 'mmcv', 'mmcv._ext'):
+        try:
+            found = find_spec(name) is not None
+        except ModuleNotFoundError:
+            found = False
+        if not found:
+            raise UserError(
+                f'this config runs on {scope}, and {name} is not installed: '
+                'run `make setup`, or pip install sparx_mm[onedl] into an '
+                'environment that has torch')
+
+
+# what a launcher sets in the environment of each process
+LAUNCHER_VARIABLES = dict(
+    pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_LOCAL_RANK')
+
+
+def check_launcher(cfg: Config) -> None:
+    """Check that a distributed run was started by its launcher.
+
+    Args:
+        cfg (Config): A whole config, with ``launcher`` set.
+
+    Raises:
+        UserError: If it was not.
+    """
+    variable = LAUNCHER_VARIABLES.get(cfg.launcher)
+    if variable is not None and variable not in os.environ:
+        command = dict(
+            pytorch='torchrun --nproc_per_node=N',
+            slurm='srun',
+            mpi='mpirun -n N')[cfg.launcher]
+        raise UserError(
+            f'--launcher {cfg.launcher}: {variable} is not set; start the '
+            f'tool with {command}, or leave the option out')
+
+
+def check_work_dir(cfg: Config) -> None:
+    """Create the folder of the run.
+
+    Args:
+        cfg (Config): A whole config, with ``work_dir`` set.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
+    try:
+        os.makedirs(cfg.work_dir, exist_ok=True)
+        writable = os.access(cfg.work_dir, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise UserError(f'{osp.abspath(cfg.work_dir)} cannot be written: '
+                        'choose another folder with --work-dir')
+
+
+def check_device(cfg: Config, amp: bool) -> None:
+    """Check that mixed precision has a device to run on.
+
+    Args:
+        cfg (Config): A whole config.
+        amp (bool): Whether ``--amp`` was given.
+
+    Raises:
+        UserError: If it has not.
+    """
+    wrapper = cfg.get('optim_wrapper') or {}
+    wanted = amp or wrapper.get('type') == 'AmpOptimWrapper'
+    if wanted and get_device() == 'cpu':
+        raise UserError('--amp (AmpOptimWrapper) needs a GPU and none is '
+                        'visible: train without it')
+
+
+def check_display() -> None:
+    """Check that there is a screen to show windows on.
+
+    Raises:
+        UserError: If there is none.
+    """
+    variables = ('DISPLAY', 'WAYLAND_DISPLAY')
+    if sys.platform == 'linux' and not any(map(os.environ.get, variables)):
+        raise UserError('--show needs a screen and DISPLAY is not set: paint '
+                        'into a folder with --show-dir instead')
+
+
+def check_data(cfg: Config, splits: Iterable[str]) -> None:
+    """Check that the annotation files and image folders are there.
+
+    Args:
+        cfg (Config): A whole config.
+        splits (Iterable[str]): Of ``'train'``, ``'val'`` and ``'test'``.
+
+    Raises:
+        UserError: If one is missing.
+    """
+    missing = [
+        need for split in splits for need in data_needs(cfg, split)
+        if not osp.exists(need.path)
+    ]
+    if not missing:
+        return
+    more = f' and {len(missing) - 1} more' if len(missing) > 1 else ''
+    options = ' '.join(dict.fromkeys(need.option for need in missing))
+    source = cfg.get('data_source')
+    source = f' ({source})' if source else ''
+    raise UserError(
+        f'data set not found: {osp.abspath(missing[0].path)} '
+        f'({missing[0].key}){more}; put or link it there{source}, or give '
+        f'its place: --cfg-options {options}')
+
+
+def data_needs(cfg: Config, split: str) -> Iterator[Need]:
+    """List what the data of a split consists of.
+
+    Args:
+        cfg (Config): A whole config.
+        split (str): ``'train'``, ``'val'`` or ``'test'``.
+
+    Yields:
+        Need: Each annotation file and data folder, those of wrapped and
+        concatenated data sets too; nothing on remote storage.
+    """
+    loader = f'{split}_dataloader'
+    for key, node in walk(cfg.get(loader) or {}, loader):
+        if 'ann_file' not in node and 'data_prefix' not in node:
+            continue
+        if _is_remote(node):
+            continue
+        root = node.get('data_root') or ''
+        names = {'ann_file': node.get('ann_file')}
+        for name, prefix in (node.get('data_prefix') or {}).items():
+            names[f'data_prefix.{name}'] = prefix
+        for name, path in names.items():
+            if path:
+                yield Need(
+                    osp.join(root, path), f'{key}.{name}',
+                    f'{key}.data_root=DIR' if root else f'{key}.{name}=PATH')
+    evaluator = f'{split}_evaluator'
+    for key, node in walk(cfg.get(evaluator) or {}, evaluator):
+        if node.get('ann_file') and not _is_remote(node):
+            yield Need(node['ann_file'], f'{key}.ann_file',
+                       f'{key}.ann_file=FILE')
+
+
+def _is_remote(node: dict) -> bool:
+    backend = (node.get('backend_args') or {}).get('backend', 'local')
+    paths = [node.get('data_root'), node.get('ann_file')]
+    return backend != 'local' or any('://' in path for path in paths if path)
+
+
+def check_weights(cfg: Config) -> None:
+    """Check the files of every ``init_cfg=dict(type='Pretrained')``.
+
+    Those given by URL are downloaded here, where a failure can be told in
+    one line.
+
+    Args:
+        cfg (Config): A whole config.
+
+    Raises:
+        UserError: If a file is missing or cannot be fetched.
+    """
+    for key, node in walk(cfg.get('model') or {}, 'model'):
+        if node.get('type') == 'Pretrained' and node.get('checkpoint'):
+            check_checkpoint(
+                node['checkpoint'], f'{key}.checkpoint',
+                f'give a file with --cfg-options {key}.checkpoint=FILE, or '
+                f'train from scratch with {key}=None')
+
+
+def check_checkpoint(path: str, what: str, remedy: str = '') -> None:
+    """Check that a checkpoint is a file, or fetch it if it is a URL.
+
+    Args:
+        path (str): A file, an http(s) URL, or a name that mmengine resolves
+            (``open-mmlab://...``), which is left to it.
+        what (str): What the path was given as.
+        remedy (str): What to do without it. Default: ``''``.
+
+    Raises:
+        UserError: If it is missing or cannot be fetched.
+    """
+    remedy = f'; {remedy}' if remedy else ''
+    if path.startswith(('http://', 'https://')):
+        # the other ranks wait for it in mmengine's own loader
+        if int(os.environ.get('LOCAL_RANK', 0)) != 0:
+            return
+        try:
+            fetch(path)
+        except DownloadError as error:
+            raise UserError(f'{what}: {path} cannot be downloaded '
+                            f'({error}){remedy}') from error
+    elif '://' not in path and not osp.isfile(osp.expanduser(path)):
+        reason = 'is a folder' if osp.isdir(path) else 'does not exist'
+        raise UserError(f'{what}: the file {osp.abspath(path)} '
+                        f'{reason}{remedy}')
+
+
+def last_checkpoint(work_dir: str) -> Optional[str]:
+    """Find what ``--resume`` continues from.
+
+    Args:
+        work_dir (str): The folder of the run.
+
+    Returns:
+        str or None: The checkpoint saved last; None if there is none.
+
+    Raises:
+        UserError: If the folder names one that is gone.
+    """
+    pointer = osp.join(work_dir, 'last_checkpoint')
+    if not osp.isfile(pointer):
+        return None
+    with open(pointer) as file:
+        path = file.read().strip()
+    others: List[str] = sorted(
+        name for name in os.listdir(work_dir) if name.endswith('.pth'))
+    remedy = f'resume from another with --resume {work_dir}/FILE' + (
+        f' (there are {", ".join(others)})' if others else '')
+    check_checkpoint(path, pointer, remedy)
+    return path

@@ -1,0 +1,181 @@
+"""Training and testing from a config: what tools/train.py and test.py do."""
+import os.path as osp
+from typing import Dict, Optional, Sequence
+
+from mmengine.config import Config
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+# importing it replaces the reader of mmengine's CheckpointLoader
+from .. import checkpoints  # noqa: F401
+from .config import config_errors, load_config
+from .errors import UserError
+from .preflight import (check_checkpoint, check_data, check_device,
+                        check_display, check_launcher, check_packages,
+                        check_weights, check_work_dir, last_checkpoint)
+
+# by default_scope: the metric that dumps predictions, where it is not
+# mmengine's own, and the argument of the hook that paints into a folder
+DUMP_METRICS = dict(mmdet='DumpDetResults')
+SHOW_DIR_ARGS = dict(mmdet='test_out_dir')
+
+
+def train(config: str,
+          amp: bool = False,
+          auto_scale_lr: bool = False,
+          resume: Optional[str] = None,
+          **kwargs) -> Runner:
+    """Train a model from a config file.
+
+    Args:
+        config (str): The config file.
+        amp (bool): Train in mixed precision. Default: False.
+        auto_scale_lr (bool): Scale the learning rate by the ratio of the
+            batch size to ``auto_scale_lr.base_batch_size``. Default: False.
+        resume (str, optional): A checkpoint to continue from; ``'auto'``:
+            the last one in the folder. Default: None.
+        **kwargs: See `load_config`.
+
+    Returns:
+        Runner: After training.
+
+    Raises:
+        UserError: If something that the config or an option names is missing
+            or wrong; before anything is trained.
+    """
+    cfg = load_config(config, **kwargs)
+    _check_run(cfg, amp)
+    validates = cfg.get('val_cfg') is not None
+    loops = ('train', 'val') if validates else ('train', )
+    check_data(cfg, loops)
+    if amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.loss_scale = 'dynamic'
+    if auto_scale_lr:
+        if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
+            raise UserError('--auto-scale-lr needs auto_scale_lr=dict('
+                            'base_batch_size=...) in the config')
+        cfg.auto_scale_lr.enable = True
+    if resume is not None:
+        cfg.resume = True
+        cfg.load_from = None if resume == 'auto' else resume
+    if cfg.get('load_from') is not None:
+        check_checkpoint(cfg.load_from, '--resume' if resume else 'load_from')
+    elif cfg.get('resume') and last_checkpoint(cfg.work_dir) is None:
+        print(f'nothing to resume in {osp.abspath(cfg.work_dir)}: training '
+              'starts from the beginning')
+    check_weights(cfg)
+    runner = build_runner(cfg, loops)
+    runner.train()
+    return runner
+
+
+def test(config: str,
+         checkpoint: Optional[str],
+         out: Optional[str] = None,
+         show: bool = False,
+         show_dir: Optional[str] = None,
+         wait_time: float = 2.,
+         **kwargs) -> Dict[str, float]:
+    """Evaluate a model on the test set of its config.
+
+    Args:
+        config (str): The config file.
+        checkpoint (str, optional): See `load_runner`.
+        out (str, optional): A ``.pkl`` file for the predictions.
+            Default: None.
+        show (bool): Show each image in a window. Default: False.
+        show_dir (str, optional): Paint images into this folder; a relative
+            one is below ``work_dir/TIMESTAMP``. Default: None.
+        wait_time (float): Seconds that an image is shown. Default: 2.
+        **kwargs: See `load_config`.
+
+    Returns:
+        dict: The metrics by name; empty if the evaluator found nothing to
+        evaluate.
+
+    Raises:
+        UserError: If something that the config or an option names is missing
+            or wrong.
+    """
+    cfg = load_config(config, **kwargs)
+    scope = cfg.get('default_scope')
+    if out is not None:
+        if not out.endswith(('.pkl', '.pickle')):
+            raise UserError(f'--out must end in .pkl or .pickle, got {out}')
+        metrics = cfg.get('test_evaluator') or []
+        metrics = metrics if isinstance(metrics, list) else [metrics]
+        dump = DUMP_METRICS.get(scope, 'DumpResults')
+        cfg.test_evaluator = [*metrics, dict(type=dump, out_file_path=out)]
+    if show:
+        check_display()
+    if show or show_dir is not None:
+        hook = (cfg.get('default_hooks') or {}).get('visualization')
+        if hook is None:
+            raise UserError('--show and --show-dir need a visualization hook '
+                            'in the default_hooks of the config')
+        hook.update(draw=True, show=show, wait_time=wait_time)
+        if show_dir is not None:
+            hook[SHOW_DIR_ARGS.get(scope, 'out_dir')] = show_dir
+    return load_runner(cfg, checkpoint).test()
+
+
+def load_runner(cfg: Config, checkpoint: Optional[str]) -> Runner:
+    """Build a runner for testing and load its weights.
+
+    Args:
+        cfg (Config): A whole config.
+        checkpoint (str, optional): File or URL of the weights. None: the
+            model as training would start with it.
+
+    Returns:
+        Runner: With the test set read and the weights loaded.
+
+    Raises:
+        UserError: If something that the config names is missing or wrong.
+    """
+    cfg.load_from = checkpoint
+    cfg.resume = False
+    _check_run(cfg)
+    if cfg.get('test_dataloader') is None:
+        raise UserError('the config has no test set (test_dataloader)')
+    check_data(cfg, ('test', ))
+    if checkpoint is None:
+        check_weights(cfg)
+    else:
+        check_checkpoint(checkpoint, 'checkpoint')
+    runner = build_runner(cfg, ('test', ))
+    if checkpoint is None:
+        runner.model.init_weights()
+    runner.load_or_resume()
+    return runner
+
+
+def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
+    """Build a runner and, so that mistakes show early, its loops.
+
+    Args:
+        cfg (Config): A whole config.
+        loops (Sequence[str]): Of ``'train'``, ``'val'`` and ``'test'``: the
+            loops whose data sets are read at once. Default: ().
+
+    Returns:
+        Runner: The runner.
+
+    Raises:
+        UserError: If the config has a mistake, or the folder of the run
+            cannot be written.
+    """
+    check_work_dir(cfg)
+    with config_errors(cfg.to_dict()):
+        build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
+        runner = build(cfg)
+        for loop in loops:
+            getattr(runner, f'{loop}_loop')
+    return runner
+
+
+def _check_run(cfg, amp=False):
+    check_launcher(cfg)
+    check_packages(cfg)
+    check_device(cfg, amp)

@@ -1,0 +1,181 @@
+"""Every config under configs/mmdet: its recipe, its model, one step."""
+import pytest
+import torch
+from detection import CONFIGS, ROOT, tiny_config
+from mmengine.registry import MODELS, init_default_scope
+from torch import nn
+
+from sparx_mm.engine import build_runner, load_config
+
+SIZES = dict(t='tiny', s='small', b='base')
+CHANNELS = dict(
+    t=(96, 192, 320, 512), s=(96, 192, 328, 544), b=(120, 240, 396, 636))
+DROP_PATH = dict(t=0.2, s=0.3, b=0.45)
+EPOCHS = {'1x': (12, [8, 11]), '3x': (36, [27, 33])}
+# paper Table 3, millions of parameters
+PARAMETERS = dict(t=47, s=67, b=103)
+URL = 'https://github.com/LMMMEng/SparX/releases/download/v1/'
+RECIPES = [f'mask_rcnn_sparx_{s}_{x}' for s in SIZES for x in ('1x', '3x')]
+DEMO = ROOT / 'configs/mmdet/mask_rcnn_sparx_demo_shapes.py'
+NORMS = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
+
+
+def _config(name):
+    return load_config(str(ROOT / f'configs/mmdet/{name}.py'))
+
+
+def _ids(path):
+    return path.stem
+
+
+def test_the_shipped_configs_are_these():
+    assert [c.stem for c in CONFIGS] == sorted([*RECIPES, DEMO.stem])
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=_ids)
+def test_leaves_are_short(path):
+    assert len(path.read_text().splitlines()) <= 25
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=_ids)
+def test_runtime(path):
+    cfg = load_config(str(path))
+    assert cfg.default_scope == 'mmdet'
+    assert cfg.custom_imports == dict(
+        imports=['sparx_mm', 'sparx_mm.checkpoints'],
+        allow_failed_imports=False)
+    assert cfg.default_hooks.checkpoint.max_keep_ckpts >= 2
+    assert cfg.default_hooks.checkpoint.save_best == 'auto'
+    assert cfg.env_cfg.mp_cfg == dict(
+        mp_start_method='fork', opencv_num_threads=0)
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_model_recipe(name):
+    size = name.split('_')[3]
+    model = _config(name).model
+    assert model.backbone.type == 'SparXMamba'
+    assert model.backbone.arch == SIZES[size]
+    assert model.backbone.attn_scale == 'learnable'
+    assert model.backbone.drop_path_rate == DROP_PATH[size]
+    assert model.backbone.init_cfg == dict(
+        type='Pretrained',
+        checkpoint=f'{URL}sparx_mamba_{SIZES[size]}_in1k.pth')
+    assert tuple(model.neck.in_channels) == CHANNELS[size]
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_schedule_recipe(name):
+    cfg = _config(name)
+    epochs, milestones = EPOCHS[name[-2:]]
+    assert cfg.train_cfg.max_epochs == epochs
+    warmup, steps = cfg.param_scheduler
+    assert warmup == dict(
+        type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=1000)
+    assert steps == dict(
+        type='MultiStepLR',
+        begin=0,
+        end=epochs,
+        by_epoch=True,
+        milestones=milestones,
+        gamma=0.1)
+    assert cfg.optim_wrapper.type == 'OptimWrapper'
+    assert cfg.optim_wrapper.optimizer == dict(
+        type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05)
+    assert cfg.sync_bn == 'torch'
+    assert cfg.auto_scale_lr == dict(enable=False, base_batch_size=16)
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_data_recipe(name):
+    cfg = _config(name)
+    train, val = cfg.train_dataloader, cfg.val_dataloader
+    assert train.batch_size == 2
+    for loader, split in ((train, 'train2017'), (val, 'val2017')):
+        assert loader.dataset.data_root == 'data/coco/'
+        assert loader.dataset.ann_file == f'annotations/instances_{split}.json'
+        assert loader.dataset.data_prefix == dict(img=f'{split}/')
+    assert val.dataset.pipeline[1].scale == (1333, 800)
+    assert cfg.val_evaluator.metric == ['bbox', 'segm']
+    steps = {step['type']: step for step in train.dataset.pipeline}
+    if name.endswith('1x'):
+        assert steps['Resize'].scale == (1333, 800)
+        return
+    resize, crop = steps['RandomChoice'].transforms
+    shorts = [480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800]
+    scales = [(short, 1333) for short in shorts]
+    assert [step.type for step in resize] == ['RandomChoiceResize']
+    assert resize[0].scales == scales
+    assert [step.type for step in crop
+            ] == ['RandomChoiceResize', 'RandomCrop', 'RandomChoiceResize']
+    assert crop[0].scales == [(400, 1333), (500, 1333), (600, 1333)]
+    assert crop[1].crop_type == 'absolute_range'
+    assert crop[1].crop_size == (384, 600)
+    assert crop[1].allow_negative_crop
+    assert crop[2].scales == scales
+
+
+@pytest.mark.parametrize('size', SIZES)
+def test_model_builds_with_the_papers_parameters(size):
+    cfg, other = (_config(f'mask_rcnn_sparx_{size}_{x}') for x in ('1x', '3x'))
+    assert cfg.model == other.model
+    cfg.model.backbone.init_cfg = None
+    init_default_scope('mmdet')
+    model = MODELS.build(cfg.model)
+    parameters = sum(p.numel() for p in model.parameters())
+    assert round(parameters / 1e6) == PARAMETERS[size]
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=_ids)
+def test_pico_trains_and_tests_one_step(path, shapes, tmp_path):
+    torch.manual_seed(0)
+    cfg = tiny_config(path, shapes, str(tmp_path))
+    runner = build_runner(cfg, ('train', 'test'))
+    model = runner.model
+    model.init_weights()
+    model.train()
+    batch = next(iter(runner.train_dataloader))
+    batch = model.data_preprocessor(batch, training=True)
+    loss, logged = model.parse_losses(model(**batch, mode='loss'))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert {'loss_rpn_cls', 'loss_cls', 'loss_mask'} <= set(logged)
+    assert not [
+        name for name, parameter in model.named_parameters()
+        if parameter.requires_grad and parameter.grad is None
+    ]
+    model.eval()
+    batch = next(iter(runner.test_dataloader))
+    with torch.no_grad():
+        sample = model.test_step(batch)[0]
+    found = sample.pred_instances
+    assert found.bboxes.shape == (len(found), 4)
+    assert found.masks.shape == (len(found), *sample.ori_shape)
+    assert torch.isfinite(found.scores).all()
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=_ids)
+def test_every_parameter_has_its_decay(path, shapes, tmp_path):
+    cfg = tiny_config(path, shapes, str(tmp_path))
+    runner = build_runner(cfg)
+    optimizer = runner.build_optim_wrapper(cfg.optim_wrapper).optimizer
+    decay = {
+        id(p): group['weight_decay']
+        for group in optimizer.param_groups
+        for p in group['params']
+    }
+    of_norms = {
+        id(p)
+        for module in runner.model.modules() if isinstance(module, NORMS)
+        for p in module.parameters(recurse=False)
+    }
+    spared = set()
+    for name, parameter in runner.model.named_parameters():
+        leaf = name.split('.')[-1]
+        if leaf in ('A_log', 'D'):
+            spared.add(leaf)
+        free = id(parameter) in of_norms or leaf in ('A_log', 'D')
+        assert decay.pop(id(parameter)) == (0 if free else 0.05), name
+    assert spared == {'A_log', 'D'}
+    # no parameter twice, none that is not the model's
+    assert not decay

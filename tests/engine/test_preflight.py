@@ -1,0 +1,219 @@
+"""What is missing is said in one line before anything is built."""
+import pytest
+from mmengine.config import Config
+
+from sparx_mm.engine import UserError, preflight
+from sparx_mm.engine.download import cached_file
+
+
+def _config(**kwargs):
+    return Config(dict(kwargs))
+
+
+def _loader(**kwargs):
+    return dict(dataset=dict(type='CocoDataset', **kwargs))
+
+
+def _paths(cfg, split='train'):
+    return [need.path for need in preflight.data_needs(cfg, split)]
+
+
+def test_data_of_a_plain_set():
+    cfg = _config(
+        train_dataloader=_loader(
+            data_root='root', ann_file='a.json', data_prefix=dict(img='i/')))
+    needs = list(preflight.data_needs(cfg, 'train'))
+    assert needs[0] == ('root/a.json', 'train_dataloader.dataset.ann_file',
+                        'train_dataloader.dataset.data_root=DIR')
+    assert [need.path for need in needs] == ['root/a.json', 'root/i/']
+
+
+def test_data_without_a_root():
+    cfg = _config(train_dataloader=_loader(ann_file='a.json'))
+    (need, ) = preflight.data_needs(cfg, 'train')
+    assert need.option == 'train_dataloader.dataset.ann_file=PATH'
+
+
+def test_absolute_paths_ignore_the_root():
+    cfg = _config(
+        train_dataloader=_loader(data_root='root', ann_file='/a.json'))
+    assert _paths(cfg) == ['/a.json']
+
+
+def test_data_of_wrapped_sets():
+    inner = [
+        dict(ann_file='a.json'),
+        dict(dataset=dict(data_root='r', data_prefix=dict(img='i', seg='s')))
+    ]
+    cfg = _config(
+        train_dataloader=dict(
+            dataset=dict(type='ConcatDataset', datasets=inner)))
+    assert _paths(cfg) == ['a.json', 'r/i', 'r/s']
+    keys = [need.key for need in preflight.data_needs(cfg, 'train')]
+    assert keys[1] == ('train_dataloader.dataset.datasets.1.dataset.'
+                       'data_prefix.img')
+
+
+def test_data_of_evaluators():
+    one = dict(type='CocoMetric', ann_file='a.json')
+    assert _paths(_config(val_evaluator=one), 'val') == ['a.json']
+    cfg = _config(val_evaluator=[one, dict(type='DumpResults')])
+    assert _paths(cfg, 'val') == ['a.json']
+
+
+@pytest.mark.parametrize('remote', [
+    dict(data_root='s3://bucket/'),
+    dict(backend_args=dict(backend='petrel')),
+])
+def test_remote_data_is_left_to_mmengine(remote):
+    cfg = _config(train_dataloader=_loader(ann_file='a.json', **remote))
+    assert _paths(cfg) == []
+
+
+def test_missing_data_is_one_line(tmp_path):
+    cfg = _config(
+        data_source='shop.org',
+        train_dataloader=_loader(
+            data_root=str(tmp_path),
+            ann_file='a.json',
+            data_prefix=dict(img='i/')),
+        val_evaluator=dict(ann_file=f'{tmp_path}/b.json'))
+    with pytest.raises(UserError) as error:
+        preflight.check_data(cfg, ('train', 'val'))
+    assert str(error.value) == (
+        f'data set not found: {tmp_path}/a.json '
+        '(train_dataloader.dataset.ann_file) and 2 more; put or link it there '
+        '(shop.org), or give its place: --cfg-options '
+        'train_dataloader.dataset.data_root=DIR val_evaluator.ann_file=FILE')
+    for name in 'ab':
+        (tmp_path / f'{name}.json').write_text('{}')
+    (tmp_path / 'i').mkdir()
+    preflight.check_data(cfg, ('train', 'val'))
+
+
+def test_splits_that_do_not_run_need_no_data():
+    cfg = _config(test_dataloader=_loader(ann_file='none.json'))
+    preflight.check_data(cfg, ('train', 'val'))
+    preflight.check_data(_config(val_dataloader=None), ('val', ))
+
+
+def _weights(checkpoint):
+    init_cfg = dict(type='Pretrained', checkpoint=checkpoint)
+    return _config(model=dict(backbone=dict(init_cfg=init_cfg)))
+
+
+def test_missing_weights(tmp_path):
+    with pytest.raises(UserError) as error:
+        preflight.check_weights(_weights(f'{tmp_path}/a.pth'))
+    key = 'model.backbone.init_cfg'
+    assert str(error.value) == (
+        f'{key}.checkpoint: the file {tmp_path}/a.pth does not exist; give a '
+        f'file with --cfg-options {key}.checkpoint=FILE, or train from '
+        f'scratch with {key}=None')
+    (tmp_path / 'a.pth').write_text('')
+    preflight.check_weights(_weights(f'{tmp_path}/a.pth'))
+    with pytest.raises(UserError, match='is a folder'):
+        preflight.check_weights(_weights(str(tmp_path)))
+
+
+def test_weights_in_a_list_are_found(tmp_path):
+    init_cfg = [
+        dict(type='Normal', layer='Conv2d'),
+        dict(type='Pretrained', checkpoint='none.pth')
+    ]
+    cfg = _config(model=dict(neck=dict(init_cfg=init_cfg)))
+    with pytest.raises(UserError, match=r'model.neck.init_cfg.1.checkpoint'):
+        preflight.check_weights(cfg)
+
+
+def test_weights_that_mmengine_resolves_are_left_to_it():
+    preflight.check_weights(_weights('open-mmlab://resnet50'))
+    preflight.check_weights(_config(model=dict(backbone=dict(init_cfg=None))))
+
+
+def test_weights_by_url(tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    # port 9 is "discard": nobody listens on it
+    url = 'http://127.0.0.1:9/a.pth'
+    with pytest.raises(UserError) as error:
+        preflight.check_weights(_weights(url))
+    message = str(error.value)
+    assert message.startswith('model.backbone.init_cfg.checkpoint: '
+                              f'{url} cannot be downloaded (')
+    assert 'refused' in message
+    assert '--cfg-options model.backbone.init_cfg.checkpoint=FILE' in message
+    assert list((tmp_path / 'hub/checkpoints').iterdir()) == []
+    # only the first process of a machine downloads
+    monkeypatch.setenv('LOCAL_RANK', '1')
+    preflight.check_weights(_weights(url))
+    monkeypatch.delenv('LOCAL_RANK')
+    with open(cached_file(url), 'w'):
+        preflight.check_weights(_weights(url))
+
+
+def test_last_checkpoint(tmp_path):
+    work_dir = str(tmp_path)
+    assert preflight.last_checkpoint(work_dir) is None
+    (tmp_path / 'last_checkpoint').write_text(f'{tmp_path}/b.pth\n')
+    (tmp_path / 'a.pth').write_text('')
+    with pytest.raises(UserError, match=r'b.pth does not exist; .* a.pth'):
+        preflight.last_checkpoint(work_dir)
+    (tmp_path / 'b.pth').write_text('')
+    assert preflight.last_checkpoint(work_dir) == f'{tmp_path}/b.pth'
+
+
+@pytest.mark.parametrize('launcher,variable,command', [
+    ('pytorch', 'RANK', 'torchrun'),
+    ('slurm', 'SLURM_PROCID', 'srun'),
+    ('mpi', 'OMPI_COMM_WORLD_LOCAL_RANK', 'mpirun'),
+])
+def test_launchers(monkeypatch, launcher, variable, command):
+    monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(UserError, match=command):
+        preflight.check_launcher(_config(launcher=launcher))
+    monkeypatch.setenv(variable, '0')
+    preflight.check_launcher(_config(launcher=launcher))
+    preflight.check_launcher(_config(launcher='none'))
+
+
+def test_packages(monkeypatch):
+    preflight.check_packages(_config(default_scope='mmdet'))
+    preflight.check_packages(_config())
+    with pytest.raises(UserError, match='runs on mmnothing.*make setup'):
+        preflight.check_packages(_config(default_scope='mmnothing'))
+    found = preflight.find_spec
+    monkeypatch.setattr(
+        preflight, 'find_spec', lambda name: None
+        if name == 'mmcv._ext' else found(name))
+    with pytest.raises(UserError, match='mmcv._ext is not installed'):
+        preflight.check_packages(_config(default_scope='mmdet'))
+
+
+def test_work_dir(tmp_path):
+    preflight.check_work_dir(_config(work_dir=f'{tmp_path}/a/b'))
+    assert (tmp_path / 'a/b').is_dir()
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(UserError, match='file cannot be written.*--work-dir'):
+        preflight.check_work_dir(_config(work_dir=f'{tmp_path}/file'))
+
+
+def test_display(monkeypatch):
+    monkeypatch.setattr('sys.platform', 'linux')
+    for name in ('DISPLAY', 'WAYLAND_DISPLAY'):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(UserError, match='--show-dir'):
+        preflight.check_display()
+    monkeypatch.setenv('WAYLAND_DISPLAY', 'wayland-0')
+    preflight.check_display()
+
+
+def test_mixed_precision_needs_a_gpu(monkeypatch):
+    amp = _config(optim_wrapper=dict(type='AmpOptimWrapper'))
+    plain = _config(optim_wrapper=dict(type='OptimWrapper'))
+    monkeypatch.setattr(preflight, 'get_device', lambda: 'cpu')
+    preflight.check_device(plain, amp=False)
+    for cfg, option in ((amp, False), (plain, True)):
+        with pytest.raises(UserError, match='--amp .* needs a GPU'):
+            preflight.check_device(cfg, option)
+    monkeypatch.setattr(preflight, 'get_device', lambda: 'cuda')
+    preflight.check_device(plain, amp=True)

@@ -1,0 +1,153 @@
+"""What the options of train.py and test.py make of a config."""
+import pytest
+from detection import CONFIGS, tiny_options
+
+from sparx_mm.engine import UserError, run
+
+CONFIG = str(CONFIGS[0])
+
+
+class _Runner:
+    """Stands in for mmengine's and keeps the config."""
+
+    def __init__(self, cfg, loops):
+        self.cfg, self.loops, self.did = cfg, loops, []
+        self.model = self
+
+    def __getattr__(self, name):
+        return lambda: self.did.append(name)
+
+
+@pytest.fixture(autouse=True)
+def runners(monkeypatch):
+    """Every runner that is built."""
+    built = []
+
+    def build(cfg, loops):
+        built.append(_Runner(cfg, loops))
+        return built[-1]
+
+    monkeypatch.setattr(run, 'build_runner', build)
+    monkeypatch.setattr('sparx_mm.engine.preflight.get_device', lambda: 'cuda')
+    return built
+
+
+@pytest.fixture
+def usual(shapes, tmp_path):
+    return dict(
+        config=CONFIG,
+        work_dir=str(tmp_path),
+        cfg_options=tiny_options(shapes))
+
+
+def _options(usual, **more):
+    return {**usual, 'cfg_options': {**usual['cfg_options'], **more}}
+
+
+def test_train(usual):
+    runner = run.train(**usual)
+    assert runner.loops == ('train', 'val') and runner.did == ['train']
+    assert runner.cfg.optim_wrapper.type == 'OptimWrapper'
+    assert not runner.cfg.resume and runner.cfg.load_from is None
+    assert not runner.cfg.auto_scale_lr.enable
+
+
+def test_train_without_validation(usual):
+    nothing = dict.fromkeys(('val_cfg', 'val_dataloader', 'val_evaluator'))
+    options = {
+        key: value
+        for key, value in usual['cfg_options'].items()
+        if not key.startswith('val_')
+    }
+    usual = {**usual, 'cfg_options': {**options, **nothing}}
+    assert run.train(**usual).loops == ('train', )
+
+
+def test_amp(usual):
+    wrapper = run.train(**usual, amp=True).cfg.optim_wrapper
+    assert wrapper.type == 'AmpOptimWrapper'
+    assert wrapper.loss_scale == 'dynamic'
+
+
+def test_auto_scale_lr(usual):
+    cfg = run.train(**usual, auto_scale_lr=True).cfg
+    assert cfg.auto_scale_lr == dict(enable=True, base_batch_size=16)
+    with pytest.raises(UserError, match='base_batch_size'):
+        run.train(**_options(usual, auto_scale_lr=None), auto_scale_lr=True)
+
+
+def test_resume_with_nothing_there(usual, tmp_path, capsys):
+    cfg = run.train(**usual, resume='auto').cfg
+    assert cfg.resume and cfg.load_from is None
+    assert f'nothing to resume in {tmp_path}: ' in capsys.readouterr().out
+
+
+def test_resume_from_the_last_checkpoint(usual, tmp_path, capsys):
+    (tmp_path / 'a.pth').write_text('')
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'a.pth'))
+    cfg = run.train(**usual, resume='auto').cfg
+    assert cfg.resume and cfg.load_from is None
+    assert 'nothing to resume' not in capsys.readouterr().out
+
+
+def test_resume_from_a_file(usual, tmp_path):
+    (tmp_path / 'a.pth').write_text('')
+    cfg = run.train(**usual, resume=str(tmp_path / 'a.pth')).cfg
+    assert cfg.resume and cfg.load_from == str(tmp_path / 'a.pth')
+
+
+def test_nothing_is_built_when_something_is_missing(usual, runners):
+    for more, options in (
+        (dict(resume='none.pth'), {}),
+        ({}, dict(load_from='none.pth')),
+        ({}, {
+            'model.neck.init_cfg': dict(type='Pretrained', checkpoint='n')
+        }),
+    ):
+        with pytest.raises(UserError, match='does not exist'):
+            run.train(**_options(usual, **options), **more)
+    assert runners == []
+
+
+def test_test_loads_the_checkpoint(usual, tmp_path, runners):
+    (tmp_path / 'a.pth').write_text('')
+    run.test(**usual, checkpoint=str(tmp_path / 'a.pth'))
+    (runner, ) = runners
+    assert runner.loops == ('test', )
+    assert runner.cfg.load_from == str(tmp_path / 'a.pth')
+    assert runner.did == ['load_or_resume', 'test']
+
+
+def test_test_without_a_checkpoint(usual, runners):
+    run.test(**usual, checkpoint=None)
+    assert runners[0].did == ['init_weights', 'load_or_resume', 'test']
+
+
+@pytest.mark.parametrize('scope,metric', [
+    ('mmdet', 'DumpDetResults'),
+    (None, 'DumpResults'),
+])
+def test_out_adds_a_metric(usual, runners, scope, metric):
+    usual = _options(usual, default_scope=scope)
+    run.test(**usual, checkpoint=None, out='a.pkl')
+    first, second = runners[0].cfg.test_evaluator
+    assert first.type == 'CocoMetric'
+    assert second == dict(type=metric, out_file_path='a.pkl')
+
+
+def test_show_dir_turns_the_hook_on(usual, runners):
+    run.test(**usual, checkpoint=None, show_dir='painted')
+    hook = runners[0].cfg.default_hooks.visualization
+    assert hook.draw and not hook.show
+    assert hook.test_out_dir == 'painted'
+    with pytest.raises(UserError, match='visualization hook'):
+        options = _options(usual, **{'default_hooks.visualization': None})
+        run.test(**options, checkpoint=None, show_dir='painted')
+
+
+def test_show(usual, runners, monkeypatch):
+    monkeypatch.setattr(run, 'check_display', lambda: None)
+    run.test(**usual, checkpoint=None, show=True, wait_time=3)
+    hook = runners[0].cfg.default_hooks.visualization
+    assert hook.draw and hook.show and hook.wait_time == 3
+    assert 'test_out_dir' not in hook

@@ -1,0 +1,141 @@
+"""The command lines: help, and mistakes that end in one line."""
+import os
+import runpy
+import subprocess
+import sys
+
+import pytest
+from detection import ROOT, tiny_config
+
+CONFIG = str(ROOT / 'configs/mmdet/mask_rcnn_sparx_t_1x.py')
+TOOLS = sorted((ROOT / 'tools').glob('*.py'))
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Run from a folder that is not the project's."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a tool in this process; status and stderr."""
+
+    def run(tool, *args):
+        path = str(ROOT / f'tools/{tool}.py')
+        monkeypatch.setattr(sys, 'argv', [path, *map(str, args)])
+        with pytest.raises(SystemExit) as stopped:
+            runpy.run_path(path, run_name='__main__')
+        return stopped.value.code, capsys.readouterr().err
+
+    return run
+
+
+@pytest.fixture
+def config(shapes, tmp_path):
+    """A config whose data is there and which needs no released weights."""
+    tiny_config(CONFIG, shapes).dump(tmp_path / 'tiny.py')
+    return tmp_path / 'tiny.py'
+
+
+@pytest.mark.parametrize('tool', TOOLS, ids=lambda path: path.stem)
+def test_help(tool):
+    done = subprocess.run([sys.executable, str(tool), '--help'],
+                          capture_output=True,
+                          text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f'usage: {tool.name}')
+
+
+@pytest.mark.parametrize('tool,args,message', [
+    ('train', [], 'required: config'),
+    ('train', ['none.py'], 'no config file {cwd}/none.py'),
+    ('train', [CONFIG, '--nonsense'], 'unrecognized arguments: --nonsense'),
+    ('train', [CONFIG, '--launcher', 'ssh'], "invalid choice: 'ssh'"),
+    ('train', [CONFIG, '--cfg-options', 'a'], "'a' is not of the form"),
+    ('train', [CONFIG, '--cfg-options', 'a=[1,(2]'], 'a=[1,(2] cannot be'),
+    ('train', [CONFIG, '--cfg-options', "a={'b':(1,2)}"], 'cannot be'),
+    ('train', [CONFIG, '--cfg-options', 'load_from.x.y=1'], 'do not fit'),
+    ('train', [CONFIG, '--amp'], '--amp (AmpOptimWrapper) needs a GPU'),
+    ('train', [CONFIG, '--launcher', 'pytorch'], 'torchrun'),
+    ('train', [CONFIG],
+     'data set not found: {cwd}/data/coco/annotations/instances_train2017'
+     '.json (train_dataloader.dataset.ann_file) and 4 more'),
+    ('test', [CONFIG], 'required: checkpoint'),
+    ('test', [CONFIG, 'none.pth', '--out', 'a.json'], 'must end in .pkl'),
+    ('test', [CONFIG, 'none.pth'],
+     'data set not found: {cwd}/data/coco/annotations/instances_val2017'),
+    ('draw_predictions', [CONFIG, 'none.pth', '--num', 'x'], 'invalid int'),
+    ('draw_predictions', [CONFIG, 'none.pth', '--num', '0'], 'at least 1'),
+    ('test', [CONFIG, 'none.pth', '--show'], '--show-dir'),
+    ('make_shapes', ['shapes', '--train', '0'], 'at least 1'),
+    ('make_shapes', ['/dev/null/x'], '/dev/null'),
+    ('demo', ['--val', '0'], 'at least 1'),
+    ('demo', ['--cfg-options', 'a'], "'a' is not of the form KEY=VALUE"),
+])
+def test_mistakes_end_in_one_line(run, monkeypatch, tool, args, message):
+    for variable in ('RANK', 'DISPLAY', 'WAYLAND_DISPLAY'):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr('sparx_mm.engine.preflight.get_device', lambda: 'cpu')
+    monkeypatch.setattr('mmengine.device.get_device', lambda: 'cpu')
+    status, error = run(tool, *args)
+    assert status in (1, 2)
+    (line, ) = error.splitlines()
+    assert line.startswith('error: ')
+    assert message.format(cwd=os.getcwd()) in line
+
+
+@pytest.mark.parametrize('option,message', [
+    ('model.backbone.arch=huge', "arch 'huge' of SparXMamba is unknown"),
+    ('model.backbone.arch.depth=2', "arch keys ['depth'] are unknown"),
+    ('model.backbone.type=SparXMambo', 'SparXMambo is not in the'),
+    ('model.backbone.depth=3', "unexpected keyword argument 'depth'"),
+    ('model.backbone.frozen_stages=9', 'frozen_stages'),
+    ('train_dataloader.dataset.type=CocoDatasets', 'CocoDatasets is not in'),
+    ('load_from=none.pth', 'load_from: the file {cwd}/none.pth does not'),
+])
+def test_mistakes_in_options(run, config, tmp_path, option, message):
+    status, error = run('train', config, '--cfg-options', option)
+    assert status == 1
+    line = error.splitlines()[-1]
+    assert line.startswith('error: ')
+    assert message.format(cwd=tmp_path) in line
+    assert 'Traceback' not in error
+
+
+@pytest.mark.parametrize('tool,args,message', [
+    ('train', ['--resume', 'none.pth'], '--resume: the file {cwd}/none.pth'),
+    ('test', ['none.pth'], 'checkpoint: the file {cwd}/none.pth'),
+    ('draw_predictions', ['none.pth'], 'checkpoint: the file {cwd}/none.pth'),
+])
+def test_missing_checkpoints(run, config, tmp_path, tool, args, message):
+    status, error = run(tool, config, *args)
+    assert status == 1
+    (line, ) = error.splitlines()
+    assert message.format(cwd=tmp_path) in line
+
+
+def test_weights_that_cannot_be_downloaded(run, shapes, tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
+    # port 9 is "discard": nobody listens on it
+    url = 'http://127.0.0.1:9/a.pth'
+    init_cfg = dict(type='Pretrained', checkpoint=url)
+    cfg = tiny_config(CONFIG, shapes, model__backbone__init_cfg=init_cfg)
+    cfg.dump(tmp_path / 'tiny.py')
+    status, error = run('train', tmp_path / 'tiny.py')
+    assert status == 1
+    (line, ) = error.splitlines()
+    assert f'{url} cannot be downloaded (' in line
+    assert 'model.backbone.init_cfg.checkpoint=FILE' in line
+    assert list((tmp_path / 'cache/hub/checkpoints').iterdir()) == []
+
+
+def test_make_shapes_draws_and_says_so(monkeypatch, capsys, tmp_path):
+    path = str(ROOT / 'tools/make_shapes.py')
+    args = ['set', '--train', '2', '--val', '1', '--size', '32']
+    for told in ('drawn', 'already there'):
+        monkeypatch.setattr(sys, 'argv', [path, *args])
+        runpy.run_path(path, run_name='__main__')
+        assert (f'set: {told}, 2 training and 1 validation images'
+                in capsys.readouterr().out)
+    assert (tmp_path / 'set/annotations/instances_val.json').is_file()

@@ -1,0 +1,29 @@
+"""Evaluate a model: python tools/test.py CONFIG CHECKPOINT [options]."""
+from sparx_mm.engine import parse_run_args, run_parser, test, user_errors
+
+
+def parse_args():
+    parser = run_parser('Test (and evaluate) a model')
+    parser.add_argument('checkpoint', help='file or URL of the weights')
+    parser.add_argument('--out', help='.pkl file for the predictions')
+    parser.add_argument(
+        '--show', action='store_true', help='show predictions in a window')
+    parser.add_argument(
+        '--show-dir',
+        help='paint predictions into this folder; a relative one is below '
+        'the work folder and the time stamp of the run')
+    parser.add_argument(
+        '--wait-time',
+        type=float,
+        default=2,
+        help='seconds that an image is shown; default: 2')
+    return parse_run_args(parser)
+
+
+@user_errors()
+def main():
+    test(**parse_args())
+
+
+if __name__ == '__main__':
+    main()
