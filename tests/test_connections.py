@@ -57,8 +57,7 @@ def test_placement(rule):
         # the last layer is one, they are S apart, and no more would fit
         assert ganglions[-1] == rule['depth'] - 1
         assert {b - a
-                for a, b in zip(ganglions, ganglions[1:])
-                } <= {rule['stride']}
+                for a, b in zip(ganglions, ganglions[1:])} <= {rule['stride']}
         first = ganglions[0]
         assert rule['start'] <= first < rule['start'] + rule['stride']
 

@@ -39,14 +39,15 @@ class DMCA(nn.Module):
             or ``attn_scale`` is unknown.
     """
 
-    def __init__(self,
-                 dim: int,
-                 num_sources: int,
-                 out_channels: int,
-                 reduction: int = 1,
-                 attn_scale: str = 'length',
-                 num_groups: int = 4,
-                 norm_cfg: dict = dict(type='BN')) -> None:
+    def __init__(
+        self,
+        dim: int,
+        num_sources: int,
+        out_channels: int,
+        reduction: int = 1,
+        attn_scale: str = 'length',
+        num_groups: int = 4,
+        norm_cfg: dict = dict(type='BN')) -> None:
         super().__init__()
         if dim % num_groups:
             raise ValueError(f'dim must be a multiple of num_groups '
@@ -98,12 +99,11 @@ class DMCA(nn.Module):
         return self.fuse(x, z, v)
 
 
-def channel_attention(
-        q: torch.Tensor,
-        k: torch.Tensor,
-        v: torch.Tensor,
-        num_groups: int,
-        scale: Union[torch.Tensor, None] = None) -> torch.Tensor:
+def channel_attention(q: torch.Tensor,
+                      k: torch.Tensor,
+                      v: torch.Tensor,
+                      num_groups: int,
+                      scale: Union[torch.Tensor, None] = None) -> torch.Tensor:
     """Attention between channels, within groups of channels.
 
     ``softmax(scale * q @ k.T) @ v`` for each contiguous group of c = C /
@@ -163,8 +163,7 @@ class _ShuffleFuse(nn.Sequential):
     def __init__(self, dim: int, out_channels: int) -> None:
         super().__init__(
             nn.Conv2d(3 * dim, 3 * dim, 3, padding=1, groups=3 * dim),
-            nn.GELU(),
-            nn.Conv2d(3 * dim, out_channels // 3 * 3, 1, groups=3))
+            nn.GELU(), nn.Conv2d(3 * dim, out_channels // 3 * 3, 1, groups=3))
         self.num_means = out_channels % 3
 
     def forward(self, *maps: torch.Tensor) -> torch.Tensor:

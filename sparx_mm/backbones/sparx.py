@@ -137,10 +137,9 @@ class SparXBackbone(BaseModule):
             self._build_stage(i, rates[sum(depths[:i]):], norm_cfg, attn_scale,
                               with_cp) for i in range(num_stages))
         # only for maps that are returned: no parameter goes unused
-        self.norms = nn.ModuleDict({
-            str(i): LayerNorm2d(dims[i], eps=1e-6)
-            for i in self.out_indices
-        })
+        self.norms = nn.ModuleDict(
+            {str(i): LayerNorm2d(dims[i], eps=1e-6)
+             for i in self.out_indices})
         self.apply(_init_linear)
         self._freeze_stages()
 

@@ -56,9 +56,9 @@ class SparXLayer(nn.Module):
         self.skip2 = ChannelAffine(dim) if skip_scale else nn.Identity()
         self.drop_path = DropPath(drop_path_rate)
 
-    def forward(self,
-                x: torch.Tensor,
-                sources: Sequence[torch.Tensor] = ()) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor,
+        sources: Sequence[torch.Tensor] = ()) -> torch.Tensor:
         """Run the layer.
 
         Args:

@@ -62,5 +62,4 @@ class ConvDownsample(nn.Sequential):
     """
 
     def __init__(self, in_channels: int, dim: int, norm_cfg: dict) -> None:
-        super().__init__(
-            _conv(in_channels, dim, 2), build_norm(norm_cfg, dim))
+        super().__init__(_conv(in_channels, dim, 2), build_norm(norm_cfg, dim))

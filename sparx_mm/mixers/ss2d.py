@@ -53,11 +53,9 @@ class SS2D(nn.Module):
         # the shapes of the released files: directions folded into channels
         self.x_proj_weight = nn.Parameter(
             torch.empty(NUM_DIRECTIONS * (rank + 2 * d_state), inner, 1))
-        self.dt_weight = nn.Parameter(
-            torch.empty(NUM_DIRECTIONS, inner, rank))
+        self.dt_weight = nn.Parameter(torch.empty(NUM_DIRECTIONS, inner, rank))
         self.dt_bias = nn.Parameter(torch.empty(NUM_DIRECTIONS, inner))
-        self.A_log = nn.Parameter(
-            torch.empty(NUM_DIRECTIONS * inner, d_state))
+        self.A_log = nn.Parameter(torch.empty(NUM_DIRECTIONS * inner, d_state))
         self.D = nn.Parameter(torch.empty(NUM_DIRECTIONS * inner))
         self.norm = nn.GroupNorm(1, inner)
         self.out_proj = nn.Conv2d(inner, dim, 1)

@@ -61,7 +61,7 @@ def test_a_full_size_query_replaces_x():
     # alone; else also directly
     torch.manual_seed(0)
     for reduction, size, direct in ((1, 4, False), (2, 1, False), (2, 4,
-                                                                  True)):
+                                                                   True)):
         dmca = DMCA(8, 1, 16, reduction).eval()
         x, source = _maps(2, 8, size, size)
         before = dmca(x, [source])

@@ -19,8 +19,10 @@ TOLERANCES = {torch.float64: 5e-6, torch.float32: 1e-4}
 
 def test_every_golden_is_there():
     assert len(GOLDENS) == 7
-    assert {g[:2] for g in GOLDENS} == {(f, v)
-                                        for f in ('det', 'seg') for v in 'tsb'}
+    assert {g[:2]
+            for g in GOLDENS} == {(f, v)
+                                  for f in ('det', 'seg')
+                                  for v in 'tsb'}
 
 
 @pytest.mark.parametrize('flavour, variant, height, width', GOLDENS)
@@ -43,13 +45,13 @@ def gradients():
     model = parity.reference_model('det', 't', norm_eval=True).double()
     model.train()
     image = parity.image('t', 64, 64).double().requires_grad_()
-    loss = sum((out * torch.from_numpy(
-        deterministic.make_cotangent(i, out.shape))).mean()
-               for i, out in enumerate(model(image)))
+    loss = sum(
+        (out *
+         torch.from_numpy(deterministic.make_cotangent(i, out.shape))).mean()
+        for i, out in enumerate(model(image)))
     loss.backward()
     named = {name: p.grad for name, p in model.named_parameters()}
-    return loss.detach(), dict(
-        rename_to_released(named), input=image.grad)
+    return loss.detach(), dict(rename_to_released(named), input=image.grad)
 
 
 def test_gradients(gradients):

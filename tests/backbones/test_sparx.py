@@ -70,11 +70,9 @@ def test_no_unused_parameters(out_indices):
     assert all(p.grad is not None for p in model.parameters())
 
 
-@pytest.mark.parametrize(
-    'out_indices', [(), (4, ), (-1, ), (1, 0), (2, 2)])
+@pytest.mark.parametrize('out_indices', [(), (4, ), (-1, ), (1, 0), (2, 2)])
 def test_wrong_out_indices(out_indices):
-    with pytest.raises(
-            ValueError, match='ascending, distinct and in'):
+    with pytest.raises(ValueError, match='ascending, distinct and in'):
         _model(out_indices=out_indices)
 
 

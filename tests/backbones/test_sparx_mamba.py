@@ -103,8 +103,8 @@ def test_memory_formats_agree(memory_format):
     model = SparXMamba(PICO).eval().double()
     x = torch.randn(2, 3, 40, 56, dtype=torch.float64)
     expected = model(x)
-    outs = model.to(memory_format=memory_format)(x.to(
-        memory_format=memory_format))
+    outs = model.to(memory_format=memory_format)(
+        x.to(memory_format=memory_format))
     for out, wanted in zip(outs, expected):
         torch.testing.assert_close(out, wanted, atol=1e-10, rtol=1e-10)
         # mmcv's operators misread any other layout

@@ -37,8 +37,8 @@ def test_layout(own_names, flavour):
     assert all(own[key] == shape for key, shape in renamed.items())
     missing = set(own) - set(renamed)
     assert all(
-        key.startswith('norms.') and flavour == 'cls' or
-        key.endswith('.proj.scale') and flavour != 'det' for key in missing)
+        key.startswith('norms.') and flavour == 'cls'
+        or key.endswith('.proj.scale') and flavour != 'det' for key in missing)
 
 
 @pytest.mark.parametrize('flavour, variant', LAYOUTS)

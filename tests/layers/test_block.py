@@ -11,8 +11,8 @@ GANGLION = dict(type='DMCA', num_sources=2, reduction=2)
 
 
 def _layer(proj, **kwargs):
-    return SparXLayer(
-        16, dict(type='SS2D'), proj, dict(type='ConvFFN'), **kwargs)
+    return SparXLayer(16, dict(type='SS2D'), proj, dict(type='ConvFFN'),
+                      **kwargs)
 
 
 @pytest.mark.parametrize('proj', [NORMAL, GANGLION])
@@ -66,8 +66,8 @@ class _ThreefoldMixer(nn.Module):
 def test_any_projection_feeds_any_mixer(proj):
     MODELS.register_module('_ThreefoldMixer', module=_ThreefoldMixer)
     try:
-        layer = SparXLayer(
-            16, dict(type='_ThreefoldMixer'), proj, dict(type='ConvFFN'))
+        layer = SparXLayer(16, dict(type='_ThreefoldMixer'), proj,
+                           dict(type='ConvFFN'))
     finally:
         MODELS.module_dict.pop('_ThreefoldMixer')
     x = torch.randn(1, 16, 5, 5)
