@@ -14,7 +14,7 @@ import torch
 # without nnan and ninf: NaN and Inf reach the output as in the reference
 FASTMATH = {'nsz', 'arcp', 'contract', 'afn', 'reassoc'}
 
-# state updates that are worth waking a thread for, about 50 microseconds
+# state updates that are worth waking a thread for, about 100 microseconds
 _WORTH_A_THREAD = 1 << 16
 # channels to a block are a multiple of a vector, and not so many that a row
 # of blocks outgrows the cache
