@@ -65,13 +65,16 @@ def missing_triton():
 
 
 def select(implementations):
-    """Take one of an operator's implementations.
+    """Take one of an operator's implementations, the fastest there is.
+
+    The reference is not among them: the public functions call it themselves,
+    and autograd differentiates it.
 
     Args:
         implementations (dict): Implementations by the name of their backend.
 
     Returns:
-        The one that the environment asks for, or the fastest available.
+        The implementation.
 
     Raises:
         RuntimeError: If the environment asks for one that cannot run.

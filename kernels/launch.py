@@ -6,8 +6,11 @@ used: one of them kills a forked child, such as a data-loader worker, and
 another aborts when two Python threads call it. This pool is made anew after a
 fork, and any number of threads may hand it work.
 """
+import functools
 import os
+import zlib
 from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
 
 import torch
 
@@ -85,6 +88,14 @@ def backward_shares(threads, batch, max_slices):
     return min(batch, -(-threads // slices)), slices
 
 
+@functools.cache
+def _shared_code():
+    """Fingerprint of the files that every kernel takes code from."""
+    folder = Path(__file__).parent
+    files = [folder / name for name in ('launch.py', 'numerics.py')]
+    return f'{zlib.crc32(b"".join(f.read_bytes() for f in files)):08x}'
+
+
 class Kernel:
     """A loop nest over shares, compiled at its first call.
 
@@ -125,6 +136,11 @@ class Kernel:
 
     def _compile(self, args):
         from numba import njit
+
+        # numba's cache knows a kernel by its file and name, and would serve
+        # it on after a change of what is compiled into it from other files
+        name = f'{self._function.__name__}_{_shared_code()}'
+        self._function.__qualname__ = name
         options = dict(nogil=True, fastmath=FASTMATH, error_model='numpy')
         try:
             compiled = njit(self._function, cache=True, **options)

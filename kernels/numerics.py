@@ -5,9 +5,7 @@ loop scalar. The polynomials here vectorise; over their range they err by less
 than 2e-7 relatively, and a NaN passes through all of them.
 
 Everything here is inlined into the kernels: a loop over the channels of a
-block must be seen whole to be vectorised. Needs numba, whose cache follows
-the file of a kernel and not this one: after an edit here, delete the
-``*.nbi`` files under ``kernels/*/__pycache__``.
+block must be seen whole to be vectorised. Needs numba.
 """
 import numpy as np
 from numba import njit

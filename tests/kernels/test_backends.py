@@ -1,5 +1,8 @@
 """Choosing a backend, and what threads, forks and caches may not break."""
 import inspect
+import shutil
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -47,12 +50,24 @@ def sequence_scan():
     return selective_scan(u, u, -torch.ones(2, 1), B, B)
 
 
-@pytest.mark.parametrize('call', [scan, sequence_scan])
-def test_environment_chooses(call, monkeypatch):
-    wanted = call()
+@pytest.mark.parametrize('call, operator', [(scan, 'ss2d'),
+                                            (sequence_scan, 'selective_scan')])
+def test_environment_chooses(call, operator, monkeypatch):
+    wanted, used = call(), []
+    # the package's attribute of that name is the function
+    module = sys.modules[f'sparx_mm.kernels.{operator}']
+    for name, owner, attribute in (('cpu', module.cpu, 'forward'),
+                                   ('reference', module, '_reference')):
+
+        def spy(*args, name=name, run=getattr(owner, attribute), **kwargs):
+            used.append(name)
+            return run(*args, **kwargs)
+
+        monkeypatch.setattr(owner, attribute, spy)
     for name in ('auto', 'cpu', 'reference', ''):
         monkeypatch.setenv('SPARX_MM_KERNELS', name)
         torch.testing.assert_close(call(), wanted)
+    assert used == ['cpu', 'cpu', 'reference', 'cpu']
 
 
 @pytest.mark.parametrize('call', [scan, sequence_scan, backend_report])
@@ -196,6 +211,26 @@ def test_damaged_cache_or_none(files, run_python, tmp_path):
             f'sys.path.insert(0, {str(tmp_path)!r}); import square')
     given = run_python(code, **environment)
     assert given.split() == ['True', 'True', str(files), 'True', 'True']
+
+
+def test_cache_follows_the_shared_code(run_python, tmp_path):
+    # a changed softplus is compiled into kernels whose own files are the same
+    copy = tmp_path / 'sparx_mm' / 'kernels'
+    shutil.copytree(
+        Path(launch.__file__).parent,
+        copy,
+        ignore=shutil.ignore_patterns('__pycache__'))
+    (copy.parent / '__init__.py').touch()
+    code = script('print(ss2d(*inputs()).sum().item())',
+                  f'sys.path.insert(0, {str(tmp_path)!r})')
+    before, again = run_python(code), run_python(code)
+    numerics = copy / 'numerics.py'
+    text = numerics.read_text()
+    changed = text.replace('return (z if', 'return _ONE + (z if', 1)
+    assert changed != text
+    numerics.write_text(changed)
+    after = run_python(code)
+    assert before == again != after
 
 
 def test_error_in_a_share_is_raised():
