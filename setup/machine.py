@@ -47,9 +47,10 @@ def check_build_tools():
 
 
 def find_gpus():
-    """The NVIDIA GPUs, a line for each."""
+    """Models of the NVIDIA GPUs; which and how many of them may change."""
     lines = output('nvidia-smi', '-L').splitlines()
-    return [line for line in lines if line.startswith('GPU ')]
+    models = [re.match(r'GPU \d+: (.*?)( \(UUID|$)', line) for line in lines]
+    return sorted({model.group(1) for model in models if model})
 
 
 def find_nvcc():

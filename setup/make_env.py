@@ -105,7 +105,8 @@ def install(gpus, nvcc):
     build = requirements('build')
     say(f'making .venv with Python {platform.python_version()}, '
         f'{", ".join(build)}')
-    subprocess.check_call([sys.executable, '-m', 'venv', '--clear', str(VENV)])
+    if subprocess.call([sys.executable, '-m', 'venv', '--clear', str(VENV)]):
+        fail(f'{VENV} cannot be made, see above')
     pip_install(*build)
     torch, cuda, archs = describe_torch()
     reason = why_on_cpu(gpus, nvcc, cuda)
@@ -144,7 +145,8 @@ def main():
     if args.check:
         check(gpus, nvcc)
         return
-    with open(str(ROOT / 'setup.cfg')) as lock:
+    # for writing: a lock on a network file system asks for it
+    with open(str(ROOT / 'setup.cfg'), 'a') as lock:
         wait_for_lock(lock, '.venv')
         wanted = stamp(gpus, nvcc)
         if is_finished(wanted):

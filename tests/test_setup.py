@@ -122,6 +122,15 @@ def test_gpu_with_nvcc(machine, monkeypatch):
     assert 'for the GPU (CUDA 13.0)' in check().stdout
 
 
+def test_one_gpu_is_as_good_as_another(machine):
+    from machine import find_gpus
+    program(machine, 'nvidia-smi', GPU)
+    assert find_gpus() == ['NVIDIA H200']
+    program(machine, 'nvidia-smi',
+            'GPU 0: NVIDIA H200 (UUID: GPU-1)\nGPU 1: NVIDIA H200')
+    assert find_gpus() == ['NVIDIA H200']
+
+
 def test_driver_without_gpu(machine):
     program(machine, 'nvidia-smi', 'No devices were found')
     assert 'there is no GPU' in check().stdout

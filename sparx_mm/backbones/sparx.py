@@ -74,7 +74,8 @@ class SparXBackbone(BaseModule):
         arch (str or dict): Name of a variant, or a dict that overrides keys
             of ``arch_defaults``.
         out_indices (Sequence[int]): Stages whose maps are returned; each
-            gets an output norm. Default: (0, 1, 2, 3).
+            gets an output norm. Stages after the last of them are not built.
+            Default: (0, 1, 2, 3).
         drop_path_rate (float): Stochastic depth rate of the last layer; it
             grows linearly from 0 at the first. Default: 0.
         attn_scale (str): ``'length'`` or ``'learnable'``, see `DMCA`; the
@@ -122,6 +123,8 @@ class SparXBackbone(BaseModule):
                 f'drop_path_rate must be in [0, 1), got {drop_path_rate}')
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
+        # only what the returned maps need: no parameter goes unused
+        num_stages = self.out_indices[-1] + 1
 
         self.stem = MODELS.build(
             dict(self.arch['stem'], dim=dims[0], norm_cfg=norm_cfg))
@@ -136,7 +139,6 @@ class SparXBackbone(BaseModule):
         self.stages = nn.ModuleList(
             self._build_stage(i, rates[sum(depths[:i]):], norm_cfg, attn_scale,
                               with_cp) for i in range(num_stages))
-        # only for maps that are returned: no parameter goes unused
         self.norms = nn.ModuleDict(
             {str(i): LayerNorm2d(dims[i], eps=1e-6)
              for i in self.out_indices})

@@ -6,6 +6,8 @@ and what to type.
 import os
 import os.path as osp
 import sys
+import zipfile
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Iterable, Iterator, List, NamedTuple, Optional
 
@@ -51,8 +53,8 @@ def check_packages(cfg: Config) -> None:
         if not found:
             raise UserError(
                 f'this config runs on {scope}, and {name} is not installed: '
-                'run `make setup`, or pip install sparx_mm[onedl] into an '
-                'environment that has torch')
+                "run `make setup`, or pip install -e '.[onedl]' in the clone "
+                'and an environment that has torch')
 
 
 # what a launcher sets in the environment of each process
@@ -78,6 +80,9 @@ def check_launcher(cfg: Config) -> None:
         raise UserError(
             f'--launcher {cfg.launcher}: {variable} is not set; start the '
             f'tool with {command}, or leave the option out')
+    if variable is not None and get_device() == 'cpu':
+        raise UserError(f'--launcher {cfg.launcher} needs a GPU for each '
+                        'process and none is visible: leave the option out')
 
 
 def check_work_dir(cfg: Config) -> None:
@@ -100,20 +105,33 @@ def check_work_dir(cfg: Config) -> None:
 
 
 def check_device(cfg: Config, amp: bool) -> None:
-    """Check that mixed precision has a device to run on.
+    """Check that the device can run what is asked of it.
 
     Args:
-        cfg (Config): A whole config.
+        cfg (Config): A whole config; its packages are there.
         amp (bool): Whether ``--amp`` was given.
 
     Raises:
-        UserError: If it has not.
+        UserError: If mixed precision has no GPU, or mmcv was compiled
+            without operators for the GPU that mmengine would take.
     """
+    if cfg.get('default_scope') not in (None, 'mmengine') and \
+            get_device() == 'cuda' and not mmcv_has_cuda():
+        raise UserError(
+            "mmcv's operators were compiled for the CPU only: run on it "
+            'with CUDA_VISIBLE_DEVICES= before the command, or install '
+            'nvcc and run `make setup`')
     wrapper = cfg.get('optim_wrapper') or {}
     wanted = amp or wrapper.get('type') == 'AmpOptimWrapper'
     if wanted and get_device() == 'cpu':
         raise UserError('--amp (AmpOptimWrapper) needs a GPU and none is '
                         'visible: train without it')
+
+
+def mmcv_has_cuda() -> bool:
+    """Whether mmcv's operators were compiled for CUDA too."""
+    ops = import_module('mmcv._ext')
+    return ops.get_compiling_cuda_version() != 'not available'
 
 
 def check_display() -> None:
@@ -213,6 +231,20 @@ def check_weights(cfg: Config) -> None:
                 f'train from scratch with {key}=None')
 
 
+def forget_weights(cfg: Config) -> None:
+    """Drop every ``Pretrained`` of the model: a checkpoint brings them all.
+
+    Args:
+        cfg (Config): A whole config; it is changed.
+    """
+    for _, node in walk(cfg.get('model') or {}):
+        if node.get('init_cfg') is not None:
+            several = isinstance(node['init_cfg'], (list, tuple))
+            kept = node['init_cfg'] if several else [node['init_cfg']]
+            kept = [one for one in kept if one.get('type') != 'Pretrained']
+            node['init_cfg'] = kept or None
+
+
 def check_checkpoint(path: str, what: str, remedy: str = '') -> None:
     """Check that a checkpoint is a file, or fetch it if it is a URL.
 
@@ -235,10 +267,25 @@ def check_checkpoint(path: str, what: str, remedy: str = '') -> None:
         except DownloadError as error:
             raise UserError(f'{what}: {path} cannot be downloaded '
                             f'({error}){remedy}') from error
-    elif '://' not in path and not osp.isfile(osp.expanduser(path)):
-        reason = 'is a folder' if osp.isdir(path) else 'does not exist'
-        raise UserError(f'{what}: the file {osp.abspath(path)} '
-                        f'{reason}{remedy}')
+    elif '://' not in path:
+        reason = _why_no_checkpoint(osp.expanduser(path))
+        if reason:
+            raise UserError(f'{what}: the file {osp.abspath(path)} '
+                            f'{reason}{remedy}')
+
+
+def _why_no_checkpoint(path: str) -> str:
+    if osp.isdir(path):
+        return 'is a folder'
+    if not osp.isfile(path):
+        return 'does not exist'
+    # the table of contents of a zip file is at its end: a file that was cut
+    # off is none; before torch 1.6 a checkpoint was a pickle
+    with open(path, 'rb') as file:
+        pickled = file.read(1) == b'\x80'
+    if not pickled and not zipfile.is_zipfile(path):
+        return 'is not a checkpoint of torch, or was cut off'
+    return ''
 
 
 def last_checkpoint(work_dir: str) -> Optional[str]:

@@ -12,7 +12,8 @@ from .config import config_errors, load_config
 from .errors import UserError
 from .preflight import (check_checkpoint, check_data, check_device,
                         check_display, check_launcher, check_packages,
-                        check_weights, check_work_dir, last_checkpoint)
+                        check_weights, check_work_dir, forget_weights,
+                        last_checkpoint)
 
 # by default_scope: the metric that dumps predictions, where it is not
 # mmengine's own, and the argument of the hook that paints into a folder
@@ -61,11 +62,19 @@ def train(config: str,
         cfg.load_from = None if resume == 'auto' else resume
     if cfg.get('load_from') is not None:
         check_checkpoint(cfg.load_from, '--resume' if resume else 'load_from')
-    elif cfg.get('resume') and last_checkpoint(cfg.work_dir) is None:
+    resumes = cfg.get('resume') and (cfg.get('load_from')
+                                     or last_checkpoint(cfg.work_dir))
+    if cfg.get('resume') and not resumes:
         print(f'nothing to resume in {osp.abspath(cfg.work_dir)}: training '
               'starts from the beginning')
+    if resumes:
+        forget_weights(cfg)
     check_weights(cfg)
     runner = build_runner(cfg, loops)
+    if not len(runner.train_dataloader):
+        raise UserError(
+            'train_dataloader has no batch: its data set holds fewer images '
+            'than batch_size, or none with objects of its classes')
     runner.train()
     return runner
 
@@ -103,6 +112,9 @@ def test(config: str,
     if out is not None:
         if not out.endswith(('.pkl', '.pickle')):
             raise UserError(f'--out must end in .pkl or .pickle, got {out}')
+        if not osp.isdir(osp.dirname(osp.abspath(out))):
+            raise UserError(f'--out: there is no folder '
+                            f'{osp.dirname(osp.abspath(out))}')
         metrics = cfg.get('test_evaluator') or []
         metrics = metrics if isinstance(metrics, list) else [metrics]
         dump = DUMP_METRICS.get(scope, 'DumpResults')

@@ -5,6 +5,7 @@ from detection import CONFIGS, ROOT, tiny_config
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
+from sparx_mm.datasets import CLASSES
 from sparx_mm.engine import build_runner, load_config
 
 SIZES = dict(t='tiny', s='small', b='base')
@@ -113,6 +114,15 @@ def test_data_recipe(name):
     assert crop[1].crop_size == (384, 600)
     assert crop[1].allow_negative_crop
     assert crop[2].scales == scales
+
+
+def test_the_demo_has_the_classes_that_are_drawn():
+    cfg = load_config(str(DEMO))
+    for loader in ('train', 'val', 'test'):
+        dataset = cfg[f'{loader}_dataloader'].dataset
+        assert tuple(dataset.metainfo.classes) == CLASSES
+    for head in ('bbox_head', 'mask_head'):
+        assert cfg.model.roi_head[head].num_classes == len(CLASSES)
 
 
 @pytest.mark.parametrize('size', SIZES)

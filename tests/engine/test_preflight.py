@@ -1,5 +1,6 @@
 """What is missing is said in one line before anything is built."""
 import pytest
+import torch
 from mmengine.config import Config
 
 from sparx_mm.engine import UserError, preflight
@@ -110,10 +111,43 @@ def test_missing_weights(tmp_path):
         f'{key}.checkpoint: the file {tmp_path}/a.pth does not exist; give a '
         f'file with --cfg-options {key}.checkpoint=FILE, or train from '
         f'scratch with {key}=None')
-    (tmp_path / 'a.pth').write_text('')
+    torch.save({}, tmp_path / 'a.pth')
     preflight.check_weights(_weights(f'{tmp_path}/a.pth'))
     with pytest.raises(UserError, match='is a folder'):
         preflight.check_weights(_weights(str(tmp_path)))
+
+
+@pytest.mark.parametrize('kept', [0, 1, 0.5, 0.99])
+def test_files_that_are_no_checkpoint(tmp_path, kept):
+    path = tmp_path / 'a.pth'
+    torch.save(dict(weight=torch.zeros(1000)), path)
+    whole = path.read_bytes()
+    size = kept if isinstance(kept, int) else int(kept * len(whole))
+    path.write_bytes(whole[:size])
+    with pytest.raises(UserError, match='is not a checkpoint of torch, or'):
+        preflight.check_weights(_weights(str(path)))
+
+
+def test_checkpoint_from_before_zip_files(tmp_path):
+    path = str(tmp_path / 'a.pth')
+    torch.save({}, path, _use_new_zipfile_serialization=False)
+    preflight.check_weights(_weights(path))
+
+
+def test_forget_weights():
+    kaiming = dict(type='Kaiming', layer='Conv2d')
+    pretrained = dict(type='Pretrained', checkpoint='none.pth')
+    cfg = _config(
+        model=dict(
+            backbone=dict(init_cfg=pretrained),
+            neck=dict(init_cfg=[kaiming, pretrained]),
+            heads=[dict(init_cfg=kaiming), dict()]))
+    preflight.forget_weights(cfg)
+    preflight.check_weights(cfg)
+    assert cfg.model == dict(
+        backbone=dict(init_cfg=None),
+        neck=dict(init_cfg=[kaiming]),
+        heads=[dict(init_cfg=[kaiming]), dict()])
 
 
 def test_weights_in_a_list_are_found(tmp_path):
@@ -155,10 +189,10 @@ def test_last_checkpoint(tmp_path):
     work_dir = str(tmp_path)
     assert preflight.last_checkpoint(work_dir) is None
     (tmp_path / 'last_checkpoint').write_text(f'{tmp_path}/b.pth\n')
-    (tmp_path / 'a.pth').write_text('')
+    torch.save({}, tmp_path / 'a.pth')
     with pytest.raises(UserError, match=r'b.pth does not exist; .* a.pth'):
         preflight.last_checkpoint(work_dir)
-    (tmp_path / 'b.pth').write_text('')
+    torch.save({}, tmp_path / 'b.pth')
     assert preflight.last_checkpoint(work_dir) == f'{tmp_path}/b.pth'
 
 
@@ -171,9 +205,14 @@ def test_launchers(monkeypatch, launcher, variable, command):
     monkeypatch.delenv(variable, raising=False)
     with pytest.raises(UserError, match=command):
         preflight.check_launcher(_config(launcher=launcher))
+    monkeypatch.setattr(preflight, 'get_device', lambda: 'cuda')
     monkeypatch.setenv(variable, '0')
     preflight.check_launcher(_config(launcher=launcher))
     preflight.check_launcher(_config(launcher='none'))
+    monkeypatch.setattr(preflight, 'get_device', lambda: 'cpu')
+    preflight.check_launcher(_config(launcher='none'))
+    with pytest.raises(UserError, match='needs a GPU for each process'):
+        preflight.check_launcher(_config(launcher=launcher))
 
 
 def test_packages(monkeypatch):

@@ -1,5 +1,6 @@
 """What the options of train.py and test.py make of a config."""
 import pytest
+import torch
 from detection import CONFIGS, tiny_options
 
 from sparx_mm.engine import UserError, run
@@ -13,6 +14,7 @@ class _Runner:
     def __init__(self, cfg, loops):
         self.cfg, self.loops, self.did = cfg, loops, []
         self.model = self
+        self.train_dataloader = [0]
 
     def __getattr__(self, name):
         return lambda: self.did.append(name)
@@ -28,7 +30,10 @@ def runners(monkeypatch):
         return built[-1]
 
     monkeypatch.setattr(run, 'build_runner', build)
+    # a machine with a GPU that mmcv can use
     monkeypatch.setattr('sparx_mm.engine.preflight.get_device', lambda: 'cuda')
+    monkeypatch.setattr('sparx_mm.engine.preflight.mmcv_has_cuda',
+                        lambda: True)
     return built
 
 
@@ -83,15 +88,51 @@ def test_resume_with_nothing_there(usual, tmp_path, capsys):
 
 
 def test_resume_from_the_last_checkpoint(usual, tmp_path, capsys):
-    (tmp_path / 'a.pth').write_text('')
+    torch.save({}, tmp_path / 'a.pth')
     (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'a.pth'))
     cfg = run.train(**usual, resume='auto').cfg
     assert cfg.resume and cfg.load_from is None
     assert 'nothing to resume' not in capsys.readouterr().out
 
 
+def test_resume_needs_no_pretrained_file(usual, tmp_path):
+    torch.save({}, tmp_path / 'a.pth')
+    missing = {
+        'model.backbone.init_cfg':
+        dict(type='Pretrained', checkpoint='none.pth')
+    }
+    with pytest.raises(UserError, match='none.pth does not exist'):
+        run.train(**_options(usual, **missing))
+    cfg = run.train(
+        **_options(usual, **missing), resume=str(tmp_path / 'a.pth')).cfg
+    assert cfg.model.backbone.init_cfg is None
+
+
+def test_mmcv_without_cuda(usual, monkeypatch, runners):
+    monkeypatch.setattr('sparx_mm.engine.preflight.mmcv_has_cuda',
+                        lambda: False)
+    with pytest.raises(UserError, match='CUDA_VISIBLE_DEVICES= before'):
+        run.train(**usual)
+    assert runners == []
+
+
+def test_fewer_images_than_a_batch(usual, monkeypatch):
+    monkeypatch.setattr(
+        run, 'build_runner',
+        lambda cfg, loops: type('Runner', (), dict(train_dataloader=[])))
+    with pytest.raises(UserError, match='fewer images than batch_size'):
+        run.train(**usual)
+
+
+def test_out_in_a_folder_that_is_not_there(usual, tmp_path, runners):
+    with pytest.raises(UserError, match='there is no folder'):
+        run.test(
+            **usual, checkpoint=None, out=str(tmp_path / 'none' / 'a.pkl'))
+    assert runners == []
+
+
 def test_resume_from_a_file(usual, tmp_path):
-    (tmp_path / 'a.pth').write_text('')
+    torch.save({}, tmp_path / 'a.pth')
     cfg = run.train(**usual, resume=str(tmp_path / 'a.pth')).cfg
     assert cfg.resume and cfg.load_from == str(tmp_path / 'a.pth')
 
@@ -110,7 +151,7 @@ def test_nothing_is_built_when_something_is_missing(usual, runners):
 
 
 def test_test_loads_the_checkpoint(usual, tmp_path, runners):
-    (tmp_path / 'a.pth').write_text('')
+    torch.save({}, tmp_path / 'a.pth')
     run.test(**usual, checkpoint=str(tmp_path / 'a.pth'))
     (runner, ) = runners
     assert runner.loops == ('test', )

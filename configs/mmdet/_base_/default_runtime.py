@@ -1,4 +1,4 @@
-# sparx_mm registers the backbones, sparx_mm.checkpoints the safe reader
+# sparx_mm registers the backbones; sparx_mm.checkpoints knows their files
 custom_imports = dict(
     imports=['sparx_mm', 'sparx_mm.checkpoints'], allow_failed_imports=False)
 
