@@ -1,7 +1,7 @@
-# 12 epochs x 400 images / batch of 4 = 1200 iterations, from scratch
+# 16 epochs x 400 images / batch of 4 = 1600 iterations, from scratch
 _base_ = './adamw.py'
 
-max_epochs = 12
+max_epochs = 16
 train_cfg = dict(
     type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs)
 val_cfg = dict(type='ValLoop')
