@@ -1,0 +1,32 @@
+"""The README names only what is there."""
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = ('README.md', 'CONTRIBUTING.md')
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_links_lead_somewhere(page):
+    links = re.findall(r'\]\(([^)]+)\)', (ROOT / page).read_text())
+    local = [link for link in links if '://' not in link]
+    missing = [link for link in local if not (ROOT / link).exists()]
+    assert not missing
+    assert local or page != 'README.md'
+
+
+def test_files_in_commands_exist():
+    text = (ROOT / 'README.md').read_text()
+    named = set(re.findall(r'\b(?:tools|configs)/[\w/]+\.py\b', text))
+    assert len(named) >= 3
+    assert all((ROOT / name).is_file() for name in named)
+
+
+def test_make_targets_exist():
+    text = ''.join((ROOT / page).read_text() for page in PAGES)
+    targets = set(re.findall(r'`make (\w+)', text))
+    rules = set(
+        re.findall(r'^(\w+):.*##', (ROOT / 'Makefile').read_text(), re.M))
+    assert {'demo', 'test'} <= targets <= rules
