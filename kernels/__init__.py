@@ -2,8 +2,9 @@
 
 Importing needs torch alone; numba makes the CPU path fast where it is there.
 """
+from .autocast import without_autocast
 from .backends import backend_report
 from .selective_scan import selective_scan
 from .ss2d import ss2d
 
-__all__ = ['backend_report', 'selective_scan', 'ss2d']
+__all__ = ['backend_report', 'selective_scan', 'ss2d', 'without_autocast']

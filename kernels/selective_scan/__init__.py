@@ -3,6 +3,7 @@ import torch
 from torch.utils.flop_counter import register_flop_formula
 
 from .. import backends
+from ..autocast import without_autocast
 from ..checks import check_floating, check_shapes
 from . import cpu
 from .reference import selective_scan as _reference
@@ -89,6 +90,7 @@ def _check(u, delta, A, B, C, D, delta_bias):
 
 
 @torch.library.custom_op('sparx_mm::selective_scan', mutates_args=())
+@without_autocast
 def _forward(u: torch.Tensor, delta: torch.Tensor, A: torch.Tensor,
              B: torch.Tensor, C: torch.Tensor, D: torch.Tensor,
              delta_bias: torch.Tensor,
@@ -111,6 +113,7 @@ def _forward_fake(u, delta, A, B, C, D, delta_bias, delta_softplus):
 
 
 @torch.library.custom_op('sparx_mm::selective_scan_backward', mutates_args=())
+@without_autocast
 def _backward(
     dy: torch.Tensor, states: torch.Tensor, u: torch.Tensor,
     delta: torch.Tensor, A: torch.Tensor, B: torch.Tensor, C: torch.Tensor,

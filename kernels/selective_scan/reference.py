@@ -6,7 +6,10 @@ gives its gradients. Every other backend is held to it.
 import torch
 import torch.nn.functional as F
 
+from ..autocast import without_autocast
 
+
+@without_autocast
 def selective_scan(u,
                    delta,
                    A,

@@ -3,6 +3,7 @@ import torch
 from torch.utils.flop_counter import register_flop_formula
 
 from .. import backends
+from ..autocast import without_autocast
 from ..checks import check_floating, check_shapes
 from . import cpu
 from .reference import ss2d as _reference
@@ -91,6 +92,7 @@ def _laid_out(result, x):
 
 
 @torch.library.custom_op('sparx_mm::ss2d', mutates_args=())
+@without_autocast
 def _forward(x: torch.Tensor, p: torch.Tensor, dt_weight: torch.Tensor,
              dt_bias: torch.Tensor, A: torch.Tensor,
              D: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -110,6 +112,7 @@ def _forward_fake(x, p, dt_weight, dt_bias, A, D):
 
 
 @torch.library.custom_op('sparx_mm::ss2d_backward', mutates_args=())
+@without_autocast
 def _backward(
     dy: torch.Tensor, states: torch.Tensor, x: torch.Tensor, p: torch.Tensor,
     dt_weight: torch.Tensor, dt_bias: torch.Tensor, A: torch.Tensor,

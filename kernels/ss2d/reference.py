@@ -6,6 +6,8 @@ gives its gradients. Every other backend is held to it.
 import torch
 import torch.nn.functional as F
 
+from ..autocast import without_autocast
+
 
 def scan_order(height, width, device=None):
     """Positions of a flattened map in the order of each direction.
@@ -24,6 +26,7 @@ def scan_order(height, width, device=None):
     return torch.stack([rows, columns, rows.flip(0), columns.flip(0)])
 
 
+@without_autocast
 def ss2d(x, p, dt_weight, dt_bias, A, D):
     """:func:`sparx_mm.kernels.ss2d` by its definition."""
     batch, channels, height, width = x.shape

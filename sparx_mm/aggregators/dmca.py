@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import nn
 
+from sparx_mm.kernels import without_autocast
+
 from ..layers import build_norm
 
 # the released detectors' start value: tokens of a 1333x800 image at stride 4,
@@ -124,10 +126,20 @@ def channel_attention(q: torch.Tensor,
     # (B, C, h, w) -> (B, groups, c, h*w)
     q, k, grouped = (
         t.flatten(2).unflatten(1, (num_groups, -1)) for t in (q, k, v))
-    logits = q @ k.transpose(-2, -1)
-    logits = logits * (q.shape[-1]**-0.5 if scale is None else scale)
+    attention = _attention_map(q, k, scale).to(v.dtype)
     # (B, groups, c, c) @ (B, groups, c, H*W) -> (B, C, H, W)
-    return (logits.softmax(dim=-1) @ grouped).view(v.shape)
+    return (attention @ grouped).view(v.shape)
+
+
+# logits are sums over a whole map: bfloat16 would round them before the
+# exponential, and float16 overflow
+@without_autocast
+def _attention_map(q, k, scale):
+    """(B, groups, c, h*w) queries and keys -> (B, groups, c, c)."""
+    dtype = torch.promote_types(q.dtype, torch.float32)
+    logits = q.to(dtype) @ k.to(dtype).transpose(-2, -1)
+    logits = logits * (q.shape[-1]**-0.5 if scale is None else scale)
+    return logits.softmax(dim=-1)
 
 
 def _reducer(dim, reduction, norm_cfg):

@@ -49,6 +49,39 @@ def test_channel_attention():
                     out[b, channels], expected, atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_channel_attention_under_autocast(dtype):
+    torch.manual_seed(0)
+    # sums of 4096 products are beyond float16's range
+    q, k, v = (torch.randn(2, 8, 64, 64).to(dtype) for _ in range(3))
+    q, k = 8 * q, 8 * k
+    scale = torch.tensor([2e-4])
+    seen = []
+    softmax = torch.Tensor.softmax
+
+    def watch(logits, dim):
+        seen.append((logits, softmax(logits, dim)))
+        return seen[-1][1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, 'softmax', watch)
+        with torch.autocast('cpu', dtype):
+            out = channel_attention(q, k, v, 4, scale)
+    (logits, attention), = seen
+    assert logits.dtype == attention.dtype == torch.float32
+    grouped = [t.double().flatten(2).unflatten(1, (4, -1)) for t in (q, k, v)]
+    wanted = grouped[0] @ grouped[1].transpose(-2, -1) * scale
+    # float32 sums; 8 bits would be off by a hundredth
+    torch.testing.assert_close(logits.double(), wanted, atol=1e-5, rtol=1e-5)
+    wanted = wanted.softmax(-1)
+    torch.testing.assert_close(attention.double(), wanted, atol=2e-6, rtol=0)
+    # the weighted sum may be of 16 bits
+    assert out.dtype == dtype
+    wanted = (wanted @ grouped[2]).view(v.shape)
+    error = (out.double() - wanted).abs().max()
+    assert error <= 2 * torch.finfo(dtype).eps * wanted.abs().max()
+
+
 def test_scale():
     assert DMCA(8, 1, 16).scale is None
     learnable = DMCA(8, 1, 16, attn_scale='learnable').scale

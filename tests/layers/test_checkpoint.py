@@ -1,4 +1,5 @@
 """Activation checkpointing."""
+import pytest
 import torch
 from torch import nn
 
@@ -17,7 +18,8 @@ class _Layer(nn.Module):
         return self.body(x) + sum(sources)
 
 
-def test_equals_a_plain_run():
+@pytest.mark.parametrize('autocast', [False, True])
+def test_equals_a_plain_run(autocast):
     torch.manual_seed(0)
     layer = _Layer().train()
     start = {k: v.clone() for k, v in layer.state_dict().items()}
@@ -29,7 +31,9 @@ def test_equals_a_plain_run():
         torch.manual_seed(1)
         x = torch.randn(8, 3, 4, 4, requires_grad=True)
         source = torch.randn(8, 3, 4, 4, requires_grad=True)
-        run(x, [source]).square().mean().backward()
+        with torch.autocast('cpu', torch.bfloat16, enabled=autocast):
+            loss = run(x, [source]).square().mean()
+        loss.backward()
         runs.append(
             dict(
                 layer.state_dict(),

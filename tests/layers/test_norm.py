@@ -1,4 +1,6 @@
 """Norms and the scaled shortcut."""
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import nn
@@ -20,6 +22,27 @@ def test_layer_norm_2d():
         out = norm(x.to(memory_format=layout))
         torch.testing.assert_close(out, expected, atol=1e-5, rtol=1e-5)
         assert out.is_contiguous()
+
+
+@pytest.mark.parametrize('norm', [
+    nn.BatchNorm2d(16),
+    nn.GroupNorm(1, 16),
+    LayerNorm2d(16),
+], ids=lambda norm: type(norm).__name__)  # yapf: disable
+def test_statistics_under_autocast(norm):
+    torch.manual_seed(0)
+    # a mean of 64 leaves bfloat16 two bits for a spread of one; statistics
+    # of 8 bits would be off by as much
+    x = (64 + torch.randn(2, 16, 32, 32)).bfloat16()
+    wanted = deepcopy(norm).double()(x.double())
+    with torch.autocast('cpu', torch.bfloat16):
+        y = norm(x)
+    # the rounding of the result, no more
+    error = (y.double() - wanted).abs()
+    assert (error <= 2**-8 * wanted.abs() + 1e-4).all()
+    for name, buffer in norm.named_buffers():
+        if name.startswith('running'):
+            assert buffer.dtype == torch.float32
 
 
 def test_channel_affine():

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sparx_mm.kernels import ss2d
 from sparx_mm.mixers import SS2D
 
 
@@ -88,3 +89,35 @@ def test_options():
     assert mixer.dt_weight.shape == (4, 24, 5)
     assert mixer.conv.weight.shape == (24, 1, 3, 3)
     assert mixer(torch.randn(2, 24, 1, 1)).shape == (2, 16, 1, 1)
+
+
+def test_scan_under_autocast(monkeypatch):
+    torch.manual_seed(0)
+    mixer, x = SS2D(6, d_state=2), torch.randn(2, 12, 5, 7)
+    scans = []
+
+    def scan(x, p, *parameters):
+        # the values that reach the scan, without rounding of its result
+        y = ss2d(x.float(), p.float(), *parameters)
+        scans.append(((x, p, *parameters), y))
+        return y.to(x.dtype)
+
+    monkeypatch.setattr('sparx_mm.mixers.ss2d.ss2d', scan)
+    with torch.autocast('cpu', torch.bfloat16):
+        y = mixer(x)
+    assert y.dtype == torch.bfloat16
+    (inputs, scanned), = scans
+    # map and projection may be rounded; what step sizes and decays are made
+    # of may not
+    assert [t.dtype
+            for t in inputs] == [torch.bfloat16] * 2 + 4 * [torch.float32]
+    own = (mixer.dt_weight, mixer.dt_bias, -mixer.A_log.exp(), mixer.D)
+    for given, parameter in zip(inputs[2:], own):
+        assert torch.equal(given.flatten(), parameter.flatten())
+    truth = ss2d(*(t.double() for t in inputs))
+    # float32 arithmetic; step sizes or states of 8 bits err by 1e-3 and more
+    error = (scanned - truth).abs().max()
+    assert error <= 5e-6 * truth.abs().max()
+    y.float().sum().backward()
+    for parameter in mixer.parameters():
+        assert parameter.grad.dtype == torch.float32

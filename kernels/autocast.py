@@ -1,0 +1,31 @@
+"""Autocast ends where 16 bits are too few."""
+import functools
+
+import torch
+
+
+def without_autocast(function):
+    """Make a function compute in the dtypes that it says.
+
+    Autocast also reaches into a custom operator: there it would round the
+    product that step sizes are made of to 16 bits.
+
+    Args:
+        function (Callable): Its first argument is a tensor.
+
+    Returns:
+        Callable: The same, with autocast off on that tensor's device.
+    """
+
+    @functools.wraps(function)
+    def run(tensor, *args, **kwargs):
+        device = tensor.device.type
+        # there is none on the meta device, and an exported graph would keep
+        # even a switch that changes nothing
+        if not (torch.amp.is_autocast_available(device)
+                and torch.is_autocast_enabled(device)):
+            return function(tensor, *args, **kwargs)
+        with torch.autocast(device, enabled=False):
+            return function(tensor, *args, **kwargs)
+
+    return run
