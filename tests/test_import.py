@@ -28,7 +28,8 @@ HEIGHTS = dict(
     mixers=1,
     kernels=0,
     connections=-1,
-    keys=-1)
+    weights=-1,
+    errors=-2)
 OPTIONAL = ('mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'torchvision', 'triton',
             'numba', 'cv2')
 
@@ -57,8 +58,6 @@ def imported_names(path):
 
 def room(name):
     """The part of the house that a module is in; '' for what is not ours."""
-    if name.startswith('sparx_mm.checkpoints.keys'):
-        return 'keys'
     top, _, rest = name.partition('.')
     return {'sparx_mm': rest.split('.')[0], 'tools': 'tools'}.get(top, '')
 
@@ -69,6 +68,7 @@ def run(code, folder, without=()):
     return done.stdout
 
 
+@pytest.mark.stack
 def test_torch_and_mmengine_suffice(tmp_path):
     output = run(
         f"""
@@ -130,6 +130,7 @@ def test_own_errors_are_not_hidden(tmp_path):
     assert 'import of sparx_mm.kernels halted' in done.stderr
 
 
+@pytest.mark.stack
 def test_import_changes_nothing_else(tmp_path):
     output = run(
         """
@@ -178,6 +179,7 @@ print(sorted(new & {'mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'torchvision',
     assert imported == '[]'
 
 
+@pytest.mark.stack
 @pytest.mark.parametrize(
     'module',
     [name for name in map(module_name, FILES) if name.startswith('sparx_mm')])

@@ -9,7 +9,7 @@ import torch
 from mmengine.dataset import BaseDataset, pseudo_collate
 from torch import nn
 
-from sparx_mm.engine.errors import UserError
+from sparx_mm.errors import UserError
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)

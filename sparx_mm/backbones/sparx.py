@@ -8,9 +8,10 @@ from mmengine.registry import MODELS
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..checkpoints.keys import from_released
 from ..connections import STAGE_INPUT, stage_connections
 from ..layers import LayerNorm2d, SparXLayer, checkpoint_layer
+from ..weights import from_released
+from .pretrained import PretrainedBackboneInit, split_init_cfg
 
 
 class SparXStage(nn.Module):
@@ -30,6 +31,10 @@ class SparXStage(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.sources = [plan.sources for plan in plans]
+        # of each layer: the maps that layers after it read
+        self.kept = [{s
+                      for later in self.sources[i + 1:]
+                      for s in later} for i in range(len(layers))]
         self.with_cp = with_cp
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -41,10 +46,8 @@ class SparXStage(nn.Module):
                 x = checkpoint_layer(layer, x, read)
             else:
                 x = layer(x, read)
-            # keep what a later layer reads, free the rest
             maps[i] = x
-            wanted = {s for later in self.sources[i + 1:] for s in later}
-            maps = {s: kept for s, kept in maps.items() if s in wanted}
+            maps = {s: maps[s] for s in self.kept[i] if s in maps}
         return x
 
 
@@ -89,9 +92,9 @@ class SparXBackbone(BaseModule):
         norm_eval (bool): Keep all batch norms in eval mode. Default: False.
         with_cp (bool): Checkpoint the activations of each layer: less
             memory, more time. Default: False.
-        init_cfg (dict, optional): mmengine initialisation config;
-            ``dict(type='Pretrained', checkpoint=FILE)`` also reads files
-            with the released names. Default: None.
+        init_cfg (dict or list[dict], optional): mmengine initialisation
+            config; ``dict(type='Pretrained', checkpoint=FILE, prefix=None)``
+            also reads files with the released names. Default: None.
 
     Raises:
         ValueError: If an argument is not one of those above.
@@ -280,6 +283,22 @@ class SparXBackbone(BaseModule):
         else:
             depth = num_depths - 1
         return depth, num_depths
+
+    def init_weights(self) -> None:
+        """Initialise as ``init_cfg`` says; a file must cover the backbone.
+
+        Raises:
+            CoverageError: If a ``Pretrained`` file has fewer of this
+                backbone's tensors than it should.
+        """
+        given = self.init_cfg
+        others, files = split_init_cfg(given)
+        # files last, as mmengine orders them
+        self.init_cfg = others + [
+            dict(cfg, type=PretrainedBackboneInit) for cfg in files
+        ]
+        super().init_weights()
+        self.init_cfg = given
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
         # in place: the children are handed this very dict afterwards

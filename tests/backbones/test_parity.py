@@ -7,7 +7,7 @@ import parity
 import pytest
 import torch
 
-from sparx_mm.checkpoints import rename_to_released
+from sparx_mm.weights import rename_to_released
 
 GOLDENS = sorted(
     re.fullmatch(r'golden_(det|seg)_(.)_(\d+)x(\d+)', path.stem).groups()

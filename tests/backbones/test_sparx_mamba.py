@@ -89,6 +89,7 @@ def test_training_needs_two_values_per_channel():
         model(torch.randn(1, 3, 32, 32))
 
 
+@pytest.mark.stack
 @pytest.mark.parametrize('scope', ['mmengine', 'mmdet', 'mmseg'])
 def test_any_config_can_name_it(scope):
     with DefaultScope.overwrite_default_scope(scope):

@@ -6,12 +6,10 @@ from mmengine.runner.checkpoint import load_checkpoint, load_state_dict
 from torch import nn
 
 from sparx_mm import SparXMamba
-from sparx_mm.checkpoints import (from_released, rename_released,
-                                  rename_to_released, to_released)
+from sparx_mm.weights import (find_prefixes, find_weights, from_released,
+                              rename_released, rename_to_released, to_released)
 
 LAYOUTS = [(f, v) for f in ('cls', 'det', 'seg') for v in 'tsb']
-# legally absent from an ImageNet file: what only dense tasks have
-DENSE_ONLY = ('norms.', )
 
 
 @pytest.fixture(scope='module', params='tsb')
@@ -90,30 +88,6 @@ def test_load_under_a_prefix(load):
     assert all(loaded[key].equal(released[key]) for key in released)
 
 
-@pytest.mark.parametrize('flavour, variant', LAYOUTS)
-def test_pretrained_loads_every_tensor(flavour, variant, tmp_path):
-    file = tmp_path / f'sparx_mamba_{variant}.pth'
-    released = parity.released_state(flavour, variant)
-    torch.save(released, file)
-    model = SparXMamba(
-        parity.ARCHS[variant],
-        attn_scale=parity.ATTN_SCALES[flavour],
-        init_cfg=dict(type='Pretrained', checkpoint=str(file)))
-    untouched = {
-        key: value.clone()
-        for key, value in model.state_dict().items()
-    }
-    model.init_weights()
-    loaded = rename_to_released(model.state_dict())
-    for key, value in released.items():
-        if not key.startswith('classifier.'):
-            assert loaded.pop(key).equal(value), key
-    # what the file lacks stays as it was initialised
-    for key, value in rename_released(loaded).items():
-        assert key.startswith(DENSE_ONLY)
-        assert value.equal(untouched[key])
-
-
 def test_own_names_load_too(tmp_path):
     file = tmp_path / 'own.pth'
     source = parity.reference_model('seg', 't')
@@ -122,3 +96,48 @@ def test_own_names_load_too(tmp_path):
     load_checkpoint(target, str(file), strict=True)
     for key, value in source.state_dict().items():
         assert target.state_dict()[key].equal(value)
+
+
+@pytest.mark.parametrize(
+    'nest',
+    [
+        lambda w: w,
+        lambda w: dict(state_dict=w),
+        lambda w: dict(model=w, epoch=3),
+        lambda w: dict(model=dict(state_dict=w)),
+        lambda w: dict(state_dict=dict(other=0), state_dict_ema=w),
+        lambda w: dict(model=dict(other=0), model_ema=w, optimizer={}),
+        lambda w: dict(model=w, model_ema=None),
+        lambda w: dict(ema=dict(module=w, updates=7), model=dict(other=0)),
+        # mmengine's EMAHook keeps the averaged weights in state_dict
+        lambda w: dict(state_dict=w, ema_state_dict=dict(other=0)),
+    ])
+@pytest.mark.parametrize('wrap', ['', 'module.', 'module._orig_mod.'])
+def test_find_weights(nest, wrap):
+    weights = {'backbone.a': 1, 'b': 2}
+    checkpoint = nest({wrap + name: value for name, value in weights.items()})
+    keys = list(checkpoint)
+    assert dict(find_weights(checkpoint)) == weights
+    assert list(checkpoint) == keys
+
+
+def test_find_weights_keeps_the_versions_of_modules():
+    norm = nn.Sequential(nn.BatchNorm2d(2))
+    state = nn.DataParallel(norm).state_dict()
+    found = find_weights(dict(state_dict=state))
+    assert found._metadata['0'] == dict(version=2)
+    assert found.keys() == norm.state_dict().keys()
+
+
+def test_find_prefixes():
+    released = [key for key, _, _ in parity.manifest('det', 't')]
+    own = list(rename_released(dict.fromkeys(released)))
+    for names in (released, own):
+        assert find_prefixes(names) == ['']
+        nested = [f'{p}{n}' for p in ('backbone.', 'a.b.') for n in names]
+        assert find_prefixes(nested) == ['backbone.', 'a.b.']
+    # Swin's and ResNet's names are alike
+    assert find_prefixes([
+        'layers.0.blocks.0.attn.qkv.weight', 'backbone.stem.0.weight',
+        'stages.0.blocks.0.mlp.fc1.weight'
+    ]) == []

@@ -1,10 +1,11 @@
-"""Parameter names, to and from those of the released files.
+"""Parameter names: where they lie in a file, to and from the released ones.
 
 Pure functions on dicts; values pass through untouched. Only names differ:
 shapes are the same in both.
 """
 import re
-from typing import Dict, Optional, TypeVar
+from collections import OrderedDict
+from typing import Any, Dict, Iterable, List, Mapping, Optional, TypeVar
 
 T = TypeVar('T')
 
@@ -45,6 +46,73 @@ _LAYER_FORMATS = ('layers.{}.blocks.{}.{}', 'stages.{}.layers.{}.{}')
 _DOWNSAMPLE_PATTERNS = (re.compile(r'layers\.(\d+)\.downsample\.(.+)'),
                         re.compile(r'downsamples\.(\d+)\.(.+)'))
 _DOWNSAMPLE_FORMATS = ('layers.{}.downsample.{}', 'downsamples.{}.{}')
+# where files keep their weights, averaged ones first. What mmengine saves with
+# its EMAHook has them in 'state_dict' and the raw ones in 'ema_state_dict'
+_NESTED = ('state_dict_ema', 'model_ema', 'ema', 'state_dict', 'model',
+           'module')
+# what wrappers (DDP, torch.compile) put before every name
+_WRAPPERS = ('module.', '_orig_mod.')
+# no other network has these
+_MARKS = re.compile(r'(|.*\.)(layers\.\d+\.blocks\.\d+\.op'
+                    r'|stages\.\d+\.layers\.\d+\.mixer)\.')
+
+
+def weights_key(checkpoint: Mapping[str, Any]) -> Optional[str]:
+    """Find the entry of a checkpoint that its weights are nested in.
+
+    Averaged weights (``model_ema``, ``state_dict_ema``, ``ema``) come before
+    others (``state_dict``, ``model``, ``module``).
+
+    Args:
+        checkpoint (Mapping): What a file holds.
+
+    Returns:
+        str, optional: The key; None if the checkpoint is a state dict.
+    """
+    for key in _NESTED:
+        if isinstance(checkpoint.get(key), Mapping):
+            return key
+    return None
+
+
+def find_weights(checkpoint: Mapping[str, Any]) -> Dict[str, Any]:
+    """Find the state dict in what a checkpoint file holds.
+
+    It may be all of the file, or nested, see `weights_key`. Prefixes that a
+    wrapper put before every name are dropped.
+
+    Args:
+        checkpoint (Mapping): What the file holds; it is not changed.
+
+    Returns:
+        OrderedDict: Names and tensors, with the ``_metadata`` that torch
+        keeps there.
+    """
+    key = weights_key(checkpoint)
+    if key is not None:
+        return find_weights(checkpoint[key])
+    weights = OrderedDict(checkpoint)
+    metadata = getattr(checkpoint, '_metadata', {})
+    for prefix in _WRAPPERS:
+        if weights and all(key.startswith(prefix) for key in weights):
+            weights = _without(prefix, weights)
+            metadata = _without(prefix, metadata)
+    weights._metadata = metadata
+    return weights
+
+
+def find_prefixes(names: Iterable[str]) -> List[str]:
+    """Find what the names of SparX backbones begin with.
+
+    Args:
+        names (Iterable[str]): Names of a state dict, own or released.
+
+    Returns:
+        list[str]: Each prefix, for example ``'backbone.'``, or ``''``; empty
+        if there is no SparX backbone.
+    """
+    matches = (_MARKS.match(name) for name in names)
+    return list(dict.fromkeys(match[1] for match in matches if match))
 
 
 def from_released(key: str) -> Optional[str]:
@@ -107,6 +175,12 @@ def rename_to_released(state_dict: Dict[str, T],
         dict: The same values in the same order.
     """
     return _rename(state_dict, prefix, to_released)
+
+
+def _without(prefix, names):
+    return OrderedDict((name[len(prefix):], value)
+                       for name, value in names.items()
+                       if name.startswith(prefix))
 
 
 def _rename(state_dict, prefix, rename):

@@ -1,0 +1,133 @@
+"""Downloads that arrive whole and unchanged, or leave nothing behind."""
+import fcntl
+import hashlib
+import http.client
+import os
+import os.path as osp
+import re
+import shutil
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import Optional
+
+import torch
+
+from ..errors import UserError
+
+
+class DownloadError(UserError):
+    """A URL could not be fetched; the message is the reason."""
+
+
+def cached_file(url: str) -> str:
+    """Where torch and mmengine look for a URL before they download it."""
+    name = osp.basename(urllib.parse.urlparse(url).path)
+    return osp.join(torch.hub.get_dir(), 'checkpoints', name)
+
+
+def fetch(url: str, timeout: float = 30.) -> str:
+    """Download a URL into torch's cache, unless it is there.
+
+    torch takes a connection that is cut off for the end of the file and
+    caches the half. Here the file gets its name only when all of it is on
+    the disk and has the hash that is known of it. Of several processes that
+    want the same file, on one machine or on one network folder, one
+    downloads.
+
+    Args:
+        url (str): An https URL. Its SHA-256, or the first digits of it, may
+            stand in the file's name, as in ``name-0123abcd.pth``, or after
+            the URL: ``#sha256=0123abcd...``.
+        timeout (float): Seconds without an answer until giving up.
+            Default: 30.
+
+    Returns:
+        str: The file in the cache.
+
+    Raises:
+        DownloadError: If it cannot be fetched as a whole.
+    """
+    _check_encrypted(url)
+    target = cached_file(url)
+    partial = f'{target}.partial'
+    try:
+        os.makedirs(osp.dirname(target), exist_ok=True)
+        with open(f'{target}.lock', 'w') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not osp.isfile(target):
+                try:
+                    _download(url, partial, timeout)
+                    os.replace(partial, target)
+                finally:
+                    # also that of an earlier process, which was killed
+                    if osp.exists(partial):
+                        os.remove(partial)
+    except (OSError, http.client.HTTPException) as error:
+        raise DownloadError(_reason(error)) from error
+    return target
+
+
+def _check_encrypted(url):
+    if not url.startswith('https://'):
+        raise DownloadError(f'{url} is not encrypted; give an https URL, or '
+                            'download the file yourself and give its path')
+
+
+class _EncryptedRedirects(urllib.request.HTTPRedirectHandler):
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        _check_encrypted(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def known_hash(url: str) -> Optional[str]:
+    """The SHA-256 that a URL tells of its file, or the start of it.
+
+    Example:
+        >>> known_hash('https://example.org/a-0123abcd.pth')
+        '0123abcd'
+    """
+    parts = urllib.parse.urlparse(url)
+    match = (
+        re.fullmatch('sha256=([0-9a-f]{8,64})', parts.fragment)
+        # as torch and the OpenMMLab projects name their files; digits alone
+        # are a date
+        or re.search(r'-(?=\d*[a-f])([0-9a-f]{8,64})\.\w+$', parts.path))
+    return match[1] if match else None
+
+
+def _download(url, path, timeout):
+    request = urllib.request.Request(url, headers={'User-Agent': 'sparx_mm'})
+    opener = urllib.request.build_opener(_EncryptedRedirects)
+    with opener.open(
+            request, timeout=timeout) as response, open(path, 'wb') as file:
+        expected = response.headers.get('Content-Length')
+        megabytes = f' ({int(expected) / 1e6:.0f} MB)' if expected else ''
+        print(f'downloading {url}{megabytes}', flush=True)
+        shutil.copyfileobj(response, file, length=1 << 20)
+        if expected is not None and file.tell() != int(expected):
+            raise DownloadError('the connection was cut off after '
+                                f'{file.tell()} of {expected} bytes')
+        file.flush()
+        os.fsync(file.fileno())
+    wanted = known_hash(url)
+    if wanted and not _sha256(path).startswith(wanted):
+        raise DownloadError(f'what arrived has the SHA-256 {_sha256(path)}, '
+                            f'not {wanted}')
+
+
+def _sha256(path):
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        for block in iter(lambda: file.read(1 << 20), b''):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f'HTTP {error.code} {error.reason}'
+    # what a URLError wraps says more than itself
+    reason = getattr(error, 'reason', error)
+    return str(reason) or type(reason).__name__

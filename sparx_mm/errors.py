@@ -1,0 +1,72 @@
+"""What a user gets wrong ends in one line; what we get wrong keeps its trace.
+"""
+import os
+import sys
+import time
+from contextlib import contextmanager
+from typing import Iterator, NoReturn
+
+
+class UserError(Exception):
+    """Something that the user can put right; the message says how.
+
+    Its message is one line: what was given, what is wrong, what to do.
+    """
+
+
+# by launcher: variables with the number of a process, and on its machine
+RANKS = (('RANK', 'LOCAL_RANK'), ('SLURM_PROCID', 'SLURM_LOCALID'),
+         ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK'))
+# seconds: processes reach the same line as far apart as they start
+PATIENCE = 10
+
+
+def fail(message: str, status: int = 1) -> NoReturn:
+    """End the process in one line on stderr.
+
+    Of several processes with the same mistake only the first is heard: it
+    exits at once and the launcher ends the others, which wait before they
+    speak. So what only another one finds wrong is heard too, a little later,
+    and once for each machine.
+
+    Args:
+        message (str): What is wrong.
+        status (int): The exit status. Default: 1.
+    """
+    start = 'error:'
+    rank, local_rank = _process()
+    if rank:
+        time.sleep(PATIENCE + local_rank)
+        start = f'error: process {rank}:'
+    print(start, ' '.join(message.split()), file=sys.stderr, flush=True)
+    sys.exit(status)
+
+
+def _process():
+    for names in RANKS:
+        if names[0] in os.environ:
+            return [int(os.environ.get(name, 0)) for name in names]
+    return 0, 0
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """End a command line in one line on stderr instead of a traceback.
+
+    `UserError` exits with status 1, an interrupt with 130 (128 + SIGINT, as
+    a shell reports it). Every other exception passes through.
+
+    Example:
+        >>> @user_errors()
+        ... def main():
+        ...     raise UserError('no such file: a.py')
+        >>> main()
+        Traceback (most recent call last):
+        SystemExit: 1
+    """
+    try:
+        yield
+    except UserError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail('interrupted', 130)

@@ -1,0 +1,185 @@
+"""Whether a file covers a backbone: all of it, or an error that says why not.
+
+A load that takes fewer tensors than file and model should share looks like
+success and trains from noise. Here the backbone is held to its file; what may
+differ between tasks is said in one line.
+"""
+import re
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Tuple
+
+import torch
+
+from ..errors import UserError
+from .keys import find_prefixes, rename_released, to_released
+from .summary import summarize
+
+# what a file of another task may lack or have more: the output norms (none in
+# an ImageNet file, others for other out_indices), the attention's scale (in
+# detectors only), and torch's counter of batches
+_OPTIONAL = re.compile(r'norms\..*|.*\.proj\.scale|.*\.num_batches_tracked')
+_STAGE = re.compile(r'(stages|downsamples)\.(\d+)\.')
+_LAYER = re.compile(r'stages\.(\d+)\.layers\.(\d+)\.')
+
+
+class CoverageError(UserError):
+    """A file lacks weights that the model should have got from it."""
+
+
+class Fit(NamedTuple):
+    """What a backbone takes from a file.
+
+    Args:
+        weights (dict[str, Tensor]): Tensors by the backbone's own names.
+        missing (list[str]): Own names that are legally not in the file.
+        unused (list[str]): Names, as in the file without the prefix, that
+            legally have no place in the backbone.
+    """
+
+    weights: Dict[str, torch.Tensor]
+    missing: List[str]
+    unused: List[str]
+
+    def __str__(self) -> str:
+        """One line."""
+        text = f'{len(self.weights)} tensors'
+        if self.missing:
+            text += f'; not in the file: {summarize(self.missing)}'
+        if self.unused:
+            text += f'; not used: {summarize(self.unused)}'
+        return text
+
+
+def fit_backbone(backbone: Mapping[str, torch.Tensor],
+                 file: Mapping[str, torch.Tensor],
+                 prefix: str,
+                 archs: Mapping[str, dict],
+                 elsewhere: str = 'did you mean prefix={}?') -> Fit:
+    """Find a backbone's tensors in a file, and insist that they are there.
+
+    Args:
+        backbone (Mapping): The backbone's state dict.
+        file (Mapping): The state dict of the file, names own or released.
+        prefix (str): What the backbone's names begin with in the file,
+            ``''`` or ending in a dot.
+        archs (Mapping): Variants by name, to tell whose file it is; see
+            ``SparXBackbone.arch_zoo``.
+        elsewhere (str): What to do if the file has a backbone under another
+            prefix; ``{}`` stands for it, quoted, and is None for none.
+
+    Returns:
+        Fit: What fits.
+
+    Raises:
+        CoverageError: If the backbone would get fewer tensors than file and
+            model should share, or one that is not finite. A tensor of
+            another shape is one that is not there.
+    """
+    found = find_prefixes(file)
+    if prefix not in found:
+        raise CoverageError(_not_there(file, prefix, found, elsewhere))
+    own = rename_released({
+        name[len(prefix):]: value
+        for name, value in file.items()
+        if name.startswith(prefix) and isinstance(value, torch.Tensor)
+    })
+    weights = {
+        name: own[name]
+        for name, value in backbone.items()
+        if name in own and own[name].shape == value.shape
+    }
+    missing = [name for name in backbone if name not in weights]
+    unused = [name for name in own if name not in backbone]
+    if any(map(_demanded, missing)) or any(_misplaced(unused, backbone)):
+        raise CoverageError(_misfit(backbone, own, missing, unused, archs))
+    broken = [n for n, value in weights.items() if not _is_finite(value)]
+    if broken:
+        raise CoverageError(
+            f'it has NaN or infinity in {summarize(broken)}: the training '
+            'that wrote it had diverged, or the file is damaged; take another')
+    return Fit(
+        weights,
+        *([n for n in names if 'num_batches' not in n]
+          for names in (missing, unused)))
+
+
+def _demanded(name):
+    return not _OPTIONAL.fullmatch(name)
+
+
+def _misplaced(unused, backbone) -> Iterable[str]:
+    """Names of a SparX backbone that this one should have had."""
+    built = len(_layout(backbone))
+    for name in unused:
+        stage = _STAGE.match(name)
+        # stages after the last of out_indices are not built
+        beyond = stage and int(stage[2]) >= built - (stage[1] != 'stages')
+        if to_released(name) and _demanded(name) and not beyond:
+            yield name
+
+
+def _is_finite(value):
+    return not value.is_floating_point() or bool(value.isfinite().all())
+
+
+def _not_there(file, prefix, found, elsewhere):
+    under = f"under prefix '{prefix}'" if prefix else 'without a prefix'
+    if found:
+        hint = ' or '.join(
+            elsewhere.format(repr(other or None)) for other in found)
+        return f'it has no SparX backbone {under}; {hint}'
+    return (f'it holds no SparX backbone; its tensors are {summarize(file)}'
+            if file else 'it holds no tensors')
+
+
+def _misfit(backbone, own, missing, unused, archs):
+    whose, ours = _layout(own), _layout(backbone)
+    stages = len(ours)
+    if whose[:stages] != ours:
+        names = [_arch_name(layout, archs) for layout in (whose, ours)]
+        if all(names):
+            return "this is a '{}' file, the model is '{}'".format(*names)
+        return (f'the file has layers and channels {_text(whose)} by stage, '
+                f'the model {_text(ours)}')
+    parts = []
+    reshaped = [
+        f'{name} {tuple(own[name].shape)} instead of '
+        f'{tuple(backbone[name].shape)}' for name in missing if name in own
+    ]
+    absent = [n for n in missing if n not in own and _demanded(n)]
+    wrong = list(_misplaced(unused, backbone))
+    if absent:
+        parts.append(f'it lacks {summarize(absent)}')
+    if reshaped:
+        more = f' and {len(reshaped) - 1} more' if len(reshaped) > 1 else ''
+        parts.append(f'it has {reshaped[0]}{more}')
+    if wrong:
+        parts.append(f'the model has no place for {summarize(wrong)}')
+    fitting = len(backbone) - len(missing)
+    return (f'only {fitting} of {len(backbone)} tensors of the backbone fit: '
+            f'{"; ".join(parts)}; give the file of this arch')
+
+
+def _layout(names) -> Tuple[Tuple[int, int], ...]:
+    """Number of layers and of channels of each stage."""
+    depths: Dict[int, int] = {}
+    dims: Dict[int, int] = {}
+    for name, value in names.items():
+        layer = _LAYER.match(name)
+        if layer:
+            stage = int(layer[1])
+            depths[stage] = max(depths.get(stage, 0), int(layer[2]) + 1)
+            if name.endswith('.norm1.weight'):
+                dims[stage] = len(value)
+    return tuple((depths[i], dims.get(i, 0)) for i in sorted(depths))
+
+
+def _arch_name(layout, archs):
+    for name, arch in archs.items():
+        whole = tuple(zip(arch['depths'], arch['embed_dims']))
+        if whole[:len(layout)] == layout:
+            return name
+    return None
+
+
+def _text(layout):
+    return ' '.join(f'{depth}x{dim}' for depth, dim in layout)

@@ -1,0 +1,50 @@
+"""Many names of tensors in a few words."""
+import re
+from typing import Dict, Iterable, List
+
+
+def fold_names(names: Iterable[str]) -> Dict[str, List[str]]:
+    """Group names that differ in numbers only.
+
+    Args:
+        names (Iterable[str]): Names of parameters.
+
+    Returns:
+        dict[str, list[str]]: The names of each group by what stands for it:
+        a name with ``*`` for the numbers that differ.
+
+    Example:
+        >>> fold_names(['a.0.x.1', 'a.0.x.2', 'b.0'])
+        {'a.0.x.*': ['a.0.x.1', 'a.0.x.2'], 'b.0': ['b.0']}
+    """
+    groups: dict = {}
+    for name in names:
+        groups.setdefault(re.sub(r'\b\d+\b', '*', name), []).append(name)
+    folded = {}
+    for group in groups.values():
+        columns = map(set, zip(*(name.split('.') for name in group)))
+        parts = [
+            '*' if len(column) > 1 else column.pop() for column in columns
+        ]
+        folded['.'.join(parts)] = group
+    return folded
+
+
+def summarize(names: Iterable[str], most: int = 3) -> str:
+    """A few of many names, with layers folded together.
+
+    Args:
+        names (Iterable[str]): Names of tensors.
+        most (int): How many to give. Default: 3.
+
+    Example:
+        >>> summarize(['norms.0.weight', 'norms.1.weight', 'head.bias'])
+        'norms.*.weight (2), head.bias'
+    """
+    folded = fold_names(names)
+    shown = [
+        f'{pattern} ({len(alike)})' if len(alike) > 1 else alike[0]
+        for pattern, alike in list(folded.items())[:most]
+    ]
+    rest = sum(map(len, list(folded.values())[most:]))
+    return ', '.join(shown) + (f' and {rest} more' if rest else '')

@@ -1,0 +1,33 @@
+"""Rename a checkpoint: python tools/convert_checkpoint.py SRC DST."""
+from sparx_mm.checkpoints import convert_checkpoint, trust_checkpoints
+from sparx_mm.engine import ArgumentParser, user_errors
+
+
+def parse_args():
+    parser = ArgumentParser(
+        description='Convert a checkpoint between the names of this project '
+        'and those of the released files, and between .pth and .safetensors')
+    parser.add_argument('source', help='file, with either names')
+    parser.add_argument(
+        'target', help='file to write, .pth or .safetensors; must be new')
+    parser.add_argument(
+        '--to',
+        choices=['own', 'released'],
+        default='own',
+        help='names to write; default: own')
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='read the file as a plain pickle, which runs what is in it')
+    return parser.parse_args()
+
+
+@user_errors()
+def main():
+    args = parse_args()
+    with trust_checkpoints(args.trust_checkpoint):
+        print(convert_checkpoint(args.source, args.target, args.to))
+
+
+if __name__ == '__main__':
+    main()
