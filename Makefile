@@ -1,18 +1,20 @@
-# PYTHON=... chooses the interpreter of .venv, TESTS=... what `make test` runs
+# PYTHON=... chooses the interpreter of the environments, TESTS=... what
+# `make test` and `make test-openmmlab` run
 PYTHON ?=
 TESTS ?= tests
 CODE := $(wildcard sparx_mm kernels configs tools tests benchmarks setup)
+MAKE_ENV = $(or $(PYTHON),python3) setup/make_env.py
 # set-up writes run.env: on a machine whose GPU mmcv cannot use, it hides it
 RUN := . .venv/run.env &&
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo test test-openmmlab lint format clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup:  ## make .venv, if it is not there or no longer fits
-	@$(or $(PYTHON),python3) setup/make_env.py
+	@$(MAKE_ENV)
 
 demo: setup  ## train, evaluate and show a small Mask R-CNN on drawn shapes
 	$(RUN) .venv/bin/python tools/demo.py
@@ -20,6 +22,11 @@ demo: setup  ## train, evaluate and show a small Mask R-CNN on drawn shapes
 # two workers of one thread each: more threads than cores only wait
 test: setup  ## run the tests
 	$(RUN) OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --durations=20 $(TESTS)
+
+test-openmmlab:  ## run those marked stack on the original OpenMMLab packages
+	@$(MAKE_ENV) openmmlab
+	. .venv-openmmlab/run.env && OMP_NUM_THREADS=1 \
+		.venv-openmmlab/bin/pytest -n 2 -m stack --durations=5 $(TESTS)
 
 lint: setup  ## check style and spelling
 	.venv/bin/flake8 $(CODE)
@@ -32,6 +39,6 @@ format: setup  ## sort imports and lay out code as lint wants it
 	.venv/bin/isort $(CODE)
 	.venv/bin/yapf --in-place --recursive --parallel $(CODE)
 
-clean:  ## remove .venv, builds and caches; data and results stay
-	rm -rf .venv build dist *.egg-info .hypothesis .pytest_cache
+clean:  ## remove environments, builds and caches; data and results stay
+	rm -rf .venv .venv-openmmlab build dist *.egg-info .hypothesis .pytest_cache
 	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +

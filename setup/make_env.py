@@ -1,7 +1,8 @@
-"""Make .venv: torch, the OpenMMLab packages and this plugin, editable.
+"""Make an environment: torch, the OpenMMLab packages, this plugin editable.
 
-`make setup` runs this. A .venv is either as the last set-up finished it, or
-made anew. Python's own library is all that is needed.
+`make setup` and `make test-openmmlab` run this. An environment is either as
+the last set-up finished it, or made anew. Python's own library is all that is
+needed.
 """
 import argparse
 import configparser
@@ -20,76 +21,19 @@ from machine import (check_build_tools, find_gpus, find_nvcc,
 from mmcv_wheel import mmcv_wheel
 
 ROOT = Path(__file__).resolve().parents[1]
-VENV = ROOT / '.venv'
-PYTHON = str(VENV / 'bin/python')
-# there when a set-up has finished; says what .venv was made from
-STAMP = VENV / 'setup.stamp'
-# the Makefile reads it before it runs something
-RUN_ENV = VENV / 'run.env'
-EXTRAS = ('build', 'onedl', 'dev')
+# the distributions of the OpenMMLab packages, extras in setup.cfg, and where
+# each is installed: they hold the same import packages, so never together
+FOLDERS = dict(onedl='.venv', openmmlab='.venv-openmmlab')
 
 
-def requirements(extra):
-    """The lines of an extra in setup.cfg."""
+def requirements(name):
+    """The lines of an extra in setup.cfg, or of install_requires."""
     config = configparser.ConfigParser(interpolation=None)
     config.read(str(ROOT / 'setup.cfg'))
-    return config['options.extras_require'][extra].split()
-
-
-def stamp(gpus, nvcc):
-    """What .venv depends on; another stamp means another .venv."""
-    parts = [ROOT, gpus, nvcc]
-    parts += [requirements(extra) for extra in EXTRAS]
-    parts += [
-        f.read_text() for f in sorted(Path(__file__).parent.glob('*.py'))
-    ]
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-
-def is_finished(wanted):
-    """Whether .venv was finished with this stamp, and PYTHON if given."""
-    version = output(PYTHON, '--version').strip()
-    this = f'Python {platform.python_version()}'
-    if not version or (os.environ.get('PYTHON') and version != this):
-        return False
-    return STAMP.exists() and STAMP.read_text() == wanted
-
-
-def python(*arguments):
-    """Run .venv's Python and show what it prints."""
-    if subprocess.call([PYTHON, *arguments]):
-        fail(f'this failed, see above: {PYTHON} {" ".join(arguments)}')
-
-
-def pip_install(*arguments):
-    quiet = [] if sys.stdout.isatty() else ['-qq']
-    python('-m', 'pip', 'install', *quiet, *arguments)
-
-
-def describe_torch():
-    """torch's version, its CUDA version and the GPUs' architectures."""
-    code = ('import torch; gpu = torch.cuda; n = gpu.device_count();'
-            'print(torch.__version__);'
-            'print(torch.version.cuda if gpu.is_available() else "");'
-            'print(*sorted({"%d.%d" % gpu.get_device_capability(i)'
-            ' for i in range(n)}), sep=";")')
-    text = output(PYTHON, '-W', 'ignore', '-c', code)
-    if not text:
-        fail(f'torch does not load: {PYTHON} -c "import torch"')
-    return text.split('\n')[:3]
-
-
-def keep_headless_opencv():
-    """Leave one cv2: the stack pulls in two wheels that both write it."""
-    code = ('from importlib.metadata import version, PackageNotFoundError\n'
-            'try: print(version("opencv-python-headless"))\n'
-            'except PackageNotFoundError: print(version("opencv-python"))')
-    version = output(PYTHON, '-c', code).strip()
-    python('-m', 'pip', 'uninstall', '--quiet', '--yes', 'opencv-python',
-           'opencv-python-headless')
-    pip_install('--no-deps', f'opencv-python-headless=={version}')
-    say(f'OpenCV: opencv-python-headless {version} instead of opencv-python, '
-        'so libGL is not needed')
+    section = 'options.extras_require'
+    if name == 'install_requires':
+        section = 'options'
+    return config[section][name].split()
 
 
 def run_env(reason):
@@ -100,26 +44,100 @@ def run_env(reason):
     return f'export CUDA_VISIBLE_DEVICES=\necho {note}\n'
 
 
-def install(gpus, nvcc):
-    """Make .venv from nothing."""
-    build = requirements('build')
-    say(f'making .venv with Python {platform.python_version()}, '
-        f'{", ".join(build)}')
-    if subprocess.call([sys.executable, '-m', 'venv', '--clear', str(VENV)]):
-        fail(f'{VENV} cannot be made, see above')
-    pip_install(*build)
-    torch, cuda, archs = describe_torch()
-    reason = why_on_cpu(gpus, nvcc, cuda)
-    say(f'torch {torch}; mmcv\'s operators are made for the ' +
-        (f'CPU: {reason}' if reason else f'GPU (CUDA {nvcc}, {archs})'))
-    mmcv, = [line for line in requirements('onedl') if 'mmcv=' in line]
-    wheel = mmcv_wheel(PYTHON, mmcv, torch, '' if reason else archs)
-    say(f'installing {wheel}, the other packages and this plugin')
-    # the extra build pins torch: it stays as it is
-    pip_install(wheel, '--editable', f'{ROOT}[{",".join(EXTRAS)}]')
-    keep_headless_opencv()
-    python('-W', 'ignore', '-c', 'import cv2, mmcv, torch, mmcv._ext')
-    RUN_ENV.write_text(run_env(reason) if gpus else '')
+class Environment:
+    """A virtual environment in the clone.
+
+    Args:
+        stack (str): The extra with its OpenMMLab packages, of `FOLDERS`.
+    """
+
+    def __init__(self, stack):
+        self.extras = ('build', stack, 'dev')
+        self.folder = ROOT / FOLDERS[stack]
+        self.python = str(self.folder / 'bin/python')
+        # there when a set-up has finished; says what it was made from
+        self.stamp = self.folder / 'setup.stamp'
+        # the Makefile reads it before it runs something
+        self.run_env = self.folder / 'run.env'
+        self.mmcv, = [line for line in requirements(stack) if 'mmcv=' in line]
+
+    def wanted_stamp(self, gpus, nvcc):
+        """What it depends on; another stamp means another environment."""
+        parts = [ROOT, gpus, nvcc]
+        parts += [
+            requirements(name) for name in ('install_requires', *self.extras)
+        ]
+        parts += [
+            f.read_text() for f in sorted(Path(__file__).parent.glob('*.py'))
+        ]
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    def is_finished(self, wanted):
+        """Whether it was finished with this stamp, and PYTHON if given."""
+        version = output(self.python, '--version').strip()
+        this = f'Python {platform.python_version()}'
+        if not version or (os.environ.get('PYTHON') and version != this):
+            return False
+        return self.stamp.exists() and self.stamp.read_text() == wanted
+
+    def run(self, *arguments):
+        """Run its Python and show what that prints."""
+        if subprocess.call([self.python, *arguments]):
+            command = ' '.join([self.python, *arguments])
+            fail(f'this failed, see above: {command}')
+
+    def pip_install(self, *arguments):
+        """Install with its pip, which is quiet if nobody watches."""
+        quiet = [] if sys.stdout.isatty() else ['-qq']
+        self.run('-m', 'pip', 'install', *quiet, *arguments)
+
+    def describe_torch(self):
+        """torch's version, its CUDA version and the GPUs' architectures."""
+        code = ('import torch; gpu = torch.cuda; n = gpu.device_count();'
+                'print(torch.__version__);'
+                'print(torch.version.cuda if gpu.is_available() else "");'
+                'print(*sorted({"%d.%d" % gpu.get_device_capability(i)'
+                ' for i in range(n)}), sep=";")')
+        text = output(self.python, '-W', 'ignore', '-c', code)
+        if not text:
+            fail(f'torch does not load: {self.python} -c "import torch"')
+        return text.split('\n')[:3]
+
+    def keep_headless_opencv(self):
+        """Leave one cv2: two wheels write it, and one needs libGL."""
+        code = ('from importlib.metadata import version, PackageNotFoundError'
+                '\ntry: print(version("opencv-python-headless"))\n'
+                'except PackageNotFoundError: print(version("opencv-python"))')
+        version = output(self.python, '-c', code).strip()
+        self.run('-m', 'pip', 'uninstall', '-qq', '--yes', 'opencv-python',
+                 'opencv-python-headless')
+        self.pip_install('--no-deps', f'opencv-python-headless=={version}')
+        say(f'OpenCV: opencv-python-headless {version} instead of '
+            'opencv-python, so libGL is not needed')
+
+    def install(self, gpus, nvcc):
+        """Make it from nothing."""
+        build = requirements('build')
+        say(f'making {self.folder.name} with Python '
+            f'{platform.python_version()}, {", ".join(build)}')
+        if subprocess.call(
+            [sys.executable, '-m', 'venv', '--clear',
+             str(self.folder)]):
+            fail(f'{self.folder} cannot be made, see above')
+        self.pip_install(*build)
+        torch, cuda, archs = self.describe_torch()
+        reason = why_on_cpu(gpus, nvcc, cuda)
+        say(f'torch {torch}; mmcv\'s operators are made for the ' +
+            (f'CPU: {reason}' if reason else f'GPU (CUDA {nvcc}, {archs})'))
+        wheel = mmcv_wheel(self.python, self.mmcv, torch,
+                           '' if reason else archs)
+        say(f'installing {wheel}, the other packages and this plugin')
+        # the extra build pins torch: it stays as it is
+        self.pip_install(wheel, '--editable',
+                         f'{ROOT}[{",".join(self.extras)}]')
+        self.keep_headless_opencv()
+        self.run('-W', 'ignore', '-c', 'import cv2, mmcv, torch, mmcv._ext')
+        self.run_env.write_text(run_env(reason) if gpus else '')
 
 
 def check(gpus, nvcc):
@@ -137,6 +155,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.error = lambda message: parser.exit(2, f'error: {message}\n')
     parser.add_argument(
+        'stack',
+        nargs='?',
+        choices=list(FOLDERS),
+        default='onedl',
+        help='the OpenMMLab packages; default: onedl')
+    parser.add_argument(
         '--check',
         action='store_true',
         help='say what this machine has or lacks, install nothing')
@@ -145,17 +169,19 @@ def main():
     if args.check:
         check(gpus, nvcc)
         return
-    # for writing: a lock on a network file system asks for it
+    environment = Environment(args.stack)
+    # one lock for all of them: each writes the clone's egg-info; for writing,
+    # because a lock on a network file system asks for it
     with open(str(ROOT / 'setup.cfg'), 'a') as lock:
-        wait_for_lock(lock, '.venv')
-        wanted = stamp(gpus, nvcc)
-        if is_finished(wanted):
+        wait_for_lock(lock, 'an environment')
+        wanted = environment.wanted_stamp(gpus, nvcc)
+        if environment.is_finished(wanted):
             return
         start = time.monotonic()
         use_supported_python()
         check_build_tools()
-        install(gpus, nvcc)
-        STAMP.write_text(wanted)
+        environment.install(gpus, nvcc)
+        environment.stamp.write_text(wanted)
         say(f'done in {(time.monotonic() - start) / 60:.1f} min')
 
 
@@ -163,4 +189,4 @@ if __name__ == '__main__':
     try:
         main()
     except KeyboardInterrupt:
-        fail('interrupted; type make setup to begin again')
+        fail('interrupted; the same command begins again')

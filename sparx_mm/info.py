@@ -43,6 +43,14 @@ def requirement(distribution: str) -> str:
     return pinned[0] if pinned else distribution
 
 
+def installed_version(distribution: str) -> str:
+    """Version of a distribution, '' if it is not installed."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ''
+
+
 def describe_package(name: str) -> str:
     """Version and distribution of an import package, or how to install it.
 
@@ -51,11 +59,9 @@ def describe_package(name: str) -> str:
     """
     found = []
     for distribution in DISTRIBUTIONS[name]:
-        try:
-            version = metadata.version(distribution)
-        except metadata.PackageNotFoundError:
-            continue
-        found.append(f'{version} ({distribution})')
+        version = installed_version(distribution)
+        if version:
+            found.append(f'{version} ({distribution})')
     if not found and name == 'torchvision':
         # installing it would replace torch by the version that it wants
         return 'not installed, only mmpretrain needs it'
@@ -63,8 +69,12 @@ def describe_package(name: str) -> str:
         # in a build environment of its own mmcv sees no torch and compiles
         # no operators
         options = '--no-build-isolation ' if name == 'mmcv' else ''
-        wanted = requirement(DISTRIBUTIONS[name][0])
-        return f'not installed: pip install {options}"{wanted}"'
+        maintained, *original = DISTRIBUTIONS[name]
+        wanted = maintained
+        # a package of the other stack would write over what is there
+        if maintained.startswith('onedl-') and installed_version('mmengine'):
+            wanted = original[0]
+        return f'not installed: pip install {options}"{requirement(wanted)}"'
     if len(found) > 1:
         return f'{" and ".join(found)}: all install {name}, keep one'
     return found[0].replace(f' ({name})', '')

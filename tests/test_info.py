@@ -37,6 +37,22 @@ def test_versions(full):
         assert name in full
 
 
+@pytest.mark.parametrize('engine, wanted', [
+    ('onedl-mmengine', 'onedl-mmdetection=='),
+    ('mmengine', 'mmdet=='),
+    ('neither', 'onedl-mmdetection=='),
+])
+def test_what_is_missing_is_of_the_stack_in_use(engine, wanted, monkeypatch):
+
+    def version(distribution):
+        if distribution != engine:
+            raise metadata.PackageNotFoundError(distribution)
+        return '0.10'
+
+    monkeypatch.setattr(info.metadata, 'version', version)
+    assert f'pip install "{wanted}' in info.describe_package('mmdet')
+
+
 def test_operators_backbones_and_scan(full):
     assert 'for the CPU' in full['mmcv._ext']
     assert 'SparXMamba' in full['backbones']

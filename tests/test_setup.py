@@ -274,41 +274,159 @@ def test_compiler_sees_the_gpu_only_for_cuda_operators(monkeypatch):
     assert 'CUDA_VISIBLE_DEVICES' not in env and env['MAX_JOBS'] == '1'
 
 
-def test_stamp_follows_requirements_and_compiler(monkeypatch):
+STACKS = ('onedl', 'openmmlab')
+
+
+def test_each_stack_has_its_own_environment():
+    from make_env import FOLDERS, Environment
+    assert sorted(FOLDERS) == sorted(STACKS)
+    ours, original = map(Environment, STACKS)
+    assert ours.folder == ROOT / '.venv'
+    assert original.folder == ROOT / '.venv-openmmlab'
+    for one in (ours, original):
+        files = {Path(f) for f in (one.python, one.stamp, one.run_env)}
+        assert len(files) == 3
+        assert all(file.is_relative_to(one.folder) for file in files)
+    assert ours.mmcv.startswith('onedl-mmcv==')
+    assert original.mmcv.startswith('mmcv==')
+    # all else is the same
+    assert set(ours.extras) ^ set(original.extras) == set(STACKS)
+    ignored = (ROOT / '.gitignore').read_text().splitlines()
+    makefile = (ROOT / 'Makefile').read_text()
+    clean, = re.findall(r'rm -rf (.* build .*)', makefile)
+    for folder in FOLDERS.values():
+        assert f'/{folder}/' in ignored
+        assert folder in clean.split()
+        assert f'. {folder}/run.env &&' in makefile
+
+
+@pytest.mark.parametrize('stack', STACKS)
+def test_stamp_follows_requirements_and_compiler(stack, monkeypatch):
     import make_env
-    before = make_env.stamp([], '')
-    assert before == make_env.stamp([], '')
-    assert before != make_env.stamp([GPU], '') != make_env.stamp([GPU], '13.0')
-    monkeypatch.setattr(make_env, 'requirements', lambda extra: [extra])
-    assert before != make_env.stamp([], '')
+
+    def stamp(*machine):
+        return make_env.Environment(stack).wanted_stamp(*machine)
+
+    before = stamp([], '')
+    assert before == stamp([], '')
+    assert before != stamp([GPU], '') != stamp([GPU], '13.0')
+    requirements = make_env.requirements
+    for changed in ('install_requires', 'build', stack, 'dev'):
+        monkeypatch.setattr(
+            make_env, 'requirements',
+            lambda extra: requirements(extra) + ['more'] * (extra == changed))
+        assert before != stamp([], '')
+    other, = set(STACKS) - {stack}
+    monkeypatch.setattr(
+        make_env, 'requirements',
+        lambda extra: requirements(extra) + ['more'] * (extra == other))
+    assert before == stamp([], '')
 
 
 def test_an_unfinished_venv_is_not_taken(tmp_path, monkeypatch):
     import make_env
-    stamp = tmp_path / 'stamp'
-    monkeypatch.setattr(make_env, 'STAMP', stamp)
-    monkeypatch.setattr(make_env, 'PYTHON', sys.executable)
+    environment = make_env.Environment('openmmlab')
+    environment.stamp = tmp_path / 'stamp'
+    environment.python = sys.executable
     monkeypatch.delenv('PYTHON', raising=False)
-    assert not make_env.is_finished('wanted')
-    stamp.write_text('wanted')
-    assert make_env.is_finished('wanted')
-    assert not make_env.is_finished('other')
+    assert not environment.is_finished('wanted')
+    environment.stamp.write_text('wanted')
+    assert environment.is_finished('wanted')
+    assert not environment.is_finished('other')
     monkeypatch.setattr(make_env.platform, 'python_version', lambda: '3.10.99')
-    assert make_env.is_finished('wanted')
+    assert environment.is_finished('wanted')
     monkeypatch.setenv('PYTHON', 'python3.10')
-    assert not make_env.is_finished('wanted')
-    monkeypatch.setattr(make_env, 'PYTHON', str(tmp_path / 'gone'))
+    assert not environment.is_finished('wanted')
+    environment.python = str(tmp_path / 'gone')
     monkeypatch.delenv('PYTHON')
-    assert not make_env.is_finished('wanted')
+    assert not environment.is_finished('wanted')
 
 
-def test_pins_are_in_setup_cfg():
+def set_up(make_env, monkeypatch, folder, stack, fails=None):
+    """Run the script in a folder; its environment and what that ran."""
+    (folder / 'setup.cfg').write_text((ROOT / 'setup.cfg').read_text())
+    environments, commands = [], []
+
+    class Environment(make_env.Environment):
+
+        def __init__(self, stack):
+            super().__init__(stack)
+            environments.append(self)
+
+        def run(self, *arguments):
+            commands.append(arguments)
+            if fails in arguments:
+                make_env.fail(f'{fails} failed')
+
+        def describe_torch(self):
+            return '2.13.0+cpu', '', ''
+
+    def wheel(python, mmcv, torch, archs):
+        return f'{mmcv} for {torch}{archs}'
+
+    monkeypatch.setattr(make_env, 'ROOT', folder)
+    monkeypatch.setattr(make_env, 'Environment', Environment)
+    monkeypatch.setattr(make_env, 'mmcv_wheel', wheel)
+    # venv itself, which takes long and is Python's
+    monkeypatch.setattr(make_env.subprocess, 'call',
+                        lambda command: Path(command[-1]).mkdir())
+    monkeypatch.setattr(sys, 'argv', ['make_env.py', *stack])
+    make_env.main()
+    return environments[-1], commands
+
+
+@pytest.mark.parametrize('stack', STACKS)
+def test_set_up_installs_one_stack_and_signs_last(stack, machine, tmp_path,
+                                                  monkeypatch):
+    import make_env
+    made, commands = set_up(make_env, monkeypatch, tmp_path, [stack])
+    installed = [arguments for arguments in commands if 'install' in arguments]
+    assert {'torch==2.13.0'} < set(installed[0])
+    mmcv, = [r for r in make_env.requirements(stack) if 'mmcv=' in r]
+    assert installed[1][-3:] == (f'{mmcv} for 2.13.0+cpu', '--editable',
+                                 f'{tmp_path}[build,{stack},dev]')
+    assert installed[2][-1].startswith('opencv-python-headless')
+    assert made.run_env.read_text() == ''
+    assert made.stamp.read_text() == made.wanted_stamp([], '')
+
+    # not a second time
+    monkeypatch.setattr(made.__class__, 'is_finished', lambda *_: True)
+    assert set_up(make_env, monkeypatch, tmp_path, [stack])[1] == []
+
+
+def test_a_failed_set_up_is_not_signed(machine, tmp_path, monkeypatch):
+    import make_env
+    with pytest.raises(SystemExit, match='uninstall failed'):
+        set_up(make_env, monkeypatch, tmp_path, [], fails='uninstall')
+    assert list((tmp_path / '.venv').iterdir()) == []
+
+
+def test_the_maintained_stack_is_the_default(machine, tmp_path, monkeypatch):
+    import make_env
+    made, _ = set_up(make_env, monkeypatch, tmp_path, [])
+    assert made.folder == tmp_path / '.venv'
+
+
+def test_a_stack_that_is_not_there(machine, tmp_path, monkeypatch, capsys):
+    import make_env
+    with pytest.raises(SystemExit) as stopped:
+        set_up(make_env, monkeypatch, tmp_path, ['mmlab'])
+    assert stopped.value.code == 2
+    line, = capsys.readouterr().err.splitlines()
+    assert line.startswith('error: ') and "'onedl', 'openmmlab'" in line
+
+
+@pytest.mark.parametrize('stack', STACKS)
+def test_pins_are_in_setup_cfg(stack):
     from make_env import requirements
     assert any(
         re.fullmatch(r'torch==\d+\.\d+\.\d+', line)
         for line in requirements('build'))
-    assert sum('mmcv==' in line for line in requirements('onedl')) == 1
-    everything = ' '.join(map(' '.join, map(requirements, ('onedl', 'dev'))))
+    for package in ('mmcv', 'mmdet', 'mmengine', 'mmseg'):
+        assert sum(
+            re.fullmatch(rf'(onedl-)?{package}\w*==[\d.]+', line) is not None
+            for line in requirements(stack)) == 1
+    everything = ' '.join(map(' '.join, map(requirements, (stack, 'dev'))))
     assert 'torchvision' not in everything
 
 
@@ -322,6 +440,18 @@ def test_make_help_lists_the_targets():
     phony = re.search(r'\.PHONY: (.*)', (ROOT / 'Makefile').read_text())
     assert listed == phony[1].split()
     assert {'setup', 'demo', 'test', 'lint'} < set(listed)
+
+
+def test_the_original_stack_has_a_suite():
+    done = subprocess.run(
+        ['make', '--no-print-directory', '-n', 'test-openmmlab'],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True)
+    assert 'setup/make_env.py openmmlab' in done.stdout
+    assert '.venv-openmmlab/bin/pytest -n 2 -m stack' in done.stdout
+    assert '.venv/' not in done.stdout
 
 
 def test_ci_calls_make():
