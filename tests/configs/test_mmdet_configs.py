@@ -1,12 +1,16 @@
 """Every config under configs/mmdet: its recipe, its model, one step."""
+import subprocess
+import sys
+
 import pytest
 import torch
 from detection import CONFIGS, ROOT, tiny_config
+from mmengine.hooks import EMAHook
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from sparx_mm.datasets import CLASSES
-from sparx_mm.engine import build_runner, load_config
+from sparx_mm.engine import ArgumentParser, Options, build_runner, load_config
 
 SIZES = dict(t='tiny', s='small', b='base')
 CHANNELS = dict(
@@ -43,12 +47,37 @@ def test_runtime(path):
     cfg = load_config(str(path))
     assert cfg.default_scope == 'mmdet'
     assert cfg.custom_imports == dict(
-        imports=['sparx_mm', 'sparx_mm.checkpoints'],
+        imports=['sparx_mm', 'sparx_mm.checkpoints', 'sparx_mm.engine'],
         allow_failed_imports=False)
     assert cfg.default_hooks.checkpoint.max_keep_ckpts >= 2
     assert cfg.default_hooks.checkpoint.save_best == 'auto'
     assert cfg.env_cfg.mp_cfg == dict(
         mp_start_method='fork', opencv_num_threads=0)
+
+
+@pytest.mark.stack
+def test_other_programs_find_what_a_config_names():
+    code = f"""
+from mmengine.config import Config
+from mmengine.registry import (HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS,
+                               init_default_scope)
+
+def find(registry, name):
+    with registry.switch_scope_and_registry(None) as scoped:
+        assert scoped.get(name) is not None, name
+
+for path in {[str(path) for path in CONFIGS]}:
+    cfg = Config.fromfile(path)
+    init_default_scope(cfg.default_scope)
+    find(MODELS, cfg.model.backbone.type)
+    find(OPTIM_WRAPPER_CONSTRUCTORS, cfg.optim_wrapper.constructor)
+    for hook in cfg.default_hooks.values():
+        find(HOOKS, hook.type)
+"""
+    done = subprocess.run([sys.executable, '-c', code],
+                          capture_output=True,
+                          text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize('name', RECIPES)
@@ -125,6 +154,7 @@ def test_the_demo_has_the_classes_that_are_drawn():
         assert cfg.model.roi_head[head].num_classes == len(CLASSES)
 
 
+@pytest.mark.stack
 @pytest.mark.parametrize('size', SIZES)
 def test_model_builds_with_the_papers_parameters(size):
     cfg, other = (_config(f'mask_rcnn_sparx_{size}_{x}') for x in ('1x', '3x'))
@@ -136,6 +166,7 @@ def test_model_builds_with_the_papers_parameters(size):
     assert round(parameters / 1e6) == PARAMETERS[size]
 
 
+@pytest.mark.stack
 @pytest.mark.parametrize('path', CONFIGS, ids=_ids)
 def test_pico_trains_and_tests_one_step(path, shapes, tmp_path):
     torch.manual_seed(0)
@@ -189,3 +220,108 @@ def test_every_parameter_has_its_decay(path, shapes, tmp_path):
     assert spared == {'A_log', 'D'}
     # no parameter twice, none that is not the model's
     assert not decay
+
+
+LAYER_DECAY = 'optim_wrapper.paramwise_cfg.layer_decay_rate=0.8'
+CLIPPING = 'optim_wrapper.clip_grad.max_norm=1.0'
+SCALING = 'auto_scale_lr.enable=True'
+EMA = 'default_hooks.ema.type=EMAHook'
+
+
+def test_the_switches_are_documented():
+    bases = (ROOT / 'configs/mmdet/_base_').rglob('*.py')
+    comments = [
+        line for base in bases for line in base.read_text().splitlines()
+        if '#' in line
+    ]
+    for switch in (LAYER_DECAY, CLIPPING, SCALING, EMA):
+        assert any(switch in comment for comment in comments), switch
+
+
+@pytest.fixture
+def trained(shapes, tmp_path):
+    """Train two iterations with options of the command line."""
+
+    def trained(*switches):
+        parser = ArgumentParser()
+        parser.add_argument('--cfg-options', nargs='*', action=Options)
+        options = parser.parse_args(['--cfg-options', *switches]).cfg_options
+        cfg = tiny_config(CONFIGS[0], shapes, str(tmp_path), **(options or {}))
+        cfg.train_cfg.max_epochs = 1
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+        runner = build_runner(cfg, ('train', ))
+        runner.train()
+        assert runner.iter == 2
+        return runner
+
+    return trained
+
+
+def _rates(runner):
+    """The rate of each parameter before its schedule."""
+    rates = {
+        id(parameter): group['initial_lr']
+        for group in runner.optim_wrapper.optimizer.param_groups
+        for parameter in group['params']
+    }
+    return {
+        name: rates[id(parameter)]
+        for name, parameter in runner.model.named_parameters()
+    }
+
+
+@pytest.mark.stack
+def test_without_switches(trained):
+    runner = trained()
+    assert set(_rates(runner).values()) == {1e-4}
+    assert runner.optim_wrapper.clip_grad_kwargs is None
+    assert not any(isinstance(hook, EMAHook) for hook in runner.hooks)
+    scalars = runner.message_hub.log_scalars
+    assert 'train/loss' in scalars and 'train/grad_norm' not in scalars
+
+
+@pytest.mark.stack
+def test_layer_decay_switch(trained):
+    rates = _rates(trained(LAYER_DECAY))
+    # of the 10 depths of the backbone: 0, 2, 4, 8 and 9
+    for name, exponent in {
+            'backbone.stem.0.weight': 9,
+            'backbone.stages.1.layers.0.mixer.A_log': 7,
+            'backbone.downsamples.1.0.weight': 5,
+            'backbone.stages.3.layers.1.ffn.fc1.bias': 1,
+            'backbone.norms.2.weight': 0,
+            'neck.fpn_convs.0.conv.weight': 0,
+            'roi_head.mask_head.conv_logits.bias': 0,
+    }.items():
+        assert rates[name] == 1e-4 * 0.8**exponent, name
+
+
+@pytest.mark.stack
+def test_clipping_switch(trained):
+    runner = trained(CLIPPING)
+    assert runner.optim_wrapper.clip_grad_kwargs == dict(max_norm=1.0)
+    _, updates = runner.message_hub.get_scalar('train/grad_norm').data
+    assert len(updates) == 2
+
+
+@pytest.mark.stack
+def test_scaling_switch(trained):
+    # 2 images where the recipe has 16; beside another switch
+    rates = _rates(trained(SCALING, LAYER_DECAY))
+    assert rates['neck.fpn_convs.0.conv.weight'] == 1e-4 / 8
+    assert rates['backbone.stem.0.weight'] == 1e-4 * 0.8**9 / 8
+
+
+@pytest.mark.stack
+def test_ema_switch(trained, tmp_path):
+    # 2 iterations move weights and average too little to tell them apart
+    runner = trained(EMA, 'default_hooks.ema.momentum=0.25',
+                     'param_scheduler.0.start_factor=1.0')
+    hook, = (hook for hook in runner.hooks if isinstance(hook, EMAHook))
+    average = hook.ema_model.module
+    name = 'neck.fpn_convs.0.conv.weight'
+    saved = torch.load(
+        tmp_path / 'epoch_1.pth', map_location='cpu',
+        weights_only=False)['state_dict'][name]
+    assert saved.equal(average.get_parameter(name))
+    assert not saved.equal(runner.model.get_parameter(name))
