@@ -1,6 +1,8 @@
-# sparx_mm registers the backbones; sparx_mm.checkpoints knows their files
+# sparx_mm registers the backbones, sparx_mm.checkpoints reads files without
+# running what is in them, sparx_mm.engine has the hooks of ours below
 custom_imports = dict(
-    imports=['sparx_mm', 'sparx_mm.checkpoints'], allow_failed_imports=False)
+    imports=['sparx_mm', 'sparx_mm.checkpoints', 'sparx_mm.engine'],
+    allow_failed_imports=False)
 
 default_scope = 'mmdet'
 
@@ -12,6 +14,13 @@ default_hooks = dict(
     checkpoint=dict(
         type='CheckpointHook', interval=1, max_keep_ckpts=3, save_best='auto'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    # weights that do not cover the backbone are an error
+    coverage=dict(type='CoverageHook'),
+    # optimizer state is resumed by the names of parameters
+    resume=dict(type='ResumeHook'),
+    # no average of the weights; switch to evaluate and save their moving
+    # average (the weights themselves go into ema_state_dict):
+    #   default_hooks.ema.type=EMAHook
     visualization=dict(type='DetVisualizationHook'))
 
 env_cfg = dict(
