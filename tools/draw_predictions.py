@@ -1,5 +1,6 @@
 """Draw predictions: python tools/draw_predictions.py CONFIG CHECKPOINT."""
 from sparx_mm.analysis import draw_predictions, write_picture
+from sparx_mm.checkpoints import trust_checkpoints
 from sparx_mm.engine import (UserError, load_config, load_runner,
                              parse_run_args, run_parser, user_errors)
 
@@ -29,7 +30,8 @@ def main():
     num, score_thr = args.pop('num'), args.pop('score_thr')
     if num < 1:
         raise UserError(f'--num must be at least 1, got {num}')
-    runner = load_runner(load_config(**args), checkpoint)
+    with trust_checkpoints(args.pop('trust_checkpoint')):
+        runner = load_runner(load_config(**args), checkpoint)
     dataset = runner.test_dataloader.dataset
     picture = draw_predictions(runner.model, dataset,
                                range(min(num, len(dataset))), score_thr)

@@ -1,5 +1,7 @@
 """Evaluate a model: python tools/test.py CONFIG CHECKPOINT [options]."""
-from sparx_mm.engine import parse_run_args, run_parser, test, user_errors
+from sparx_mm.checkpoints import trust_checkpoints
+from sparx_mm.engine import (leave_processes, parse_run_args, run_parser, test,
+                             user_errors)
 
 
 def parse_args():
@@ -22,7 +24,10 @@ def parse_args():
 
 @user_errors()
 def main():
-    test(**parse_args())
+    args = parse_args()
+    with trust_checkpoints(args.pop('trust_checkpoint')):
+        test(**args)
+    leave_processes()
 
 
 if __name__ == '__main__':

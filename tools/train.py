@@ -1,5 +1,7 @@
 """Train a model from a config: python tools/train.py CONFIG [options]."""
-from sparx_mm.engine import parse_run_args, run_parser, train, user_errors
+from sparx_mm.checkpoints import trust_checkpoints
+from sparx_mm.engine import (AMP_DTYPES, leave_processes, parse_run_args,
+                             run_parser, train, user_errors)
 
 
 def parse_args():
@@ -7,11 +9,20 @@ def parse_args():
     parser.add_argument(
         '--amp',
         action='store_true',
-        help='train in automatic mixed precision (needs a GPU)')
+        help='train in automatic mixed precision')
+    parser.add_argument(
+        '--amp-dtype',
+        choices=AMP_DTYPES,
+        help='its 16-bit type, which also switches it on; float16 needs a '
+        'GPU; default: float16 with a GPU, bfloat16 without one')
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
         help='scale the learning rate with the batch size')
+    parser.add_argument(
+        '--show-optim',
+        action='store_true',
+        help='log which parameters get which learning rate and weight decay')
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -24,7 +35,10 @@ def parse_args():
 
 @user_errors()
 def main():
-    train(**parse_args())
+    args = parse_args()
+    with trust_checkpoints(args.pop('trust_checkpoint')):
+        train(**args)
+    leave_processes()
 
 
 if __name__ == '__main__':

@@ -4,14 +4,15 @@ import os
 
 from mmengine.config import DictAction
 
+from ..errors import fail
+
 
 class ArgumentParser(argparse.ArgumentParser):
     """A parser that reports a bad argument in one line, with status 2."""
 
     def error(self, message: str) -> None:
         """Print the message and exit."""
-        text = ' '.join(message.split())
-        self.exit(2, f'error: {text} (see {self.prog} --help)\n')
+        fail(f'{message} (see {self.prog} --help)', 2)
 
 
 class Options(DictAction):
@@ -57,6 +58,10 @@ def run_parser(description: str) -> ArgumentParser:
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
         help='what started the processes; default: none, a single one')
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='read checkpoints as plain pickles, which runs what is in them')
     # torch's launchers have used both spellings
     parser.add_argument(
         '--local_rank',

@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterator, Optional, Tuple
 
 from mmengine.config import Config
 
-from .errors import UserError
+from ..errors import UserError
 
 
 def load_config(config: str,

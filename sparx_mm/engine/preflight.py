@@ -6,17 +6,19 @@ and what to type.
 import os
 import os.path as osp
 import sys
-import zipfile
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Iterable, Iterator, List, NamedTuple, Optional
 
 from mmengine.config import Config
 from mmengine.device import get_device
+from torch.cuda import device_count
 
+from ..checkpoints import (CheckpointError, DownloadError, checkpoint_kind,
+                           fetch)
+from ..errors import UserError
 from .config import walk
-from .download import DownloadError, fetch
-from .errors import UserError
+from .distributed import LAUNCHERS
 
 
 class Need(NamedTuple):
@@ -57,11 +59,6 @@ def check_packages(cfg: Config) -> None:
                 'and an environment that has torch')
 
 
-# what a launcher sets in the environment of each process
-LAUNCHER_VARIABLES = dict(
-    pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_LOCAL_RANK')
-
-
 def check_launcher(cfg: Config) -> None:
     """Check that a distributed run was started by its launcher.
 
@@ -69,20 +66,27 @@ def check_launcher(cfg: Config) -> None:
         cfg (Config): A whole config, with ``launcher`` set.
 
     Raises:
-        UserError: If it was not.
+        UserError: If it was not, or if there are more processes than GPUs.
     """
-    variable = LAUNCHER_VARIABLES.get(cfg.launcher)
-    if variable is not None and variable not in os.environ:
-        command = dict(
-            pytorch='torchrun --nproc_per_node=N',
-            slurm='srun',
-            mpi='mpirun -n N')[cfg.launcher]
+    launcher = LAUNCHERS.get(cfg.launcher)
+    if launcher is None:
+        return
+    for variable in (launcher.rank, launcher.local_rank):
+        if variable not in os.environ:
+            raise UserError(
+                f'--launcher {cfg.launcher}: {variable} is not set; start the '
+                f'tool with {launcher.command}, or leave the option out')
+    if get_device() != 'cuda':
+        return
+    # each process takes the GPU of its number
+    local_rank = int(os.environ[launcher.local_rank])
+    needed = int(os.environ.get(launcher.local_size, local_rank + 1))
+    visible = device_count()
+    if max(needed, local_rank + 1) > visible:
         raise UserError(
-            f'--launcher {cfg.launcher}: {variable} is not set; start the '
-            f'tool with {command}, or leave the option out')
-    if variable is not None and get_device() == 'cpu':
-        raise UserError(f'--launcher {cfg.launcher} needs a GPU for each '
-                        'process and none is visible: leave the option out')
+            f'{needed} processes need a GPU each on this machine and '
+            f'{visible} are visible: start {visible}, or run on the CPU with '
+            'CUDA_VISIBLE_DEVICES= before the command')
 
 
 def check_work_dir(cfg: Config) -> None:
@@ -104,16 +108,14 @@ def check_work_dir(cfg: Config) -> None:
                         'choose another folder with --work-dir')
 
 
-def check_device(cfg: Config, amp: bool) -> None:
-    """Check that the device can run what is asked of it.
+def check_device(cfg: Config) -> None:
+    """Check that mmcv's operators run where mmengine would.
 
     Args:
         cfg (Config): A whole config; its packages are there.
-        amp (bool): Whether ``--amp`` was given.
 
     Raises:
-        UserError: If mixed precision has no GPU, or mmcv was compiled
-            without operators for the GPU that mmengine would take.
+        UserError: If they were compiled without those for its GPU.
     """
     if cfg.get('default_scope') not in (None, 'mmengine') and \
             get_device() == 'cuda' and not mmcv_has_cuda():
@@ -121,11 +123,23 @@ def check_device(cfg: Config, amp: bool) -> None:
             "mmcv's operators were compiled for the CPU only: run on it "
             'with CUDA_VISIBLE_DEVICES= before the command, or install '
             'nvcc and run `make setup`')
+
+
+def check_amp(cfg: Config) -> None:
+    """Check that the device can train in the precision asked for.
+
+    Args:
+        cfg (Config): A whole config.
+
+    Raises:
+        UserError: If float16 has no GPU.
+    """
     wrapper = cfg.get('optim_wrapper') or {}
-    wanted = amp or wrapper.get('type') == 'AmpOptimWrapper'
-    if wanted and get_device() == 'cpu':
-        raise UserError('--amp (AmpOptimWrapper) needs a GPU and none is '
-                        'visible: train without it')
+    if wrapper.get('type') == 'AmpOptimWrapper' and get_device() == 'cpu':
+        raise UserError(
+            'float16 (AmpOptimWrapper) needs a GPU and none is visible: take '
+            'bfloat16 with --amp-dtype bfloat16, or in the config with '
+            "optim_wrapper.type='BFloat16OptimWrapper'")
 
 
 def mmcv_has_cuda() -> bool:
@@ -258,34 +272,16 @@ def check_checkpoint(path: str, what: str, remedy: str = '') -> None:
         UserError: If it is missing or cannot be fetched.
     """
     remedy = f'; {remedy}' if remedy else ''
-    if path.startswith(('http://', 'https://')):
-        # the other ranks wait for it in mmengine's own loader
-        if int(os.environ.get('LOCAL_RANK', 0)) != 0:
-            return
-        try:
+    try:
+        if path.startswith(('http://', 'https://')):
             fetch(path)
-        except DownloadError as error:
-            raise UserError(f'{what}: {path} cannot be downloaded '
-                            f'({error}){remedy}') from error
-    elif '://' not in path:
-        reason = _why_no_checkpoint(osp.expanduser(path))
-        if reason:
-            raise UserError(f'{what}: the file {osp.abspath(path)} '
-                            f'{reason}{remedy}')
-
-
-def _why_no_checkpoint(path: str) -> str:
-    if osp.isdir(path):
-        return 'is a folder'
-    if not osp.isfile(path):
-        return 'does not exist'
-    # the table of contents of a zip file is at its end: a file that was cut
-    # off is none; before torch 1.6 a checkpoint was a pickle
-    with open(path, 'rb') as file:
-        pickled = file.read(1) == b'\x80'
-    if not pickled and not zipfile.is_zipfile(path):
-        return 'is not a checkpoint of torch, or was cut off'
-    return ''
+        elif '://' not in path:
+            checkpoint_kind(path)
+    except DownloadError as error:
+        raise UserError(f'{what}: {path} cannot be downloaded '
+                        f'({error}){remedy}') from error
+    except CheckpointError as error:
+        raise UserError(f'{what}: {error}{remedy}') from error
 
 
 def last_checkpoint(work_dir: str) -> Optional[str]:

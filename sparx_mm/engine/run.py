@@ -1,4 +1,5 @@
 """Training and testing from a config: what tools/train.py and test.py do."""
+import os
 import os.path as osp
 from typing import Dict, Optional, Sequence
 
@@ -6,11 +7,11 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-# importing it replaces the reader of mmengine's CheckpointLoader
-from .. import checkpoints  # noqa: F401
+from ..errors import UserError
+from .amp import use_amp
 from .config import config_errors, load_config
-from .errors import UserError
-from .preflight import (check_checkpoint, check_data, check_device,
+from .distributed import join_processes
+from .preflight import (check_amp, check_checkpoint, check_data, check_device,
                         check_display, check_launcher, check_packages,
                         check_weights, check_work_dir, forget_weights,
                         last_checkpoint)
@@ -19,22 +20,31 @@ from .preflight import (check_checkpoint, check_data, check_device,
 # mmengine's own, and the argument of the hook that paints into a folder
 DUMP_METRICS = dict(mmdet='DumpDetResults')
 SHOW_DIR_ARGS = dict(mmdet='test_out_dir')
+# what every run has unless its config says otherwise
+DEFAULT_HOOKS = dict(
+    coverage=dict(type='CoverageHook'), resume=dict(type='ResumeHook'))
 
 
 def train(config: str,
           amp: bool = False,
+          amp_dtype: Optional[str] = None,
           auto_scale_lr: bool = False,
           resume: Optional[str] = None,
+          show_optim: bool = False,
           **kwargs) -> Runner:
     """Train a model from a config file.
 
     Args:
         config (str): The config file.
         amp (bool): Train in mixed precision. Default: False.
+        amp_dtype (str, optional): ``'float16'`` or ``'bfloat16'``; either
+            switches ``amp`` on. None: see `use_amp`. Default: None.
         auto_scale_lr (bool): Scale the learning rate by the ratio of the
             batch size to ``auto_scale_lr.base_batch_size``. Default: False.
         resume (str, optional): A checkpoint to continue from; ``'auto'``:
             the last one in the folder. Default: None.
+        show_optim (bool): Log which parameters have which learning rate and
+            weight decay before the first iteration. Default: False.
         **kwargs: See `load_config`.
 
     Returns:
@@ -45,18 +55,21 @@ def train(config: str,
             or wrong; before anything is trained.
     """
     cfg = load_config(config, **kwargs)
-    _check_run(cfg, amp)
+    if amp or amp_dtype is not None:
+        use_amp(cfg, amp_dtype)
+    check_amp(cfg)
+    _check_run(cfg)
     validates = cfg.get('val_cfg') is not None
     loops = ('train', 'val') if validates else ('train', )
     check_data(cfg, loops)
-    if amp:
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-        cfg.optim_wrapper.loss_scale = 'dynamic'
     if auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise UserError('--auto-scale-lr needs auto_scale_lr=dict('
                             'base_batch_size=...) in the config')
         cfg.auto_scale_lr.enable = True
+    if show_optim:
+        hooks = cfg.get('custom_hooks') or []
+        cfg.custom_hooks = [*hooks, dict(type='OptimTableHook')]
     if resume is not None:
         cfg.resume = True
         cfg.load_from = None if resume == 'auto' else resume
@@ -64,7 +77,9 @@ def train(config: str,
         check_checkpoint(cfg.load_from, '--resume' if resume else 'load_from')
     resumes = cfg.get('resume') and (cfg.get('load_from')
                                      or last_checkpoint(cfg.work_dir))
-    if cfg.get('resume') and not resumes:
+    # of several processes the first one says it
+    if cfg.get('resume') and not resumes and not int(
+            os.environ.get('RANK', 0)):
         print(f'nothing to resume in {osp.abspath(cfg.work_dir)}: training '
               'starts from the beginning')
     if resumes:
@@ -179,6 +194,13 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
             cannot be written.
     """
     check_work_dir(cfg)
+    hooks = {**DEFAULT_HOOKS, **(cfg.get('default_hooks') or {})}
+    # mmengine knows how to leave out its own hooks alone
+    cfg.default_hooks = {
+        name: hook
+        for name, hook in hooks.items()
+        if hook is not None or name not in DEFAULT_HOOKS
+    }
     with config_errors(cfg.to_dict()):
         build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
         runner = build(cfg)
@@ -187,7 +209,8 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
     return runner
 
 
-def _check_run(cfg, amp=False):
+def _check_run(cfg):
     check_launcher(cfg)
     check_packages(cfg)
-    check_device(cfg, amp)
+    check_device(cfg)
+    join_processes(cfg)

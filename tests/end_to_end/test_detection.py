@@ -6,7 +6,9 @@ import cv2
 import pytest
 import torch
 from detection import ROOT, run_tool, tiny_config
+from hostile import touch
 
+pytestmark = pytest.mark.stack
 CONFIG = ROOT / 'configs/mmdet/mask_rcnn_sparx_t_3x.py'
 
 
@@ -30,7 +32,13 @@ def trained(config, tmp_path_factory):
     # 4 images in batches of 2: two iterations
     log = run_tool('train', config, '--work-dir', 'out', folder=folder)
     assert 'Epoch(train) [1][2/2]' in log
-    return folder
+    # text that a careless reader would evaluate when the run is resumed
+    file = folder / 'out/epoch_1.pth'
+    checkpoint = torch.load(file, weights_only=False)
+    checkpoint['meta']['config'] = touch(folder / 'trace')
+    torch.save(checkpoint, file)
+    yield folder
+    assert not (folder / 'trace').exists()
 
 
 def test_train_saves_and_evaluates(trained):

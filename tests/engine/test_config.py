@@ -5,6 +5,8 @@ from mmengine.registry import MODELS
 from sparx_mm.engine import UserError, load_config
 from sparx_mm.engine.config import config_errors, walk
 
+pytestmark = pytest.mark.stack
+
 
 def _config(folder, text='a = dict(b=1)\nc = [1, 2]\n'):
     path = folder / 'some.py'

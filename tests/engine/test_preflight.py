@@ -3,8 +3,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from sparx_mm.checkpoints.download import cached_file
 from sparx_mm.engine import UserError, preflight
-from sparx_mm.engine.download import cached_file
 
 
 def _config(**kwargs):
@@ -124,7 +124,7 @@ def test_files_that_are_no_checkpoint(tmp_path, kept):
     whole = path.read_bytes()
     size = kept if isinstance(kept, int) else int(kept * len(whole))
     path.write_bytes(whole[:size])
-    with pytest.raises(UserError, match='is not a checkpoint of torch, or'):
+    with pytest.raises(UserError, match='is empty|is not a check|was cut off'):
         preflight.check_weights(_weights(str(path)))
 
 
@@ -168,7 +168,7 @@ def test_weights_that_mmengine_resolves_are_left_to_it():
 def test_weights_by_url(tmp_path, monkeypatch):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
     # port 9 is "discard": nobody listens on it
-    url = 'http://127.0.0.1:9/a.pth'
+    url = 'https://127.0.0.1:9/a.pth'
     with pytest.raises(UserError) as error:
         preflight.check_weights(_weights(url))
     message = str(error.value)
@@ -176,11 +176,8 @@ def test_weights_by_url(tmp_path, monkeypatch):
                               f'{url} cannot be downloaded (')
     assert 'refused' in message
     assert '--cfg-options model.backbone.init_cfg.checkpoint=FILE' in message
-    assert list((tmp_path / 'hub/checkpoints').iterdir()) == []
-    # only the first process of a machine downloads
-    monkeypatch.setenv('LOCAL_RANK', '1')
-    preflight.check_weights(_weights(url))
-    monkeypatch.delenv('LOCAL_RANK')
+    cache = tmp_path / 'hub/checkpoints'
+    assert [file.name for file in cache.iterdir()] == ['a.pth.lock']
     with open(cached_file(url), 'w'):
         preflight.check_weights(_weights(url))
 
@@ -199,20 +196,14 @@ def test_last_checkpoint(tmp_path):
 @pytest.mark.parametrize('launcher,variable,command', [
     ('pytorch', 'RANK', 'torchrun'),
     ('slurm', 'SLURM_PROCID', 'srun'),
-    ('mpi', 'OMPI_COMM_WORLD_LOCAL_RANK', 'mpirun'),
+    ('mpi', 'OMPI_COMM_WORLD_RANK', 'mpirun'),
 ])
-def test_launchers(monkeypatch, launcher, variable, command):
+def test_a_launcher_that_started_nothing(monkeypatch, launcher, variable,
+                                         command):
     monkeypatch.delenv(variable, raising=False)
-    with pytest.raises(UserError, match=command):
+    with pytest.raises(UserError, match=f'{variable} is not set.*{command}'):
         preflight.check_launcher(_config(launcher=launcher))
-    monkeypatch.setattr(preflight, 'get_device', lambda: 'cuda')
-    monkeypatch.setenv(variable, '0')
-    preflight.check_launcher(_config(launcher=launcher))
     preflight.check_launcher(_config(launcher='none'))
-    monkeypatch.setattr(preflight, 'get_device', lambda: 'cpu')
-    preflight.check_launcher(_config(launcher='none'))
-    with pytest.raises(UserError, match='needs a GPU for each process'):
-        preflight.check_launcher(_config(launcher=launcher))
 
 
 def test_packages(monkeypatch):
@@ -246,13 +237,12 @@ def test_display(monkeypatch):
     preflight.check_display()
 
 
-def test_mixed_precision_needs_a_gpu(monkeypatch):
+def test_float16_needs_a_gpu(monkeypatch):
     amp = _config(optim_wrapper=dict(type='AmpOptimWrapper'))
-    plain = _config(optim_wrapper=dict(type='OptimWrapper'))
     monkeypatch.setattr(preflight, 'get_device', lambda: 'cpu')
-    preflight.check_device(plain, amp=False)
-    for cfg, option in ((amp, False), (plain, True)):
-        with pytest.raises(UserError, match='--amp .* needs a GPU'):
-            preflight.check_device(cfg, option)
+    with pytest.raises(UserError, match='--amp-dtype bfloat16.*BFloat16'):
+        preflight.check_amp(amp)
+    for wrapper in (None, dict(type='OptimWrapper')):
+        preflight.check_amp(_config(optim_wrapper=wrapper))
     monkeypatch.setattr(preflight, 'get_device', lambda: 'cuda')
-    preflight.check_device(plain, amp=True)
+    preflight.check_amp(amp)

@@ -68,10 +68,16 @@ def test_train_without_validation(usual):
     assert run.train(**usual).loops == ('train', )
 
 
-def test_amp(usual):
-    wrapper = run.train(**usual, amp=True).cfg.optim_wrapper
-    assert wrapper.type == 'AmpOptimWrapper'
-    assert wrapper.loss_scale == 'dynamic'
+@pytest.mark.parametrize('options,wanted', [
+    (dict(amp=True), 'AmpOptimWrapper'),
+    (dict(amp_dtype='float16'), 'AmpOptimWrapper'),
+    (dict(amp=True, amp_dtype='bfloat16'), 'BFloat16OptimWrapper'),
+    (dict(amp_dtype='bfloat16'), 'BFloat16OptimWrapper'),
+])
+def test_amp(usual, monkeypatch, options, wanted):
+    monkeypatch.setattr('sparx_mm.engine.amp.get_device', lambda: 'cuda')
+    wrapper = run.train(**usual, **options).cfg.optim_wrapper
+    assert wrapper.type == wanted
 
 
 def test_auto_scale_lr(usual):
@@ -79,6 +85,16 @@ def test_auto_scale_lr(usual):
     assert cfg.auto_scale_lr == dict(enable=True, base_batch_size=16)
     with pytest.raises(UserError, match='base_batch_size'):
         run.train(**_options(usual, auto_scale_lr=None), auto_scale_lr=True)
+
+
+def test_show_optim(usual):
+    own = dict(type='EMAHook')
+    assert run.train(**usual).cfg.get('custom_hooks') is None
+    table = dict(type='OptimTableHook')
+    assert run.train(**usual, show_optim=True).cfg.custom_hooks == [table]
+    usual = _options(usual, custom_hooks=[own])
+    assert run.train(**usual).cfg.custom_hooks == [own]
+    assert run.train(**usual, show_optim=True).cfg.custom_hooks == [own, table]
 
 
 def test_resume_with_nothing_there(usual, tmp_path, capsys):

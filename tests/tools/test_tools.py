@@ -7,35 +7,9 @@ import sys
 import pytest
 from detection import ROOT, tiny_config
 
+pytestmark = pytest.mark.stack
 CONFIG = str(ROOT / 'configs/mmdet/mask_rcnn_sparx_t_1x.py')
 TOOLS = sorted((ROOT / 'tools').glob('*.py'))
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    """Run from a folder that is not the project's."""
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a tool in this process; status and stderr."""
-
-    def run(tool, *args):
-        path = str(ROOT / f'tools/{tool}.py')
-        monkeypatch.setattr(sys, 'argv', [path, *map(str, args)])
-        with pytest.raises(SystemExit) as stopped:
-            runpy.run_path(path, run_name='__main__')
-        return stopped.value.code, capsys.readouterr().err
-
-    return run
-
-
-@pytest.fixture
-def config(shapes, tmp_path):
-    """A config whose data is there and which needs no released weights."""
-    tiny_config(CONFIG, shapes).dump(tmp_path / 'tiny.py')
-    return tmp_path / 'tiny.py'
 
 
 @pytest.mark.parametrize('tool', TOOLS, ids=lambda path: path.stem)
@@ -56,7 +30,11 @@ def test_help(tool):
     ('train', [CONFIG, '--cfg-options', 'a=[1,(2]'], 'a=[1,(2] cannot be'),
     ('train', [CONFIG, '--cfg-options', "a={'b':(1,2)}"], 'cannot be'),
     ('train', [CONFIG, '--cfg-options', 'load_from.x.y=1'], 'do not fit'),
-    ('train', [CONFIG, '--amp'], '--amp (AmpOptimWrapper) needs a GPU'),
+    ('train', [CONFIG, '--amp-dtype', 'half'], "invalid choice: 'half'"),
+    ('train', [CONFIG, '--amp-dtype', 'float16'], '--amp-dtype bfloat16'),
+    ('train', [CONFIG, '--cfg-options', 'optim_wrapper.type=AmpOptimWrapper'
+               ], "optim_wrapper.type='BFloat16OptimWrapper'"),
+    ('train', [CONFIG, '--amp'], 'data set not found'),
     ('train', [CONFIG, '--launcher', 'pytorch'], 'torchrun'),
     ('train', [CONFIG],
      'data set not found: {cwd}/data/coco/annotations/instances_train2017'
@@ -76,7 +54,9 @@ def test_help(tool):
 def test_mistakes_end_in_one_line(run, monkeypatch, tool, args, message):
     for variable in ('RANK', 'DISPLAY', 'WAYLAND_DISPLAY'):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr('sparx_mm.engine.preflight.get_device', lambda: 'cpu')
+    for module in ('amp', 'preflight'):
+        monkeypatch.setattr(f'sparx_mm.engine.{module}.get_device',
+                            lambda: 'cpu')
     monkeypatch.setattr('mmengine.device.get_device', lambda: 'cpu')
     status, error = run(tool, *args)
     assert status in (1, 2)
@@ -91,6 +71,7 @@ def test_mistakes_end_in_one_line(run, monkeypatch, tool, args, message):
     ('model.backbone.type=SparXMambo', 'SparXMambo is not in the'),
     ('model.backbone.depth=3', "unexpected keyword argument 'depth'"),
     ('model.backbone.frozen_stages=9', 'frozen_stages'),
+    ('optim_wrapper.paramwise_cfg.layer_decay_rate=2', 'in (0, 1], got 2'),
     ('train_dataloader.dataset.type=CocoDatasets', 'CocoDatasets is not in'),
     ('load_from=none.pth', 'load_from: the file {cwd}/none.pth does not'),
 ])
@@ -118,7 +99,7 @@ def test_missing_checkpoints(run, config, tmp_path, tool, args, message):
 def test_weights_that_cannot_be_downloaded(run, shapes, tmp_path, monkeypatch):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
     # port 9 is "discard": nobody listens on it
-    url = 'http://127.0.0.1:9/a.pth'
+    url = 'https://127.0.0.1:9/a.pth'
     init_cfg = dict(type='Pretrained', checkpoint=url)
     cfg = tiny_config(CONFIG, shapes, model__backbone__init_cfg=init_cfg)
     cfg.dump(tmp_path / 'tiny.py')
@@ -127,7 +108,8 @@ def test_weights_that_cannot_be_downloaded(run, shapes, tmp_path, monkeypatch):
     (line, ) = error.splitlines()
     assert f'{url} cannot be downloaded (' in line
     assert 'model.backbone.init_cfg.checkpoint=FILE' in line
-    assert list((tmp_path / 'cache/hub/checkpoints').iterdir()) == []
+    cache = tmp_path / 'cache/hub/checkpoints'
+    assert [file.name for file in cache.iterdir()] == ['a.pth.lock']
 
 
 def test_make_shapes_draws_and_says_so(monkeypatch, capsys, tmp_path):

@@ -1,0 +1,65 @@
+"""A detector of 80 classes is fine-tuned on another set, just so."""
+import pytest
+import torch
+from detection import ROOT, run_tool, tiny_config
+from mmengine.registry import MODELS, init_default_scope
+
+from sparx_mm.datasets import CLASSES
+from sparx_mm.weights import rename_to_released
+
+CONFIG = ROOT / 'configs/mmdet/mask_rcnn_sparx_t_1x.py'
+# the three layers that know the number of classes
+HEADS = ('roi_head.bbox_head.fc_cls', 'roi_head.bbox_head.fc_reg',
+         'roi_head.mask_head.conv_logits')
+
+
+@pytest.fixture
+def config(shapes, tmp_path):
+    cfg = tiny_config(
+        CONFIG,
+        shapes,
+        train_cfg__max_epochs=1,
+        default_hooks__logger__interval=1,
+        # so that the weights are still those of the file
+        optim_wrapper__optimizer__lr=0.)
+    cfg.dump(tmp_path / 'tiny.py')
+    return cfg
+
+
+@pytest.fixture
+def released(config, tmp_path):
+    """A detector of 80 classes in the layout of a released file."""
+    init_default_scope('mmdet')
+    model = config.copy().model
+    for head in ('bbox_head', 'mask_head'):
+        model.roi_head[head].num_classes = 80
+    weights = rename_to_released(MODELS.build(model).state_dict(), 'backbone.')
+    torch.save(dict(state_dict=weights, meta={}), tmp_path / 'coco.pth')
+    return weights
+
+
+def test_eighty_classes_to_six(released, tmp_path):
+    log = run_tool(
+        'train',
+        'tiny.py',
+        '--work-dir',
+        'out',
+        '--cfg-options',
+        'load_from=coco.pth',
+        folder=tmp_path)
+    (line, ) = [m for m in log.splitlines() if 'tensors loaded' in m]
+    count = len(released)
+    assert f'coco.pth: {count - 6} of {count} tensors loaded' in line
+    assert f'of another shape: {HEADS[0]}.weight, {HEADS[0]}.bias, ' in line
+    assert f'{HEADS[1]}.weight and 3 more' in line
+    assert 'Epoch(train) [1][2/2]' in log and 'coco/bbox_mAP' in log
+    trained = torch.load(tmp_path / 'out/epoch_1.pth', weights_only=False)
+    trained = rename_to_released(trained['state_dict'], 'backbone.')
+    assert trained.keys() == released.keys()
+    for name, value in trained.items():
+        if name.rpartition('.')[0] in HEADS:
+            assert value.shape != released[name].shape
+            assert len(value) in (len(CLASSES) + 1, 4 * len(CLASSES),
+                                  len(CLASSES))
+        elif not name.endswith(('mean', 'var', 'tracked')):
+            assert value.equal(released[name]), name
