@@ -5,7 +5,6 @@ import http.client
 import os
 import os.path as osp
 import re
-import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -102,13 +101,19 @@ def _download(url, path, timeout):
     opener = urllib.request.build_opener(_EncryptedRedirects)
     with opener.open(
             request, timeout=timeout) as response, open(path, 'wb') as file:
-        expected = response.headers.get('Content-Length')
-        megabytes = f' ({int(expected) / 1e6:.0f} MB)' if expected else ''
+        size = int(response.headers.get('Content-Length') or 0)
+        megabytes = f' ({size / 1e6:.0f} MB)' if size else ''
         print(f'downloading {url}{megabytes}', flush=True)
-        shutil.copyfileobj(response, file, length=1 << 20)
-        if expected is not None and file.tell() != int(expected):
+        shown = 0
+        while block := response.read(1 << 20):
+            file.write(block)
+            tenths = 10 * file.tell() // size if size else 0
+            if tenths > shown:
+                shown = tenths
+                print(f'{10 * tenths:3} %', flush=True)
+        if file.tell() < size:
             raise DownloadError('the connection was cut off after '
-                                f'{file.tell()} of {expected} bytes')
+                                f'{file.tell()} of {size} bytes')
         file.flush()
         os.fsync(file.fileno())
     wanted = known_hash(url)

@@ -130,9 +130,13 @@ def _torch_load(file, map_location):
     others = serialization.get_safe_globals()
     serialization.clear_safe_globals()
     serialization.add_safe_globals(_allowed())
+    # a buffer that is read sets methods of its class
+    methods = dict(HistoryBuffer()._statistics_methods)
     try:
         return torch.load(file, map_location=map_location, weights_only=True)
     finally:
+        HistoryBuffer._statistics_methods.clear()
+        HistoryBuffer._statistics_methods.update(methods)
         serialization.clear_safe_globals()
         serialization.add_safe_globals(others)
 

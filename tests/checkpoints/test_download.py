@@ -12,7 +12,7 @@ import trustme
 from sparx_mm.checkpoints import DownloadError, fetch
 from sparx_mm.checkpoints.download import known_hash
 
-CONTENT = bytes(range(256)) * 4096
+CONTENT = bytes(range(256)) * 4096 * 3
 HASH = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -83,6 +83,13 @@ def test_arrives_where_torch_looks(server, cache, name):
     path = fetch(f'{server.url}/some/{name}?raw=true')
     assert path == str(cache / name)
     assert (cache / name).read_bytes() == CONTENT
+
+
+def test_shows_progress(server, cache, capsys):
+    fetch(f'{server.url}/a.pth')
+    assert capsys.readouterr().out.splitlines() == [
+        f'downloading {server.url}/a.pth (3 MB)', ' 30 %', ' 60 %', '100 %'
+    ]
 
 
 def test_is_fetched_once(server, cache):

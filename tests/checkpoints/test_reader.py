@@ -128,6 +128,15 @@ def test_hostile_pickles_are_refused(file, tmp_path, payload, place, options):
     assert not trace.exists()
 
 
+def test_a_file_changes_no_class(file):
+    buffer = HistoryBuffer([1.], [1])
+    # __getstate__ writes the methods of the class into each buffer
+    buffer._statistics_methods = dict(
+        HistoryBuffer._statistics_methods, mean=torch.device)
+    read_checkpoint(file(dict(state_dict=WEIGHTS, x=buffer)))
+    assert HistoryBuffer([1., 3.], [1, 1]).statistics('mean') == 2
+
+
 def test_a_bare_pickle_is_refused(tmp_path):
     trace = tmp_path / 'trace'
     path = tmp_path / 'file.pth'
