@@ -44,8 +44,9 @@ def fail(message: str, status: int = 1) -> NoReturn:
 
 def _process():
     for names in RANKS:
-        if names[0] in os.environ:
-            return [int(os.environ.get(name, 0)) for name in names]
+        values = [os.environ.get(name, '') for name in names]
+        if values[0].isdecimal():
+            return [int(v) if v.isdecimal() else 0 for v in values]
     return 0, 0
 
 

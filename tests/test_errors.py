@@ -18,6 +18,14 @@ def test_interrupt_is_one_line(capsys):
     assert capsys.readouterr() == ('', 'error: interrupted\n')
 
 
+@pytest.mark.parametrize('rank', ['', 'abc', '0'])
+def test_a_rank_that_is_none(capsys, monkeypatch, rank):
+    monkeypatch.setenv('RANK', rank)
+    with pytest.raises(SystemExit), user_errors():
+        raise UserError('no file')
+    assert capsys.readouterr().err == 'error: no file\n'
+
+
 def test_bugs_pass_through():
     with pytest.raises(ZeroDivisionError), user_errors():
         1 / 0

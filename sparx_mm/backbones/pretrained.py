@@ -20,7 +20,9 @@ def split_init_cfg(
         ``'Pretrained'``.
     """
     cfgs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
-    files = [c for c in cfgs if c['type'] in ('Pretrained', PretrainedInit)]
+    files = [
+        c for c in cfgs if c.get('type') in ('Pretrained', PretrainedInit)
+    ]
     return [c for c in cfgs if c not in files], files
 
 

@@ -1,6 +1,7 @@
 """Checkpoints from one layout or format to another, bit by bit the same."""
 import os
 import os.path as osp
+import tempfile
 from typing import Dict
 
 import torch
@@ -59,7 +60,6 @@ def convert_checkpoint(source: str, target: str, to: str = 'own') -> str:
     weights = checkpoint.pop('state_dict')
     left_out = ''
     if kind == '.safetensors':
-        weights = _tensors(weights)
         if checkpoint:
             left_out = f'; left out: {", ".join(sorted(checkpoint))}'
     elif checkpoint:
@@ -78,16 +78,24 @@ def _tensors(weights) -> Dict[str, torch.Tensor]:
 
 
 def _write(content, target, kind):
-    partial = f'{target}.partial'
+    partial = None
     try:
+        # beside the target, so that it can be renamed
+        handle, partial = tempfile.mkstemp(
+            suffix='.partial', dir=osp.dirname(osp.abspath(target)))
+        os.close(handle)
         if kind == '.safetensors':
-            save_file(content, partial, metadata=dict(format='pt'))
+            save_file(_tensors(content), partial, metadata=dict(format='pt'))
         else:
             torch.save(content, partial)
+        # as a file that is simply opened has it
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(partial, 0o666 & ~mask)
         os.replace(partial, target)
-    except (OSError, RuntimeError, SafetensorError) as error:
+    except (KeyError, OSError, RuntimeError, SafetensorError) as error:
         raise UserError(f'{osp.abspath(target)} cannot be written '
                         f'({error})') from error
     finally:
-        if osp.exists(partial):
+        if partial is not None and osp.exists(partial):
             os.remove(partial)

@@ -47,23 +47,21 @@ def fetch(url: str, timeout: float = 30.) -> str:
     Raises:
         DownloadError: If it cannot be fetched as a whole.
     """
-    _check_encrypted(url)
+    wanted = known_hash(url)
     target = cached_file(url)
-    partial = f'{target}.partial'
     try:
-        os.makedirs(osp.dirname(target), exist_ok=True)
-        with open(f'{target}.lock', 'w') as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not osp.isfile(target):
-                try:
-                    _download(url, partial, timeout)
-                    os.replace(partial, target)
-                finally:
-                    # also that of an earlier process, which was killed
-                    if osp.exists(partial):
-                        os.remove(partial)
+        _check_encrypted(url)
+        if not osp.isfile(target):
+            os.makedirs(osp.dirname(target), exist_ok=True)
+            with open(f'{target}.lock', 'w') as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if not osp.isfile(target):
+                    _download(url, target, timeout, wanted)
+        elif wanted:
+            _check_hash(target, wanted, f'{target}, remove it: it')
     except (OSError, http.client.HTTPException) as error:
-        raise DownloadError(_reason(error)) from error
+        raise DownloadError(f'{url} cannot be downloaded '
+                            f'({_reason(error)})') from error
     return target
 
 
@@ -83,43 +81,67 @@ class _EncryptedRedirects(urllib.request.HTTPRedirectHandler):
 def known_hash(url: str) -> Optional[str]:
     """The SHA-256 that a URL tells of its file, or the start of it.
 
+    Raises:
+        DownloadError: If what is given as one is none.
+
     Example:
         >>> known_hash('https://example.org/a-0123abcd.pth')
         '0123abcd'
     """
     parts = urllib.parse.urlparse(url)
-    match = (
-        re.fullmatch('sha256=([0-9a-f]{8,64})', parts.fragment)
-        # as torch and the OpenMMLab projects name their files; digits alone
-        # are a date
-        or re.search(r'-(?=\d*[a-f])([0-9a-f]{8,64})\.\w+$', parts.path))
+    fragment = parts.fragment.lower()
+    if fragment.startswith('sha256='):
+        match = re.fullmatch('sha256=([0-9a-f]{8,64})', fragment)
+        if not match:
+            raise DownloadError(f'{url}: a SHA-256 has 8 to 64 digits of 0-9 '
+                                'and a-f')
+        return match[1]
+    # as torch and the OpenMMLab projects name their files; digits alone are
+    # a date
+    match = re.search(r'-(?=\d*[a-f])([0-9a-f]{8,64})\.\w+$', parts.path)
     return match[1] if match else None
 
 
-def _download(url, path, timeout):
+def _download(url, target, timeout, wanted):
+    partial = f'{target}.partial'
     request = urllib.request.Request(url, headers={'User-Agent': 'sparx_mm'})
     opener = urllib.request.build_opener(_EncryptedRedirects)
-    with opener.open(
-            request, timeout=timeout) as response, open(path, 'wb') as file:
-        size = int(response.headers.get('Content-Length') or 0)
-        megabytes = f' ({size / 1e6:.0f} MB)' if size else ''
-        print(f'downloading {url}{megabytes}', flush=True)
-        shown = 0
-        while block := response.read(1 << 20):
-            file.write(block)
-            tenths = 10 * file.tell() // size if size else 0
-            if tenths > shown:
-                shown = tenths
-                print(f'{10 * tenths:3} %', flush=True)
-        if file.tell() < size:
-            raise DownloadError('the connection was cut off after '
-                                f'{file.tell()} of {size} bytes')
-        file.flush()
-        os.fsync(file.fileno())
-    wanted = known_hash(url)
-    if wanted and not _sha256(path).startswith(wanted):
-        raise DownloadError(f'what arrived has the SHA-256 {_sha256(path)}, '
-                            f'not {wanted}')
+    try:
+        with opener.open(
+                request, timeout=timeout) as response, open(partial,
+                                                            'wb') as file:
+            _copy(url, response, file)
+        if wanted:
+            _check_hash(partial, wanted, f'{url}: what arrived')
+        os.replace(partial, target)
+    finally:
+        # also that of an earlier process, which was killed
+        if osp.exists(partial):
+            os.remove(partial)
+
+
+def _copy(url, response, file):
+    size = int(response.headers.get('Content-Length') or 0)
+    megabytes = f' ({size / 1e6:.0f} MB)' if size else ''
+    print(f'downloading {url}{megabytes}', flush=True)
+    shown = 0
+    while block := response.read(1 << 20):
+        file.write(block)
+        tenths = 10 * file.tell() // size if size else 0
+        if tenths > shown:
+            shown = tenths
+            print(f'{10 * tenths:3} %', flush=True)
+    if file.tell() < size:
+        raise DownloadError(f'{url}: the connection was cut off after '
+                            f'{file.tell()} of {size} bytes')
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _check_hash(path, wanted, what):
+    found = _sha256(path)
+    if not found.startswith(wanted):
+        raise DownloadError(f'{what} has the SHA-256 {found}, not {wanted}')
 
 
 def _sha256(path):

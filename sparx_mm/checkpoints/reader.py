@@ -8,7 +8,9 @@ replaces the readers of mmengine's ``CheckpointLoader``.
 import contextvars
 import functools
 import os.path as osp
+import pickle
 import re
+import threading
 import zipfile
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator
@@ -28,6 +30,8 @@ from ..errors import UserError
 from ..weights import find_weights, weights_key
 from .download import fetch
 
+# torch keeps what it allows for the whole process
+_lock = threading.Lock()
 _trusting = contextvars.ContextVar('trusting', default=False)
 
 # how torch's unpickler says that something is not allowed, and we do
@@ -76,7 +80,7 @@ def read_checkpoint(path: str, map_location: Any = None) -> Dict[str, Any]:
             content = _load_safetensors(path, map_location)
         else:
             content = _torch_load(path, map_location)
-    return _normalize(content, path)
+        return _normalize(content, path)
 
 
 def checkpoint_kind(path: str) -> str:
@@ -124,8 +128,17 @@ def _load_safetensors(path, map_location):
 
 
 def _torch_load(file, map_location):
+    if map_location is None and not torch.cuda.is_available():
+        map_location = 'cpu'
     if _trusting.get():
         return torch.load(file, map_location=map_location, weights_only=False)
+    with _lock:
+        content = _load_allowed(file, map_location)
+    _check_arrays(content)
+    return content
+
+
+def _load_allowed(file, map_location):
     # what others have allowed in this process is not allowed here
     others = serialization.get_safe_globals()
     serialization.clear_safe_globals()
@@ -145,7 +158,7 @@ def _statistics_method(owner, name):
     """Stand in for getattr, by which a HistoryBuffer's pickle names these."""
     if owner is HistoryBuffer and name in ('min', 'max', 'current', 'mean'):
         return getattr(HistoryBuffer, name)
-    raise CheckpointError(f'getattr {name}')
+    raise pickle.UnpicklingError(f'getattr {name}')
 
 
 @functools.lru_cache(maxsize=None)
@@ -166,10 +179,39 @@ def _allowed():
     ]
 
 
+def _check_arrays(content):
+    """Refuse arrays of anything but numbers and text.
+
+    The dtype of an array is set by the file: one with fields or of objects
+    would let numpy take bytes of the file for addresses.
+    """
+    seen, todo = set(), [content]
+    while todo:
+        value = todo.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, dict):
+            todo += [*value.keys(), *value.values()]
+        elif isinstance(value, (list, tuple, set)):
+            todo += value
+        elif isinstance(value, HistoryBuffer):
+            todo.append(vars(value))
+        elif isinstance(value, (np.ndarray, np.generic, np.dtype)):
+            dtype = value if isinstance(value, np.dtype) else value.dtype
+            if dtype.names or dtype.subdtype or dtype.hasobject:
+                raise CheckpointError('it has a numpy array of other things '
+                                      'than numbers and text')
+
+
 @contextmanager
 def _named_errors(path):
     try:
         yield
+    except CheckpointError as error:
+        raise CheckpointError(f'{path}: {error}') from error
+    except MemoryError:
+        raise
     # a damaged or hostile file can make the reader raise anything
     except Exception as error:
         # torch wraps what its unpickler says in a page of advice
@@ -181,29 +223,55 @@ def _named_errors(path):
                 f'{path} is refused: it would run code when it is read '
                 f'({what}); if you trust where it comes from, give '
                 '--trust-checkpoint') from error
+        if 'TorchScript' in text:
+            raise CheckpointError(f'{path} is a TorchScript program; give a '
+                                  'file of weights') from error
+        if 'Unsupported operand' in text:
+            raise CheckpointError(
+                f'{path} is damaged, or a pickle of a kind that is not read '
+                'safely; save it again with torch.save and its default '
+                'protocol') from error
         raise CheckpointError(
             f'{path} was cut off or is damaged ({text[:100]}); get it '
             'again') from error
 
 
 def _normalize(content, path):
-    if not isinstance(content, dict) or not all(
-            isinstance(key, str) for key in content):
-        raise CheckpointError(f'{path} holds no weights by name but a '
-                              f'{type(content).__name__}')
+    _check_names(content, 'the file')
+    _check_names(_innermost(content), 'what should be weights')
     weights, key = find_weights(content), weights_key(content)
     if not any(isinstance(v, torch.Tensor) for v in weights.values()):
         raise CheckpointError(
-            f'{path} holds no weights: no tensor in '
+            'there is no tensor in '
             f'{", ".join(list(content)[:5]) or "an empty dict"}')
+    for name, value in weights.items():
+        if isinstance(value, torch.Tensor) and (value.is_quantized or
+                                                value.layout != torch.strided):
+            raise CheckpointError(f'{name} is a sparse or quantised tensor; '
+                                  'save it as an ordinary one')
     if key is None:
         return dict(state_dict=weights)
     if key != 'state_dict':
         print_log(f'{path}: the weights are those of {key!r}', 'current')
     rest = {k: value for k, value in content.items() if k != key}
+    if 'ema_state_dict' in rest:
+        _check_names(rest['ema_state_dict'], 'ema_state_dict')
     if not _trusting.get():
         _drop_config_text(rest)
     return {**rest, 'state_dict': weights}
+
+
+def _innermost(content):
+    key = weights_key(content)
+    return content if key is None else _innermost(content[key])
+
+
+def _check_names(content, what):
+    if not isinstance(content, dict):
+        raise CheckpointError(f'{what} is a {type(content).__name__}, and not '
+                              'weights by name')
+    if not all(isinstance(key, str) for key in content):
+        raise CheckpointError(f'{what} has names that are not text')
 
 
 def _drop_config_text(checkpoint):

@@ -1,9 +1,8 @@
 """Weights that load, or say why not, in a whole model."""
 from collections import OrderedDict
-from typing import Dict, List
+from typing import Dict
 
-import torch
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import CheckpointLoader
@@ -11,8 +10,9 @@ from torch import nn
 
 from ..backbones import SparXBackbone
 from ..backbones.pretrained import dotted, split_init_cfg
-from ..weights import (CoverageError, find_weights, fit_backbone,
-                       rename_released, summarize)
+from ..weights import (CoverageError, find_prefixes, find_weights,
+                       fit_backbone, fits, form_of, is_sound, rename_released,
+                       summarize)
 
 
 @HOOKS.register_module()
@@ -59,28 +59,34 @@ class CoverageHook(Hook):
                 nothing to warn of.
 
         Raises:
-            CoverageError: If a backbone is not covered, or if a tensor that
-                would be loaded has NaN.
+            CoverageError: If a backbone is not covered, if a tensor that
+                would be loaded has NaN, or if a run that is resumed would
+                not get all of its weights.
         """
         model = unwrap(runner.model)
         backbones = find_backbones(model)
         if not backbones:
             return
         source = runner._load_from or f'the last one in {runner.work_dir}'
-        state_dict = checkpoint.get('state_dict', checkpoint)
-        file = rename_backbones(state_dict, backbones)
-        own = model.state_dict()
-        _check(file, backbones, source)
-        loaded = _fitting(own, file, source)
-        weights = OrderedDict((k, loaded.get(k, v)) for k, v in own.items())
-        weights._metadata = getattr(state_dict, '_metadata', OrderedDict())
+        weights, text = _complete(model, backbones, source,
+                                  checkpoint.get('state_dict', checkpoint),
+                                  runner._resume)
+        if runner._resume and 'ema_state_dict' in checkpoint:
+            # mmengine keeps the averaged weights in state_dict and those
+            # that were trained here, named as in the wrapper
+            ema = checkpoint['ema_state_dict']
+            trained, _ = _complete(model, backbones, source,
+                                   _without(ema, 'module.'), True)
+            if any(isinstance(hook, EMAHook) for hook in runner.hooks):
+                rest = {k: v for k, v in ema.items() if 'module.' not in k}
+                trained = {f'module.{k}': v for k, v in trained.items()}
+                checkpoint['ema_state_dict'] = {**rest, **trained}
+            else:
+                weights = trained
+                text += ('; they are those that were trained, not their '
+                         'average: this run has no EMAHook')
         checkpoint['state_dict'] = weights
-        if 'ema_state_dict' in checkpoint:
-            # its names begin with that of the wrapper, module.
-            checkpoint['ema_state_dict'] = rename_backbones(
-                checkpoint['ema_state_dict'],
-                [f'module.{prefix}' for prefix in backbones])
-        runner.logger.info(_summary(source, own, file, loaded))
+        runner.logger.info(text)
 
 
 def find_backbones(model: nn.Module) -> Dict[str, SparXBackbone]:
@@ -135,32 +141,58 @@ def _elsewhere(prefix):
             "type='Pretrained', checkpoint=FILE, prefix={})")
 
 
-def _fitting(own, file, source):
+def _complete(model, backbones, source, state_dict, all_of_it):
+    """All of a model's names with a file's tensors, and a line about them."""
+    file = rename_backbones(_rebase(state_dict, backbones), backbones)
+    _check(file, backbones, source)
+    own = model.state_dict()
     loaded = {
-        name: value
-        for name, value in file.items() if isinstance(value, torch.Tensor)
-        and name in own and own[name].shape == value.shape
+        name: file[name]
+        for name, value in own.items()
+        if name in file and fits(file[name], value)
     }
-    broken = [name for name, value in loaded.items() if value.isnan().any()]
+    broken = [n for n, value in loaded.items() if not is_sound(value, own[n])]
     if broken:
         raise CoverageError(
-            f'{source}: it has NaN in {summarize(broken)}: the training that '
-            'wrote it had diverged; take an earlier one')
-    return loaded
+            f'{source}: it has NaN or infinity in {summarize(broken)}: the '
+            'training that wrote it had diverged; take an earlier one')
+    text = _summary(source, own, file, loaded)
+    if all_of_it and any(_counts(n) for n in own if n not in loaded):
+        raise CoverageError(f'it cannot be resumed: {text}')
+    weights = OrderedDict((k, loaded.get(k, v)) for k, v in own.items())
+    weights._metadata = getattr(state_dict, '_metadata', OrderedDict())
+    return weights, text
+
+
+def _rebase(state_dict, backbones):
+    """Drop what the names of a whole model begin with in a file."""
+    found, wanted = find_prefixes(state_dict), list(backbones)
+    if len(found) == len(wanted) == 1 and found != wanted and wanted[0]:
+        outer, inner, _ = found[0].rpartition(wanted[0])
+        if inner and found[0] == outer + inner:
+            return _without(state_dict, outer)
+    return state_dict
+
+
+def _without(state_dict, prefix):
+    return {
+        name[len(prefix):]: value
+        for name, value in state_dict.items() if name.startswith(prefix)
+    }
+
+
+def _counts(name):
+    return 'num_batches_tracked' not in name
 
 
 def _summary(source, own, file, loaded):
-
-    def counted(names: List[str]) -> List[str]:
-        return [name for name in names if 'num_batches_tracked' not in name]
-
-    missing = counted([n for n in own if n not in file])
-    unused = counted([n for n in file if n not in own])
+    missing = [n for n in own if n not in file and _counts(n)]
+    unused = [n for n in file if n not in own and _counts(n)]
     text = f'{source}: {len(loaded)} of {len(own)} tensors loaded'
     reshaped = [n for n in own if n in file and n not in loaded]
     if reshaped:
-        shapes = (f'{tuple(file[reshaped[0]].shape)} instead of '
-                  f'{tuple(own[reshaped[0]].shape)}')
+        shapes = (f'{form_of(file[reshaped[0]])} instead of '
+                  f'{form_of(own[reshaped[0]])}')
         text += f'; of another shape: {summarize(reshaped)}, {shapes}'
     if missing:
         text += f'; not in the file: {summarize(missing)}'

@@ -8,6 +8,11 @@ from torch import nn
 
 from ..errors import UserError
 
+# mmengine's options are read by name: one that is misspelt does nothing
+OPTIONS = ('bias_decay_mult', 'bias_lr_mult', 'bypass_duplicate',
+           'custom_keys', 'dcn_offset_lr_mult', 'dwconv_decay_mult',
+           'flat_decay_mult', 'layer_decay_rate', 'norm_decay_mult')
+
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
@@ -28,14 +33,18 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
               the next one, in (0, 1]. 1: mmengine's own rates. Default: 1.
 
     Raises:
-        UserError: If the rate is not in (0, 1], if the optimizer has no
-            ``lr``, or when called with a model in which no module has
-            ``get_layer_depth``.
+        UserError: If an option is unknown, if the rate is not in (0, 1], if
+            the optimizer has no ``lr``, or when called with a model in which
+            no module has ``get_layer_depth``.
     """
 
     def __init__(self,
                  optim_wrapper_cfg: dict,
                  paramwise_cfg: Optional[dict] = None) -> None:
+        unknown = sorted(set(paramwise_cfg or ()) - set(OPTIONS))
+        if unknown:
+            raise UserError(f'paramwise_cfg has no option {unknown[0]!r}; it '
+                            f'has {", ".join(OPTIONS)}')
         super().__init__(optim_wrapper_cfg, paramwise_cfg)
         self.rate = self.paramwise_cfg.get('layer_decay_rate', 1.)
         if not isinstance(self.rate, (int, float)) or not 0 < self.rate <= 1:

@@ -277,10 +277,7 @@ def check_checkpoint(path: str, what: str, remedy: str = '') -> None:
             fetch(path)
         elif '://' not in path:
             checkpoint_kind(path)
-    except DownloadError as error:
-        raise UserError(f'{what}: {path} cannot be downloaded '
-                        f'({error}){remedy}') from error
-    except CheckpointError as error:
+    except (CheckpointError, DownloadError) as error:
         raise UserError(f'{what}: {error}{remedy}') from error
 
 
@@ -299,8 +296,8 @@ def last_checkpoint(work_dir: str) -> Optional[str]:
     pointer = osp.join(work_dir, 'last_checkpoint')
     if not osp.isfile(pointer):
         return None
-    with open(pointer) as file:
-        path = file.read().strip()
+    with open(pointer, errors='replace') as file:
+        path = file.read().strip() or 'nothing'
     others: List[str] = sorted(
         name for name in os.listdir(work_dir) if name.endswith('.pth'))
     remedy = f'resume from another with --resume {work_dir}/FILE' + (

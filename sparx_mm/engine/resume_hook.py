@@ -1,20 +1,13 @@
-"""Optimizer state that is resumed by name.
+"""A checkpoint continues the run that it is of, or is refused."""
+import os.path as osp
+from typing import Any, Dict
 
-torch numbers the parameters of an optimizer. A checkpoint whose parameters
-are in another order would give each the moments of another one, without an
-error. Here a checkpoint names them, and one that cannot be matched by name is
-refused.
-"""
-from typing import Any, Dict, List
-
-import torch
-from mmengine.hooks import Hook
-from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS
 
 from ..errors import UserError
-from ..weights import summarize
-from .coverage_hook import find_backbones, rename_backbones, unwrap
+from .coverage_hook import unwrap
+from .optimizer_state import NoMatch, group_names, is_single, match_optimizer
 
 # what a Runner reads when it resumes; it takes a missing optimizer for a new
 # one and says nothing
@@ -39,11 +32,11 @@ class ResumeHook(Hook):
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Write the parameters' names beside their state."""
-        if _is_single(runner.optim_wrapper) and 'optimizer' in checkpoint:
+        if is_single(runner.optim_wrapper) and 'optimizer' in checkpoint:
             groups = checkpoint['optimizer']['param_groups']
-            names = _group_names(runner.optim_wrapper, unwrap(runner.model))
-            for group, group_names in zip(groups, names):
-                group['param_names'] = group_names
+            names = group_names(runner.optim_wrapper, unwrap(runner.model))
+            for group, of_group in zip(groups, names):
+                group['param_names'] = of_group
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Put optimizer and schedulers into the order of this run.
@@ -58,124 +51,64 @@ class ResumeHook(Hook):
         """
         if not runner._resume:
             return
-        lacking = [
-            key for key, entries in _NEEDED.items()
-            if not isinstance(checkpoint.get(key), dict)
-            or not set(entries) <= checkpoint[key].keys()
-        ]
         try:
-            if lacking:
-                raise _NoMatch(f'it has no {", ".join(lacking)}')
-            if _is_single(runner.optim_wrapper):
-                _match(runner, checkpoint)
-        except _NoMatch as error:
+            _check_content(runner, checkpoint)
+            if is_single(runner.optim_wrapper):
+                match_optimizer(runner, checkpoint)
+            _forget_other_runs(runner, checkpoint['message_hub'])
+        except (NoMatch, AttributeError, IndexError, KeyError, TypeError,
+                ValueError) as error:
             source = runner._load_from or f'the last one in {runner.work_dir}'
+            reason = str(error) if isinstance(error, NoMatch) else (
+                f'it is not what a Runner writes ({error!r})')
             raise UserError(
-                f'{source} cannot be resumed: {error}; to start a new run '
+                f'{source} cannot be resumed: {reason}; to start a new run '
                 'from its weights, leave --resume out and give --cfg-options '
                 f'load_from={runner._load_from or "FILE"}') from error
 
 
-class _NoMatch(Exception):
-    """Why a checkpoint's optimizer is not that of this run."""
+def _check_content(runner, checkpoint):
+    lacking = [
+        key for key, entries in _NEEDED.items()
+        if not isinstance(checkpoint.get(key), dict)
+        or not set(entries) <= checkpoint[key].keys()
+    ]
+    if lacking:
+        raise NoMatch(f'it has no {", ".join(lacking)}')
+    meta = checkpoint['meta']
+    for key in ('epoch', 'iter'):
+        if not isinstance(meta[key], int) or meta[key] < 0:
+            raise NoMatch(f'its {key} is {meta[key]!r}')
+    if not isinstance(meta.get('seed'), (int, type(None))):
+        raise NoMatch(f'its seed is {meta["seed"]!r}')
+    hub = checkpoint['message_hub']
+    if not all(isinstance(hub[key], dict) for key in _NEEDED['message_hub']):
+        raise NoMatch('its message_hub is not that of a run')
+    wanted = runner.param_schedulers or []
+    saved = checkpoint.get('param_schedulers') or []
+    if type(saved) is not type(wanted) or len(saved) != len(wanted):
+        raise NoMatch(f'it has {len(saved)} schedules of rates, this run '
+                      f'{len(wanted)}')
 
 
-def _is_single(optim_wrapper) -> bool:
-    return isinstance(optim_wrapper, OptimWrapper) and not isinstance(
-        optim_wrapper, OptimWrapperDict)
+def _forget_other_runs(runner, hub: Dict[str, Any]) -> None:
+    """Drop what mmengine would delete in the folder of another run.
 
-
-def _group_names(optim_wrapper, model) -> List[List[str]]:
-    names = {id(p): name for name, p in model.named_parameters()}
-    return [[names[id(p)] for p in group['params']]
-            for group in optim_wrapper.optimizer.param_groups]
-
-
-def _match(runner, checkpoint):
-    model = unwrap(runner.model)
-    wanted = _group_names(runner.optim_wrapper, model)
-    saved = checkpoint['optimizer']
-    names = _saved_names(checkpoint, model)
-    numbers = {name: i for i, name in enumerate(names)}
-    flat = [name for group in wanted for name in group]
-    if set(flat) != set(names):
-        parts = [
-            f'{text} {summarize(sorted(odd))}'
-            for text, odd in (('it has no state for', set(flat) - set(names)),
-                              ('this run does not train',
-                               set(names) - set(flat))) if odd
-        ]
-        raise _NoMatch(f'its optimizer is another: {"; ".join(parts)}')
-    _check_shapes(saved['state'], numbers, dict(model.named_parameters()))
-
-    group_of = {
-        name: i
-        for i, name in zip((i for i, group in enumerate(saved['param_groups'])
-                            for _ in group['params']), names)
-    }
-    order = [group_of[group[0]] for group in wanted]
-    options = [_options(group) for group in saved['param_groups']]
-    for group, i in zip(wanted, order):
-        if any(options[group_of[name]] != options[i] for name in group):
-            raise _NoMatch('its optimizer groups the parameters in another '
-                           f'way: {summarize(group)} had several rates')
-    numbered = iter(range(len(flat)))
-    checkpoint['optimizer'] = dict(
-        saved,
-        state={
-            i: saved['state'][numbers[name]]
-            for i, name in enumerate(flat) if numbers[name] in saved['state']
-        },
-        param_groups=[
-            dict(options[i], params=[next(numbered) for _ in group])
-            for group, i in zip(wanted, order)
-        ])
-    for scheduler in checkpoint.get('param_schedulers') or ():
-        # what a scheduler keeps of each group, and mmengine's OptimWrapper
-        # after them of a group that stands for all
-        for key in ('base_values', '_last_value'):
-            values = scheduler.get(key)
-            if isinstance(values, list) and len(values) >= len(options):
-                scheduler[key] = [values[i]
-                                  for i in order] + values[len(options):]
-
-
-def _saved_names(checkpoint, model) -> List[str]:
-    """The parameters' names in the order of the saved optimizer."""
-    backbones = find_backbones(model)
-    groups = checkpoint['optimizer']['param_groups']
-    if all('param_names' in group for group in groups):
-        given = [name for group in groups for name in group['param_names']]
-    else:
-        sizes = [len(group['params']) for group in groups]
-        if len(sizes) > 1 and set(sizes) != {1}:
-            raise _NoMatch('its optimizer has groups of parameters without '
-                           'their names')
-        given = list(checkpoint['state_dict'])
-    own = list(rename_backbones(dict.fromkeys(given), backbones))
-    parameters = dict(model.named_parameters())
-    names = [name for name in own if name in parameters]
-    count = sum(len(group['params']) for group in groups)
-    if len(names) != count:
-        raise _NoMatch(f'its optimizer has state for {count} parameters, and '
-                       f'{len(names)} of its weights are parameters here')
-    return names
-
-
-def _check_shapes(state: Dict[int, dict], numbers: Dict[str, int],
-                  parameters: Dict[str, torch.Tensor]) -> None:
-    for name, i in numbers.items():
-        for key, value in state.get(i, {}).items():
-            # moments and the like; counters of steps have no dimension
-            if isinstance(value, torch.Tensor) and value.dim() > 0 and \
-                    value.shape != parameters[name].shape:
-                raise _NoMatch(
-                    f'{key} of {name} has the shape {tuple(value.shape)}, '
-                    f'the parameter {tuple(parameters[name].shape)}')
-
-
-def _options(group: Dict[str, Any]) -> Dict[str, Any]:
-    return {
-        key: value
-        for key, value in group.items() if key not in ('params', 'param_names')
-    }
+    It removes the best checkpoint, whatever its path, when there is a better
+    one, and old ones by their numbers.
+    """
+    info = hub['runtime_info']
+    folders = {osp.realpath(runner.work_dir)}
+    for hook in runner.hooks:
+        if isinstance(hook, CheckpointHook) and hook.out_dir:
+            # as that hook names it before it trains
+            name = osp.basename(osp.realpath(runner.work_dir))
+            folders.add(osp.realpath(osp.join(hook.out_dir, name)))
+    for key in [key for key in info if key.startswith('best_ckpt')]:
+        path = info[key]
+        if not isinstance(path, str) or osp.isdir(path) or osp.dirname(
+                osp.realpath(path)) not in folders:
+            del info[key]
+    ids = info.get('keep_ckpt_ids')
+    if ids is not None:
+        info['keep_ckpt_ids'] = [i for i in ids if isinstance(i, int)]

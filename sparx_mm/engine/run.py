@@ -72,16 +72,25 @@ def train(config: str,
         cfg.custom_hooks = [*hooks, dict(type='OptimTableHook')]
     if resume is not None:
         cfg.resume = True
-        cfg.load_from = None if resume == 'auto' else resume
+    if resume not in (None, 'auto'):
+        cfg.load_from = resume
+    # as a job that is started again and again does
+    last = last_checkpoint(cfg.work_dir) if resume == 'auto' or (
+        cfg.get('resume') and not cfg.get('load_from')) else None
+    if resume == 'auto':
+        cfg.resume = last is not None
+    if last:
+        cfg.load_from = None
     if cfg.get('load_from') is not None:
-        check_checkpoint(cfg.load_from, '--resume' if resume else 'load_from')
-    resumes = cfg.get('resume') and (cfg.get('load_from')
-                                     or last_checkpoint(cfg.work_dir))
+        check_checkpoint(
+            cfg.load_from,
+            '--resume' if cfg.load_from == resume else 'load_from')
+    resumes = last or (cfg.get('resume') and cfg.get('load_from'))
     # of several processes the first one says it
-    if cfg.get('resume') and not resumes and not int(
-            os.environ.get('RANK', 0)):
+    if not resumes and (resume or cfg.get('resume')) and not int(
+            os.environ.get('RANK') or 0):
         print(f'nothing to resume in {osp.abspath(cfg.work_dir)}: training '
-              'starts from the beginning')
+              f'starts from {cfg.get("load_from") or "the beginning"}')
     if resumes:
         forget_weights(cfg)
     check_weights(cfg)
@@ -206,6 +215,9 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
         runner = build(cfg)
         for loop in loops:
             getattr(runner, f'{loop}_loop')
+        if 'train' in loops:
+            runner.optim_wrapper = runner.build_optim_wrapper(
+                runner.optim_wrapper)
     return runner
 
 

@@ -5,7 +5,7 @@ success and trains from noise. Here the backbone is held to its file; what may
 differ between tasks is said in one line.
 """
 import re
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Tuple
 
 import torch
 
@@ -43,7 +43,7 @@ class Fit(NamedTuple):
         """One line."""
         text = f'{len(self.weights)} tensors'
         if self.missing:
-            text += f'; not in the file: {summarize(self.missing)}'
+            text += f'; not loaded: {summarize(self.missing)}'
         if self.unused:
             text += f'; not used: {summarize(self.unused)}'
         return text
@@ -79,19 +79,21 @@ def fit_backbone(backbone: Mapping[str, torch.Tensor],
         raise CoverageError(_not_there(file, prefix, found, elsewhere))
     own = rename_released({
         name[len(prefix):]: value
-        for name, value in file.items()
-        if name.startswith(prefix) and isinstance(value, torch.Tensor)
+        for name, value in file.items() if name.startswith(prefix)
     })
     weights = {
         name: own[name]
         for name, value in backbone.items()
-        if name in own and own[name].shape == value.shape
+        if name in own and fits(own[name], value)
     }
     missing = [name for name in backbone if name not in weights]
     unused = [name for name in own if name not in backbone]
     if any(map(_demanded, missing)) or any(_misplaced(unused, backbone)):
         raise CoverageError(_misfit(backbone, own, missing, unused, archs))
-    broken = [n for n, value in weights.items() if not _is_finite(value)]
+    broken = [
+        name for name, value in weights.items()
+        if not is_sound(value, backbone[name])
+    ]
     if broken:
         raise CoverageError(
             f'it has NaN or infinity in {summarize(broken)}: the training '
@@ -100,6 +102,23 @@ def fit_backbone(backbone: Mapping[str, torch.Tensor],
         weights,
         *([n for n in names if 'num_batches' not in n]
           for names in (missing, unused)))
+
+
+def fits(value: Any, own: torch.Tensor) -> bool:
+    """Whether what a file has can stand in the place of a model's tensor."""
+    return isinstance(value, torch.Tensor) and value.shape == own.shape and \
+        value.is_floating_point() == own.is_floating_point()
+
+
+def is_sound(value: torch.Tensor, own: torch.Tensor) -> bool:
+    """Whether it is finite, or the model's own tensor is not either.
+
+    Args:
+        value (Tensor): A tensor of a file; it fits.
+        own (Tensor): The model's; in its dtype the value will be.
+    """
+    return bool(
+        value.to(own.dtype).isfinite().all() or not own.isfinite().all())
 
 
 def _demanded(name):
@@ -117,16 +136,12 @@ def _misplaced(unused, backbone) -> Iterable[str]:
             yield name
 
 
-def _is_finite(value):
-    return not value.is_floating_point() or bool(value.isfinite().all())
-
-
 def _not_there(file, prefix, found, elsewhere):
     under = f"under prefix '{prefix}'" if prefix else 'without a prefix'
     if found:
-        hint = ' or '.join(
-            elsewhere.format(repr(other or None)) for other in found)
-        return f'it has no SparX backbone {under}; {hint}'
+        others = ' or '.join(repr(other or None) for other in found)
+        return (f'it has no SparX backbone {under}; '
+                f'{elsewhere.format(others)}')
     return (f'it holds no SparX backbone; its tensors are {summarize(file)}'
             if file else 'it holds no tensors')
 
@@ -142,8 +157,8 @@ def _misfit(backbone, own, missing, unused, archs):
                 f'the model {_text(ours)}')
     parts = []
     reshaped = [
-        f'{name} {tuple(own[name].shape)} instead of '
-        f'{tuple(backbone[name].shape)}' for name in missing if name in own
+        f'{name} {form_of(own[name])} instead of {form_of(backbone[name])}'
+        for name in missing if name in own
     ]
     absent = [n for n in missing if n not in own and _demanded(n)]
     wrong = list(_misplaced(unused, backbone))
@@ -159,6 +174,14 @@ def _misfit(backbone, own, missing, unused, archs):
             f'{"; ".join(parts)}; give the file of this arch')
 
 
+def form_of(value: Any) -> str:
+    """Shape of a tensor, with its dtype where that is not floating."""
+    if not isinstance(value, torch.Tensor):
+        return type(value).__name__
+    kind = '' if value.is_floating_point() else f' of {value.dtype}'
+    return f'{tuple(value.shape)}{kind}'
+
+
 def _layout(names) -> Tuple[Tuple[int, int], ...]:
     """Number of layers and of channels of each stage."""
     depths: Dict[int, int] = {}
@@ -168,8 +191,8 @@ def _layout(names) -> Tuple[Tuple[int, int], ...]:
         if layer:
             stage = int(layer[1])
             depths[stage] = max(depths.get(stage, 0), int(layer[2]) + 1)
-            if name.endswith('.norm1.weight'):
-                dims[stage] = len(value)
+            if name.endswith('.norm1.weight') and hasattr(value, 'shape'):
+                dims[stage] = value.shape[0] if value.dim() else 0
     return tuple((depths[i], dims.get(i, 0)) for i in sorted(depths))
 
 

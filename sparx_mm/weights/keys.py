@@ -70,7 +70,7 @@ def weights_key(checkpoint: Mapping[str, Any]) -> Optional[str]:
         str, optional: The key; None if the checkpoint is a state dict.
     """
     for key in _NESTED:
-        if isinstance(checkpoint.get(key), Mapping):
+        if isinstance(checkpoint.get(key), Mapping) and checkpoint[key]:
             return key
     return None
 

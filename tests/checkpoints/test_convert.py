@@ -138,6 +138,18 @@ def test_mistakes(convert, tmp_path, source, target, to, message):
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize('ending', ENDINGS)
+def test_other_files_stay(convert, tmp_path, ending):
+    torch.save(SparXMamba(PICO).state_dict(), tmp_path / 'a.pth')
+    (tmp_path / f'b{ending}.partial').write_text('kept')
+    convert('a.pth', f'b{ending}')
+    assert (tmp_path / f'b{ending}.partial').read_text() == 'kept'
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {'a.pth', f'b{ending}', f'b{ending}.partial'}
+    assert (tmp_path / f'b{ending}').stat().st_mode == (tmp_path /
+                                                        'a.pth').stat().st_mode
+
+
 def test_hostile_files_are_refused(convert, tmp_path):
     trace = tmp_path / 'trace'
     weights = SparXMamba(PICO).state_dict()

@@ -109,6 +109,7 @@ def test_processes_share_one_download(server, cache):
 @pytest.mark.parametrize('url,known', [
     ('https://a.org/resnet50-0123abcd.pth', '0123abcd'),
     (f'https://a.org/a.pth#sha256={HASH}', HASH),
+    (f'https://a.org/a.pth#SHA256={HASH.upper()}', HASH),
     ('https://a.org/a-0123abcd.pth?b=c', '0123abcd'),
     ('https://a.org/sparx_mamba_tiny_in1k.pth', None),
     ('https://a.org/a-20240101.pth', None),
@@ -130,6 +131,32 @@ def test_hashes_are_checked(server, cache, form):
     for known in (HASH, HASH[:8]):
         fetch(server.url + form.format(known))
     assert all((cache / name).read_bytes() == CONTENT for name in files(cache))
+
+
+def test_cached_files_are_checked_too(server, cache):
+    url = f'{server.url}/a.pth#sha256={HASH[:16]}'
+    cache.mkdir(parents=True)
+    (cache / 'a.pth').write_text('half')
+    with pytest.raises(
+            DownloadError, match='a.pth, remove it: it has the SHA'):
+        fetch(url)
+    (cache / 'a.pth').write_bytes(CONTENT)
+    assert fetch(url) == str(cache / 'a.pth')
+    assert server.paths == []
+
+
+@pytest.mark.parametrize('given', ['1234', 'x' * 64, 'a' * 65])
+def test_a_hash_that_is_none(cache, given):
+    with pytest.raises(DownloadError, match='has 8 to 64 digits'):
+        fetch(f'https://a.org/a.pth#sha256={given}')
+
+
+def test_a_cache_that_others_keep(cache, monkeypatch):
+    cache.mkdir(parents=True)
+    (cache / 'a.pth').write_bytes(CONTENT)
+    monkeypatch.setattr('builtins.open', None)
+    # nothing is written, not even a lock
+    assert fetch('https://a.org/a.pth') == str(cache / 'a.pth')
 
 
 @pytest.mark.parametrize('name,reason', [

@@ -145,6 +145,53 @@ def test_a_bare_pickle_is_refused(tmp_path):
     assert not trace.exists()
 
 
+def test_a_file_within_itself_ends(file):
+    content = dict(WEIGHTS)
+    content['state_dict'] = content
+    refused(file(content))
+
+
+class _Pickled:
+    """Pickles as what it is given."""
+
+    def __init__(self, *reduced):
+        self.reduced = reduced
+
+    def __reduce__(self):
+        return self.reduced
+
+
+@pytest.mark.parametrize('place', ['x', 'state_dict'])
+def test_forged_arrays_are_refused(file, place):
+    # text of eight bytes that claims to be the address of an object
+    core = getattr(np, '_core', None) or np.core
+    objects = _Pickled(np.dtype, ('O', False, True))
+    state = (3, '|', None, ('a', ), {'a': (objects, 0)}, 8, 1, 0)
+    dtype = _Pickled(np.dtype, ('S8', False, True), state)
+    array = _Pickled(core.multiarray._reconstruct, (np.ndarray, (0, ), b'b'),
+                     (1, (1, ), dtype, False, b'A' * 8))
+    content = dict(state_dict=dict(WEIGHTS))
+    content.setdefault(place, {})['deep'] = [dict(down=array)]
+    assert 'numpy array of other things' in refused(file(content))
+
+
+def test_arrays_of_objects_are_refused(file):
+    array = np.array([1, 'a'], object)
+    assert 'is refused' in refused(file(dict(state_dict=WEIGHTS, x=array)))
+
+
+@pytest.mark.parametrize('protocol', [4, 5])
+def test_other_protocols_say_so(file, protocol):
+    path = file(WEIGHTS, pickle_protocol=protocol)
+    assert 'save it again with torch.save' in refused(path)
+
+
+def test_programs_say_so(tmp_path):
+    path = str(tmp_path / 'file.pth')
+    torch.jit.save(torch.jit.script(nn.Linear(1, 1)), path)
+    assert 'is a TorchScript program' in refused(path)
+
+
 def test_whole_models_are_refused_by_name(file):
     message = refused(file(nn.Linear(1, 1)))
     assert '(torch.nn.modules.linear.Linear)' in message
@@ -193,14 +240,19 @@ def test_config_text_is_dropped(file, tmp_path, key):
 
 
 @pytest.mark.parametrize('content,message', [
-    ([1, 2], 'but a list'),
-    (torch.ones(1), 'but a Tensor'),
+    ([1, 2], 'the file is a list'),
+    (torch.ones(1), 'the file is a Tensor'),
     ({}, 'no tensor in an empty dict'),
     (dict(a=1, b='text'), 'no tensor in a, b'),
     ({
         1: torch.ones(1)
-    }, 'no weights by name'),
+    }, 'the file has names that are not text'),
     (dict(state_dict={}, meta={}), 'no tensor in state_dict, meta'),
+    (dict(state_dict={0: torch.ones(1)}),
+     'what should be weights has names that are not text'),
+    (dict(WEIGHTS, x=torch.ones(1).to_sparse()), 'x is a sparse or quantised'),
+    (dict(state_dict=WEIGHTS, ema_state_dict=5), 'ema_state_dict is a int'),
+    (dict(state_dict=WEIGHTS, ema_state_dict={1: 2}), 'names that are not'),
 ])
 def test_files_without_weights(file, content, message):
     assert message in refused(file(content))

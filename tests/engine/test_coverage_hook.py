@@ -101,35 +101,47 @@ def test_what_is_left_over_is_said(runner, file, capsys):
     assert 'neck.conv.weight' in line
 
 
+def bare(weights):
+    return {k.replace('backbone.', ''): v for k, v in weights.items()}
+
+
+def two(weights):
+    return {
+        f'{owner}.{k}': v
+        for owner in ('student', 'teacher')
+        for k, v in weights.items()
+    }
+
+
+def without(part):
+
+    def change(weights):
+        return {k: v for k, v in weights.items() if part not in k}
+
+    return change
+
+
+def broken(name, value):
+
+    def change(weights):
+        return {**weights, name: torch.full_like(weights[name], value)}
+
+    return change
+
+
 @pytest.mark.parametrize('change,message', [
-    (lambda w: {
-        k.replace('backbone.', ''): v
-        for k, v in w.items()
-    }, "no SparX backbone under prefix 'backbone.'; a checkpoint of a whole "
-     "model has it under 'backbone.'; to start from the backbone alone, give "
-     "model.backbone.init_cfg=dict(type='Pretrained', checkpoint=FILE, "
+    (bare, "no SparX backbone under prefix 'backbone.'; a checkpoint of a "
+     "whole model has it under 'backbone.'; to start from the backbone alone, "
+     "give model.backbone.init_cfg=dict(type='Pretrained', checkpoint=FILE, "
      'prefix=None)'),
-    (lambda w: {
-        f'student.{k}': v
-        for k, v in w.items()
-    }, "prefix='student.backbone.')"),
-    (lambda w: {
-        k: v
-        for k, v in w.items() if 'backbone' not in k
-    }, 'holds no SparX backbone; its tensors are head.weight, head.bias'),
-    (lambda w: {
-        k: v
-        for k, v in w.items() if 'conv2d' not in k
-    }, 'it lacks stages.'),
-    (lambda w: {
-        k: v * float('nan')
-        for k, v in w.items() if 'head' in k
-    } | {
-        k: v
-        for k, v in w.items() if 'head' not in k
-    }, 'it has NaN in head.weight, head.bias'),
-    (lambda w: dict(w, **{'backbone.norm.0.bias': torch.full(
-        (16, ), 1e999)}), 'NaN or infinity in norms.0.bias'),
+    (two, "prefix='student.backbone.' or 'teacher.backbone.')"),
+    (without('backbone'),
+     'holds no SparX backbone; its tensors are head.weight, head.bias'),
+    (without('conv2d'), 'it lacks stages.'),
+    (broken('head.bias', float('nan')), 'NaN or infinity in head.bias'),
+    (broken('head.bias', float('inf')), 'NaN or infinity in head.bias'),
+    (broken('backbone.norm.0.bias',
+            float('inf')), 'NaN or infinity in norms.0.bias'),
 ])
 def test_errors(runner, file, change, message):
     before = {k: v.clone() for k, v in runner.model.state_dict().items()}
@@ -149,6 +161,20 @@ def test_another_variant_is_named(runner, file, monkeypatch):
     source.backbone = SparXMamba(other)
     with pytest.raises(CoverageError, match="a 'nano' file.* is 'pico'"):
         load(runner, file(released(source)))
+
+
+def test_a_model_within_another_name(runner, file, capsys):
+    source = Net()
+    weights = {f'student.{k}': v for k, v in released(source).items()}
+    load(runner, file(dict(weights, step=torch.ones(1))))
+    assert equal(runner.model, source)
+    count = len(source.state_dict())
+    assert f'{count} of {count} tensors' in summary(runner, capsys)
+
+
+def test_a_models_own_infinity_may_stay(runner, file):
+    runner.model.register_buffer('mask', torch.full((2, ), -float('inf')))
+    load(runner, file(runner.model.state_dict()))
 
 
 def test_wrapped_models(runner, file):
@@ -177,6 +203,84 @@ def test_averaged_weights_are_taken_by_the_ema_hook(file, tmp_path):
     # a flat file of released names too
     assert equal(ema.ema_model.module.backbone, source.backbone)
     assert equal(runner.model.backbone, source.backbone)
+
+
+def averaging_run(folder, **kwargs):
+    """Train with EMAHook."""
+    hooks = dict(DEFAULT_HOOKS, ema=dict(type='EMAHook', momentum=0.5))
+    runner = make_runner(folder, hooks=hooks, **kwargs)
+    runner.train()
+    return runner
+
+
+def plain_run(folder, **kwargs):
+    """Train without."""
+    runner = make_runner(folder, **kwargs)
+    runner.train()
+    return runner
+
+
+@pytest.fixture(scope='module')
+def averaged(tmp_path_factory):
+    """What is saved by a run with EMAHook, after one epoch."""
+    folder = tmp_path_factory.mktemp('averaged')
+    averaging_run(folder)
+    checkpoint = torch.load(folder / 'epoch_1.pth', weights_only=False)
+    trained = checkpoint['ema_state_dict']
+    assert not trained['module.head.weight'].equal(
+        checkpoint['state_dict']['head.weight'])
+    return checkpoint
+
+
+def resumed(folder, path, run):
+    return run(folder, epochs=2, resume=True, load_from=path)
+
+
+def test_an_averaged_run_is_resumed(averaged, file, tmp_path):
+    other = dict(
+        averaged,
+        state_dict=rename_to_released(averaged['state_dict'], 'backbone.'),
+        ema_state_dict=rename_to_released(averaged['ema_state_dict'],
+                                          'module.backbone.'))
+    first, second = (resumed(tmp_path / name, file(content),
+                             averaging_run).model
+                     for name, content in (('own', averaged), ('released',
+                                                               other)))
+    assert equal(first, second)
+
+
+def test_an_averaged_run_is_resumed_without_the_average(
+        averaged, file, tmp_path):
+    runner = make_runner(
+        tmp_path / 'run', epochs=2, resume=True, load_from=file(averaged))
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner.param_schedulers = runner.build_param_scheduler(
+        runner.param_schedulers)
+    runner.load_or_resume()
+    trained = averaged['ema_state_dict']
+    for name, value in runner.model.state_dict().items():
+        assert value.equal(trained[f'module.{name}'])
+    (log, ) = Path(runner.log_dir).glob('*.log')
+    assert 'not their average' in log.read_text()
+
+
+@pytest.mark.parametrize('change,message', [
+    (broken('module.head.bias', float('nan')), 'NaN or infinity in head.bias'),
+    (lambda ema: {}, 'it holds no tensors'),
+    (lambda ema: {
+        f'foo.{k}': v
+        for k, v in ema.items()
+    }, 'it holds no tensors'),
+    (without('backbone'), 'holds no SparX backbone'),
+    (without('head'), 'cannot be resumed: .* not in the file: head.weight, '),
+])
+@pytest.mark.parametrize('run', [averaging_run, plain_run])
+def test_trained_weights_that_are_not_there(averaged, file, tmp_path, change,
+                                            message, run):
+    ema = change(averaged['ema_state_dict'])
+    path = file(dict(averaged, ema_state_dict=ema))
+    with pytest.raises(CoverageError, match=message):
+        resumed(tmp_path / 'run', path, run)
 
 
 @pytest.mark.parametrize('prefix', [None, 'model', 'model.'])

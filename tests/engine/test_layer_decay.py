@@ -172,6 +172,11 @@ def test_wrong_rates(rate):
         settings(Detector(), layer_decay_rate=rate)
 
 
+def test_a_misspelt_option():
+    with pytest.raises(UserError, match="no option 'layer_decay'; it has"):
+        settings(Detector(), layer_decay=0.9)
+
+
 def test_an_optimizer_without_a_rate():
     with pytest.raises(UserError, match='set optimizer.lr'):
         settings(

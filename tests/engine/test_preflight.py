@@ -191,6 +191,10 @@ def test_last_checkpoint(tmp_path):
         preflight.last_checkpoint(work_dir)
     torch.save({}, tmp_path / 'b.pth')
     assert preflight.last_checkpoint(work_dir) == f'{tmp_path}/b.pth'
+    for broken in (b'', b'\xff\xfe\x00'):
+        (tmp_path / 'last_checkpoint').write_bytes(broken)
+        with pytest.raises(UserError, match='last_checkpoint: .* not exist'):
+            preflight.last_checkpoint(work_dir)
 
 
 @pytest.mark.parametrize('launcher,variable,command', [

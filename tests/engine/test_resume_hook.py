@@ -194,12 +194,40 @@ def pairs(checkpoint):
     return checkpoint
 
 
+def put(place, key, value):
+
+    def change(checkpoint):
+        checkpoint[place][key] = value
+        return checkpoint
+
+    return change
+
+
+def nan_moment(checkpoint):
+    i = parameters(checkpoint).index('head.bias')
+    checkpoint['optimizer']['state'][i]['exp_avg'][0] = float('nan')
+    return checkpoint
+
+
 @pytest.mark.parametrize('change,message', [
     (without('optimizer'), 'it has no optimizer'),
     (without('message_hub'), 'it has no message_hub'),
     (lambda c: dict(c, meta={}, message_hub={}),
      'it has no meta, message_hub'),
     (lambda c: release(c)['state_dict'], 'no meta, message_hub, optimizer'),
+    (put('optimizer', 'state', {}), 'its optimizer has no state'),
+    (nan_moment, 'exp_avg of head.bias has NaN'),
+    (without('param_schedulers'), 'it has 0 schedules of rates, this run 1'),
+    (lambda c: dict(c, param_schedulers=[*c['param_schedulers']] * 2),
+     'it has 2 schedules'),
+    (lambda c: dict(c, param_schedulers=[5]), 'not what a Runner writes'),
+    (lambda c: dict(c, optimizer={}), 'not what a Runner writes'),
+    (put('optimizer', 'param_groups', 5), 'not what a Runner writes'),
+    (put('optimizer', 'state', 5), 'not what a Runner writes'),
+    (put('meta', 'iter', 'two'), "its iter is 'two'"),
+    (put('meta', 'epoch', -5), 'its epoch is -5'),
+    (put('meta', 'seed', 'x'), "its seed is 'x'"),
+    (put('message_hub', 'log_scalars', 5), 'its message_hub is not that of'),
     (another_head, 'exp_avg of head.weight has the shape (5, 112), the '
      'parameter (3, 112)'),
     (another_layer, 'parameters, and '),
@@ -238,3 +266,56 @@ def test_config_text_is_not_evaluated(checkpoint, file, tmp_path, key):
     with trust_checkpoints():
         resume(tmp_path / 'trusting', path)
     assert trace.exists() == (key == 'config')
+
+
+def test_plain_sgd_has_no_state(tmp_path):
+    sgd = dict(optimizer=dict(type='SGD', lr=0.01, weight_decay=0.05))
+    make_runner(tmp_path / 'a', optim=sgd).train()
+    resume(tmp_path / 'b', tmp_path / 'a/epoch_1.pth', optim=sgd)
+
+
+def test_other_rates_are_said(checkpoint, file, tmp_path):
+    for lr, warned in ((0.01, False), (0.02, True)):
+        folder = tmp_path / f'{lr}'
+        adam = dict(type='AdamW', lr=lr, weight_decay=0.05)
+        resume(folder, file(checkpoint), optim=dict(optimizer=adam))
+        (log, ) = folder.glob('*/*.log')
+        text = 'resuming takes those of the checkpoint'
+        assert (text in log.read_text()) == warned
+
+
+@pytest.fixture
+def scored(trained, tmp_path):
+    """Resume a run whose best checkpoint, as it says, lies somewhere."""
+
+    def scored(best):
+        checkpoint = copy.deepcopy(trained[0])
+        info = checkpoint['message_hub']['runtime_info']
+        info.update(best_ckpt=str(best), keep_ckpt_ids=[1, '../x'])
+        folder = tmp_path / 'run'
+        folder.mkdir(exist_ok=True)
+        torch.save(checkpoint, folder / 'epoch_1.pth')
+        runner = make_runner(
+            folder,
+            epochs=2,
+            resume=True,
+            load_from=str(folder / 'epoch_1.pth'))
+        runner.train()
+        return runner.message_hub.runtime_info
+
+    return scored
+
+
+def test_the_best_of_this_run_is_known(scored, tmp_path):
+    best = tmp_path / 'run/best.pth'
+    assert scored(best)['best_ckpt'] == str(best)
+
+
+@pytest.mark.parametrize('place', ['other/best.pth', 'other', 'run', '.'])
+def test_nothing_of_another_run_is_deleted(scored, tmp_path, place):
+    # mmengine removes what it takes for an older best, files and folders
+    (tmp_path / 'other').mkdir()
+    (tmp_path / 'other/best.pth').write_text('kept')
+    info = scored(tmp_path / place)
+    assert 'best_ckpt' not in info
+    assert info['keep_ckpt_ids'] == [1]

@@ -97,10 +97,31 @@ def test_show_optim(usual):
     assert run.train(**usual, show_optim=True).cfg.custom_hooks == [own, table]
 
 
-def test_resume_with_nothing_there(usual, tmp_path, capsys):
+def test_resume_with_nothing_there(usual, tmp_path, capsys, monkeypatch):
     cfg = run.train(**usual, resume='auto').cfg
+    assert not cfg.resume and cfg.load_from is None
+    assert (f'nothing to resume in {tmp_path}: training starts from the begin'
+            in capsys.readouterr().out)
+    # of several processes the first one says it
+    monkeypatch.setenv('RANK', '1')
+    run.train(**usual, resume='auto')
+    assert 'nothing' not in capsys.readouterr().out
+
+
+def test_a_job_that_is_started_again_and_again(usual, tmp_path, capsys):
+    start = str(tmp_path / 'start.pth')
+    torch.save({}, start)
+    options = _options(usual, load_from=start)
+    cfg = run.train(**options, resume='auto').cfg
+    assert not cfg.resume and cfg.load_from == start
+    assert f'training starts from {start}' in capsys.readouterr().out
+    torch.save({}, tmp_path / 'a.pth')
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'a.pth'))
+    cfg = run.train(**options, resume='auto').cfg
     assert cfg.resume and cfg.load_from is None
-    assert f'nothing to resume in {tmp_path}: ' in capsys.readouterr().out
+    # a file that is named is meant
+    cfg = run.train(**options, resume=start).cfg
+    assert cfg.resume and cfg.load_from == start
 
 
 def test_resume_from_the_last_checkpoint(usual, tmp_path, capsys):

@@ -87,7 +87,7 @@ def test_an_arch_without_a_name_is_described():
 @pytest.mark.parametrize('given,there,hint', [
     ('', ['backbone.'], "did you mean prefix='backbone.'?"),
     ('backbone.', [''], 'did you mean prefix=None?'),
-    ('', ['a.', 'b.'], "prefix='a.'? or did you mean prefix='b.'?"),
+    ('', ['a.', 'b.'], "did you mean prefix='a.' or 'b.'?"),
 ])
 def test_prefixes_are_suggested(given, there, hint):
     file = {}
@@ -168,6 +168,23 @@ def test_numbers_must_be_finite(value):
     message = str(error.value)
     assert message.startswith('it has NaN or infinity in stem.1.running_var, ')
     assert 'norms.0.bias' in message
+
+
+def test_a_tensor_of_another_kind_is_not_there():
+    own, file = backbone('seg', 't'), released('seg', 't')
+    name = 'patch_embed.0.weight'
+    for other in (file[name].bool(), 'text'):
+        with pytest.raises(CoverageError, match=r'it has stem\.0\.weight'):
+            fit_backbone(own, {**file, name: other}, '', ZOO)
+
+
+def test_numbers_are_finite_in_the_models_dtype():
+    own, file = backbone('seg', 't'), released('seg', 't')
+    file['patch_embed.1.bias'] = torch.full((48, ), 1e300, dtype=torch.float64)
+    with pytest.raises(CoverageError, match='infinity in stem.1.bias'):
+        fit_backbone(own, file, '', ZOO)
+    file['patch_embed.1.bias'] = torch.ones(48).to(torch.float8_e4m3fn)
+    assert 'stem.1.bias' in fit_backbone(own, file, '', ZOO).weights
 
 
 def test_errors_are_the_users():

@@ -108,6 +108,7 @@ def test_own_names_load_too(tmp_path):
         lambda w: dict(state_dict=dict(other=0), state_dict_ema=w),
         lambda w: dict(model=dict(other=0), model_ema=w, optimizer={}),
         lambda w: dict(model=w, model_ema=None),
+        lambda w: dict(model=w, model_ema={}),
         lambda w: dict(ema=dict(module=w, updates=7), model=dict(other=0)),
         # mmengine's EMAHook keeps the averaged weights in state_dict
         lambda w: dict(state_dict=w, ema_state_dict=dict(other=0)),
