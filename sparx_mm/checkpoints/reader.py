@@ -195,13 +195,15 @@ def _check_arrays(content):
             todo += [*value.keys(), *value.values()]
         elif isinstance(value, (list, tuple, set)):
             todo += value
-        elif isinstance(value, HistoryBuffer):
-            todo.append(vars(value))
         elif isinstance(value, (np.ndarray, np.generic, np.dtype)):
             dtype = value if isinstance(value, np.dtype) else value.dtype
             if dtype.names or dtype.subdtype or dtype.hasobject:
                 raise CheckpointError('it has a numpy array of other things '
                                       'than numbers and text')
+        # what a file hangs on a buffer, a tensor or an OrderedDict
+        attributes = getattr(value, '__dict__', None)
+        if isinstance(attributes, dict):
+            todo.append(attributes)
 
 
 @contextmanager

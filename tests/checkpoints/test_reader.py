@@ -161,7 +161,7 @@ class _Pickled:
         return self.reduced
 
 
-@pytest.mark.parametrize('place', ['x', 'state_dict'])
+@pytest.mark.parametrize('place', ['x', 'state_dict', 'buffer'])
 def test_forged_arrays_are_refused(file, place):
     # text of eight bytes that claims to be the address of an object
     core = getattr(np, '_core', None) or np.core
@@ -170,8 +170,11 @@ def test_forged_arrays_are_refused(file, place):
     dtype = _Pickled(np.dtype, ('S8', False, True), state)
     array = _Pickled(core.multiarray._reconstruct, (np.ndarray, (0, ), b'b'),
                      (1, (1, ), dtype, False, b'A' * 8))
-    content = dict(state_dict=dict(WEIGHTS))
-    content.setdefault(place, {})['deep'] = [dict(down=array)]
+    content = dict(state_dict=dict(WEIGHTS), x={}, buffer=HistoryBuffer())
+    if place == 'buffer':
+        content[place].hidden = [array]
+    else:
+        content[place]['deep'] = [dict(down=array)]
     assert 'numpy array of other things' in refused(file(content))
 
 

@@ -92,7 +92,7 @@ def test_trust_runs_it(read, tmp_path):
     (b'', 'is empty'),
     (b'PK\x03\x04 and so on', 'was cut off'),
     (b'<html></html>', 'is not a checkpoint'),
-    ([1, 2], 'holds no weights'),
+    ([1, 2], 'the file is a list, and not weights'),
 ])
 def test_bad_files(read, reader, content, message):
     status, line = read(reader, content)
