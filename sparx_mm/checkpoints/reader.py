@@ -161,6 +161,11 @@ def _statistics_method(owner, name):
     raise pickle.UnpicklingError(f'getattr {name}')
 
 
+def _no_bytes():
+    """Stand in for bytes, by which the pickle of an empty array names b''."""
+    return b''
+
+
 @functools.lru_cache(maxsize=None)
 def _allowed():
     """What the checkpoints of a Runner hold besides tensors: logged numbers.
@@ -174,8 +179,9 @@ def _allowed():
     # the type of np.dtype('f8') is a class of its own since numpy 1.25
     dtypes = {type(np.dtype(code)) for code in '?bhilqBHILQefdSU'}
     return [
-        HistoryBuffer, (_statistics_method, 'builtins.getattr'), np.ndarray,
-        np.dtype, *functions, *dtypes
+        HistoryBuffer, (_statistics_method, 'builtins.getattr'),
+        (_no_bytes, 'builtins.bytes'), np.ndarray, np.dtype, *functions,
+        *dtypes
     ]
 
 

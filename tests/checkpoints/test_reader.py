@@ -95,15 +95,18 @@ def test_what_a_runner_logs_is_read(file, options):
     hub.update_scalar('train/lr', np.float32(0.5))
     hub.update_info('epoch', np.int64(7))
     hub.update_info('names', np.array(['a', 'b']))
+    logged = hub.state_dict()
+    logged['log_scalars']['train/none'] = HistoryBuffer()
     content = dict(
         state_dict=WEIGHTS,
-        message_hub=hub.state_dict(),
+        message_hub=logged,
         meta=dict(palette=np.zeros((2, 3), np.uint8), flag=np.bool_(True)))
     found = read_checkpoint(file(content, **options))
     loss = found['message_hub']['log_scalars']['train/loss']
     assert isinstance(loss, HistoryBuffer)
     assert (loss.min(), loss.max(), loss.current()) == (1, 3, 2)
     assert loss.statistics('mean') == 2
+    assert len(found['message_hub']['log_scalars']['train/none'].data[0]) == 0
     assert found['message_hub']['runtime_info']['epoch'] == 7
     assert found['meta']['palette'].dtype == np.uint8
 
