@@ -27,7 +27,7 @@ from safetensors.torch import load_file
 from torch import serialization
 
 from ..errors import UserError
-from ..weights import find_weights, weights_key
+from ..weights import find_weights, strip_prefix, weights_key
 from .download import fetch
 
 # torch keeps what it allows for the whole process
@@ -327,13 +327,8 @@ def load_from_zoo(filename: str, map_location: Any = None) -> dict:
     checkpoint = load_from_http(table[name], map_location)
     if zoo == 'mmcls':
         # a classifier's file, of which a backbone is wanted
-        start = 'backbone.'
         checkpoint = dict(
-            state_dict={
-                key[len(start):]: value
-                for key, value in checkpoint['state_dict'].items()
-                if key.startswith(start)
-            })
+            state_dict=strip_prefix(checkpoint['state_dict'], 'backbone.'))
     return checkpoint
 
 

@@ -12,7 +12,7 @@ from ..backbones import SparXBackbone
 from ..backbones.pretrained import dotted, split_init_cfg
 from ..weights import (CoverageError, find_prefixes, find_weights,
                        fit_backbone, fits, form_of, is_sound, rename_released,
-                       summarize)
+                       strip_prefix, summarize)
 
 
 @HOOKS.register_module()
@@ -67,7 +67,7 @@ class CoverageHook(Hook):
         backbones = find_backbones(model)
         if not backbones:
             return
-        source = runner._load_from or f'the last one in {runner.work_dir}'
+        source = checkpoint_source(runner)
         weights, text = _complete(model, backbones, source,
                                   checkpoint.get('state_dict', checkpoint),
                                   runner._resume)
@@ -76,7 +76,7 @@ class CoverageHook(Hook):
             # that were trained here, named as in the wrapper
             ema = checkpoint['ema_state_dict']
             trained, _ = _complete(model, backbones, source,
-                                   _without(ema, 'module.'), True)
+                                   strip_prefix(ema, 'module.'), True)
             if any(isinstance(hook, EMAHook) for hook in runner.hooks):
                 rest = {k: v for k, v in ema.items() if 'module.' not in k}
                 trained = {f'module.{k}': v for k, v in trained.items()}
@@ -125,6 +125,11 @@ def unwrap(model: nn.Module) -> nn.Module:
     return model
 
 
+def checkpoint_source(runner) -> str:
+    """What the checkpoint that a runner reads was given as."""
+    return runner._load_from or f'the last one in {runner.work_dir}'
+
+
 def _check(file, backbones, source, outer=''):
     for prefix, backbone in backbones.items():
         try:
@@ -170,15 +175,8 @@ def _rebase(state_dict, backbones):
     if len(found) == len(wanted) == 1 and found != wanted and wanted[0]:
         outer, inner, _ = found[0].rpartition(wanted[0])
         if inner and found[0] == outer + inner:
-            return _without(state_dict, outer)
+            return strip_prefix(state_dict, outer)
     return state_dict
-
-
-def _without(state_dict, prefix):
-    return {
-        name[len(prefix):]: value
-        for name, value in state_dict.items() if name.startswith(prefix)
-    }
 
 
 def _counts(name):

@@ -6,7 +6,7 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS
 
 from ..errors import UserError
-from .coverage_hook import unwrap
+from .coverage_hook import checkpoint_source, unwrap
 from .optimizer_state import NoMatch, group_names, is_single, match_optimizer
 
 # what a Runner reads when it resumes; it takes a missing optimizer for a new
@@ -58,12 +58,12 @@ class ResumeHook(Hook):
             _forget_other_runs(runner, checkpoint['message_hub'])
         except (NoMatch, AttributeError, IndexError, KeyError, TypeError,
                 ValueError) as error:
-            source = runner._load_from or f'the last one in {runner.work_dir}'
             reason = str(error) if isinstance(error, NoMatch) else (
                 f'it is not what a Runner writes ({error!r})')
             raise UserError(
-                f'{source} cannot be resumed: {reason}; to start a new run '
-                'from its weights, leave --resume out and give --cfg-options '
+                f'{checkpoint_source(runner)} cannot be resumed: {reason}; '
+                'to start a new run from its weights, leave --resume out and '
+                'give --cfg-options '
                 f'load_from={runner._load_from or "FILE"}') from error
 
 

@@ -70,28 +70,12 @@ def train(config: str,
     if show_optim:
         hooks = cfg.get('custom_hooks') or []
         cfg.custom_hooks = [*hooks, dict(type='OptimTableHook')]
-    if resume is not None:
-        cfg.resume = True
-    if resume not in (None, 'auto'):
-        cfg.load_from = resume
-    # as a job that is started again and again does
-    last = last_checkpoint(cfg.work_dir) if resume == 'auto' or (
-        cfg.get('resume') and not cfg.get('load_from')) else None
-    if resume == 'auto':
-        cfg.resume = last is not None
-    if last:
-        cfg.load_from = None
+    _settle_resume(cfg, resume)
     if cfg.get('load_from') is not None:
         check_checkpoint(
             cfg.load_from,
             '--resume' if cfg.load_from == resume else 'load_from')
-    resumes = last or (cfg.get('resume') and cfg.get('load_from'))
-    # of several processes the first one says it
-    if not resumes and (resume or cfg.get('resume')) and not int(
-            os.environ.get('RANK') or 0):
-        print(f'nothing to resume in {osp.abspath(cfg.work_dir)}: training '
-              f'starts from {cfg.get("load_from") or "the beginning"}')
-    if resumes:
+    if cfg.resume:
         forget_weights(cfg)
     check_weights(cfg)
     runner = build_runner(cfg, loops)
@@ -219,6 +203,25 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
             runner.optim_wrapper = runner.build_optim_wrapper(
                 runner.optim_wrapper)
     return runner
+
+
+def _settle_resume(cfg, resume):
+    """Decide what a run starts from: ``cfg.resume`` and ``cfg.load_from``."""
+    if resume not in (None, 'auto'):
+        cfg.load_from = resume
+    cfg.resume = bool(resume or cfg.get('resume'))
+    if not cfg.resume or (resume != 'auto' and cfg.get('load_from')):
+        return
+    # the last checkpoint of the folder, and the first time what the config
+    # says: as a job that is started again and again does
+    if last_checkpoint(cfg.work_dir):
+        cfg.load_from = None
+        return
+    cfg.resume = False
+    # of several processes the first one says it
+    if not int(os.environ.get('RANK') or 0):
+        print(f'nothing to resume in {osp.abspath(cfg.work_dir)}: training '
+              f'starts from {cfg.get("load_from") or "the beginning"}')
 
 
 def _check_run(cfg):

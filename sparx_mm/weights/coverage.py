@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Tuple
 import torch
 
 from ..errors import UserError
-from .keys import find_prefixes, rename_released, to_released
+from .keys import find_prefixes, rename_released, strip_prefix, to_released
 from .summary import summarize
 
 # what a file of another task may lack or have more: the output norms (none in
@@ -77,10 +77,7 @@ def fit_backbone(backbone: Mapping[str, torch.Tensor],
     found = find_prefixes(file)
     if prefix not in found:
         raise CoverageError(_not_there(file, prefix, found, elsewhere))
-    own = rename_released({
-        name[len(prefix):]: value
-        for name, value in file.items() if name.startswith(prefix)
-    })
+    own = rename_released(strip_prefix(file, prefix))
     weights = {
         name: own[name]
         for name, value in backbone.items()

@@ -95,10 +95,25 @@ def find_weights(checkpoint: Mapping[str, Any]) -> Dict[str, Any]:
     metadata = getattr(checkpoint, '_metadata', {})
     for prefix in _WRAPPERS:
         if weights and all(key.startswith(prefix) for key in weights):
-            weights = _without(prefix, weights)
-            metadata = _without(prefix, metadata)
+            weights = strip_prefix(weights, prefix)
+            metadata = strip_prefix(metadata, prefix)
     weights._metadata = metadata
     return weights
+
+
+def strip_prefix(state_dict: Mapping[str, T], prefix: str) -> Dict[str, T]:
+    """Take what has a prefix, without it.
+
+    Args:
+        state_dict (Mapping): Names and values; it is not changed.
+        prefix (str): What the names begin with.
+
+    Returns:
+        OrderedDict: The rest of each of these names, and its value.
+    """
+    return OrderedDict((name[len(prefix):], value)
+                       for name, value in state_dict.items()
+                       if name.startswith(prefix))
 
 
 def find_prefixes(names: Iterable[str]) -> List[str]:
@@ -175,12 +190,6 @@ def rename_to_released(state_dict: Dict[str, T],
         dict: The same values in the same order.
     """
     return _rename(state_dict, prefix, to_released)
-
-
-def _without(prefix, names):
-    return OrderedDict((name[len(prefix):], value)
-                       for name, value in names.items()
-                       if name.startswith(prefix))
 
 
 def _rename(state_dict, prefix, rename):
