@@ -1,14 +1,19 @@
-# PYTHON=... chooses the interpreter of the environments, TESTS=... what
-# `make test` and `make test-openmmlab` run
+# PYTHON=... chooses the interpreter of the environments, and the one that the
+# targets for a GPU take as it is; TESTS=... what `make test` and `make
+# test-openmmlab` run; BENCH=... options of the benchmarks, RESULTS=... where
+# `make bench-gpu` writes their tables
 PYTHON ?=
 TESTS ?= tests
+BENCH ?=
+RESULTS ?= work_dirs/bench
 CODE := $(wildcard sparx_mm kernels configs tools tests benchmarks setup)
-MAKE_ENV = $(or $(PYTHON),python3) setup/make_env.py
+ANY_PYTHON = $(or $(PYTHON),python3)
+MAKE_ENV = $(ANY_PYTHON) setup/make_env.py
 # set-up writes run.env: on a machine whose GPU mmcv cannot use, it hides it
 RUN := . .venv/run.env &&
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-openmmlab lint format clean
+.PHONY: help setup demo test test-openmmlab test-gpu bench-gpu lint format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -27,6 +32,17 @@ test-openmmlab:  ## run those marked stack on the original OpenMMLab packages
 	@$(MAKE_ENV) openmmlab
 	. .venv-openmmlab/run.env && OMP_NUM_THREADS=1 \
 		.venv-openmmlab/bin/pytest -n 2 -m stack --durations=5 $(TESTS)
+
+test-gpu:  ## test the kernels on a GPU, with PYTHON as it is: no .venv
+	@$(ANY_PYTHON) tests/kernels/gpu.py
+
+bench-gpu: test-gpu  ## test-gpu and the self-test, then both benchmarks
+	$(ANY_PYTHON) -m sparx_mm.info --selftest
+	mkdir -p $(RESULTS)
+	PYTHONPATH=. $(ANY_PYTHON) benchmarks/scan.py --device cuda \
+		--output $(RESULTS)/scan.md $(BENCH)
+	PYTHONPATH=. $(ANY_PYTHON) benchmarks/backbone.py --device cuda \
+		--output $(RESULTS)/backbone.md $(BENCH)
 
 lint: setup  ## check style and spelling
 	.venv/bin/flake8 $(CODE)

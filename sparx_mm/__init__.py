@@ -3,8 +3,16 @@
 Importing registers the backbones in mmengine's MODELS and changes nothing
 else. Without mmengine, `sparx_mm.kernels` and `sparx_mm.info` still work.
 """
+from pathlib import Path as _Path
+
 __version__ = '0.1.0'
 __all__ = ['SparXBackbone', 'SparXMamba', 'backbones']
+
+# setup.cfg installs kernels/ in this folder; in a clone it stands beside it,
+# and is found there whether or not the clone, or another one, is installed
+_here = _Path(__file__).resolve().parent
+if not (_here / 'kernels').exists():
+    __path__.append(str(_here.parent))
 
 try:
     # what the backbones take from outside, torch among it

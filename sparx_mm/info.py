@@ -1,8 +1,10 @@
 """Say what is installed: python -m sparx_mm.info.
 
 Every version that matters, the scan kernels in use and why not the others.
-Works without any of the packages, torch included.
+Works without any of the packages, torch included. With --selftest, it checks
+the scan kernels on this machine instead.
 """
+import argparse
 import importlib
 import os
 import platform
@@ -14,6 +16,7 @@ from importlib import metadata
 from typing import Callable, Iterator, List, Tuple
 
 from . import __version__
+from .errors import fail
 
 # import package: the distributions that install it
 DISTRIBUTIONS = {
@@ -139,8 +142,6 @@ def attempt(describe: Callable, *args: str):
     except ImportError as error:
         if error.name == 'torch':
             return f'not installed: pip install "{requirement("torch")}"'
-        if error.name == 'sparx_mm.kernels':
-            return 'not installed, type in the clone: pip install --editable .'
         return f'not available: {error}'
     # whatever is broken, the rest of the report is wanted all the more
     except Exception as error:
@@ -165,8 +166,47 @@ def report() -> Iterator[Tuple[str, str]]:
     yield from [('scan', kernels)] if isinstance(kernels, str) else kernels
 
 
+def selftest() -> int:
+    """Print what came of each check of the scan kernels on this machine.
+
+    Returns:
+        int: The number of checks that failed.
+    """
+    try:
+        torch = importlib.import_module('torch')
+        kernels = importlib.import_module('sparx_mm.kernels.selftest')
+    except ImportError as error:
+        fail(f'the self-test needs torch ({error}); type: pip install '
+             f'"{requirement("torch")}"')
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    print(f'on {describe_gpus() if device == "cuda" else "the CPU"}:')
+    failed = 0
+    try:
+        for check in kernels.run(device):
+            print(check, flush=True)
+            failed += not check.ok
+    except ValueError as error:
+        fail(str(error))
+    return failed
+
+
 def main() -> None:
-    """Print the report."""
+    """Print the report, or what came of the self-test."""
+    parser = argparse.ArgumentParser(
+        prog='python -m sparx_mm.info', description=__doc__.splitlines()[0])
+    parser.error = lambda message: fail(
+        f'{message} (see {parser.prog} --help)', 2)
+    parser.add_argument(
+        '--selftest',
+        action='store_true',
+        help='check output and gradients of the scan kernels in float32, and '
+        'on a GPU in 16 bits too, against the definition in float64; exit '
+        'status 1 if one is off')
+    if parser.parse_args().selftest:
+        failed = selftest()
+        if failed:
+            fail(f'{failed} of the checks above failed')
+        return
     for name, text in report():
         print(f'{name:<15} {text}')
 

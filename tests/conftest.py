@@ -1,8 +1,17 @@
 """Fixtures that tests of several folders share."""
-import pytest
-from mmengine.logging import MMLogger
+import os
 
-from sparx_mm.datasets import make_shapes
+import torch
+
+# read when triton is imported, and torch's FLOP counter imports it; without a
+# GPU the kernels run in the interpreter
+if not torch.cuda.is_available():
+    os.environ.setdefault('TRITON_INTERPRET', '1')
+
+import pytest  # noqa: E402
+from mmengine.logging import MMLogger  # noqa: E402
+
+from sparx_mm.datasets import make_shapes  # noqa: E402
 
 
 @pytest.fixture(scope='session')

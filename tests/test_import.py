@@ -1,6 +1,7 @@
 """`import sparx_mm` needs torch and mmengine, and changes nothing else."""
 import ast
 import importlib
+import shutil
 from configparser import ConfigParser
 from graphlib import TopologicalSorter
 from importlib import metadata
@@ -122,6 +123,35 @@ print(ss2d(x, p, w, torch.rand(4, 8), A, torch.ones(4, 8)).shape)
     assert output == 'torch.Size([1, 8, 3, 5])\n'
 
 
+@pytest.mark.parametrize('absent', [('mmengine', 'mmcv', 'mmdet', 'mmseg'),
+                                    ()])
+def test_a_clone_that_is_not_installed(absent, tmp_path):
+    """A bare GPU box: the kernels are there, and those of this clone."""
+    output = run(
+        f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+import sparx_mm, sparx_mm.info, sparx_mm.kernels.ss2d
+print(sparx_mm.kernels.__file__)
+print('sparx_mm.backbones' in sys.modules)
+""", tmp_path, ('sparx_mm', *absent))
+    assert output == f'{ROOT}/kernels/__init__.py\n{not absent}\n'
+
+
+def test_another_clone_is_installed(tmp_path):
+    clone = tmp_path / 'clone'
+    for folder in ('sparx_mm', 'kernels'):
+        shutil.copytree(ROOT / folder, clone / folder)
+    output = run(
+        f"""
+import sys
+sys.path.insert(0, {str(clone)!r})
+import sparx_mm.kernels
+print(sparx_mm.kernels.__file__)
+""", tmp_path)
+    assert output == f'{clone}/kernels/__init__.py\n'
+
+
 def test_own_errors_are_not_hidden(tmp_path):
     code = ('import sys; sys.modules["sparx_mm.kernels"] = None\n'
             'import sparx_mm')
@@ -170,7 +200,7 @@ print(all(mmengine.registry.MODELS.get(name).__module__.startswith('sparx_mm')
           for name in new_models - models))
 new = {name.split('.')[0] for name in new_modules - modules}
 print(sorted(new & {'mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'torchvision',
-                    'cv2', 'matplotlib', 'pycocotools', 'numba', 'triton'}))
+                    'cv2', 'matplotlib', 'pycocotools', 'numba'}))
 """, tmp_path)
     changed, backbones, own, imported = output.splitlines()
     assert changed == '[]'

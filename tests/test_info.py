@@ -100,3 +100,62 @@ def test_requirement_is_pinned_as_in_setup_cfg():
     assert info.requirement('onedl-mmcv') == 'onedl-mmcv==2.3.6'
     assert info.requirement('mmcv') == 'mmcv==2.1.0'
     assert info.requirement('torchvision') == 'torchvision'
+
+
+def selftest(tmp_path, code='', absent=(), **environment):
+    """Run the self-test after some code."""
+    start = 'import os, sys; sys.argv.append("--selftest")\n'
+    start += f'os.environ.update({environment!r})\n'
+    return run_without(absent, f'{start}{code}\n{CODE}', tmp_path)
+
+
+def test_selftest_needs_torch_alone(tmp_path):
+    done = selftest(tmp_path, absent=['mmengine', 'mmcv', 'numba', 'triton'])
+    assert done.returncode == 0, done.stderr
+    where, *checks = done.stdout.splitlines()
+    assert where.startswith('on ')
+    assert len(checks) > 8 and all(line.endswith('  ok') for line in checks)
+
+
+def test_selftest_fails_with_a_broken_kernel(tmp_path):
+    done = selftest(
+        tmp_path, """
+import types
+from sparx_mm.kernels import backends
+select = backends.select
+def broken(*args):
+    kernels = select(*args)
+    broken = types.ModuleType(kernels.__name__)
+    broken.__dict__.update(vars(kernels))
+    def forward(*inputs):
+        y, states = kernels.forward(*inputs)
+        return y * 1.01, states
+    broken.forward = forward
+    return broken
+backends.select = broken
+""")
+    assert done.returncode == 1
+    failed = [line for line in done.stdout.splitlines() if 'FAILED' in line]
+    assert failed
+    assert done.stderr == f'error: {len(failed)} of the checks above failed\n'
+
+
+@pytest.mark.parametrize('absent, environment, message', [
+    (['torch'], {}, 'the self-test needs torch'),
+    ([], dict(SPARX_MM_KERNELS='reference'), 'unset it'),
+    ([], dict(SPARX_MM_KERNELS='numba'), 'allowed are auto, triton, cpu'),
+])
+def test_selftest_that_cannot_be(absent, environment, message, tmp_path):
+    done = selftest(tmp_path, absent=absent, **environment)
+    assert done.returncode == 1
+    line, = done.stderr.splitlines()
+    assert line.startswith('error: ') and message in line
+
+
+def test_bad_option():
+    done = subprocess.run([sys.executable, '-m', 'sparx_mm.info', '--test'],
+                          capture_output=True,
+                          text=True)
+    assert done.returncode == 2
+    line, = done.stderr.splitlines()
+    assert line.startswith('error: ') and '--help' in line

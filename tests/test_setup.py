@@ -6,9 +6,11 @@ import subprocess
 import sys
 import threading
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -428,6 +430,23 @@ def test_pins_are_in_setup_cfg(stack):
             for line in requirements(stack)) == 1
     everything = ' '.join(map(' '.join, map(requirements, (stack, 'dev'))))
     assert 'torchvision' not in everything
+
+
+def test_triton_is_that_of_torch():
+    """The pin for the tests: a torch with CUDA names the same."""
+    from make_env import requirements
+    pin, = [line for line in requirements('dev') if 'triton' in line]
+    assert re.fullmatch(r'triton==\d+\.\d+\.\d+', pin)
+    assert metadata.version('triton') == pin.split('==')[1]
+    own = [
+        line.split(';')[0].strip() for line in metadata.requires('torch')
+        if line.startswith('triton')
+    ]
+    assert own in ([], [pin])
+    # and is new enough for users
+    floor, = requirements('triton')
+    assert floor.startswith('triton>=')
+    assert Version(pin.split('==')[1]) >= Version(floor.split('>=')[1])
 
 
 def test_make_help_lists_the_targets():

@@ -5,12 +5,11 @@ from torch.utils.flop_counter import register_flop_formula
 from .. import backends
 from ..autocast import without_autocast
 from ..checks import check_floating, check_shapes
-from . import cpu
 from .reference import selective_scan as _reference
 
 __all__ = ['selective_scan']
 
-_BACKENDS = {'cpu': cpu}
+_BACKENDS = {name: f'{__name__}.{name}' for name in ('cpu', 'triton')}
 
 
 def selective_scan(u,
@@ -98,18 +97,16 @@ def _forward(u: torch.Tensor, delta: torch.Tensor, A: torch.Tensor,
     if not u.numel():
         return tuple(t.zero_() for t in _forward_fake(
             u, delta, A, B, C, D, delta_bias, delta_softplus))
-    y, states = backends.select(_BACKENDS).forward(
-        u.to(A.dtype), delta.to(A.dtype), A, B.to(A.dtype), C.to(A.dtype), D,
-        delta_bias, delta_softplus)
+    y, states = backends.select(_BACKENDS,
+                                u).forward(u, delta, A, B, C, D, delta_bias,
+                                           delta_softplus)
     return y.to(u.dtype).contiguous(), states.contiguous()
 
 
 @_forward.register_fake
 def _forward_fake(u, delta, A, B, C, D, delta_bias, delta_softplus):
-    batch, channels, length = u.shape
-    rows = (length + cpu.ROW - 1) // cpu.ROW
-    return (u.new_empty(u.shape), A.new_empty(batch, rows, A.shape[1],
-                                              channels))
+    states = A.new_empty(backends.select(_BACKENDS, u).states_shape(u, A))
+    return u.new_empty(u.shape), states
 
 
 @torch.library.custom_op('sparx_mm::selective_scan_backward', mutates_args=())
@@ -125,9 +122,8 @@ def _backward(
         return tuple(
             t.zero_()
             for t in _backward_fake(dy, states, *inputs, delta_softplus))
-    grads = backends.select(_BACKENDS).backward(
-        dy.to(A.dtype), states, *(t.to(A.dtype) for t in inputs),
-        delta_softplus)
+    grads = backends.select(_BACKENDS, u).backward(dy, states, *inputs,
+                                                   delta_softplus)
     return tuple(g.to(t.dtype).contiguous() for g, t in zip(grads, inputs))
 
 

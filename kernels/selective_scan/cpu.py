@@ -16,8 +16,15 @@ from ..two_level import scan_backward, scan_forward
 ROW = 64
 
 
+def states_shape(u, A):
+    """Shape of the states at the entry of each row, kept for backward."""
+    batch, channels, length = u.shape
+    # in this form for the sizes of a traced graph
+    return batch, (length + ROW - 1) // ROW, A.shape[1], channels
+
+
 def forward(u, delta, A, B, C, D, delta_bias, delta_softplus):
-    """The scan in one dtype; see :func:`sparx_mm.kernels.selective_scan`.
+    """The scan in the dtype of A; see :func:`sparx_mm.kernels.selective_scan`.
 
     Args:
         u, delta, A, D, delta_bias, delta_softplus: As there, none optional.
@@ -28,12 +35,14 @@ def forward(u, delta, A, B, C, D, delta_bias, delta_softplus):
         tuple[Tensor, Tensor]: y (B, D, L) in any strides, and the states at
         the entry of each row of 64, (B, ceil(L / 64), N, D).
     """
+    u, delta, B, C = (t.to(A.dtype) for t in (u, delta, B, C))
     run = _fused_forward if runs_numba(u) else two_level_forward
     return run(u, delta, A, B, C, D, delta_bias, delta_softplus)
 
 
 def backward(dy, states, u, delta, A, B, C, D, delta_bias, delta_softplus):
     """Gradients of u, delta, A, B, C, D and delta_bias."""
+    dy, u, delta, B, C = (t.to(A.dtype) for t in (dy, u, delta, B, C))
     run = _fused_backward if runs_numba(u) else two_level_backward
     return run(dy, states, u, delta, A, B, C, D, delta_bias, delta_softplus)
 
@@ -53,7 +62,7 @@ def _fused_forward(u, delta, A, B, C, D, delta_bias, delta_softplus):
     groups, state = B.shape[1:3]
     arrays = _arrays(u, delta, A, B, C, D, delta_bias)
     y = torch.empty(batch, length, channels)
-    states = torch.empty(batch, -(-length // ROW), state, channels)
+    states = torch.empty(states_shape(u, A))
     threads = num_threads(u.numel() * state)
     lanes = block_lanes(channels // groups, -(-threads // (batch * groups)))
     blocks = -(-channels // groups // lanes)

@@ -5,12 +5,11 @@ from torch.utils.flop_counter import register_flop_formula
 from .. import backends
 from ..autocast import without_autocast
 from ..checks import check_floating, check_shapes
-from . import cpu
 from .reference import ss2d as _reference
 
 __all__ = ['ss2d']
 
-_BACKENDS = {'cpu': cpu}
+_BACKENDS = {name: f'{__name__}.{name}' for name in ('cpu', 'triton')}
 
 
 def ss2d(x, p, dt_weight, dt_bias, A, D):
@@ -99,15 +98,14 @@ def _forward(x: torch.Tensor, p: torch.Tensor, dt_weight: torch.Tensor,
     if not x.numel():
         return tuple(t.zero_()
                      for t in _forward_fake(x, p, dt_weight, dt_bias, A, D))
-    y, states = backends.select(_BACKENDS).forward(
-        x.to(A.dtype), p.to(A.dtype), dt_weight, dt_bias, A, D)
+    y, states = backends.select(_BACKENDS, x).forward(x, p, dt_weight, dt_bias,
+                                                      A, D)
     return _laid_out(y, x), states.contiguous()
 
 
 @_forward.register_fake
 def _forward_fake(x, p, dt_weight, dt_bias, A, D):
-    batch, channels, height, width = x.shape
-    states = A.new_empty(batch, 2 * (height + width), A.shape[-1], channels)
+    states = A.new_empty(backends.select(_BACKENDS, x).states_shape(x, A))
     return torch.empty_like(x, memory_format=_memory_format(x)), states
 
 
@@ -122,9 +120,9 @@ def _backward(
     if not x.numel():
         return tuple(t.zero_() for t in _backward_fake(
             dy, states, x, p, dt_weight, dt_bias, A, D))
-    dx, dp, *rest = backends.select(_BACKENDS).backward(
-        dy.to(A.dtype), states, x.to(A.dtype), p.to(A.dtype), dt_weight,
-        dt_bias, A, D)
+    dx, dp, *rest = backends.select(_BACKENDS,
+                                    x).backward(dy, states, x, p, dt_weight,
+                                                dt_bias, A, D)
     return (_laid_out(dx, x), dp.to(p.dtype).contiguous(), *(t.contiguous()
                                                              for t in rest))
 

@@ -17,20 +17,28 @@ _DIRECTIONS = (dict(), dict(column=True), dict(reverse=True),
                dict(column=True, reverse=True))
 
 
+def states_shape(x, A):
+    """Shape of the states at the entry of each row, kept for backward."""
+    batch, channels, height, width = x.shape
+    return batch, 2 * (height + width), A.shape[-1], channels
+
+
 def forward(x, p, dt_weight, dt_bias, A, D):
-    """The scan in one dtype; see :func:`sparx_mm.kernels.ss2d`.
+    """The scan in the dtype of A; see :func:`sparx_mm.kernels.ss2d`.
 
     Returns:
         tuple[Tensor, Tensor]: y (B, D, H, W), channels-last or not, and the
         states at the entry of each row, (B, 2 (H + W), N, D): the rows of
         direction 0, the columns of 1, the rows of 2, the columns of 3.
     """
+    x, p = x.to(A.dtype), p.to(A.dtype)
     run = _fused_forward if runs_numba(x) else two_level_forward
     return run(x, p, dt_weight, dt_bias, A, D)
 
 
 def backward(dy, states, x, p, dt_weight, dt_bias, A, D):
     """Gradients of x, p, dt_weight, dt_bias, A and D; as :func:`forward`."""
+    dy, x, p = (t.to(A.dtype) for t in (dy, x, p))
     run = _fused_backward if runs_numba(x) else two_level_backward
     return run(dy, states, x, p, dt_weight, dt_bias, A, D)
 
@@ -47,7 +55,7 @@ def _fused_forward(x, p, dt_weight, dt_bias, A, D):
     batch, channels, height, width = x.shape
     arrays = _arrays(x, p, dt_weight, dt_bias, A, D)
     y = torch.empty(batch, height, width, channels)
-    states = torch.empty(batch, 2 * (height + width), A.shape[-1], channels)
+    states = torch.empty(states_shape(x, A))
     threads = num_threads(4 * x.numel() * A.shape[-1])
     lanes = block_lanes(channels, -(-threads // batch))
     fused.forward(threads, batch * -(-channels // lanes), *arrays, y.numpy(),

@@ -1,13 +1,17 @@
 """Choosing a backend, and what threads, forks and caches may not break."""
+import importlib
 import inspect
 import shutil
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 
-from sparx_mm.kernels import backend_report, launch, selective_scan, ss2d
+from sparx_mm.kernels import (backend_report, backends, launch, selective_scan,
+                              ss2d)
 
 # builds inputs, and compares a pass with that of plain torch in float64
 PRELUDE = inspect.cleandoc('''
@@ -56,8 +60,9 @@ def test_environment_chooses(call, operator, monkeypatch):
     wanted, used = call(), []
     # the package's attribute of that name is the function
     module = sys.modules[f'sparx_mm.kernels.{operator}']
-    for name, owner, attribute in (('cpu', module.cpu, 'forward'),
-                                   ('reference', module, '_reference')):
+    for name, owner, attribute in (
+        ('cpu', importlib.import_module(f'{module.__name__}.cpu'),
+         'forward'), ('reference', module, '_reference')):
 
         def spy(*args, name=name, run=getattr(owner, attribute), **kwargs):
             used.append(name)
@@ -81,25 +86,103 @@ def test_environment_with_another_value(call, monkeypatch):
 
 
 @pytest.mark.parametrize('call', [scan, sequence_scan])
-def test_triton_is_not_there_yet(call, monkeypatch):
+def test_triton_where_it_cannot_run(call, monkeypatch):
     monkeypatch.setenv('SPARX_MM_KERNELS', 'triton')
-    with pytest.raises(RuntimeError, match='no GPU kernels yet'):
+    monkeypatch.setattr(backends, 'missing_triton', lambda device: 'no luck')
+    with pytest.raises(
+            RuntimeError,
+            match="SPARX_MM_KERNELS is 'triton', but no luck; unset it"):
         call()
+
+
+@pytest.mark.parametrize('first, reason', [
+    ('', 'the tensors are on cpu'),
+    ('sys.modules["triton"] = None', 'triton is not installed'),
+    ('import triton; triton.__version__ = "3.5.1"',
+     'triton 3.5.1 is older than 3.6'),
+])
+def test_why_triton_cannot_run(first, reason, run_python):
+    code = '''
+        from sparx_mm.kernels import backends
+        print(backends.missing_triton(torch.device('cpu')))
+    '''
+    assert run_python(
+        script(code, first), TRITON_INTERPRET='0') == f'{reason}\n'
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
+def test_why_there_are_no_kernels_without_a_gpu(run_python):
+    code = 'print(backend_report()["triton"])'
+    assert run_python(
+        script(code),
+        TRITON_INTERPRET='0') == 'not available: torch finds no GPU\n'
+
+
+def test_old_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.version, 'hip', None)
+    for capability, reason in (((7, 5), 'the GPU has compute capability 7.5, '
+                                'Triton needs 8.0'), ((8, 0), ''), ((12, 0),
+                                                                    '')):
+        monkeypatch.setattr(
+            torch.cuda,
+            'get_device_capability',
+            lambda device, given=capability: given)
+        assert backends._missing_gpu.__wrapped__(None) == reason
+
+
+MODULES = dict(cpu='math', triton='json')
+
+
+@pytest.mark.parametrize('name, device, dtype, module', [
+    ('auto', 'cpu', torch.float32, 'math'),
+    ('auto', 'cuda', torch.float32, 'json'),
+    ('auto', 'cuda', torch.float16, 'json'),
+    ('auto', 'cuda', torch.bfloat16, 'json'),
+    ('auto', 'cuda', torch.float64, 'math'),
+    ('cpu', 'cuda', torch.float32, 'math'),
+    ('triton', 'cuda', torch.float32, 'json'),
+    ('triton', 'cuda', torch.float64, 'math'),
+])
+def test_the_fastest_for_a_tensor(name, device, dtype, module, monkeypatch):
+    monkeypatch.setenv('SPARX_MM_KERNELS', name)
+    monkeypatch.setattr(backends, 'missing_triton', lambda device: '')
+    with FakeTensorMode():
+        tensor = torch.empty(1, device=device, dtype=dtype)
+    assert backends.select(MODULES, tensor).__name__ == module
+
+
+def test_a_gpu_without_triton_is_slow_and_told_once(monkeypatch):
+    monkeypatch.setattr(backends, 'missing_triton', lambda device: 'no luck')
+    backends._warn_once.cache_clear()
+    with FakeTensorMode():
+        tensor = torch.empty(1, device='cuda')
+    with pytest.warns(UserWarning, match='no luck; it runs in plain torch'):
+        assert backends.select(MODULES, tensor).__name__ == 'math'
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        backends.select(MODULES, tensor)
 
 
 def test_report(monkeypatch):
     report = backend_report()
-    assert report['triton'].startswith('not available: ')
+    # without a GPU the tests have the interpreter
+    assert report['triton'].startswith('available: triton ')
     assert report['reference'].startswith('available')
     assert report['requested'] == 'auto'
-    assert report['in use'].startswith('cpu, available: numba')
+    # a GPU gets the kernels for it
+    name = 'triton' if torch.cuda.is_available() else 'cpu'
+    assert report['in use'] == f'{name}, {report[name]}'
+    assert report['cpu'].startswith('available: numba')
     monkeypatch.setenv('SPARX_MM_KERNELS', 'reference')
     assert backend_report()['in use'].startswith('reference, ')
 
 
 def test_import_loads_no_compiler(run_python):
+    # triton itself comes with torch's FLOP counter
     code = '''
-        print([name for name in ('numba', 'triton') if name in sys.modules])
+        print([name for name in ('numba', 'sparx_mm.kernels.triton_kernels')
+               if name in sys.modules])
     '''
     assert run_python(script(code)) == '[]\n'
 

@@ -1,0 +1,52 @@
+"""The four-direction scan on a GPU; imported only where Triton is."""
+from .. import triton_scan
+
+
+def states_shape(x, A):
+    """Shape of the states that forward keeps for backward."""
+    batch, _, height, width = x.shape
+    return triton_scan.states_shape(batch, height * width, A)
+
+
+def _flat(x):
+    """(B, D, H, W) -> (B, H W, D), a view if x is channels-last."""
+    return x.permute(0, 2, 3, 1).flatten(1, 2).contiguous()
+
+
+def _arguments(x, p, dt_weight, dt_bias, A, D):
+    """As :mod:`sparx_mm.kernels.triton_scan` takes them."""
+    flat = _flat(x)
+    parameters = (
+        t.contiguous() for t in (dt_weight.transpose(1, 2), dt_bias, A, D))
+    # no step sizes are read where there is a rank
+    return (flat, flat, p.flatten(1, 2).contiguous(), *parameters,
+            tuple(x.shape[2:]), True)
+
+
+def forward(x, p, dt_weight, dt_bias, A, D):
+    """The scan; see :func:`sparx_mm.kernels.ss2d`.
+
+    Returns:
+        tuple[Tensor, Tensor]: y, channels-last, and the kept states.
+    """
+    y, states = triton_scan.forward(
+        *_arguments(x, p, dt_weight, dt_bias, A, D))
+    return y.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2), states
+
+
+def backward(dy, states, x, p, dt_weight, dt_bias, A, D):
+    """Gradients of x, p, dt_weight, dt_bias, A and D."""
+    rank = dt_weight.shape[2]
+    arguments = _arguments(x, p, dt_weight, dt_bias, A, D)
+    dx, dz, dgains, dA, dbias, dD = triton_scan.backward(
+        _flat(dy), states, *arguments)
+    # (B, L, 4, R) -> (4, B, L, R)
+    dt = arguments[2][..., :rank].permute(2, 0, 1, 3).to(dz.dtype)
+    # sums over a map in the dtype of dz, over the images in float32
+    dweight = (dz.transpose(2, 3) @ dt).float().sum(1)
+    ddt = dz.flatten(1, 2) @ dt_weight.to(dz.dtype)
+    dp = p.new_empty(p.shape)
+    dp[..., :rank] = ddt.view(4, *p.shape[:3], rank).permute(1, 2, 3, 0, 4)
+    dp[..., rank:] = dgains.view(*p.shape[:4], -1)
+    dx = dx.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
+    return dx, dp, dweight, dbias, dA, dD

@@ -1,0 +1,214 @@
+"""Compile the Triton kernels for a GPU that is not there, and measure them.
+
+    python tests/kernels/aot.py --arch 90
+
+The operators' own code runs on tensors without data and launches what it
+launches on a GPU; every launch ends after the compiler, so what is measured
+is what runs: the same specialisation, the same constants and warps. Triton
+itself keeps what it has compiled.
+"""
+import argparse
+import json
+import os
+import re
+import subprocess
+import tempfile
+from types import ModuleType
+from typing import Iterator, List, NamedTuple, Tuple
+
+# the interpreter compiles nothing; read when triton is imported
+os.environ.pop('TRITON_INTERPRET', None)
+
+import torch  # noqa: E402
+import triton  # noqa: E402
+from triton.backends.compiler import GPUTarget  # noqa: E402
+from triton.runtime.jit import JITFunction  # noqa: E402
+
+from sparx_mm.kernels import examples, triton_scan  # noqa: E402
+from sparx_mm.kernels.selective_scan import triton as scan  # noqa: E402
+from sparx_mm.kernels.ss2d import triton as ss2d  # noqa: E402
+
+# what to compile for, and multiprocessors that launches are planned for
+TARGETS = {
+    '80': (GPUTarget('cuda', 80, 32), 108),
+    '90': (GPUTarget('cuda', 90, 32), 132),
+    '100': (GPUTarget('cuda', 100, 32), 148),
+    'gfx942': (GPUTarget('hip', 'gfx942', 64), 304),
+    'gfx1100': (GPUTarget('hip', 'gfx1100', 32), 96),
+}
+DTYPES = dict(
+    float16=torch.float16, bfloat16=torch.bfloat16, float32=torch.float32)
+
+# batch, channels, height, width, rank, state: SparX-Mamba-T's stages at 224
+# and at 800x1280, odd sizes with more than one state
+MAPS = {
+    '224/0': (128, 192, 56, 56, 6, 1),
+    '224/1': (128, 384, 28, 28, 12, 1),
+    '224/2': (128, 640, 14, 14, 20, 1),
+    '224/3': (128, 1024, 7, 7, 32, 1),
+    '800/0': (2, 192, 200, 320, 6, 1),
+    '800/1': (2, 384, 100, 160, 12, 1),
+    '800/2': (2, 640, 50, 80, 20, 1),
+    '800/3': (2, 1024, 25, 40, 32, 1),
+    'odd': (1, 50, 33, 47, 64, 16),
+}
+# batch, channels, length, state, groups
+SEQUENCES = {
+    'N=1': (128, 192, 3136, 1, 1),
+    'N=16': (2, 192, 3136, 16, 1),
+    'odd': (1, 50, 1551, 8, 2),
+}
+
+
+class Measured(NamedTuple):
+    """A compiled kernel; sizes of code are those of NVIDIA's alone."""
+    case: str
+    kernel: str
+    warps: int
+    shared: int
+    # 32-bit registers to a thread
+    registers: int = 0
+    # loads and stores of local memory: our kernels have no local arrays, so
+    # each of them is a spill
+    spills: int = 0
+    instructions: int = 0
+    loops: Tuple[int, ...] = ()
+
+
+class Driver:
+    """Answers what Triton asks its driver before it compiles."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def get_current_target(self):
+        return self.target
+
+    def get_current_device(self):
+        return 0
+
+    def get_current_stream(self, device):
+        return 0
+
+
+def compile_launches(arch: str) -> list:
+    """Make every launch of this process end after the compiler.
+
+    Args:
+        arch (str): A key of ``TARGETS``.
+
+    Returns:
+        list: Filled with the compiled kernel of each launch.
+    """
+    compiled, run = [], JITFunction.run
+
+    def compile_only(self, *args, **options):
+        compiled.append(run(self, *args, **{**options, 'warmup': True}))
+
+    target, processors = TARGETS[arch]
+    JITFunction.run = compile_only
+    triton.runtime.driver.set_active(Driver(target))
+    triton_scan._processors = lambda device: processors
+    return compiled
+
+
+def cases() -> Iterator[Tuple[str, ModuleType, list]]:
+    """Names of the cases, modules with their code, and its arguments."""
+    for dtype in DTYPES:
+        for name, size in MAPS.items():
+            arguments = examples.map_arguments(
+                *size, dtype=DTYPES[dtype], device='meta')
+            yield f'ss2d {name} {dtype}', ss2d, arguments
+        for name, size in SEQUENCES.items():
+            arguments = examples.sequence_arguments(
+                *size, dtype=DTYPES[dtype], device='meta')
+            yield f'selective_scan {name} {dtype}', scan, [*arguments, True]
+
+
+def loop_lengths(code: List[Tuple[int, str]]) -> List[int]:
+    """Instructions in each loop, the longest first; inner ones count twice.
+
+    Args:
+        code (list): Addresses and instructions.
+    """
+    lengths = []
+    for address, text in code:
+        jump = re.search(r'\bBRA\b[^;]*\b0x([0-9a-f]+)', text)
+        # a jump to itself pads the end
+        if jump and int(jump[1], 16) < address:
+            lengths.append(
+                sum(int(jump[1], 16) <= at <= address for at, _ in code))
+    return sorted(lengths, reverse=True)
+
+
+def measure(case: str, kernel) -> Measured:
+    """Read a compiled kernel, with the programs of Triton's own wheel."""
+    done = Measured(case, kernel.name, kernel.metadata.num_warps,
+                    kernel.metadata.shared)
+    if 'cubin' not in kernel.asm:
+        return done
+    with tempfile.NamedTemporaryFile(suffix='.cubin') as file:
+        file.write(kernel.asm['cubin'])
+        file.flush()
+        text = subprocess.run([
+            triton.knobs.nvidia.cuobjdump.path, '--dump-resource-usage',
+            '--dump-sass', file.name
+        ], capture_output=True, text=True, check=True).stdout  # yapf: disable
+    code = [(int(address, 16), line) for address, line in re.findall(
+        r'^\s*/\*([0-9a-f]{4,})\*/\s*(.*?);', text, re.MULTILINE)]
+    code = [row for row in code if not row[1].startswith('NOP')]
+    return done._replace(
+        registers=int(re.search(r'REG:(\d+)', text)[1]),
+        spills=sum(bool(re.search(r'\b(LDL|STL)\b', t)) for _, t in code),
+        instructions=len(code),
+        loops=tuple(loop_lengths(code)))
+
+
+def compiled_kernels(arch: str, only: str = '') -> Iterator[Measured]:
+    """Compile and measure what the operators launch, each kernel once.
+
+    Args:
+        arch (str): A key of ``TARGETS``.
+        only (str): A regular expression; cases where it is found are taken.
+            Default: all.
+    """
+    launches, seen = compile_launches(arch), set()
+
+    def new():
+        for kernel in launches:
+            if kernel.hash not in seen:
+                seen.add(kernel.hash)
+                yield measure(case, kernel)
+        launches.clear()
+
+    for case, operator, arguments in cases():
+        if not re.search(only, case):
+            continue
+        y, *saved = operator.forward(*arguments)
+        # told before the next one fails to compile
+        yield from new()
+        operator.backward(torch.empty_like(y), *saved, *arguments)
+        yield from new()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--arch', choices=list(TARGETS), default='90')
+    parser.add_argument(
+        '--only',
+        default='',
+        help='take the cases where this regular expression is found, such as '
+        '"800/. float16"')
+    parser.add_argument(
+        '--json', action='store_true', help='print a JSON object a line')
+    args = parser.parse_args()
+    layout = '{:<30}{:<22}{:>5}{:>8}{:>11}{:>8}{:>14}  {}'
+    if not args.json:
+        print(layout.format(*Measured._fields))
+    for row in compiled_kernels(args.arch, args.only):
+        line = layout.format(*row[:-1], ' '.join(map(str, row.loops)))
+        print(json.dumps(row._asdict()) if args.json else line, flush=True)
+
+
+if __name__ == '__main__':
+    main()

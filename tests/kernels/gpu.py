@@ -1,0 +1,83 @@
+"""Test the kernels on this machine's GPU, with the Python that runs this.
+
+    make test-gpu PYTHON=python3
+
+Nothing is set up: torch, Triton and pytest are those of that Python, and the
+plugin is this clone, installed or not.
+"""
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = 'tests/kernels'
+TESTS = (f'{FOLDER}/test_triton.py', f'{FOLDER}/test_triton_gpu.py')
+
+
+def what_is_missing() -> str:
+    """Why nothing can be tested here, '' if all is there."""
+    for name in ('torch', 'triton', 'pytest'):
+        if not importlib.util.find_spec(name):
+            return f'{sys.executable} has no {name}; name another with PYTHON='
+    import torch
+    if not torch.cuda.is_available():
+        return (f'torch {torch.__version__} of {sys.executable} finds no GPU; '
+                'make test runs the kernels in Triton\'s interpreter')
+    return ''
+
+
+def memcheck() -> int:
+    """Run the self-test under compute-sanitizer, where that can be.
+
+    Returns:
+        int: Its exit status; 0 as well where it cannot, which is said.
+    """
+    program = (
+        shutil.which('compute-sanitizer')
+        or shutil.which('/usr/local/cuda/bin/compute-sanitizer'))
+    if not program:
+        print('memcheck left out: there is no compute-sanitizer')
+        return 0
+    # one allocation a tensor, so that their ends are seen
+    env = dict(os.environ, PYTORCH_NO_CUDA_MEMORY_CACHING='1')
+    command = [
+        program, '--tool', 'memcheck', '--error-exitcode', '86', sys.executable
+    ]
+    code = 'import torch; torch.zeros(1, device="cuda").cpu()'
+    tried = subprocess.run([*command, '-c', code],
+                           env=env,
+                           stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT,
+                           text=True)
+    # as in a container that forbids tracing
+    if tried.returncode:
+        print(f'memcheck left out: {program} does not run on this machine; it '
+              f'says: {" ".join(tried.stdout.split())}')
+        return 0
+    return subprocess.call([*command, '-m', 'sparx_mm.info', '--selftest'],
+                           cwd=ROOT,
+                           env=env)
+
+
+def main() -> int:
+    """Test, then check memory; returns the exit status."""
+    missing = what_is_missing()
+    if missing:
+        print('error:', missing, file=sys.stderr)
+        return 1
+    # neither the interpreter nor another backend, whatever the shell says
+    os.environ.pop('TRITON_INTERPRET', None)
+    os.environ['SPARX_MM_KERNELS'] = 'triton'
+    # the folder above has fixtures that need mmengine
+    status = subprocess.call([
+        sys.executable, '-m', 'pytest', '--confcutdir', FOLDER, '-p',
+        'no:cacheprovider', *TESTS
+    ], cwd=ROOT)  # yapf: disable
+    return status or memcheck()
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""The self-test: it passes on this machine, and sees what it should."""
+import pytest
+import torch
+
+from sparx_mm.kernels import selftest
+from sparx_mm.kernels.ss2d import cpu
+
+DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
+
+
+def test_the_kernels_of_this_machine_agree():
+    checks = list(selftest.run(DEVICE))
+    assert [str(check) for check in checks if not check.ok] == []
+    assert {check.operator for check in checks} == {'ss2d', 'selective_scan'}
+    assert {check.dtype for check in checks} == set(selftest.dtypes(DEVICE))
+    backend = 'triton' if DEVICE == 'cuda' else 'cpu'
+    assert {check.backend for check in checks} == {backend}
+
+
+def first(monkeypatch):
+    """The first check of ss2d with more than a position to it."""
+    monkeypatch.setattr(selftest, 'dtypes', lambda device: [torch.float32])
+    checks = selftest.run('cpu')
+    next(checks)
+    return next(checks)
+
+
+@pytest.mark.parametrize('wrong', range(7))
+@pytest.mark.parametrize('factor', [1.0001, float('nan')])
+def test_a_wrong_output_or_gradient_is_seen(wrong, factor, monkeypatch):
+    # the definition needs neither of these
+    forward, backward = cpu.forward, cpu.backward
+
+    def broken(results, index):
+        results = list(results)
+        results[index] = results[index] * factor
+        return results
+
+    if wrong:
+        monkeypatch.setattr(cpu, 'backward',
+                            lambda *t: broken(backward(*t), wrong - 1))
+    else:
+        monkeypatch.setattr(cpu, 'forward', lambda *t: broken(forward(*t), 0))
+    check = first(monkeypatch)
+    assert not check.ok and str(check).endswith('FAILED')
+
+
+def test_what_a_kernel_raises_is_a_failure(monkeypatch):
+
+    def forward(*inputs):
+        raise RuntimeError('out of\nregisters')
+
+    monkeypatch.setattr(cpu, 'forward', forward)
+    check = first(monkeypatch)
+    assert not check.ok
+    assert 'RuntimeError: out of registers' in str(check)
+    assert len(str(check).splitlines()) == 1
+
+
+def test_random_numbers_go_on_as_before():
+    torch.manual_seed(3)
+    wanted = torch.rand(1)
+    torch.manual_seed(3)
+    next(selftest.run('cpu'))
+    assert torch.equal(torch.rand(1), wanted)
+
+
+def test_the_reference_is_not_held_to_itself(monkeypatch):
+    monkeypatch.setenv('SPARX_MM_KERNELS', 'reference')
+    with pytest.raises(ValueError, match='\'reference\'.*unset it'):
+        next(selftest.run('cpu'))

@@ -1,0 +1,113 @@
+"""What the operators launch compiles for GPUs that are not there, and fits.
+
+    python tests/kernels/aot.py --arch 90
+
+prints what the limits are made from. They are those of the Triton that
+setup.cfg pins: another one allocates otherwise.
+"""
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+AOT = Path(__file__).with_name('aot.py')
+
+# cases of aot.py, as a regular expression: all of the kernels in each, whole
+# scans and chunked ones; once the most registers and masks on all axes too
+FEW = 'ss2d 800/1 float16|selective_scan N=16 float16'
+SOME = f'{FEW}|ss2d 224/0 float16'
+CASES = {
+    '80': SOME,
+    '90': f'{SOME}|ss2d (224/3 float32|odd bfloat16)',
+    '100': SOME,
+    # only compiled: Triton brings no program that looks inside
+    'gfx942': FEW,
+}
+
+# by kernel: registers to a thread, rounded up to 8 as a GPU hands them out, of
+# 255 at most; and the instructions that spill them
+LIMITS = {
+    'forward_kernel': ({'80': 112, '90': 96, '100': 72}, 0),
+    'chunk_kernel': ({'80': 128, '90': 128, '100': 96}, 0),
+    'carry_kernel': ({'80': 48, '90': 56, '100': 48}, 0),
+    'backward_kernel': ({'80': 255, '90': 255, '100': 255}, 2),
+    'merge_kernel': ({'80': 32, '90': 40, '100': 32}, 0),
+}  # yapf: disable
+
+
+def measure(arch, only):
+    done = subprocess.run(
+        [sys.executable, AOT, '--arch', arch, '--only', only, '--json'],
+        capture_output=True,
+        text=True)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize('arch', CASES)
+def test_registers_and_spills(arch):
+    kernels = measure(arch, CASES[arch])
+    assert {kernel['kernel'] for kernel in kernels} == set(LIMITS)
+    if arch.startswith('gfx'):
+        return
+    too_much = []
+    for kernel in kernels:
+        registers, spills = LIMITS[kernel['kernel']]
+        assert kernel['registers'] and kernel['instructions']
+        if (kernel['registers'] > registers[arch]
+                or kernel['spills'] > spills):
+            too_much.append(kernel)
+    assert not too_much
+
+
+def test_forward_spills_nothing():
+    assert not any(spills for kernel, (_, spills) in LIMITS.items()
+                   if kernel != 'backward_kernel')
+
+
+SPILLING = '''
+import json
+import sys
+sys.path.insert(0, {folder!r})
+import aot
+import torch
+import triton
+import triton.language as tl
+
+@triton.jit
+def kernel(x, steps, SIZE: tl.constexpr):
+    at = tl.arange(0, SIZE)
+    a = tl.load(x + at)
+    b = tl.load(x + SIZE + at)
+    for _ in range(steps):
+        b = tl.exp2(b) * a + b
+    tl.store(x + at, a + b)
+
+launches = aot.compile_launches('90')
+x = torch.empty(8193, device='meta')
+# a loop, none where an argument is the constant 1, and unaligned addresses
+kernel[1, ](x, 3, SIZE=4096, num_warps=1)
+kernel[1, ](x, 5, SIZE=4096, num_warps=1)
+kernel[1, ](x, 1, SIZE=4096, num_warps=1)
+kernel[1, ](x[1:], 3, SIZE=4096, num_warps=1)
+rows = [aot.measure('', kernel) for kernel in launches]
+print(json.dumps([(*row[3:], row.kernel) for row in rows]))
+'''
+
+
+def test_spills_loops_and_specialisations_are_seen(tmp_path):
+    script = tmp_path / 'spilling.py'
+    script.write_text(SPILLING.format(folder=str(AOT.parent)))
+    output = subprocess.check_output([sys.executable, script], text=True)
+    looped, again, constant, unaligned = json.loads(output)
+    assert looped == again != unaligned
+    for shared, registers, spills, instructions, loops, name in (looped,
+                                                                 unaligned):
+        assert (name, shared, registers) == ('kernel', 0, 255)
+        loop, = loops
+        assert 0 < spills < instructions and loop < instructions
+    _, registers, spills, instructions, loops, _ = constant
+    assert registers < 255 and not spills and not loops
+    assert 0 < instructions < looped[3]

@@ -1,0 +1,178 @@
+"""What only a GPU can show of the kernels: size, streams, several cards.
+
+The expected values are those of plain torch in float64 on the same GPU, for
+an image at a time.
+"""
+import pytest
+import torch
+
+from sparx_mm.kernels import backends, ss2d
+from sparx_mm.kernels.examples import map_arguments
+from sparx_mm.kernels.ss2d import cpu
+
+pytestmark = pytest.mark.skipif(
+    not torch.cuda.is_available() or backends.interprets()
+    or bool(backends.missing_triton()),
+    reason='no GPU that the kernels run on')
+
+# of the largest value of a tensor; see test_triton.py. Gradients of
+# parameters are sums over up to a million positions, of either sign
+TOLERANCES = {
+    torch.float32: 1e-4,
+    torch.float16: 2 * torch.finfo(torch.float16).eps,
+    torch.bfloat16: 2 * torch.finfo(torch.bfloat16).eps,
+}
+
+
+@pytest.fixture(autouse=True)
+def triton_backend(monkeypatch):
+    monkeypatch.setenv('SPARX_MM_KERNELS', 'triton')
+    # one size's memory is not the next one's to go without
+    torch.cuda.empty_cache()
+
+
+def need_memory(elements, bytes_each):
+    """Skip where the GPU is too small for so many elements of a map."""
+    free, _ = torch.cuda.mem_get_info()
+    if free < elements * bytes_each:
+        pytest.skip(f'the GPU has {free >> 30} GiB free, this takes '
+                    f'{(elements * bytes_each) >> 30}')
+
+
+def image(inputs, b):
+    """The arguments for one image of a batch, in float64."""
+    x, p, *parameters = inputs
+    return [t.double() for t in (x[b][None], p[b][None], *parameters)]
+
+
+def assert_near(name, given, wanted, tolerance):
+    error = (given.double() - wanted).abs().max().item()
+    limit = tolerance * wanted.abs().max().item()
+    assert error <= limit, f'{name}: {error:.2e} > {limit:.2e}'
+
+
+# T's stage 0 of two detector images, and of 32 images of 1024 x 1024
+@pytest.mark.parametrize('dtype', TOLERANCES)
+@pytest.mark.parametrize('batch, height, width', [(2, 200, 334),
+                                                  (32, 256, 256)])
+def test_large_maps(batch, height, width, dtype):
+    channels = 192
+    need_memory(batch * height * width * channels, 80)
+    inputs = map_arguments(batch, channels, height, width, 6, 1, dtype, 'cuda')
+    inputs[0] = inputs[0].to(memory_format=torch.channels_last)
+    dy = torch.randn_like(inputs[0])
+    inputs = [t.requires_grad_() for t in inputs]
+    y = ss2d(*inputs)
+    dx, dp, *dparameters = torch.autograd.grad(y, inputs, dy)
+    sums = [torch.zeros_like(t, dtype=torch.float64) for t in dparameters]
+    with torch.no_grad():
+        for b in range(batch):
+            arguments = image(inputs, b)
+            wanted, states = cpu.two_level_forward(*arguments)
+            assert_near(f'y of {b}', y[b:b + 1], wanted, TOLERANCES[dtype])
+            wanted = cpu.two_level_backward(dy[b:b + 1].double(), states,
+                                            *arguments)
+            assert_near(f'dx of {b}', dx[b:b + 1], wanted[0],
+                        TOLERANCES[dtype])
+            assert_near(f'dp of {b}', dp[b:b + 1], wanted[1],
+                        TOLERANCES[dtype])
+            for total, part in zip(sums, wanted[2:]):
+                total += part
+    for i, (given, wanted) in enumerate(zip(dparameters, sums)):
+        assert_near(f'parameter {i}', given, wanted, TOLERANCES[dtype])
+
+
+@pytest.mark.parametrize('dtype', TOLERANCES)
+def test_two_runs_give_the_same_bits(dtype):
+    inputs = map_arguments(2, 384, 100, 160, 12, 1, dtype, 'cuda')
+    inputs = [t.requires_grad_() for t in inputs]
+    dy = torch.randn_like(inputs[0])
+    once, again = ([y, *torch.autograd.grad(y, inputs, dy)]
+                   for y in (ss2d(*inputs), ss2d(*inputs)))
+    assert all(torch.equal(a, b) for a, b in zip(once, again))
+
+
+def huge_arguments(batch, side):
+    """A bfloat16 map of more than 2^31 elements, made where it stays."""
+    channels, dtype = 192, torch.bfloat16
+    assert batch * side * side * channels > 2**31
+    need_memory(batch * side * side * channels, 24)
+    x = torch.empty(
+        batch, side, side, channels, dtype=dtype, device='cuda').normal_()
+    p = torch.empty(
+        batch, side, side, 4, 3, dtype=dtype, device='cuda').normal_()
+    parameters = map_arguments(1, channels, 1, 1, 1, 1, dtype, 'cuda')[2:]
+    return [x.permute(0, 3, 1, 2), p, *parameters]
+
+
+@torch.no_grad()
+def test_batch_of_more_than_2_31_elements():
+    inputs = huge_arguments(400, 192)
+    y, states = torch.ops.sparx_mm.ss2d(*inputs)
+    wanted, entry = cpu.two_level_forward(*image(inputs, -1))
+    assert_near('y', y[-1:], wanted, TOLERANCES[torch.bfloat16])
+    dx, dp, *_ = torch.ops.sparx_mm.ss2d_backward(y, states, *inputs)
+    wanted = cpu.two_level_backward(y[-1:].double(), entry, *image(inputs, -1))
+    assert_near('dx', dx[-1:], wanted[0], TOLERANCES[torch.bfloat16])
+    assert_near('dp', dp[-1:], wanted[1], TOLERANCES[torch.bfloat16])
+
+
+@torch.no_grad()
+def test_map_of_more_than_2_31_elements():
+    inputs = huge_arguments(1, 3400)
+    # no state outlives 16 positions, so a window shows what the map has there
+    inputs[3] += 20
+    y, _ = torch.ops.sparx_mm.ss2d(*inputs)
+    window, inside = slice(-128, -8), slice(16, -16)
+    x, p, *parameters = inputs
+    wanted, _ = cpu.two_level_forward(*(t.double()
+                                        for t in (x[..., window, window],
+                                                  p[:, window,
+                                                    window], *parameters)))
+    assert_near('y', y[..., window, window][..., inside, inside],
+                wanted[..., inside, inside], TOLERANCES[torch.bfloat16])
+
+
+def test_other_streams():
+    """What another stream has written is there, and is waited for."""
+    inputs = map_arguments(2, 192, 56, 56, 6, 1, torch.float32, 'cuda')
+    wanted = ss2d(*inputs)
+    torch.cuda.synchronize()
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        # the kernels must queue up behind this on the same stream
+        torch.cuda._sleep(100_000_000)
+        x = inputs[0] * 1
+        y = ss2d(x, *inputs[1:]) * 1
+    stream.synchronize()
+    assert torch.equal(y, wanted)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason='a single GPU')
+def test_second_gpu():
+    """Launched where the tensors are, not on the current GPU."""
+    assert torch.cuda.current_device() == 0
+    first = map_arguments(2, 192, 28, 28, 6, 1, torch.float32, 'cuda:0')
+    results = []
+    for device in ('cuda:0', 'cuda:1'):
+        inputs = [t.to(device).requires_grad_() for t in first]
+        y = ss2d(*inputs)
+        grads = torch.autograd.grad(y, inputs, torch.ones_like(y))
+        results.append([t.to('cuda:0') for t in (y, *grads)])
+    for a, b in zip(*results):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_captured_in_a_graph():
+    """No launch waits for the GPU or takes memory on its own."""
+    inputs = map_arguments(2, 192, 28, 28, 6, 1, torch.float32, 'cuda')
+    wanted = ss2d(*inputs)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        y = ss2d(*inputs)
+    inputs[0].mul_(2)
+    graph.replay()
+    inputs[0].mul_(0.5)
+    graph.replay()
+    torch.cuda.synchronize()
+    assert torch.equal(y, wanted)
