@@ -157,7 +157,12 @@ def _step_sizes(delta, p, weight, bias, at, channel, there, step, length,
     return sizes, slopes
 
 
-@triton.jit
+# images come in many sizes, and compiling takes seconds
+_SIZES = ('height', 'width', 'group_blocks', 'chunk', 'chunks', 'slots',
+          'slot_chunk')
+
+
+@triton.jit(do_not_specialize=_SIZES)
 def chunk_kernel(x, delta, p, weight, bias, A, totals, sums, height, width,
                  group_blocks, chunk, slots, slot_chunk,
                  BACKWARD: tl.constexpr, CHANNELS: tl.constexpr,
@@ -218,7 +223,7 @@ def chunk_kernel(x, delta, p, weight, bias, A, totals, sums, height, width,
             tl.store(sums + channel, passed, mask=there)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_SIZES)
 def carry_kernel(totals, sums, A, chunks, slots, slot_chunk,
                  REVERSE: tl.constexpr, CHANNELS: tl.constexpr,
                  STATE: tl.constexpr, BLOCK: tl.constexpr):
@@ -248,7 +253,7 @@ def carry_kernel(totals, sums, A, chunks, slots, slot_chunk,
             carry = tl.exp2(passed * rate) * carry + total
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_SIZES)
 def forward_kernel(x, delta, p, weight, bias, A, skip, states, partial, y,
                    height, width, group_blocks, chunk, CHUNKED: tl.constexpr,
                    CHANNELS: tl.constexpr, DIRECTIONS: tl.constexpr,
@@ -280,6 +285,8 @@ def forward_kernel(x, delta, p, weight, bias, A, skip, states, partial, y,
     partial += split * batch * length * CHANNELS + image
     p += b * length * STRIDE + group * (RANK + 2 * STATE)
     for sweep in range(SWEEPS):
+        # what the sweep before has summed is read by whichever lane
+        tl.debug_barrier()
         k, n = split + SPLITS * (sweep // STATE), sweep % STATE
         p_k = p + k * GROUPS * (RANK + 2 * STATE)
         bias_k = tl.load(bias + k * CHANNELS + channel, mask=there, other=0.)
@@ -325,7 +332,7 @@ def forward_kernel(x, delta, p, weight, bias, A, skip, states, partial, y,
                     tl.store(partial + here, value, mask=valid)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_SIZES)
 def backward_kernel(dy, states, x, delta, p, weight, bias, A, skip, entries,
                     partial, dz, dgains, dparameters, height, width,
                     group_blocks, chunk, CHUNKED: tl.constexpr,
@@ -368,6 +375,8 @@ def backward_kernel(dy, states, x, delta, p, weight, bias, A, skip, entries,
     dgains += (part * batch + b) * length * GAINS
     row = b * chunks + tl.program_id(1)
     for sweep in range(SWEEPS):
+        # what the sweep before has summed is read by whichever lane
+        tl.debug_barrier()
         k, n = split + SPLITS * (sweep // STATE), sweep % STATE
         p_k = p + k * GROUPS * P
         weight_k = weight + k * RANK * CHANNELS
