@@ -121,14 +121,17 @@ def channel_attention(q: torch.Tensor,
             root of h * w.
 
     Returns:
-        Tensor: Map of shape (B, C, H, W).
+        Tensor: Map of shape (B, C, H, W), in the memory format of ``v``.
     """
     # (B, C, h, w) -> (B, groups, c, h*w)
     q, k, grouped = (
         t.flatten(2).unflatten(1, (num_groups, -1)) for t in (q, k, v))
     attention = _attention_map(q, k, scale).to(v.dtype)
     # (B, groups, c, c) @ (B, groups, c, H*W) -> (B, C, H, W)
-    return (attention @ grouped).view(v.shape)
+    out = (attention @ grouped).view(v.shape)
+    if v.is_contiguous():
+        return out
+    return out.contiguous(memory_format=torch.channels_last)
 
 
 # logits are sums over a whole map: bfloat16 would round them before the
@@ -180,13 +183,14 @@ class _ShuffleFuse(nn.Sequential):
 
     def forward(self, *maps: torch.Tensor) -> torch.Tensor:
         """Map three (B, C, H, W) maps to (B, out_channels, H, W)."""
-        # (B, 3C, H, W) -> (B, C, 3, H, W) -> (B, 3, C, H, W) -> (B, 3C, H, W)
-        x = torch.cat(maps, dim=1).unflatten(1, (-1, 3))
-        x = super().forward(x.transpose(1, 2).flatten(1, 2))
+        x = torch.cat(maps, dim=1)
+        # channels (C, 3) -> (3, C), in either memory format
+        x = super().forward(torch.channel_shuffle(x, x.shape[1] // 3))
         if self.num_means == 0:
             return x
-        # (B, 3n, H, W) -> (B, H, W, 3n) -> (B, H, W, means)
+        # (B, 3n, H, W) -> (B, H*W, 3n) -> (B, H*W, means)
         means = F.adaptive_avg_pool1d(
             x.permute(0, 2, 3, 1).flatten(1, 2), self.num_means)
-        means = means.transpose(1, 2).unflatten(2, x.shape[2:])
+        # -> (B, H, W, means) -> (B, means, H, W), channels-last also if one
+        means = means.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
         return torch.cat([x, means], dim=1)

@@ -215,6 +215,12 @@ class SparXBackbone(BaseModule):
             (B, C_i, H_i, W_i), with H_0 = ceil(H / 4) and
             H_i = ceil(H_{i-1} / 2).
         """
+        if x.device.type == 'cpu':
+            # the one change of layout, up to the output norms: torch's
+            # depthwise convolutions take half the time in it, and the scan
+            # reads it as it lies. On CUDA its GroupNorm would copy each map
+            # back, so the layout stays the input's there
+            x = x.contiguous(memory_format=torch.channels_last)
         x = self.stem(x)
         outs = []
         for i, stage in enumerate(self.stages):

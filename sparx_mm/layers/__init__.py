@@ -1,6 +1,7 @@
 """What a layer is built of."""
 from .block import SparXLayer
 from .checkpoint import checkpoint_layer
+from .depthwise import DepthwiseConv
 from .drop_path import DropPath
 from .ffn import ConvFFN
 from .norm import ChannelAffine, LayerNorm2d, build_norm
@@ -8,7 +9,7 @@ from .position import DynamicPositionEncoding
 from .stem import ConvDownsample, ConvStem
 
 __all__ = [
-    'ChannelAffine', 'ConvDownsample', 'ConvFFN', 'ConvStem', 'DropPath',
-    'DynamicPositionEncoding', 'LayerNorm2d', 'SparXLayer', 'build_norm',
-    'checkpoint_layer'
+    'ChannelAffine', 'ConvDownsample', 'ConvFFN', 'ConvStem', 'DepthwiseConv',
+    'DropPath', 'DynamicPositionEncoding', 'LayerNorm2d', 'SparXLayer',
+    'build_norm', 'checkpoint_layer'
 ]

@@ -9,6 +9,8 @@ from torch import nn
 
 from sparx_mm.kernels import ss2d
 
+from ..layers import DepthwiseConv
+
 NUM_DIRECTIONS = 4
 
 
@@ -48,8 +50,7 @@ class SS2D(nn.Module):
         rank = math.ceil(dim / 16) if dt_rank == 'auto' else dt_rank
         self.in_channels = inner
         self.d_state = d_state
-        self.conv = nn.Conv2d(
-            inner, inner, d_conv, padding=d_conv // 2, groups=inner)
+        self.conv = DepthwiseConv(inner, d_conv)
         # the shapes of the released files: directions folded into channels
         self.x_proj_weight = nn.Parameter(
             torch.empty(NUM_DIRECTIONS * (rank + 2 * d_state), inner, 1))

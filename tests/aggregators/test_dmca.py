@@ -49,6 +49,37 @@ def test_channel_attention():
                     out[b, channels], expected, atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.parametrize('out_channels', [24, 25, 26])
+def test_memory_format_is_kept(out_channels):
+    torch.manual_seed(0)
+    dmca = DMCA(12, 2, out_channels, reduction=2).eval().double()
+    x, *sources = (m.double() for m in _maps(3))
+    wanted = dmca(x, sources)
+    assert wanted.is_contiguous()
+    layout = torch.channels_last
+    given = dmca(
+        x.to(memory_format=layout),
+        [s.to(memory_format=layout) for s in sources])
+    assert given.is_contiguous(memory_format=layout)
+    torch.testing.assert_close(given, wanted, atol=1e-12, rtol=1e-12)
+
+
+def test_maps_are_shuffled_before_they_are_fused():
+    dmca = DMCA(8, 1, 24).double()
+    for conv in (dmca.fuse[0], dmca.fuse[2]):
+        torch.nn.init.zeros_(conv.weight)
+        torch.nn.init.zeros_(conv.bias)
+    # nothing but the shuffle and GELU: each channel to itself
+    dmca.fuse[0].weight.data[:, :, 1, 1] = 1
+    dmca.fuse[2].weight.data[..., 0, 0] = torch.eye(8).repeat(3, 1)
+    maps = torch.arange(24.).double().view(1, 24, 1, 1) + 100
+    maps = maps.expand(2, 24, 3, 5).chunk(3, dim=1)
+    out = dmca.fuse(*maps)
+    # beside its neighbours in the same map before, beside the others' after
+    wanted = 100 + torch.arange(24.).double().view(8, 3).t().flatten()
+    torch.testing.assert_close(out[0, :, 1, 2], wanted)
+
+
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_channel_attention_under_autocast(dtype):
     torch.manual_seed(0)

@@ -256,3 +256,62 @@ def test_copies_agree():
     twin = copy.deepcopy(model)
     for a, b in zip(model(_images()), twin(_images())):
         assert a.equal(b)
+
+
+def test_one_change_of_layout_on_the_cpu():
+    """Convolutions, norms and scans read channels-last maps as they lie."""
+    model = _model().eval()
+    seen = set()
+
+    def look(module, inputs):
+        x = inputs[0]
+        # a slice of the aggregator's channels is one, too
+        assert x.stride(1) == 1 and x.stride(3) >= x.shape[1], module
+        seen.add(type(module).__name__)
+
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.GroupNorm, nn.LayerNorm,
+                               nn.GELU, _BatchNorm)):  # yapf: disable
+            module.register_forward_pre_hook(look)
+    assert all(out.is_contiguous() for out in model(_images()))
+    assert seen >= {'Conv2d', 'GroupNorm', 'BatchNorm2d', 'LayerNorm2d'}
+
+
+def test_output_and_gradients_in_the_other_layout():
+    """What a GPU runs: the parts, on maps that are not channels-last."""
+    model = _model(norm_eval=True).double().train()
+
+    def run(forward):
+        model.zero_grad()
+        outs = forward(_images().double())
+        sum(out.square().mean() for out in outs).backward()
+        return outs, [p.grad for p in model.parameters()]
+
+    def parts(x):
+        x = model.stem(x)
+        assert x.is_contiguous()
+        outs = []
+        for i, stage in enumerate(model.stages):
+            x = stage(model.downsamples[i - 1](x) if i else x)
+            assert x.is_contiguous()
+            outs.append(model.norms[str(i)](x))
+        return outs
+
+    for given, wanted in zip(run(model), run(parts)):
+        for a, b in zip(given, wanted):
+            torch.testing.assert_close(a, b, atol=1e-10, rtol=1e-10)
+
+
+def test_compiles_whole():
+    model = _model(norm_eval=True).train()
+    compiled = torch.compile(
+        model, backend='aot_eager', fullgraph=True, dynamic=False)
+    gradients = []
+    for function in (model, compiled):
+        model.zero_grad()
+        outs = function(_images())
+        torch.autograd.backward(outs, [_images(*out.shape) for out in outs])
+        gradients.append([p.grad for p in model.parameters()])
+    for a, b in zip(*gradients):
+        # float32 sums in another order
+        assert (a - b).abs().max() <= 2e-5 * b.abs().max()

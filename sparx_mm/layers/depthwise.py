@@ -1,0 +1,69 @@
+"""Depthwise convolution that trains fast on the CPU with large kernels too."""
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.grad import conv2d_input, conv2d_weight
+
+# side of the largest depthwise kernel whose weight gradient oneDNN has code
+# for; a larger one's is made like that of 16 by 16 channels, 4 to 6 times
+# slower than in windows of this size
+_WINDOW = 3
+
+
+class _InWindows(torch.autograd.Function):
+    """The convolution with its weight gradient made window by window."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias):
+        ctx.save_for_backward(x, weight)
+        return F.conv2d(
+            x, weight, bias, padding=weight.shape[-1] // 2, groups=len(weight))
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, weight = ctx.saved_tensors
+        groups, _, side, _ = weight.shape
+        dx = None
+        if ctx.needs_input_grad[0]:
+            dx = conv2d_input(
+                x.shape, weight, dy, padding=side // 2, groups=groups)
+        x = F.pad(x, (side // 2, ) * 4)
+        height, width = (size + _WINDOW - 1 for size in dy.shape[2:])
+        d_weight = torch.empty_like(weight)
+        # the last one overlaps another where they do not fit
+        starts = [min(i, side - _WINDOW) for i in range(0, side, _WINDOW)]
+        for i in starts:
+            for j in starts:
+                window = d_weight[..., i:i + _WINDOW, j:j + _WINDOW]
+                window.copy_(
+                    conv2d_weight(
+                        x[..., i:i + height, j:j + width],
+                        window.shape,
+                        dy,
+                        groups=groups))
+        return dx, d_weight, dy.sum((0, 2, 3))
+
+
+class DepthwiseConv(nn.Conv2d):
+    """Depthwise convolution of stride 1 that keeps the size of the map.
+
+    Args:
+        dim (int): Number of channels C.
+        kernel_size (int): Side of the kernel, odd.
+    """
+
+    def __init__(self, dim: int, kernel_size: int) -> None:
+        super().__init__(
+            dim, dim, kernel_size, padding=kernel_size // 2, groups=dim)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, C, H, W) to the same shape."""
+        dtype = x.dtype
+        if dtype != torch.float64 and torch.is_autocast_enabled('cpu'):
+            dtype = torch.get_autocast_dtype('cpu')
+        if (self.kernel_size[0] > _WINDOW and x.device.type == 'cpu'
+                and dtype in (torch.float32, torch.bfloat16)
+                and self.weight.requires_grad and torch.is_grad_enabled()):
+            return _InWindows.apply(
+                x.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
+        return super().forward(x)
