@@ -1,0 +1,118 @@
+"""Time whole backbones: SparX-Mamba with each form of the scan, and Swin-T.
+
+    python benchmarks/backbone.py [--device cpu] [--arch tiny] [--help]
+
+Inference, and a training step: forward in training mode and the gradients of
+all parameters, without an optimizer, without drop path in SparX-Mamba. 16
+bits are autocast. Only the scan differs between the forms: the network and its
+weights are the same.
+"""
+import torch
+from measure import Call, compare, out_of_memory_as_none
+from options import make_parser, parse
+from peers import Form, choose
+from report import (Report, against_cells, header, missing_peers, number,
+                    progress, table, time_cells)
+
+from sparx_mm.errors import UserError, user_errors
+from sparx_mm.kernels import ss2d
+
+ARCHS = ('tiny', 'small', 'base')
+OWN, SWIN = 'ss2d', 'mmdet Swin-T'
+PASSES = {False: 'inference', True: 'training step'}
+COLUMNS = ('arch', 'pass', 'form', 'ms', 'median', 'images/s', 'peak MiB',
+           'x time', 'x memory')
+
+
+def import_networks():
+    """The module that builds backbones.
+
+    Raises:
+        UserError: If what it needs is missing.
+    """
+    try:
+        import networks
+    except ImportError as error:
+        raise UserError(f'backbones cannot be built here: {error}') from error
+    return networks
+
+
+def network_rows(networks, arch, images, forms, swin, args):
+    """Check and time one arch on one input.
+
+    Args:
+        networks (module): See `import_networks`.
+        arch (str): Of SparX-Mamba.
+        images (Input): What it is given.
+        forms (dict[str, Form]): ss2d and its peers.
+        swin (Module or None): Timed beside the tiny arch.
+        args (Namespace): The command line.
+
+    Returns:
+        list[list[str]]: A row for each pass and form.
+    """
+    device, dtype = args.device, images.dtype
+    progress(f'{images}: {arch}, comparison')
+    network = networks.build(arch, device)
+    networks.check_small(forms, network, dtype, device)
+    batch = torch.randn(
+        images.batch, 3, images.height, images.width, device=device)
+    length = -(-images.height // 4) * -(-images.width // 4)
+    rows = []
+    for training, title in PASSES.items():
+        progress(f'{images}: {arch}, {title}')
+        step = networks.Step(network, batch, dtype, training)
+        networks.check_full(forms, step, length)
+        calls = {
+            name:
+            Call(
+                lambda form=form: step(form.run), step.nbytes(), form.repeats)
+            for name, form in forms.items() if form.takes(length, training)
+        }
+        if swin and arch == 'tiny':
+            swin_step = networks.Step(swin, batch, dtype, training)
+            calls[SWIN] = Call(swin_step, swin_step.nbytes())
+        samples = compare(calls, device, args.repeats)
+        for name, sample in samples.items():
+            rate = images.batch / sample.minimum * 1e3 if sample else None
+            rows.append([
+                arch, title, name, *time_cells(sample),
+                number(rate) if rate else '',
+                *against_cells(sample, samples[OWN])
+            ])
+    return rows
+
+
+@user_errors()
+def main():
+    parser = make_parser('Time whole backbones, inference and training')
+    parser.add_argument(
+        '--arch',
+        nargs='+',
+        choices=ARCHS,
+        help='default: all on a GPU, tiny on a CPU')
+    args = parse(parser)
+    for images in args.inputs:
+        if images.batch == 1 and max(images.height, images.width) <= 32:
+            raise UserError(f'--size {images.height}x{images.width}: batch '
+                            'norms cannot train on a single position; take '
+                            '--batch 2, or a size of more than 32')
+    archs = args.arch or (ARCHS if args.device.type == 'cuda' else ARCHS[:1])
+    networks = import_networks()
+    report = Report(args.output)
+    peers, missing = choose(args.peers, args.device)
+    forms = {OWN: Form(ss2d), **peers}
+    swin, missing[SWIN] = networks.build_swin(args.device)
+    report.add(header('Backbones', args) + missing_peers(missing))
+    for images in args.inputs:
+        rows = []
+        for arch in archs:
+            rows += out_of_memory_as_none(lambda: network_rows(
+                networks, arch, images, forms, swin, args)) or [[
+                    arch, '', OWN, *time_cells(None), *[''] * 4
+                ]]
+        report.add(f'## {images}\n\n{table(COLUMNS, rows)}')
+
+
+if __name__ == '__main__':
+    main()

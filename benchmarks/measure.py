@@ -1,0 +1,154 @@
+"""Time and memory of calls; all that depends on the kind of device is here.
+"""
+import platform
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Optional
+
+import torch
+
+_MIB = 1 << 20
+# written before each timed call on a GPU: larger than any second-level cache
+_FLUSH = 256 * _MIB
+# copied for the bandwidth: larger than any last-level cache
+_COPY = dict(cuda=1024 * _MIB, cpu=256 * _MIB)
+_WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class Call:
+    """Something to be timed.
+
+    Args:
+        run (Callable): It; without arguments.
+        held (int): Bytes of the tensors that it starts from.
+        repeats (int, optional): Timed calls at most; None: as asked for.
+    """
+    run: Callable
+    held: int = 0
+    repeats: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What came out.
+
+    Args:
+        minimum (float): Milliseconds of the fastest call.
+        median (float): Milliseconds of the middle one.
+        memory (int, optional): Bytes allocated at the peak, those held
+            before included; None where that is not counted.
+    """
+    minimum: float
+    median: float
+    memory: Optional[int] = None
+
+
+def nbytes(*tensors):
+    """Bytes of these tensors together."""
+    return sum(t.numel() * t.element_size() for t in tensors)
+
+
+def device_name(device):
+    """The name of a GPU, or of the processor."""
+    if device.type == 'cuda':
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path('/proc/cpuinfo').read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [s.partition(': ')[2] for s in lines if s.startswith('model name')]
+    return (names or [platform.machine()])[0]
+
+
+def _milliseconds(run, device, flush):
+    if device.type != 'cuda':
+        start = time.perf_counter()
+        run()
+        return (time.perf_counter() - start) * 1e3
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    # while the GPU writes this, the call is queued behind it
+    flush.zero_()
+    start.record()
+    run()
+    end.record()
+    torch.cuda.synchronize(device)
+    return start.elapsed_time(end)
+
+
+def _peak(call, device):
+    """Run once; bytes at the peak, None where they are not counted."""
+    if device.type != 'cuda':
+        call.run()
+        return None
+    torch.cuda.synchronize(device)
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    call.run()
+    torch.cuda.synchronize(device)
+    return torch.cuda.max_memory_allocated(device) - before + call.held
+
+
+def _flush_buffer(device):
+    size = _FLUSH if device.type == 'cuda' else 0
+    return torch.empty(size, dtype=torch.uint8, device=device)
+
+
+def out_of_memory_as_none(function):
+    """The result of a function, None if it runs out of memory."""
+    try:
+        return function()
+    except torch.OutOfMemoryError:
+        pass
+    # after the handler, which keeps what the function had allocated
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return None
+
+
+def compare(calls, device, repeats):
+    """Time calls in turns, so that a busy spell of the machine meets all.
+
+    Args:
+        calls (dict[str, Call]): What to time, by name.
+        device (torch.device): Where they run.
+        repeats (int): Timed calls of each.
+
+    Returns:
+        dict[str, Sample or None]: None where memory did not suffice.
+    """
+    counts = {
+        name: repeats if call.repeats is None else min(call.repeats, repeats)
+        for name, call in calls.items()
+    }
+    peaks = {
+        name: out_of_memory_as_none(lambda: [_peak(call, device)])
+        for name, call in calls.items()
+    }
+    calls = {name: call for name, call in calls.items() if peaks[name]}
+    flush = _flush_buffer(device)
+    for name, call in calls.items():
+        for _ in range(min(_WARM_UP, counts[name]) - 1):
+            call.run()
+    times = {name: [] for name in calls}
+    for i in range(repeats):
+        for name, call in calls.items():
+            if i < counts[name]:
+                times[name].append(_milliseconds(call.run, device, flush))
+    return {
+        name:
+        peak
+        and Sample(min(times[name]), statistics.median(times[name]), peak[0])
+        for name, peak in peaks.items()
+    }
+
+
+def copy_bandwidth(device):
+    """Bytes per second of a copy within memory, read and written ones."""
+    source = torch.ones(_COPY[device.type], dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    copy = Call(lambda: target.copy_(source))
+    milliseconds = compare(dict(copy=copy), device, 20)['copy'].minimum
+    return 2 * nbytes(source) / milliseconds * 1e3

@@ -1,0 +1,187 @@
+"""Backbones that run with any form of the scan, and whether they agree.
+
+Needs mmengine; Swin needs mmdet.
+"""
+import contextlib
+import copy
+import sys
+
+import torch
+from agreement import check, disagreement
+from measure import nbytes, out_of_memory_as_none
+from options import short
+from peers import two_level
+
+from sparx_mm import SparXMamba
+from sparx_mm.kernels import ss2d
+from sparx_mm.mixers import SS2D
+
+# where all forms are compared with float64
+SMALL = (2, 3, 96, 96)
+# maps, relative to the largest value of each, and gradients, to that of each
+# tensor or FLOOR of the largest of all: some are almost nothing, such as those
+# of a query's convolution. Rounding to 16 bits (2^-11, 2^-9) adds up over the
+# layers to a few units in the maps; of the gradients' tensors it is the worst
+TOLERANCES = {
+    torch.float32: (1e-4, 1e-3),
+    torch.float16: (1e-2, 6e-2),
+    torch.bfloat16: (6e-2, 3e-1),
+}
+FLOOR = 1e-3
+
+
+def build(arch, device):
+    """SparX-Mamba of an arch from random weights, without drop path.
+
+    Its running means never move, so that every call finds the same network.
+    """
+    torch.manual_seed(0)
+    network = SparXMamba(arch, drop_path_rate=0.).to(device)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 0.
+    return network
+
+
+def build_swin(device):
+    """mmdet's Swin-T with its default arguments.
+
+    Returns:
+        tuple[Module or None, str]: The network, or why there is none.
+    """
+    try:
+        from mmdet.models import SwinTransformer
+    except ImportError as error:
+        return None, f'mmdet does not import ({error})'
+    torch.manual_seed(0)
+    return SwinTransformer().to(device), ''
+
+
+@contextlib.contextmanager
+def scan_by(form):
+    """Within this context the mixers scan by a form."""
+    mixer = sys.modules[SS2D.__module__]
+    own, mixer.ss2d = mixer.ss2d, form
+    try:
+        yield
+    finally:
+        mixer.ss2d = own
+
+
+def autocast(images, dtype):
+    """Mixed precision in a 16-bit dtype, nothing with another one."""
+    if dtype in (torch.float16, torch.bfloat16):
+        return torch.autocast(images.device.type, dtype)
+    return contextlib.nullcontext()
+
+
+def exact_float32():
+    """Within this context convolutions do not round to TF32.
+
+    They are timed as torch has it by default, which is with TF32.
+    """
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+
+
+class Step:
+    """Inference, or forward and backward in training, of a network.
+
+    The mode of the network is set here, and must be when this is called. The
+    gradient of each map is random and always the same, over the root of the
+    number of positions: sums over positions stay in float16's range.
+
+    Args:
+        network (Module): The backbone.
+        images (Tensor): (B, 3, H, W), float32 or float64.
+        dtype (torch.dtype): 16 bits for autocast.
+        training (bool): Whether it trains.
+    """
+
+    def __init__(self, network, images, dtype, training):
+        # mmdet's returns nothing
+        network.train(training)
+        self.network, self.images = network, images
+        self.dtype, self.training = dtype, training
+        self.parameters = list(network.parameters())
+        self.grads = []
+        if training:
+            with torch.no_grad():
+                maps = self._maps()
+            torch.manual_seed(0)
+            self.grads = [
+                # drawn in float32 for every dtype: the same numbers
+                torch.randn(m.shape, device=m.device).to(m.dtype) *
+                (m.numel() / m.shape[1])**-0.5 for m in maps
+            ]
+
+    def _maps(self):
+        with autocast(self.images, self.dtype):
+            return list(self.network(self.images))
+
+    def nbytes(self):
+        """Bytes of what the step starts from."""
+        return nbytes(self.images, *self.parameters, *self.grads)
+
+    def __call__(self, form=ss2d):
+        """Take the step, scanning by a form.
+
+        Returns:
+            tuple[list[Tensor], list[Tensor]]: Maps, and when training the
+            gradients of all parameters.
+        """
+        with scan_by(form), torch.set_grad_enabled(self.training):
+            maps = self._maps()
+            if not self.training:
+                return maps, []
+            return maps, list(
+                torch.autograd.grad(maps, self.parameters, self.grads))
+
+
+def disagreements(given, wanted):
+    """Of maps and of gradients, relative to what ``TOLERANCES`` says."""
+    errors = [disagreement(given[0], wanted[0])]
+    if wanted[1]:
+        floor = FLOOR * max(g.abs().max() for g in wanted[1])
+        errors.append(disagreement(given[1], wanted[1], floor))
+    return errors
+
+
+def check_network(what, given, wanted, dtype):
+    """Raise Disagreement if maps or gradients differ too much."""
+    for part, error, tolerance in zip(('maps', 'gradients'),
+                                      disagreements(given, wanted),
+                                      TOLERANCES[dtype]):
+        check(f'{what} in {short(dtype)}: {part}', error, tolerance)
+
+
+def check_small(forms, network, dtype, device):
+    """Compare the network, with each form, with float64 on small images."""
+    torch.manual_seed(0)
+    images = torch.randn(SMALL, device=device)
+    double = copy.deepcopy(network).double()
+    for training in (False, True):
+        with exact_float32():
+            step = Step(double, images.double(), torch.float64, training)
+            wanted = step(two_level)
+            step = Step(network, images, dtype, training)
+            for name, form in forms.items():
+                check_network(f'{name} on {SMALL}', step(form.run), wanted,
+                              dtype)
+
+
+def check_full(forms, step, length):
+    """Compare the peers in a network with ss2d, as far as memory allows.
+
+    Args:
+        forms (dict[str, Form]): By name.
+        step (Step): What is going to be timed.
+        length (int): Longest sequence that the network scans.
+    """
+    with exact_float32():
+        own = step()
+        for name, form in forms.items():
+            if form.takes(length, step.training):
+                given = out_of_memory_as_none(lambda: step(form.run))
+                if given is not None:
+                    check_network(f'{name} on {tuple(step.images.shape)}',
+                                  given, own, step.dtype)

@@ -1,0 +1,249 @@
+"""Other ways to compute the four-direction scan, each with ss2d's arguments.
+
+- ``unfused``: the released pipeline in plain torch operations, around
+  `sparx_mm.kernels.selective_scan`: the same technique of scanning, the map
+  copied four ways;
+- ``mamba_ssm``: the same pipeline around mamba-ssm's CUDA scan;
+- ``two_level``: rows, then over rows, in plain torch;
+- ``log_depth``: pairs of positions, then over pairs, in plain torch;
+- ``loop``: the definition.
+"""
+import functools
+import math
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+import torch
+import torch.nn.functional as F
+
+from sparx_mm.kernels import selective_scan, without_autocast
+from sparx_mm.kernels.ss2d import cpu
+from sparx_mm.kernels.ss2d.reference import ss2d as reference
+
+NUM_DIRECTIONS = 4
+
+
+def cross_scan(x):
+    """The map as a sequence in each direction, (B, D, H, W) -> (B, 4, D, L).
+    """
+    batch, channels, height, width = x.shape
+    sequences = x.new_empty(batch, NUM_DIRECTIONS, channels, height * width)
+    sequences[:, 0].view(x.shape).copy_(x)
+    columns = sequences[:, 1].view(batch, channels, width, height)
+    columns.copy_(x.transpose(2, 3))
+    sequences[:, 2:] = sequences[:, :2].flip(-1)
+    return sequences
+
+
+def cross_merge(sequences, height, width):
+    """The sum of four sequences on the map, (B, 4, D, L) -> (B, D, H, W)."""
+    both = sequences[:, :2] + sequences[:, 2:].flip(-1)
+    rows = both[:, 0].unflatten(-1, (height, width))
+    columns = both[:, 1].unflatten(-1, (width, height))
+    return rows + columns.transpose(2, 3)
+
+
+# each is the other's adjoint; left to autograd, every copy would have a
+# backward copy and a sum of its own
+class _CrossScan(torch.autograd.Function):
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.size = x.shape[2:]
+        return cross_scan(x)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return cross_merge(grad, *ctx.size)
+
+
+class _CrossMerge(torch.autograd.Function):
+
+    @staticmethod
+    def forward(ctx, sequences, height, width):
+        return cross_merge(sequences, height, width)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return cross_scan(grad), None, None
+
+
+def _low_rank(p, rank, state):
+    """dt, B and C of each direction, in its order: (B, 4, R or N, L)."""
+    # (B, H, W, 4, R + 2N) -> (4, B, R + 2N, H, W)
+    maps = p.permute(3, 0, 4, 1, 2)
+    rows = maps[0::2].flatten(3)
+    columns = maps[1::2].transpose(3, 4).flatten(3)
+    sequences = torch.stack(
+        [rows[0], columns[0], rows[1].flip(-1), columns[1].flip(-1)], 1)
+    return sequences.split([rank, state, state], 2)
+
+
+def unfused(scan, x, p, dt_weight, dt_bias, A, D):
+    """Copy the map four ways, make delta, scan (B, 4D, L) at once, merge.
+
+    Args:
+        scan (Callable): A selective scan of sequences with the arguments of
+            `sparx_mm.kernels.selective_scan`.
+        x, p, dt_weight, dt_bias, A, D (Tensor): As for
+            `sparx_mm.kernels.ss2d`.
+
+    Returns:
+        Tensor: (B, D, H, W).
+    """
+    dt, B, C = _low_rank(p, dt_weight.shape[-1], A.shape[-1])
+    # under autocast, the released code has delta in 16 bits too
+    delta = dt_weight.to(dt.dtype) @ dt
+    y = scan(
+        _CrossScan.apply(x).flatten(1, 2),
+        delta.flatten(1, 2),
+        A.flatten(0, 1),
+        B,
+        C,
+        D.flatten(),
+        delta_bias=dt_bias.flatten(),
+        delta_softplus=True)
+    y = y.unflatten(1, (NUM_DIRECTIONS, -1))
+    return _CrossMerge.apply(y, *x.shape[2:])
+
+
+def _mamba_scan(*args, **kwargs):
+    from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
+    return selective_scan_fn(*args, **kwargs)
+
+
+def _why_no_mamba(device):
+    if device.type != 'cuda':
+        return 'its scan runs on a GPU alone'
+    try:
+        import mamba_ssm.ops.selective_scan_interface  # noqa: F401
+    except ImportError as error:
+        return f'it does not import ({error})'
+    return ''
+
+
+def _in_full_precision(function):
+    """Compute in the parameters' dtype, as ss2d does with 16-bit maps."""
+
+    @without_autocast
+    def run(x, p, *parameters):
+        dtype = parameters[0].dtype
+        return function(x.to(dtype), p.to(dtype), *parameters).to(x.dtype)
+
+    return run
+
+
+class _TwoLevel(torch.autograd.Function):
+    """The plain torch form, on any device and in any dtype."""
+
+    @staticmethod
+    def forward(ctx, *inputs):
+        y, states = cpu.two_level_forward(*inputs)
+        ctx.save_for_backward(states, *inputs)
+        return y
+
+    @staticmethod
+    def backward(ctx, grad):
+        return cpu.two_level_backward(grad, *ctx.saved_tensors)
+
+
+def linear_scan(a, b):
+    """h_t = a_t h_{t-1} + b_t along dimension 2, in logarithmic depth.
+
+    Two positions in a row are one step of a scan half as long, which gives
+    the states after every second position; the others are one step from them.
+
+    Args:
+        a (Tensor): (B, 4, L, ...).
+        b (Tensor): Like a.
+
+    Returns:
+        Tensor: h, like a.
+    """
+    pairs = a.shape[2] // 2
+    if pairs == 0:
+        return b
+    a_first, a_second = a[:, :, 0::2], a[:, :, 1::2]
+    b_first, b_second = b[:, :, 0::2], b[:, :, 1::2]
+    second = linear_scan(
+        a_second * a_first[:, :, :pairs],
+        torch.addcmul(b_second, a_second, b_first[:, :, :pairs]))
+    later = torch.addcmul(b_first[:, :, 1:], a_first[:, :, 1:],
+                          second[:, :, :a_first.shape[2] - 1])
+    first = torch.cat([b_first[:, :, :1], later], 2)
+    h = torch.stack([first[:, :, :pairs], second], 3).flatten(2, 3)
+    # of an odd number of positions, the last has no partner
+    return torch.cat([h, first[:, :, pairs:]], 2)
+
+
+def _log_depth(x, p, dt_weight, dt_bias, A, D):
+    rank, state = dt_weight.shape[-1], A.shape[-1]
+    # channels last, so that every slice of positions is a run of channels
+    dt, B, C = (t.transpose(2, 3) for t in _low_rank(p, rank, state))
+    u = _CrossScan.apply(x).transpose(2, 3).contiguous()
+    # (B, 4, L, R) @ (4, R, D) -> (B, 4, L, D)
+    z = dt @ dt_weight.transpose(1, 2) + dt_bias[:, None]
+    delta = F.softplus(z, threshold=30)
+    # (B, 4, L, D, N)
+    a = torch.exp(delta.unsqueeze(-1) * A[:, None])
+    h = linear_scan(a, (delta * u).unsqueeze(-1) * B.unsqueeze(3))
+    y = (h * C.unsqueeze(3)).sum(-1) + D[:, None] * u
+    return _CrossMerge.apply(y.transpose(2, 3), *x.shape[2:])
+
+
+two_level = _in_full_precision(_TwoLevel.apply)
+log_depth = _in_full_precision(_log_depth)
+
+
+@dataclass(frozen=True)
+class Form:
+    """A way to compute the scan.
+
+    Args:
+        run (Callable): The function, with ss2d's arguments.
+        forward_length (float): Longest sequence that forward is timed at.
+        backward_length (float): Likewise, forward and backward.
+        repeats (int, optional): Timed calls at most; None: as asked for.
+        why_not (Callable): From a device to why it cannot run there, '' if
+            it can.
+    """
+    run: Callable
+    forward_length: float = math.inf
+    backward_length: float = math.inf
+    repeats: Optional[int] = None
+    why_not: Callable = lambda device: ''
+
+    def takes(self, length, backward=False):
+        """Whether sequences of this length are bearable."""
+        longest = self.backward_length if backward else self.forward_length
+        return length <= longest
+
+
+FORMS = {
+    'unfused':
+    Form(functools.partial(unfused, selective_scan)),
+    'mamba_ssm':
+    Form(functools.partial(unfused, _mamba_scan), why_not=_why_no_mamba),
+    'two_level':
+    Form(two_level),
+    'log_depth':
+    Form(log_depth),
+    # its backward is quadratic in the length
+    'loop':
+    Form(reference, forward_length=56**2, backward_length=14**2, repeats=3),
+}
+
+
+def choose(names, device):
+    """The forms of these names that run on a device, and why not the others.
+
+    Args:
+        names (Sequence[str]): Keys of ``FORMS``.
+        device (torch.device): Where they are to run.
+
+    Returns:
+        tuple[dict[str, Form], dict[str, str]]: Forms, and for every name why
+        it cannot run, '' if it can.
+    """
+    reasons = {name: FORMS[name].why_not(device) for name in names}
+    return {n: FORMS[n] for n in names if not reasons[n]}, reasons

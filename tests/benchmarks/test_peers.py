@@ -1,0 +1,103 @@
+"""Every peer computes what the definition says."""
+import sys
+import types
+
+import pytest
+import torch
+
+from sparx_mm.kernels import ss2d
+from sparx_mm.kernels.selective_scan.reference import selective_scan
+from sparx_mm.kernels.ss2d.reference import ss2d as reference
+
+# batch, channels, height, width, rank, state: single rows and columns, odd
+# and even lengths, more than one state
+SIZES = [(1, 1, 1, 1, 1, 1), (2, 3, 1, 7, 2, 2), (1, 4, 8, 1, 1, 1),
+         (2, 5, 3, 5, 2, 1), (1, 2, 4, 6, 1, 3)]
+CPU = torch.device('cpu')
+
+
+def make_inputs(batch, channels, height, width, rank, state):
+    inputs = (torch.randn(batch, channels, height, width),
+              torch.randn(batch, height, width, 4, rank + 2 * state),
+              torch.randn(4, channels, rank), torch.randn(4, channels) - 1,
+              -torch.rand(4, channels, state) - 0.1, torch.randn(4, channels))
+    return [t.double().requires_grad_() for t in inputs]
+
+
+def assert_is_reference(function, size):
+    from agreement import evaluate
+    inputs = make_inputs(*size)
+    dy = torch.randn_like(inputs[0])
+    given = evaluate(function, inputs, [dy])
+    wanted = evaluate(reference, inputs, [dy])
+    for a, b in zip(given, wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize('size', SIZES)
+@pytest.mark.parametrize('name', ['unfused', 'two_level', 'log_depth', 'loop'])
+def test_output_and_every_gradient(name, size):
+    from peers import FORMS
+    assert_is_reference(FORMS[name].run, size)
+
+
+@pytest.fixture
+def mamba_ssm(monkeypatch):
+    """A package with mamba-ssm's function and signature."""
+
+    def selective_scan_fn(u,
+                          delta,
+                          A,
+                          B,
+                          C,
+                          D=None,
+                          z=None,
+                          delta_bias=None,
+                          delta_softplus=False,
+                          return_last_state=False):
+        assert z is None and not return_last_state
+        return selective_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
+
+    names = ['mamba_ssm', 'mamba_ssm.ops']
+    names.append('mamba_ssm.ops.selective_scan_interface')
+    for name in names:
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    sys.modules[names[-1]].selective_scan_fn = selective_scan_fn
+
+
+@pytest.mark.parametrize('size', SIZES)
+def test_mamba_ssm(mamba_ssm, size):
+    from peers import FORMS
+    assert not FORMS['mamba_ssm'].why_not(torch.device('cuda'))
+    assert_is_reference(FORMS['mamba_ssm'].run, size)
+
+
+def test_why_a_peer_does_not_run(monkeypatch):
+    from peers import choose
+    monkeypatch.setitem(sys.modules, 'mamba_ssm', None)
+    forms, reasons = choose(['loop', 'mamba_ssm'], CPU)
+    assert list(forms) == ['loop'] and not reasons['loop']
+    assert 'on a GPU alone' in reasons['mamba_ssm']
+    _, reasons = choose(['mamba_ssm'], torch.device('cuda'))
+    assert 'does not import (' in reasons['mamba_ssm']
+
+
+@pytest.mark.parametrize('dtype', ['float16', 'bfloat16', 'float32'])
+def test_tolerances_allow_for_rounding(dtype):
+    from peers import FORMS, Form
+    from scan_forms import check_full, check_small, make_inputs
+    dtype = getattr(torch, dtype)
+    names = ('unfused', 'two_level', 'log_depth', 'loop')
+    forms = {'ss2d': Form(ss2d), **{name: FORMS[name] for name in names}}
+    check_small(forms, 96, dtype, CPU)
+    check_full(forms, *make_inputs(2, 48, 14, 13, dtype, CPU))
+
+
+def test_truth_of_a_batch_is_that_of_all_its_images():
+    from agreement import evaluate
+    from scan_forms import make_inputs, truth
+    inputs, dy = make_inputs(3, 4, 3, 4, torch.float32, CPU)
+    doubles = [t.detach().double().requires_grad_() for t in inputs]
+    wanted = evaluate(reference, doubles, [dy])
+    for a, b in zip(truth(inputs, dy), wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
