@@ -189,7 +189,6 @@ def backend_report():
 def _describe_triton():
     import triton
     where = 'interpreted, slowly' if interprets() else 'on the GPU'
-    return (
-        f'available: triton {triton.__version__} kernels {where}, for '
-        'float16, bfloat16 and float32; two-level scan in plain torch for float64'
-    )
+    return (f'available: triton {triton.__version__} kernels {where}, for '
+            'float16, bfloat16 and float32; two-level scan in plain torch '
+            'for float64')

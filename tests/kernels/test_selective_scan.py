@@ -6,6 +6,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sparx_mm.kernels import selective_scan, ss2d
+from sparx_mm.kernels.examples import sequence_arguments
 from sparx_mm.kernels.selective_scan import cpu
 from sparx_mm.kernels.selective_scan.reference import \
     selective_scan as reference
@@ -28,21 +29,6 @@ SIZES = [
 ]
 
 
-def make_inputs(batch, channels, length, state, groups, dtype=torch.float64):
-    low = ((batch, state, length) if groups is None else
-           (batch, groups, state, length))
-    inputs = (
-        torch.randn(batch, channels, length),
-        torch.randn(batch, channels, length),
-        -torch.rand(channels, state) * 4 - 0.1,
-        torch.randn(low),
-        torch.randn(low),
-        torch.randn(channels),
-        torch.randn(channels) - 1,
-    )
-    return [t.to(dtype) for t in inputs]
-
-
 class TwoLevel(torch.autograd.Function):
     """The plain torch form, whatever the dtype; grouped and with softplus."""
 
@@ -62,7 +48,7 @@ class TwoLevel(torch.autograd.Function):
 @pytest.mark.parametrize('size', SIZES)
 def test_output_and_every_gradient_are_those_of_the_loop(
         size, dtype, softplus, evaluate, assert_near):
-    inputs = make_inputs(*size)
+    inputs = sequence_arguments(*size)
     if not softplus:
         # steps as given are used as they are: positive
         inputs[1], inputs[6] = inputs[1].abs(), inputs[6].abs()
@@ -77,7 +63,7 @@ def test_output_and_every_gradient_are_those_of_the_loop(
 
 @pytest.mark.parametrize('size', [s for s in SIZES if s[-1]])
 def test_plain_torch_form_in_float32(size, evaluate, assert_near):
-    inputs = make_inputs(*size)
+    inputs = sequence_arguments(*size)
     wanted = evaluate(
         functools.partial(reference, delta_softplus=True), inputs)
     given = evaluate(TwoLevel.apply, [t.float() for t in inputs])
@@ -86,7 +72,7 @@ def test_plain_torch_form_in_float32(size, evaluate, assert_near):
 
 @pytest.mark.parametrize('dtype', TOLERANCES)
 def test_optional_arguments(dtype, evaluate, assert_near):
-    inputs = make_inputs(2, 5, 7, 2, None)[:5]
+    inputs = sequence_arguments(2, 5, 7, 2, None)[:5]
     inputs[1] = inputs[1].abs()
     wanted = evaluate(reference, inputs)
     given = evaluate(selective_scan, [t.to(dtype) for t in inputs])
@@ -97,7 +83,7 @@ def test_optional_arguments(dtype, evaluate, assert_near):
 @pytest.mark.parametrize('threads', [1, 2, 3])
 @pytest.mark.parametrize('batch, groups', [(1, 1), (2, 1), (3, 1), (1, 2)])
 def test_any_number_of_threads(batch, groups, threads, evaluate, assert_near):
-    inputs = make_inputs(batch, 464, 70, 4, groups)
+    inputs = sequence_arguments(batch, 464, 70, 4, groups)
     scan = functools.partial(selective_scan, delta_softplus=True)
     wanted = evaluate(scan, inputs)
     before = torch.get_num_threads()
@@ -113,7 +99,7 @@ def test_any_number_of_threads(batch, groups, threads, evaluate, assert_near):
 
 
 def test_gradcheck():
-    inputs = [t.requires_grad_() for t in make_inputs(2, 4, 3, 2, 2)]
+    inputs = [t.requires_grad_() for t in sequence_arguments(2, 4, 3, 2, 2)]
     assert torch.autograd.gradcheck(
         functools.partial(selective_scan, delta_softplus=True), inputs)
     inputs[1] = inputs[1].detach().abs().requires_grad_()
@@ -123,7 +109,7 @@ def test_gradcheck():
 @pytest.mark.parametrize('dtype', TOLERANCES)
 @pytest.mark.parametrize('strided', [False, True])
 def test_opcheck(strided, dtype):
-    inputs = make_inputs(2, 6, 5, 2, 3, dtype)
+    inputs = sequence_arguments(2, 6, 5, 2, 3, dtype)
     if strided:
         inputs = [
             t.transpose(0, -1).contiguous().transpose(0, -1) for t in inputs
@@ -138,7 +124,7 @@ def test_opcheck(strided, dtype):
 @pytest.mark.parametrize('index', [0, 1, 3, 4])
 @pytest.mark.parametrize('dtype', TOLERANCES)
 def test_non_finite_values_reach_the_output(dtype, index, value):
-    inputs = make_inputs(1, 18, 70, 1, 1, dtype)
+    inputs = sequence_arguments(1, 18, 70, 1, 1, dtype)
     inputs[index][..., 5] = value
     wanted = reference(*inputs, True).isfinite()
     assert torch.equal(selective_scan(*inputs, True).isfinite(), wanted)
@@ -148,7 +134,7 @@ def test_non_finite_values_reach_the_output(dtype, index, value):
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_16_bit_inputs(dtype, evaluate, assert_near):
-    inputs = make_inputs(2, 20, 9, 2, None, torch.float32)
+    inputs = sequence_arguments(2, 20, 9, 2, None, torch.float32)
     for i in (0, 1, 3, 4):
         inputs[i] = inputs[i].to(dtype)
     wanted = evaluate(
@@ -164,7 +150,7 @@ def test_16_bit_inputs(dtype, evaluate, assert_near):
 @pytest.mark.parametrize('dtype', TOLERANCES)
 def test_empty_sequences(shape, dtype, evaluate):
     y, *gradients = evaluate(selective_scan,
-                             make_inputs(*shape, 2, None, dtype))
+                             sequence_arguments(*shape, 2, None, dtype))
     assert y.shape == shape
     assert all(not t.any() for t in gradients)
 
@@ -181,7 +167,7 @@ def test_empty_sequences(shape, dtype, evaluate):
      'A must be torch.float32 with a torch.float32 u, got torch.float16'),
 ])
 def test_bad_arguments(index, replacement, message):
-    inputs = make_inputs(1, 4, 5, 2, None, torch.float32)
+    inputs = sequence_arguments(1, 4, 5, 2, None, torch.float32)
     inputs[index] = replacement
     if replacement is not None and index == 3 and replacement.dim() == 4:
         inputs[4] = replacement
@@ -190,7 +176,7 @@ def test_bad_arguments(index, replacement, message):
 
 
 def test_flops():
-    inputs = make_inputs(2, 4, 7, 3, None, torch.float32)
+    inputs = sequence_arguments(2, 4, 7, 3, None, torch.float32)
     inputs[0].requires_grad_()
     with FlopCounterMode(display=False) as counter:
         y = selective_scan(*inputs)
@@ -206,7 +192,7 @@ def test_compiles_whole_with_dynamic_sizes(evaluate, assert_near):
     compiled = torch.compile(
         lambda *t: scan(*t), backend='aot_eager', fullgraph=True, dynamic=True)
     for size in [(2, 4, 7, 3, None), (3, 4, 70, 3, None)]:
-        inputs = make_inputs(*size, torch.float32)
+        inputs = sequence_arguments(*size, torch.float32)
         assert_near(evaluate(compiled, inputs), evaluate(scan, inputs), 0)
 
 

@@ -7,6 +7,7 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from sparx_mm.kernels import ss2d
+from sparx_mm.kernels.examples import map_arguments
 from sparx_mm.kernels.ss2d import cpu
 from sparx_mm.kernels.ss2d.reference import scan_order
 from sparx_mm.kernels.ss2d.reference import ss2d as reference
@@ -31,24 +32,6 @@ SIZES = [
 ]
 
 
-def make_inputs(batch,
-                channels,
-                height,
-                width,
-                rank,
-                state,
-                dtype=torch.float64):
-    inputs = (
-        torch.randn(batch, channels, height, width),
-        torch.randn(batch, height, width, 4, rank + 2 * state),
-        torch.randn(4, channels, rank) * rank**-0.5,
-        torch.randn(4, channels) - 1,
-        -torch.rand(4, channels, state) * 4 - 0.1,
-        torch.randn(4, channels),
-    )
-    return [t.to(dtype) for t in inputs]
-
-
 class TwoLevel(torch.autograd.Function):
     """The plain torch form, whatever the dtype."""
 
@@ -67,7 +50,7 @@ class TwoLevel(torch.autograd.Function):
 @pytest.mark.parametrize('size', SIZES)
 def test_output_and_every_gradient_are_those_of_the_loop(
         size, dtype, evaluate, assert_near):
-    inputs = make_inputs(*size)
+    inputs = map_arguments(*size)
     wanted = evaluate(reference, inputs)
     given = evaluate(ss2d, [t.to(dtype) for t in inputs])
     assert all(t.dtype == dtype for t in given)
@@ -76,7 +59,7 @@ def test_output_and_every_gradient_are_those_of_the_loop(
 
 @pytest.mark.parametrize('size', SIZES)
 def test_plain_torch_form_in_float32(size, evaluate, assert_near):
-    inputs = make_inputs(*size)
+    inputs = map_arguments(*size)
     wanted = evaluate(reference, inputs)
     given = evaluate(TwoLevel.apply, [t.float() for t in inputs])
     assert_near(given, wanted, TOLERANCES[torch.float32])
@@ -87,7 +70,7 @@ def test_plain_torch_form_in_float32(size, evaluate, assert_near):
 @pytest.mark.parametrize('threads', [1, 2, 3])
 @pytest.mark.parametrize('batch', [1, 2, 3])
 def test_any_number_of_threads(batch, threads, evaluate, assert_near):
-    inputs = make_inputs(batch, 464, 8, 6, 5, 1)
+    inputs = map_arguments(batch, 464, 8, 6, 5, 1)
     wanted = evaluate(TwoLevel.apply, inputs)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -103,7 +86,7 @@ def test_any_number_of_threads(batch, threads, evaluate, assert_near):
 
 def test_long_scan_stays_accurate(evaluate, assert_near):
     """20,000 steps, hardly any decay: errors would add up."""
-    inputs = make_inputs(1, 2, 100, 200, 1, 1)
+    inputs = map_arguments(1, 2, 100, 200, 1, 1)
     inputs[3] -= 8
     wanted = evaluate(ss2d, inputs)
     given = evaluate(ss2d, [t.float() for t in inputs])
@@ -118,7 +101,7 @@ def test_directions():
 
 
 def test_gradcheck():
-    inputs = make_inputs(1, 2, 2, 3, 2, 2)
+    inputs = map_arguments(1, 2, 2, 3, 2, 2)
     assert torch.autograd.gradcheck(ss2d, [t.requires_grad_() for t in inputs])
 
 
@@ -143,14 +126,14 @@ def layouts(inputs):
 @pytest.mark.parametrize('dtype', TOLERANCES)
 @pytest.mark.parametrize('layout', ['contiguous', 'channels_last', 'strided'])
 def test_opcheck(layout, dtype):
-    inputs = layouts(make_inputs(2, 5, 3, 4, 2, 2, dtype))[layout]
+    inputs = layouts(map_arguments(2, 5, 3, 4, 2, 2, dtype))[layout]
     inputs = [t.detach().requires_grad_() for t in inputs]
     torch.library.opcheck(torch.ops.sparx_mm.ss2d.default, inputs)
 
 
 @pytest.mark.parametrize('dtype', TOLERANCES)
 def test_memory_format_is_kept(dtype, evaluate, assert_near):
-    inputs = make_inputs(2, 5, 3, 4, 2, 1, dtype)
+    inputs = map_arguments(2, 5, 3, 4, 2, 1, dtype)
     wanted = evaluate(ss2d, inputs)
     for layout, arguments in layouts(inputs).items():
         given = evaluate(ss2d, arguments)
@@ -164,7 +147,7 @@ def test_memory_format_is_kept(dtype, evaluate, assert_near):
 
 @pytest.mark.parametrize('wanted', range(6))
 def test_gradient_of_one_input_alone(wanted, evaluate):
-    inputs = make_inputs(1, 5, 3, 4, 2, 1, torch.float32)
+    inputs = map_arguments(1, 5, 3, 4, 2, 1, torch.float32)
     dy = torch.randn_like(inputs[0])
     every = evaluate(ss2d, inputs, dy)[1:]
     inputs[wanted].requires_grad_()
@@ -178,7 +161,7 @@ def test_gradient_of_one_input_alone(wanted, evaluate):
 @pytest.mark.parametrize('where', ['x', 'dt', 'B', 'C'])
 @pytest.mark.parametrize('dtype', TOLERANCES)
 def test_non_finite_values_reach_the_output(dtype, where, value):
-    inputs = make_inputs(1, 18, 4, 5, 3, 1, dtype)
+    inputs = map_arguments(1, 18, 4, 5, 3, 1, dtype)
     if where == 'x':
         inputs[0][0, 3, 1, 2] = value
     else:
@@ -194,7 +177,7 @@ def test_non_finite_values_reach_the_output(dtype, where, value):
 
 @pytest.mark.parametrize('bias', [-100., -20., -8., 0., 20., 40., 200.])
 def test_step_sizes_far_from_one(bias, evaluate, assert_near):
-    inputs = make_inputs(1, 18, 4, 5, 3, 1)
+    inputs = map_arguments(1, 18, 4, 5, 3, 1)
     inputs[3] += bias
     wanted = evaluate(reference, inputs)
     given = evaluate(ss2d, [t.float() for t in inputs])
@@ -206,7 +189,7 @@ def test_step_sizes_far_from_one(bias, evaluate, assert_near):
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_16_bit_inputs(dtype, evaluate, assert_near):
-    inputs = make_inputs(2, 20, 5, 6, 3, 1, torch.float32)
+    inputs = map_arguments(2, 20, 5, 6, 3, 1, torch.float32)
     inputs[:2] = [t.to(dtype) for t in inputs[:2]]
     wanted = evaluate(reference, inputs)
     given = evaluate(ss2d, inputs)
@@ -218,7 +201,7 @@ def test_16_bit_inputs(dtype, evaluate, assert_near):
 @pytest.mark.parametrize('shape', [(0, 3, 4, 5), (2, 3, 0, 5), (2, 3, 4, 0)])
 @pytest.mark.parametrize('dtype', TOLERANCES)
 def test_empty_maps(shape, dtype, evaluate):
-    inputs = make_inputs(*shape, 2, 1, dtype)
+    inputs = map_arguments(*shape, 2, 1, dtype)
     y, *gradients = evaluate(ss2d, inputs)
     assert y.shape == shape
     assert all(not t.any() for t in gradients)
@@ -239,14 +222,14 @@ def test_empty_maps(shape, dtype, evaluate):
                     device='meta'), 'p must be on cpu like x, got meta'),
 ])
 def test_bad_arguments(index, replacement, message):
-    inputs = make_inputs(1, 3, 4, 5, 2, 1, torch.float32)
+    inputs = map_arguments(1, 3, 4, 5, 2, 1, torch.float32)
     inputs[index] = replacement
     with pytest.raises(ValueError, match='ss2d: ' + message):
         ss2d(*inputs)
 
 
 def test_flops():
-    inputs = make_inputs(2, 8, 3, 5, 4, 2, torch.float32)
+    inputs = map_arguments(2, 8, 3, 5, 4, 2, torch.float32)
     inputs[0].requires_grad_()
     with FlopCounterMode(display=False) as counter:
         y = ss2d(*inputs)
@@ -261,7 +244,7 @@ def test_compiles_whole_with_dynamic_sizes(evaluate, assert_near):
     compiled = torch.compile(
         ss2d, backend='aot_eager', fullgraph=True, dynamic=True)
     for size in [(2, 5, 3, 4, 2, 1), (3, 5, 6, 7, 2, 1)]:
-        inputs = make_inputs(*size, torch.float32)
+        inputs = map_arguments(*size, torch.float32)
         assert_near(evaluate(compiled, inputs), evaluate(ss2d, inputs), 0)
 
 
@@ -272,7 +255,7 @@ def test_exports_with_dynamic_sizes():
         def forward(self, *inputs):
             return ss2d(*inputs)
 
-    inputs = make_inputs(2, 5, 3, 4, 2, 1, torch.float32)
+    inputs = map_arguments(2, 5, 3, 4, 2, 1, torch.float32)
     batch, height, width = map(torch.export.Dim, ['b', 'h', 'w'])
     program = torch.export.export(
         Scan(),
@@ -286,12 +269,12 @@ def test_exports_with_dynamic_sizes():
             1: height,
             2: width
         }, {}, {}, {}, {}), ))
-    inputs = make_inputs(4, 5, 7, 6, 2, 1, torch.float32)
+    inputs = map_arguments(4, 5, 7, 6, 2, 1, torch.float32)
     assert torch.equal(program.module()(*inputs), ss2d(*inputs))
 
 
 def test_checkpointing(evaluate, assert_near):
-    inputs = make_inputs(1, 5, 3, 4, 2, 1, torch.float32)
+    inputs = map_arguments(1, 5, 3, 4, 2, 1, torch.float32)
     given = evaluate(lambda *t: checkpoint(ss2d, *t, use_reentrant=False),
                      inputs)
     assert_near(given, evaluate(ss2d, inputs), 0)
