@@ -32,6 +32,22 @@ def check_shapes(op, sizes, **arguments):
                      if isinstance(key, str))
 
 
+def check_not_empty(op, sizes, *names):
+    """Refuse sizes of zero.
+
+    Args:
+        op (str): Name of the operator, for the message.
+        sizes (dict): Sizes by name.
+        names (str): Those that must be at least 1.
+
+    Raises:
+        ValueError: If one is zero.
+    """
+    for name in names:
+        if not sizes[name]:
+            raise ValueError(f'{op}: {name} must be at least 1, got 0')
+
+
 def check_floating(op, first, inputs, parameters):
     """Compare dtypes and devices with those of the first argument.
 

@@ -155,10 +155,16 @@ def run(device) -> Iterator[Check]:
     if backends.requested() == 'reference':
         raise ValueError(f'{backends.VARIABLE} is \'reference\', which the '
                          'self-test compares with; unset it')
-    for dtype in dtypes(device):
-        for name, operator in _OPERATORS.items():
-            for size in operator.sizes:
-                yield _check(name, operator, size, dtype, device)
+    precision = torch.get_float32_matmul_precision()
+    # gradients in float32 are products, which may round to TF32 elsewhere
+    torch.set_float32_matmul_precision('highest')
+    try:
+        for dtype in dtypes(device):
+            for name, operator in _OPERATORS.items():
+                for size in operator.sizes:
+                    yield _check(name, operator, size, dtype, device)
+    finally:
+        torch.set_float32_matmul_precision(precision)
 
 
 def _check(name, operator, size, dtype, device):

@@ -23,139 +23,8 @@ for. Nothing is added atomically; two runs give the same bits.
 import triton
 import triton.language as tl
 
-_LOG2_E = tl.constexpr(1.4426950408889634)
-# log1p(w) / w on [0, 1], minimax for relative error
-_LOG1P = tl.constexpr(
-    (1., -0.4999990165233612, 0.3332996368408203, -0.24954132735729218,
-     0.19675931334495544, -0.15305569767951965, 0.10603617131710052,
-     -0.056959159672260284, 0.019851261749863625, -0.0032439809292554855))
-
-
-@triton.jit
-def _softplus(z):
-    """softplus(z), accurate also where it is small, and exp(-|z|)."""
-    w = tl.exp2(tl.abs(z) * -_LOG2_E)
-    ratio = tl.zeros_like(w) + _LOG1P[9]
-    for i in tl.static_range(9):
-        ratio = ratio * w + _LOG1P[8 - i]
-    # a NaN is lost in the maximum, and comes back with w
-    return tl.maximum(z, 0.) + ratio * w, w
-
-
-@triton.jit
-def _wide(value):
-    """In int64: what is multiplied by it can pass 2^31."""
-    return tl.full([], value, tl.int64)
-
-
-@triton.jit
-def _block(group_blocks, CHANNELS: tl.constexpr, GROUPS: tl.constexpr,
-           BLOCK: tl.constexpr):
-    """Image, group, part of the group and channels of a program."""
-    blocks = GROUPS * group_blocks
-    block = tl.program_id(0) % blocks
-    group, part = block // group_blocks, block % group_blocks
-    channel = part * BLOCK + tl.arange(0, BLOCK)
-    there = channel < CHANNELS // GROUPS
-    channel += group * (CHANNELS // GROUPS)
-    return _wide(tl.program_id(0) // blocks), group, part, channel, there
-
-
-@triton.jit
-def _positions(step, k, height, width, ROWS: tl.constexpr):
-    """Where direction k is on the map at ROWS successive steps."""
-    length = height * width
-    # a line is what the positions are counted along: a column, or the map
-    line = tl.where(k % 2 == 1, height, length)
-    stride = tl.where(k % 2 == 1, width, 1)
-    i = step % line
-    at = i * stride + step // line
-    positions = ()
-    for t in tl.static_range(ROWS):
-        # directions 2 and 3 are 0 and 1 from the other end
-        positions = positions + (tl.where(k < 2, at, length - 1 - at).to(
-            tl.int64), )
-        i += 1
-        at += tl.where(i == line, stride + 1 - line * stride, stride)
-        i = tl.where(i == line, 0, i)
-    return positions
-
-
-@triton.jit
-def _load_rows(tensor, at, channel, there, step, length,
-               CHANNELS: tl.constexpr, ROWS: tl.constexpr):
-    """Values of ROWS positions; zeros after the end."""
-    rows = ()
-    for t in tl.static_range(ROWS):
-        rows = rows + (tl.load(
-            tensor + at[t] * CHANNELS + channel,
-            mask=there & (step + t < length),
-            other=0.).to(tl.float32), )
-    return rows
-
-
-@triton.jit
-def _load_scalars(tensor, at, step, length, STRIDE: tl.constexpr,
-                  ROWS: tl.constexpr):
-    """One value for all channels at ROWS positions; zeros after the end."""
-    rows = ()
-    for t in tl.static_range(ROWS):
-        rows = rows + (tl.load(
-            tensor + at[t] * STRIDE, mask=step + t < length, other=0.).to(
-                tl.float32), )
-    return rows
-
-
-@triton.jit
-def _add_rank(z, p, weight, at, channel, there, step, length, r,
-              CHANNELS: tl.constexpr, STRIDE: tl.constexpr,
-              ROWS: tl.constexpr):
-    """z + dt_r weight_r at ROWS positions."""
-    weight_r = tl.load(weight + r * CHANNELS + channel, mask=there, other=0.)
-    dt = _load_scalars(p + r, at, step, length, STRIDE, ROWS)
-    total = ()
-    for t in tl.static_range(ROWS):
-        total = total + (z[t] + dt[t] * weight_r, )
-    return total
-
-
-@triton.jit
-def _step_sizes(delta, p, weight, bias, at, channel, there, step, length,
-                CHANNELS: tl.constexpr, STRIDE: tl.constexpr,
-                RANK: tl.constexpr, SOFTPLUS: tl.constexpr,
-                ROWS: tl.constexpr):
-    """delta and the slope of its softplus; steps after the end are zero."""
-    if RANK:
-        z = ()
-        for t in tl.static_range(ROWS):
-            z = z + (bias, )
-        # a long loop is unrolled in part only
-        if RANK <= 32:
-            for r in tl.static_range(RANK):
-                z = _add_rank(z, p, weight, at, channel, there, step, length,
-                              r, CHANNELS, STRIDE, ROWS)
-        else:
-            for r in tl.range(RANK, loop_unroll_factor=4):
-                z = _add_rank(z, p, weight, at, channel, there, step, length,
-                              r, CHANNELS, STRIDE, ROWS)
-    else:
-        z = ()
-        given = _load_rows(delta, at, channel, there, step, length, CHANNELS,
-                           ROWS)
-        for t in tl.static_range(ROWS):
-            z = z + (given[t] + bias, )
-    sizes = ()
-    slopes = ()
-    for t in tl.static_range(ROWS):
-        size = z[t]
-        slope = tl.zeros_like(size) + 1.
-        if SOFTPLUS:
-            size, w = _softplus(z[t])
-            slope = tl.where(z[t] > 0, 1., w) / (1. + w)
-        sizes = sizes + (tl.where(step + t < length, size, 0.), )
-        slopes = slopes + (slope, )
-    return sizes, slopes
-
+from .triton_rows import (LOG2_E, load_rows, load_scalars, positions,
+                          program_block, step_sizes, wide)
 
 # images come in many sizes, and compiling takes seconds
 _SIZES = ('height', 'width', 'group_blocks', 'chunk', 'chunks', 'slots',
@@ -180,8 +49,8 @@ def chunk_kernel(x, delta, p, weight, bias, A, totals, sums, height, width,
     Writes totals, (B, K, slots, N, D), at every ``slot_chunk``-th slot, and
     sums of the step sizes, (B, K, chunks, D), which give the chunk's decay.
     """
-    b, group, part, channel, there = _block(group_blocks, CHANNELS, GROUPS,
-                                            BLOCK)
+    b, group, part, channel, there = program_block(group_blocks, CHANNELS,
+                                                   GROUPS, BLOCK)
     k = tl.program_id(2)
     length = height * width
     start = tl.program_id(1) * chunk
@@ -197,17 +66,17 @@ def chunk_kernel(x, delta, p, weight, bias, A, totals, sums, height, width,
     for n in range(STATE):
         rate = tl.load(
             A + (k * CHANNELS + channel) * STATE + n, mask=there,
-            other=0.) * _LOG2_E
+            other=0.) * LOG2_E
         total = tl.zeros([BLOCK], tl.float32)
         passed = tl.zeros([BLOCK], tl.float32)
         for step in range(start, min(start + chunk, length), ROWS):
-            at = _positions(step, k, height, width, ROWS)
-            size, slope = _step_sizes(delta, p, weight, bias_k, at, channel,
-                                      there, step, length, CHANNELS, STRIDE,
-                                      RANK, SOFTPLUS, ROWS)
-            u = _load_rows(x, at, channel, there, step, length, CHANNELS, ROWS)
-            gain = _load_scalars(p + RANK + n + (STATE if BACKWARD else 0), at,
-                                 step, length, STRIDE, ROWS)
+            at = positions(step, k, height, width, ROWS)
+            size, slope = step_sizes(delta, p, weight, bias_k, at, channel,
+                                     there, step, length, CHANNELS, STRIDE,
+                                     RANK, SOFTPLUS, ROWS)
+            u = load_rows(x, at, channel, there, step, length, CHANNELS, ROWS)
+            gain = load_scalars(p + RANK + n + (STATE if BACKWARD else 0), at,
+                                step, length, STRIDE, ROWS)
             for t in tl.static_range(ROWS):
                 passed += size[t]
                 if BACKWARD:
@@ -234,11 +103,11 @@ def carry_kernel(totals, sums, A, chunks, slots, slot_chunk,
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     there = channel < CHANNELS
     k = tl.program_id(2)
-    row = _wide(tl.program_id(0)) * tl.num_programs(2) + k
+    row = wide(tl.program_id(0)) * tl.num_programs(2) + k
     for n in range(STATE):
         rate = tl.load(
             A + (k * CHANNELS + channel) * STATE + n, mask=there,
-            other=0.) * _LOG2_E
+            other=0.) * LOG2_E
         carry = tl.zeros([BLOCK], tl.float32)
         for i in range(chunks):
             c = chunks - 1 - i if REVERSE else i
@@ -269,15 +138,15 @@ def forward_kernel(x, delta, p, weight, bias, A, skip, states, partial, y,
     leaves its sum in partial. States at the entry of chunks are read if there
     are several chunks, the others written.
     """
-    b, group, part, channel, there = _block(group_blocks, CHANNELS, GROUPS,
-                                            BLOCK)
+    b, group, part, channel, there = program_block(group_blocks, CHANNELS,
+                                                   GROUPS, BLOCK)
     split = tl.program_id(2)
     length = height * width
     start = tl.program_id(1) * chunk
     STRIDE: tl.constexpr = DIRECTIONS * GROUPS * (RANK + 2 * STATE)
     SWEEPS: tl.constexpr = DIRECTIONS // SPLITS * STATE
     slots = tl.cdiv(length, KEPT)
-    batch = _wide(tl.num_programs(0) // (GROUPS * group_blocks))
+    batch = wide(tl.num_programs(0) // (GROUPS * group_blocks))
     image = b * length * CHANNELS
     x += image
     delta += image
@@ -295,30 +164,30 @@ def forward_kernel(x, delta, p, weight, bias, A, skip, states, partial, y,
             skip + k * CHANNELS + channel, mask=there & (n == 0), other=0.)
         rate = tl.load(
             A + (k * CHANNELS + channel) * STATE + n, mask=there,
-            other=0.) * _LOG2_E
+            other=0.) * LOG2_E
         kept = states + (
             (b * DIRECTIONS + k) * slots * STATE + n) * CHANNELS + channel
         h = tl.zeros([BLOCK], tl.float32)
         if CHUNKED:
             h = tl.load(
-                kept + _wide(start // KEPT) * STATE * CHANNELS,
+                kept + wide(start // KEPT) * STATE * CHANNELS,
                 mask=there,
                 other=0.)
         for step in range(start, min(start + chunk, length), ROWS):
             tl.store(
-                kept + _wide(step // KEPT) * STATE * CHANNELS,
+                kept + wide(step // KEPT) * STATE * CHANNELS,
                 h,
                 mask=there & (step % KEPT == 0))
-            at = _positions(step, k, height, width, ROWS)
-            u = _load_rows(x, at, channel, there, step, length, CHANNELS, ROWS)
-            B = _load_scalars(p_k + RANK + n, at, step, length, STRIDE, ROWS)
-            C = _load_scalars(p_k + RANK + STATE + n, at, step, length, STRIDE,
-                              ROWS)
-            out = _load_rows(partial, at, channel, there & (sweep > 0), step,
-                             length, CHANNELS, ROWS)
-            size, slope = _step_sizes(delta, p_k, weight + k * RANK * CHANNELS,
-                                      bias_k, at, channel, there, step, length,
-                                      CHANNELS, STRIDE, RANK, SOFTPLUS, ROWS)
+            at = positions(step, k, height, width, ROWS)
+            u = load_rows(x, at, channel, there, step, length, CHANNELS, ROWS)
+            B = load_scalars(p_k + RANK + n, at, step, length, STRIDE, ROWS)
+            C = load_scalars(p_k + RANK + STATE + n, at, step, length, STRIDE,
+                             ROWS)
+            out = load_rows(partial, at, channel, there & (sweep > 0), step,
+                            length, CHANNELS, ROWS)
+            size, slope = step_sizes(delta, p_k, weight + k * RANK * CHANNELS,
+                                     bias_k, at, channel, there, step, length,
+                                     CHANNELS, STRIDE, RANK, SOFTPLUS, ROWS)
             for t in tl.static_range(ROWS):
                 h = tl.exp2(size[t] * rate) * h + size[t] * u[t] * B[t]
                 value = out[t] + skip_k * u[t] + C[t] * h
@@ -354,11 +223,11 @@ def backward_kernel(dy, states, x, delta, p, weight, bias, A, skip, entries,
     - dgains, (blocks of a group, B, L, K G, 2N), parts of dB and dC;
     - dparameters, (3, B chunks, K, N, D), parts of dA, dbias and dskip.
     """
-    b, group, part, channel, there = _block(group_blocks, CHANNELS, GROUPS,
-                                            BLOCK)
+    b, group, part, channel, there = program_block(group_blocks, CHANNELS,
+                                                   GROUPS, BLOCK)
     split, chunks = tl.program_id(2), tl.num_programs(1)
     length = height * width
-    batch = _wide(tl.num_programs(0) // (GROUPS * group_blocks))
+    batch = wide(tl.num_programs(0) // (GROUPS * group_blocks))
     start = tl.program_id(1) * chunk
     end = min(start + chunk, length)
     P: tl.constexpr = RANK + 2 * STATE
@@ -387,7 +256,7 @@ def backward_kernel(dy, states, x, delta, p, weight, bias, A, skip, entries,
             skip + k * CHANNELS + channel, mask=there & (n == 0), other=0.)
         A_n = tl.load(
             A + (k * CHANNELS + channel) * STATE + n, mask=there, other=0.)
-        rate = A_n * _LOG2_E
+        rate = A_n * LOG2_E
         kept = states + (
             (b * DIRECTIONS + k) * slots * STATE + n) * CHANNELS + channel
         carry = tl.zeros([BLOCK], tl.float32)
@@ -406,34 +275,34 @@ def backward_kernel(dy, states, x, delta, p, weight, bias, A, skip, entries,
             step = start + (count - 1 - i) * ROWS
             first = step // KEPT * KEPT
             h = tl.load(
-                kept + _wide(step // KEPT) * STATE * CHANNELS,
+                kept + wide(step // KEPT) * STATE * CHANNELS,
                 mask=there,
                 other=0.)
             # from the kept state to the first of these rows
             for before in range(first, step, ROWS):
-                at = _positions(before, k, height, width, ROWS)
-                u = _load_rows(x, at, channel, there, before, length, CHANNELS,
-                               ROWS)
-                B = _load_scalars(p_k + RANK + n, at, before, length, STRIDE,
-                                  ROWS)
-                size, slope = _step_sizes(delta, p_k, weight_k, bias_k, at,
-                                          channel, there, before, length,
-                                          CHANNELS, STRIDE, RANK, SOFTPLUS,
-                                          ROWS)
+                at = positions(before, k, height, width, ROWS)
+                u = load_rows(x, at, channel, there, before, length, CHANNELS,
+                              ROWS)
+                B = load_scalars(p_k + RANK + n, at, before, length, STRIDE,
+                                 ROWS)
+                size, slope = step_sizes(delta, p_k, weight_k, bias_k, at,
+                                         channel, there, before, length,
+                                         CHANNELS, STRIDE, RANK, SOFTPLUS,
+                                         ROWS)
                 for t in tl.static_range(ROWS):
                     h = tl.exp2(size[t] * rate) * h + size[t] * u[t] * B[t]
-            at = _positions(step, k, height, width, ROWS)
-            u = _load_rows(x, at, channel, there, step, length, CHANNELS, ROWS)
-            grad = _load_rows(dy, at, channel, there, step, length, CHANNELS,
-                              ROWS)
-            du = _load_rows(partial, at, channel, there & (sweep > 0), step,
-                            length, CHANNELS, ROWS)
-            B = _load_scalars(p_k + RANK + n, at, step, length, STRIDE, ROWS)
-            C = _load_scalars(p_k + RANK + STATE + n, at, step, length, STRIDE,
-                              ROWS)
-            size, slope = _step_sizes(delta, p_k, weight_k, bias_k, at,
-                                      channel, there, step, length, CHANNELS,
-                                      STRIDE, RANK, SOFTPLUS, ROWS)
+            at = positions(step, k, height, width, ROWS)
+            u = load_rows(x, at, channel, there, step, length, CHANNELS, ROWS)
+            grad = load_rows(dy, at, channel, there, step, length, CHANNELS,
+                             ROWS)
+            du = load_rows(partial, at, channel, there & (sweep > 0), step,
+                           length, CHANNELS, ROWS)
+            B = load_scalars(p_k + RANK + n, at, step, length, STRIDE, ROWS)
+            C = load_scalars(p_k + RANK + STATE + n, at, step, length, STRIDE,
+                             ROWS)
+            size, slope = step_sizes(delta, p_k, weight_k, bias_k, at, channel,
+                                     there, step, length, CHANNELS, STRIDE,
+                                     RANK, SOFTPLUS, ROWS)
             decay = ()
             h_before = ()
             for t in tl.static_range(ROWS):
@@ -475,8 +344,9 @@ def backward_kernel(dy, states, x, delta, p, weight, bias, A, skip, entries,
 @triton.jit
 def merge_kernel(partial, y, size, SPLITS: tl.constexpr, BLOCK: tl.constexpr):
     """Sum the partial sums of a map in float32, in a fixed order."""
-    i = _wide(tl.program_id(0)) * BLOCK + tl.arange(0, BLOCK)
+    i = wide(tl.program_id(0)) * BLOCK + tl.arange(0, BLOCK)
     total = tl.load(partial + i, mask=i < size, other=0.)
     for split in tl.static_range(1, SPLITS):
-        total += tl.load(partial + split * size + i, mask=i < size, other=0.)
+        total += tl.load(
+            partial + split * wide(size) + i, mask=i < size, other=0.)
     tl.store(y + i, total, mask=i < size)

@@ -233,17 +233,19 @@ def backward(dy, states, x, delta, p, weight, bias, A, skip, size, softplus):
 
     Returns:
         tuple[Tensor, ...]: Gradients of x (like it); of the step sizes before
-        their softplus, (K, B, L, D), like delta or p, but float32 if N
-        is not 1; of B and C, (B, L, K G, 2N), float32; of A, bias and skip.
+        their softplus, (K, B, L, D), bfloat16 or float32; of B and C,
+        (B, L, K G, 2N), float32; of A, bias and skip.
     """
     launch = _Launch(x, delta, p, weight, bias, A, skip, size, softplus, 64)
     batch, length, channels = x.shape
     directions, _, state = A.shape
     chunks = launch.chunks
     entries = A.new_empty(batch, directions, chunks, state, channels)
-    dtype = torch.promote_types(delta.dtype, p.dtype)
-    dz = x.new_empty(
-        directions, *x.shape, dtype=dtype if state == 1 else A.dtype)
+    # float16 has not the range: dz is a thousandth of dy at small steps. Over
+    # several states it is summed where it lies
+    narrow = state == 1 and delta.dtype == p.dtype == torch.bfloat16
+    dtype = torch.bfloat16 if narrow else torch.float32
+    dz = x.new_empty(directions, *x.shape, dtype=dtype)
     dgains = A.new_empty(launch.blocks, *p.shape[:3], 2 * state)
     dparameters = A.new_empty(3, batch * chunks, directions, state, channels)
     dx = torch.empty_like(x)

@@ -4,7 +4,7 @@ from torch.utils.flop_counter import register_flop_formula
 
 from .. import backends
 from ..autocast import without_autocast
-from ..checks import check_floating, check_shapes
+from ..checks import check_floating, check_not_empty, check_shapes
 from .reference import selective_scan as _reference
 
 __all__ = ['selective_scan']
@@ -72,6 +72,7 @@ def _check(u, delta, A, B, C, D, delta_bias):
         u=(u, ('B', 'D', 'L')),
         delta=(delta, ('B', 'D', 'L')),
         A=(A, ('D', 'N')))
+    check_not_empty(op, sizes, 'N')
     grouped = isinstance(B, torch.Tensor) and B.dim() == 4
     shape = ('B', 'G', 'N', 'L') if grouped else ('B', 'N', 'L')
     check_shapes(

@@ -4,7 +4,7 @@ from torch.utils.flop_counter import register_flop_formula
 
 from .. import backends
 from ..autocast import without_autocast
-from ..checks import check_floating, check_shapes
+from ..checks import check_floating, check_not_empty, check_shapes
 from .reference import ss2d as _reference
 
 __all__ = ['ss2d']
@@ -63,6 +63,7 @@ def _check(x, p, dt_weight, dt_bias, A, D):
         x=(x, ('B', 'D', 'H', 'W')),
         dt_weight=(dt_weight, (4, 'D', 'R')),
         A=(A, (4, 'D', 'N')))
+    check_not_empty('ss2d', sizes, 'R', 'N')
     sizes['R + 2N'] = sizes['R'] + 2 * sizes['N']
     check_shapes(
         'ss2d',
@@ -84,10 +85,11 @@ def _memory_format(x):
 
 def _laid_out(result, x):
     """The result in the dtype and memory format of x."""
-    out = torch.empty_like(x, memory_format=_memory_format(x))
+    memory_format = _memory_format(x)
+    out = torch.empty_like(x, device='meta', memory_format=memory_format)
     if (result.dtype, result.stride()) == (out.dtype, out.stride()):
         return result
-    return out.copy_(result)
+    return torch.empty_like(x, memory_format=memory_format).copy_(result)
 
 
 @torch.library.custom_op('sparx_mm::ss2d', mutates_args=())

@@ -1,4 +1,6 @@
 """The four-direction scan on a GPU; imported only where Triton is."""
+import torch
+
 from .. import triton_scan
 
 
@@ -38,15 +40,26 @@ def backward(dy, states, x, p, dt_weight, dt_bias, A, D):
     """Gradients of x, p, dt_weight, dt_bias, A and D."""
     rank = dt_weight.shape[2]
     arguments = _arguments(x, p, dt_weight, dt_bias, A, D)
+    _, _, low, weight, *_ = arguments
     dx, dz, dgains, dA, dbias, dD = triton_scan.backward(
         _flat(dy), states, *arguments)
-    # (B, L, 4, R) -> (4, B, L, R)
-    dt = arguments[2][..., :rank].permute(2, 0, 1, 3).to(dz.dtype)
-    # sums over a map in the dtype of dz, over the images in float32
-    dweight = (dz.transpose(2, 3) @ dt).float().sum(1)
-    ddt = dz.flatten(1, 2) @ dt_weight.to(dz.dtype)
+    # (4, B, L, D) -> (4, B * L, D), (B, L, 4, R) -> (4, B * L, R)
+    dz = dz.flatten(1, 2)
+    dt = low[..., :rank].flatten(0, 1).transpose(0, 1)
+    dweight = _product(dz.transpose(1, 2), dt.to(dz.dtype))
+    ddt = _product(dz, weight.transpose(1, 2).to(dz.dtype))
     dp = p.new_empty(p.shape)
     dp[..., :rank] = ddt.view(4, *p.shape[:3], rank).permute(1, 2, 3, 0, 4)
     dp[..., rank:] = dgains.view(*p.shape[:4], -1)
     dx = dx.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
     return dx, dp, dweight, dbias, dA, dD
+
+
+def _product(a, b):
+    """Batched a @ b in float32: 16 bits are too few for sums over a map.
+
+    float32 factors follow torch's setting for products, TF32 too.
+    """
+    if a.dtype == torch.float32 or not a.is_cuda or torch.version.hip:
+        return a.float() @ b.float()
+    return torch.bmm(a, b, out_dtype=torch.float32)

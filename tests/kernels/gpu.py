@@ -70,6 +70,9 @@ def main() -> int:
         return 1
     # neither the interpreter nor another backend, whatever the shell says
     os.environ.pop('TRITON_INTERPRET', None)
+    # nor products in TF32, which some containers ask for
+    os.environ.pop('NVIDIA_TF32_OVERRIDE', None)
+    os.environ.pop('TORCH_ALLOW_TF32_CUBLAS_OVERRIDE', None)
     os.environ['SPARX_MM_KERNELS'] = 'triton'
     # the folder above has fixtures that need mmengine
     status = subprocess.call([

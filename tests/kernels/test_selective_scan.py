@@ -162,6 +162,7 @@ def test_empty_sequences(shape, dtype, evaluate):
     (3, torch.zeros(1, 3, 5), r'B must be \(B=1, N=2, L=5\)'),
     (3, torch.zeros(1, 3, 2, 5), 'multiple of the groups of B, got 4 and 3'),
     (4, torch.zeros(1, 1, 2, 5), r'C must be \(B=1, N=2, L=5\)'),
+    (2, torch.zeros(4, 0), 'N must be at least 1, got 0'),
     (5, torch.zeros(3), r'D must be \(D=4\), got \(3\,\)'),
     (2, torch.zeros(4, 2).half(),
      'A must be torch.float32 with a torch.float32 u, got torch.float16'),

@@ -212,6 +212,8 @@ def test_empty_maps(shape, dtype, evaluate):
     (1, torch.zeros(1, 4, 5, 4, 3),
      r'p must be \(B=1, H=4, W=5, 4, R \+ 2N=4\), got \(1, 4, 5, 4, 3\)'),
     (2, torch.zeros(4, 5, 2), r'dt_weight must be \(4, D=3, R\)'),
+    (2, torch.zeros(4, 3, 0), 'R must be at least 1, got 0'),
+    (4, torch.zeros(4, 3, 0), 'N must be at least 1, got 0'),
     (3, torch.zeros(3, 3), r'dt_bias must be \(4, D=3\), got \(3, 3\)'),
     (4, None, 'A must be a tensor, got NoneType'),
     (5, torch.zeros(4, 3).double(),

@@ -59,6 +59,8 @@ SEQUENCES = [
 @pytest.fixture(autouse=True)
 def triton_backend(monkeypatch):
     monkeypatch.setenv('SPARX_MM_KERNELS', 'triton')
+    # gradients in float32 are products
+    assert torch.get_float32_matmul_precision() == 'highest'
 
 
 @pytest.fixture
@@ -259,6 +261,38 @@ def test_step_sizes_far_from_one(bias, device, evaluate):
         # the exponent of a decay is rounded in proportion to its size, and
         # what underflows to zero in float32 has no relative error
         assert error <= max(1e-4 * b.abs().max().item(), 1e-30)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('scale', [1e-4, 2000.])
+def test_gradients_of_16_bits_keep_their_range(scale, dtype, device, evaluate):
+    """Sums over a map and small step sizes leave the range of float16."""
+    inputs = map_arguments(1, 4, 12, 12, 2, 1, dtype)
+    if scale < 1:
+        # initialisation's: steps of a thousandth
+        inputs[3].fill_(-6.9)
+    else:
+        inputs[0], inputs[1] = inputs[0].abs(), inputs[1].abs()
+    dy = torch.full_like(inputs[0], scale)
+    wanted = evaluate(ss2d_definition, [t.double() for t in inputs], dy)
+    given = evaluate(ss2d, [t.to(device) for t in inputs], dy.to(device))
+    # of the parameters, which are float32
+    for a, b in zip(given[3:], wanted[3:]):
+        error = (a.cpu() - b).abs().max().item()
+        assert error <= TOLERANCES[dtype] * b.abs().max().item()
+
+
+def test_idle_lanes_add_nothing(device, evaluate):
+    """A position without a step, of a block that is not full."""
+    inputs = map_arguments(1, 5, 2, 3, 2, 1, torch.float32)
+    inputs[1][0, 1, 1, :, 0] = -float('inf')
+    inputs[2].abs_()
+    dy = torch.ones_like(inputs[0])
+    wanted = evaluate(ss2d_definition, inputs, dy)[2][..., 2:]
+    given = evaluate(ss2d, [t.to(device) for t in inputs], dy.to(device))
+    given = given[2].cpu()[..., 2:]
+    assert wanted.isfinite().all()
+    torch.testing.assert_close(given, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_two_runs_give_the_same_bits(device, evaluate, use_plan):
