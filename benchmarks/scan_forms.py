@@ -34,7 +34,8 @@ def make_inputs(batch, dim, height, width, dtype, device):
         batch, dim, height, width (int): Size of the layer's map; it scans
             twice as many channels.
         dtype (torch.dtype): Of x and p.
-        device (torch.device): Where they lie.
+        device (torch.device): Where they lie; x as the backbone leaves it
+            there, channels-last on a CPU.
 
     Returns:
         tuple[list[Tensor], Tensor]: The arguments of ss2d, which require
@@ -51,6 +52,9 @@ def make_inputs(batch, dim, height, width, dtype, device):
             torch.empty(4, channels).uniform_(-6.9, -2.25),
             -torch.ones(4, channels, 1),
             torch.ones(4, channels))
+        if device.type == 'cpu':
+            x, p = maps
+            maps = x.contiguous(memory_format=torch.channels_last), p
         dy = torch.randn_like(maps[0]).to(dtype)
     inputs = [*(t.to(dtype) for t in maps), *parameters]
     return [t.requires_grad_() for t in inputs], dy

@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 
 from .launch import FASTMATH
+from .log1p import LOG1P
 
 _F32, _I32 = np.float32, np.int32
 _ZERO, _ONE, _LOG2_E = _F32(0), _F32(1), _F32(np.log2(np.e))
@@ -20,16 +21,11 @@ _ROUND = _F32(1.5 * 2**23)
 _ROUND_BITS = _I32(_ROUND.view(_I32) - 127)
 _LOWEST, _HIGHEST = _F32(-127), _F32(128)
 
-# 2^r on [-0.5, 0.5] and log1p(w) / w on [0, 1], minimax for relative error;
-# both are exactly 1 at 0, else a long scan would drift
+# 2^r on [-0.5, 0.5], minimax for relative error; exactly 1 at 0, like LOG1P
 _E0, _E1, _E2, _E3, _E4, _E5, _E6 = map(
     _F32, (1, 0.6931471824645996, 0.24022646248340607, 0.05550328642129898,
            0.009618489071726799, 0.0013399930903688073, 0.0001534580806037411))
-_G0, _G1, _G2, _G3, _G4, _G5, _G6, _G7, _G8, _G9 = map(
-    _F32,
-    (1, -0.4999990165233612, 0.3332996368408203, -0.24954132735729218,
-     0.19675931334495544, -0.15305569767951965, 0.10603617131710052,
-     -0.056959159672260284, 0.019851261749863625, -0.0032439809292554855))
+_G0, _G1, _G2, _G3, _G4, _G5, _G6, _G7, _G8, _G9 = map(_F32, LOG1P)
 
 
 # not reassociated: the rounding by a large constant would cancel

@@ -6,12 +6,10 @@ are taken at a time; what belongs to each is a tuple with an entry for each.
 import triton
 import triton.language as tl
 
+from .log1p import LOG1P
+
 LOG2_E = tl.constexpr(1.4426950408889634)
-# log1p(w) / w on [0, 1], minimax for relative error
-_LOG1P = tl.constexpr(
-    (1., -0.4999990165233612, 0.3332996368408203, -0.24954132735729218,
-     0.19675931334495544, -0.15305569767951965, 0.10603617131710052,
-     -0.056959159672260284, 0.019851261749863625, -0.0032439809292554855))
+_LOG1P = tl.constexpr(LOG1P)
 
 
 @triton.jit

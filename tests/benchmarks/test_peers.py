@@ -4,8 +4,10 @@ import types
 
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 
 from sparx_mm.kernels import ss2d
+from sparx_mm.kernels.examples import map_arguments
 from sparx_mm.kernels.selective_scan.reference import selective_scan
 from sparx_mm.kernels.ss2d.reference import ss2d as reference
 
@@ -16,17 +18,9 @@ SIZES = [(1, 1, 1, 1, 1, 1), (2, 3, 1, 7, 2, 2), (1, 4, 8, 1, 1, 1),
 CPU = torch.device('cpu')
 
 
-def make_inputs(batch, channels, height, width, rank, state):
-    inputs = (torch.randn(batch, channels, height, width),
-              torch.randn(batch, height, width, 4, rank + 2 * state),
-              torch.randn(4, channels, rank), torch.randn(4, channels) - 1,
-              -torch.rand(4, channels, state) - 0.1, torch.randn(4, channels))
-    return [t.double().requires_grad_() for t in inputs]
-
-
 def assert_is_reference(function, size):
     from agreement import evaluate
-    inputs = make_inputs(*size)
+    inputs = [t.requires_grad_() for t in map_arguments(*size)]
     dy = torch.randn_like(inputs[0])
     given = evaluate(function, inputs, [dy])
     wanted = evaluate(reference, inputs, [dy])
@@ -101,3 +95,30 @@ def test_truth_of_a_batch_is_that_of_all_its_images():
     wanted = evaluate(reference, doubles, [dy])
     for a, b in zip(truth(inputs, dy), wanted, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+
+
+def saved_bytes(function):
+    """Kept for backward, for each element of a bfloat16 map."""
+    saved = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        saved[storage._cdata] = storage.nbytes()
+        return tensor
+
+    # shapes alone
+    with FakeTensorMode():
+        inputs = map_arguments(2, 192, 56, 56, 6, 1, torch.bfloat16)
+        inputs = [t.requires_grad_() for t in inputs]
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+            function(*inputs)
+    for parameter in inputs[2:]:
+        saved.pop(parameter.untyped_storage()._cdata, None)
+    return sum(saved.values()) / inputs[0].numel()
+
+
+def test_memory_that_the_unfused_pipeline_keeps():
+    """What fusing saves, first of all."""
+    from peers import FORMS
+    assert saved_bytes(FORMS['unfused'].run) > 16
+    assert saved_bytes(ss2d) < 4

@@ -111,3 +111,28 @@ def test_spills_loops_and_specialisations_are_seen(tmp_path):
     _, registers, spills, instructions, loops, _ = constant
     assert registers < 255 and not spills and not loops
     assert 0 < instructions < looped[3]
+
+
+MERGING = '''
+import re
+import sys
+sys.path.insert(0, {folder!r})
+import aot
+import torch
+from sparx_mm.kernels.triton_kernels import merge_kernel
+
+launches = aot.compile_launches('90')
+partial = torch.empty(8, device='meta')
+merge_kernel[1, ](partial, partial, 2**31 - 16, SPLITS=4, BLOCK=1024)
+offsets = re.findall(r'tt.addptr .*(i[0-9]+)>?', launches[0].asm['ttir'])
+print(*offsets)
+'''
+
+
+def test_maps_just_below_2_31_elements(tmp_path):
+    """Their size is an int32, a partial sum's place among several is not."""
+    script = tmp_path / 'merging.py'
+    script.write_text(MERGING.format(folder=str(AOT.parent)))
+    output = subprocess.check_output([sys.executable, script], text=True)
+    offsets = output.split()
+    assert len(offsets) > 4 and set(offsets) == {'i64'}
