@@ -82,15 +82,14 @@ class _Launch:
     """The sizes of a pass over a map, and the launches made of them.
 
     Args:
-        x, delta, p, weight, bias, A, skip, size, softplus: As for
+        x, delta, p, weight, bias, A, size, softplus: As for
             :func:`forward`.
         widest (int): Channels to a program at most.
     """
 
-    def __init__(self, x, delta, p, weight, bias, A, skip, size, softplus,
-                 widest):
+    def __init__(self, x, delta, p, weight, bias, A, size, softplus, widest):
         self.inputs = delta, p, weight, bias, A
-        self.skip, self.softplus = skip, softplus
+        self.softplus = softplus
         self.batch, length, channels = x.shape
         self.directions, _, self.state = A.shape
         self.groups = p.shape[2] // self.directions
@@ -173,15 +172,14 @@ class _Launch:
 
     def merge(self, out):
         """Write the sum of the partial sums."""
-        grid = -(-out.numel() // _MERGED)
-        kernels.merge_kernel[
-            grid,
-        ](self.partial,
-          out,
-          out.numel(),
-          SPLITS=self.plan.splits,
-          BLOCK=_MERGED,
-          num_warps=4)
+        grid = -(-out.numel() // _MERGED), 1
+        kernels.merge_kernel[grid](
+            self.partial,
+            out,
+            out.numel(),
+            SPLITS=self.plan.splits,
+            BLOCK=_MERGED,
+            num_warps=4)
 
 
 def states_shape(batch, length, A):
@@ -210,7 +208,7 @@ def forward(x, delta, p, weight, bias, A, skip, size, softplus):
     Returns:
         tuple[Tensor, Tensor]: y like x, and the kept states.
     """
-    launch = _Launch(x, delta, p, weight, bias, A, skip, size, softplus, 128)
+    launch = _Launch(x, delta, p, weight, bias, A, size, softplus, 128)
     states = A.new_empty(states_shape(*x.shape[:2], A))
     y = torch.empty_like(x)
     with torch.cuda.device_of(x):
@@ -236,7 +234,7 @@ def backward(dy, states, x, delta, p, weight, bias, A, skip, size, softplus):
         their softplus, (K, B, L, D), bfloat16 or float32; of B and C,
         (B, L, K G, 2N), float32; of A, bias and skip.
     """
-    launch = _Launch(x, delta, p, weight, bias, A, skip, size, softplus, 64)
+    launch = _Launch(x, delta, p, weight, bias, A, size, softplus, 64)
     batch, length, channels = x.shape
     directions, _, state = A.shape
     chunks = launch.chunks
