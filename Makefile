@@ -36,6 +36,7 @@ test-openmmlab:  ## run those marked stack on the original OpenMMLab packages
 test-gpu:  ## test the kernels on a GPU, with PYTHON as it is: no .venv
 	@$(ANY_PYTHON) tests/kernels/gpu.py
 
+bench-gpu: export SPARX_MM_KERNELS = triton
 bench-gpu: test-gpu  ## test-gpu and the self-test, then both benchmarks
 	$(ANY_PYTHON) -m sparx_mm.info --selftest
 	mkdir -p $(RESULTS)

@@ -62,17 +62,20 @@ def network_rows(networks, arch, images, forms, swin, args):
     for training, title in PASSES.items():
         progress(f'{images}: {arch}, {title}')
         step = networks.Step(network, batch, dtype, training)
-        networks.check_full(forms, step, length)
+        too_large = networks.check_full(forms, step, length)
         calls = {
             name:
             Call(
                 lambda form=form: step(form.run), step.nbytes(), form.repeats)
-            for name, form in forms.items() if form.takes(length, training)
+            for name, form in forms.items()
+            if form.takes(length, training) and name not in too_large
         }
         if swin and arch == 'tiny':
             swin_step = networks.Step(swin, batch, dtype, training)
             calls[SWIN] = Call(swin_step, swin_step.nbytes())
         samples = compare(calls, device, args.repeats)
+        # not compared, so not timed either
+        samples.update(dict.fromkeys(too_large))
         for name, sample in samples.items():
             rate = images.batch / sample.minimum * 1e3 if sample else None
             rows.append([

@@ -176,12 +176,19 @@ def check_full(forms, step, length):
         forms (dict[str, Form]): By name.
         step (Step): What is going to be timed.
         length (int): Longest sequence that the network scans.
+
+    Returns:
+        list[str]: Names of those that memory did not suffice for.
     """
+    too_large = []
     with exact_float32():
         own = step()
         for name, form in forms.items():
             if form.takes(length, step.training):
                 given = out_of_memory_as_none(lambda: step(form.run))
-                if given is not None:
-                    check_network(f'{name} on {tuple(step.images.shape)}',
-                                  given, own, step.dtype)
+                if given is None:
+                    too_large.append(name)
+                    continue
+                check_network(f'{name} on {tuple(step.images.shape)}', given,
+                              own, step.dtype)
+    return too_large

@@ -91,7 +91,12 @@ def check_small(forms, dim, dtype, device):
 
 
 def check_full(forms, inputs, dy):
-    """Compare peers with ss2d, as far as their lengths and memory allow."""
+    """Compare peers with ss2d, as far as their lengths and memory allow.
+
+    Returns:
+        list[str]: Names of those that memory did not suffice for.
+    """
+    too_large = []
     own = evaluate(ss2d, inputs, [dy])
     length = dy[0, 0].numel()
     for name, form in forms.items():
@@ -99,7 +104,10 @@ def check_full(forms, inputs, dy):
         if form.takes(length):
             given = out_of_memory_as_none(
                 lambda: run_form(form, inputs, dy, backward))
-            if given is not None:
-                error = disagreement(given, own[:len(given)])
-                check(f'{name} on {tuple(dy.shape)} in {short(dy.dtype)}',
-                      error, FULL_TOLERANCES[dy.dtype])
+            if given is None:
+                too_large.append(name)
+                continue
+            error = disagreement(given, own[:len(given)])
+            check(f'{name} on {tuple(dy.shape)} in {short(dy.dtype)}', error,
+                  FULL_TOLERANCES[dy.dtype])
+    return too_large

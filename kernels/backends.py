@@ -4,7 +4,8 @@
 environment variable SPARX_MM_KERNELS overrides it and is read at every call:
 
 - ``triton``: GPU kernels;
-- ``cpu``: numba kernels for float32 on the CPU, else plain torch operations;
+- ``cpu``: numba kernels on the CPU for float32, and for 16 bits widened to
+  it; else plain torch operations;
 - ``reference``: the definition, a slow loop.
 """
 import functools
@@ -153,13 +154,34 @@ def select(implementations, tensor):
     return importlib.import_module(implementations[name])
 
 
+def select_again(implementations, tensor, states, A):
+    """Take for backward what :func:`select` took for forward.
+
+    Args:
+        implementations, tensor: As for it.
+        states (Tensor): What forward kept; each backend has its own shape.
+        A (Tensor): The decay rates.
+
+    Returns:
+        module: The implementation.
+
+    Raises:
+        RuntimeError: If the environment now asks for another one.
+    """
+    implementation = select(implementations, tensor)
+    if states.shape != implementation.states_shape(tensor, A):
+        raise RuntimeError(f'{VARIABLE} or the GPU has changed between '
+                           'forward and backward; run forward again')
+    return implementation
+
+
 def backend_report():
     """Say which backends are available, or why not.
 
     Returns:
         dict[str, str]: A sentence for each of triton, cpu and reference;
         under ``requested`` what the environment asks for, and under
-        ``in use`` what a float32 tensor on the CPU gets.
+        ``in use`` what a float32 tensor gets, on the GPU if there is one.
     """
     name = requested()
     threads = torch.get_num_threads()

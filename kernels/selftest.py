@@ -1,4 +1,4 @@
-"""The kernels in use on this machine against the definition.
+"""The kernels in use on this machine against plain torch in float64.
 
 Seconds instead of the test-suite, for a card, driver or compiler that nobody
 has tried yet.

@@ -51,15 +51,14 @@ def positions(step, k, height, width, ROWS: tl.constexpr):
     stride = tl.where(k % 2 == 1, width, 1)
     i = step % line
     at = i * stride + step // line
-    positions = ()
+    rows = ()
     for t in tl.static_range(ROWS):
         # directions 2 and 3 are 0 and 1 from the other end
-        positions = positions + (tl.where(k < 2, at, length - 1 - at).to(
-            tl.int64), )
+        rows = rows + (tl.where(k < 2, at, length - 1 - at).to(tl.int64), )
         i += 1
         at += tl.where(i == line, stride + 1 - line * stride, stride)
         i = tl.where(i == line, 0, i)
-    return positions
+    return rows
 
 
 @triton.jit
@@ -104,7 +103,7 @@ def _add_rank(z, p, weight, at, channel, there, step, length, r,
 def step_sizes(delta, p, weight, bias, at, channel, there, step, length,
                CHANNELS: tl.constexpr, STRIDE: tl.constexpr,
                RANK: tl.constexpr, SOFTPLUS: tl.constexpr, ROWS: tl.constexpr):
-    """delta and the slope of its softplus; zero where there is nothing."""
+    """delta, zero where there is nothing, and the slope of its softplus."""
     if RANK:
         z = ()
         for t in tl.static_range(ROWS):

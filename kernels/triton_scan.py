@@ -100,7 +100,7 @@ class _Launch:
         self.chunks = -(-length // self.plan.chunk)
         self.blocks = -(-channels // self.groups // self.plan.block)
         self.programs = self.batch * self.groups * self.blocks
-        self.size = (*size, self.blocks, self.plan.chunk)
+        self.sizes = (*size, self.blocks, self.plan.chunk)
         self.channels = channels
         # one partial sum of a map for each split
         self.partial = x.new_empty(
@@ -125,7 +125,7 @@ class _Launch:
             *self.inputs,
             totals,
             sums,
-            *self.size,
+            *self.sizes,
             slots,
             slot_chunk,
             BACKWARD=backward,
@@ -156,7 +156,7 @@ class _Launch:
         """Launch the forward or the backward kernel."""
         kernel[self.programs, self.chunks, self.plan.splits](
             *tensors,
-            *self.size,
+            *self.sizes,
             CHUNKED=self.chunks > 1,
             CHANNELS=self.channels,
             DIRECTIONS=self.directions,

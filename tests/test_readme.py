@@ -26,7 +26,7 @@ def test_files_in_commands_exist():
 
 def test_make_targets_exist():
     text = ''.join((ROOT / page).read_text() for page in PAGES)
-    targets = set(re.findall(r'`make (\w+)', text))
+    targets = set(re.findall(r'`make ([\w-]+)', text))
     rules = set(
-        re.findall(r'^(\w+):.*##', (ROOT / 'Makefile').read_text(), re.M))
+        re.findall(r'^([\w-]+):.*##', (ROOT / 'Makefile').read_text(), re.M))
     assert {'demo', 'test'} <= targets <= rules

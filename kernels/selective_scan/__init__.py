@@ -123,8 +123,8 @@ def _backward(
         return tuple(
             t.zero_()
             for t in _backward_fake(dy, states, *inputs, delta_softplus))
-    grads = backends.select(_BACKENDS, u).backward(dy, states, *inputs,
-                                                   delta_softplus)
+    backend = backends.select_again(_BACKENDS, u, states, A)
+    grads = backend.backward(dy, states, *inputs, delta_softplus)
     return tuple(g.to(t.dtype).contiguous() for g, t in zip(grads, inputs))
 
 

@@ -23,7 +23,7 @@ def ss2d(x, p, dt_weight, dt_bias, A, D):
 
     and the four y are summed at the positions of the map. Directions: 0
     row-major, 1 column-major, 2 the reverse of 0, 3 the reverse of 1. No
-    flipped, transposed or fourfold copy of the map is made.
+    direction flips or copies the map.
 
     Args:
         x (Tensor): The map, (B, D, H, W), in either memory format; float16,
@@ -122,9 +122,9 @@ def _backward(
     if not x.numel():
         return tuple(t.zero_() for t in _backward_fake(
             dy, states, x, p, dt_weight, dt_bias, A, D))
-    dx, dp, *rest = backends.select(_BACKENDS,
-                                    x).backward(dy, states, x, p, dt_weight,
-                                                dt_bias, A, D)
+    backend = backends.select_again(_BACKENDS, x, states, A)
+    dx, dp, *rest = backend.backward(dy, states, x, p, dt_weight, dt_bias, A,
+                                     D)
     return (_laid_out(dx, x), dp.to(p.dtype).contiguous(), *(t.contiguous()
                                                              for t in rest))
 

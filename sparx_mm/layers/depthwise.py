@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 # side of the largest depthwise kernel whose weight gradient oneDNN has code
-# for; a larger one's is made like that of 16 by 16 channels, 4 to 6 times
+# for; a larger one's is made like that of 16 by 16 channels, several times
 # slower than in windows of this size
 _WINDOW = 3
 

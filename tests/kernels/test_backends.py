@@ -1,4 +1,5 @@
 """Choosing a backend, and what threads, forks and caches may not break."""
+import functools
 import importlib
 import inspect
 import shutil
@@ -162,6 +163,17 @@ def test_a_gpu_without_triton_is_slow_and_told_once(monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         backends.select(MODULES, tensor)
+
+
+@pytest.mark.parametrize('call', [scan, sequence_scan])
+def test_another_backend_before_backward(call, monkeypatch):
+    """Each keeps states in a shape of its own."""
+    ones = functools.partial(torch.ones, requires_grad=True)
+    monkeypatch.setattr(torch, 'ones', ones)
+    y = call()
+    monkeypatch.setenv('SPARX_MM_KERNELS', 'triton')
+    with pytest.raises(RuntimeError, match='between forward and backward'):
+        y.sum().backward()
 
 
 def test_report(monkeypatch):
