@@ -6,8 +6,9 @@ an image at a time.
 import pytest
 import torch
 
-from sparx_mm.kernels import backends, ss2d
-from sparx_mm.kernels.examples import map_arguments
+from sparx_mm.kernels import backends, selective_scan, ss2d
+from sparx_mm.kernels.examples import map_arguments, sequence_arguments
+from sparx_mm.kernels.selective_scan import cpu as scan_cpu
 from sparx_mm.kernels.ss2d import cpu
 
 pytestmark = pytest.mark.skipif(
@@ -106,7 +107,7 @@ def huge_arguments(batch, side):
 
 @torch.no_grad()
 def test_batch_of_more_than_2_31_elements():
-    inputs = huge_arguments(400, 192)
+    inputs = huge_arguments(304, 192)
     assert inputs[0].numel() > 2**31
     y, states = torch.ops.sparx_mm.ss2d(*inputs)
     wanted, entry = cpu.two_level_forward(*image(inputs, -1))
@@ -133,6 +134,22 @@ def test_large_map(side):
                                                     window], *parameters)))
     assert_near('y', y[..., window, window][..., inside, inside],
                 wanted[..., inside, inside], TOLERANCES[torch.bfloat16])
+
+
+@pytest.mark.parametrize('dtype', TOLERANCES)
+@pytest.mark.parametrize('groups, state', [(1, 1), (4, 8)])
+def test_long_sequences(groups, state, dtype):
+    inputs = sequence_arguments(2, 192, 20_000, state, groups, dtype, 'cuda')
+    dy = torch.randn_like(inputs[0])
+    given = [t.requires_grad_() for t in inputs]
+    y = selective_scan(*given, delta_softplus=True)
+    grads = torch.autograd.grad(y, given, dy)
+    doubles = [t.detach().double() for t in inputs]
+    wanted, states = scan_cpu.two_level_forward(*doubles, True)
+    assert_near('y', y, wanted, TOLERANCES[dtype])
+    wanted = scan_cpu.two_level_backward(dy.double(), states, *doubles, True)
+    for i, pair in enumerate(zip(grads, wanted)):
+        assert_near(f'gradient {i}', *pair, TOLERANCES[dtype])
 
 
 def test_other_streams():
