@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from sparx_mm.kernels import selective_scan, without_autocast
-from sparx_mm.kernels.ss2d import cpu
+from sparx_mm.kernels.ss2d.cpu import TwoLevel
 from sparx_mm.kernels.ss2d.reference import ss2d as reference
 
 NUM_DIRECTIONS = 4
@@ -133,20 +133,6 @@ def _in_full_precision(function):
     return run
 
 
-class _TwoLevel(torch.autograd.Function):
-    """The plain torch form, on any device and in any dtype."""
-
-    @staticmethod
-    def forward(ctx, *inputs):
-        y, states = cpu.two_level_forward(*inputs)
-        ctx.save_for_backward(states, *inputs)
-        return y
-
-    @staticmethod
-    def backward(ctx, grad):
-        return cpu.two_level_backward(grad, *ctx.saved_tensors)
-
-
 def linear_scan(a, b):
     """h_t = a_t h_{t-1} + b_t along dimension 2, in logarithmic depth.
 
@@ -191,7 +177,7 @@ def _log_depth(x, p, dt_weight, dt_bias, A, D):
     return _CrossMerge.apply(y.transpose(2, 3), *x.shape[2:])
 
 
-two_level = _in_full_precision(_TwoLevel.apply)
+two_level = _in_full_precision(TwoLevel.apply)
 log_depth = _in_full_precision(_log_depth)
 
 

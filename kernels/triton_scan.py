@@ -117,8 +117,9 @@ class _Launch:
         """
         if self.chunks == 1:
             return
-        channels, A = x.shape[2], self.inputs[-1]
-        sums = A.new_empty(self.batch, self.directions, self.chunks, channels)
+        A = self.inputs[-1]
+        sums = A.new_empty(self.batch, self.directions, self.chunks,
+                           self.channels)
         slots = totals.shape[2]
         kernels.chunk_kernel[self.programs, self.chunks, self.directions](
             x,
@@ -129,7 +130,7 @@ class _Launch:
             slots,
             slot_chunk,
             BACKWARD=backward,
-            CHANNELS=channels,
+            CHANNELS=self.channels,
             DIRECTIONS=self.directions,
             GROUPS=self.groups,
             RANK=self.rank,
@@ -138,7 +139,7 @@ class _Launch:
             BLOCK=self.plan.block,
             ROWS=_ROWS[self.plan.block],
             num_warps=1)
-        blocks = -(-channels // self.plan.block)
+        blocks = -(-self.channels // self.plan.block)
         kernels.carry_kernel[self.batch, blocks, self.directions](
             totals,
             sums,
@@ -147,7 +148,7 @@ class _Launch:
             slots,
             slot_chunk,
             REVERSE=backward,
-            CHANNELS=channels,
+            CHANNELS=self.channels,
             STATE=self.state,
             BLOCK=self.plan.block,
             num_warps=1)

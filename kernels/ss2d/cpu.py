@@ -133,3 +133,17 @@ def two_level_backward(dy, states, x, p, dt_weight, dt_bias, A, D):
         dD.append(dD_k.squeeze(0))
     return (dx.permute(0, 3, 1, 2), torch.stack(dp, 3), torch.stack(d_weight),
             torch.stack(d_bias), torch.stack(dA), torch.stack(dD))
+
+
+class TwoLevel(torch.autograd.Function):
+    """The plain torch form for any device and dtype, to compare with."""
+
+    @staticmethod
+    def forward(ctx, *inputs):
+        y, states = two_level_forward(*inputs)
+        ctx.save_for_backward(states, *inputs)
+        return y
+
+    @staticmethod
+    def backward(ctx, dy):
+        return two_level_backward(dy, *ctx.saved_tensors)

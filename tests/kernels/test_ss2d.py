@@ -32,20 +32,6 @@ SIZES = [
 ]
 
 
-class TwoLevel(torch.autograd.Function):
-    """The plain torch form, whatever the dtype."""
-
-    @staticmethod
-    def forward(ctx, *inputs):
-        y, states = cpu.two_level_forward(*inputs)
-        ctx.save_for_backward(states, *inputs)
-        return y
-
-    @staticmethod
-    def backward(ctx, dy):
-        return cpu.two_level_backward(dy, *ctx.saved_tensors)
-
-
 @pytest.mark.parametrize('dtype', TOLERANCES)
 @pytest.mark.parametrize('size', SIZES)
 def test_output_and_every_gradient_are_those_of_the_loop(
@@ -61,7 +47,7 @@ def test_output_and_every_gradient_are_those_of_the_loop(
 def test_plain_torch_form_in_float32(size, evaluate, assert_near):
     inputs = map_arguments(*size)
     wanted = evaluate(reference, inputs)
-    given = evaluate(TwoLevel.apply, [t.float() for t in inputs])
+    given = evaluate(cpu.TwoLevel.apply, [t.float() for t in inputs])
     assert_near(given, wanted, TOLERANCES[torch.float32])
 
 
@@ -71,7 +57,7 @@ def test_plain_torch_form_in_float32(size, evaluate, assert_near):
 @pytest.mark.parametrize('batch', [1, 2, 3])
 def test_any_number_of_threads(batch, threads, evaluate, assert_near):
     inputs = map_arguments(batch, 464, 8, 6, 5, 1)
-    wanted = evaluate(TwoLevel.apply, inputs)
+    wanted = evaluate(cpu.TwoLevel.apply, inputs)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
