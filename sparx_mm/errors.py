@@ -11,7 +11,16 @@ class UserError(Exception):
     """Something that the user can put right; the message says how.
 
     Its message is one line: what was given, what is wrong, what to do.
+
+    Args:
+        message (str): The line. torch raises what a worker of a DataLoader
+            raised anew, with the worker's traceback in its place: then it
+            is found at the end of that.
     """
+
+    def __init__(self, message: str) -> None:
+        name = f'{type(self).__module__}.{type(self).__qualname__}'
+        super().__init__(str(message).rpartition(f'\n{name}: ')[2])
 
 
 # by launcher: variables with the number of a process, and on its machine
