@@ -10,6 +10,7 @@ if not torch.cuda.is_available():
 
 import pytest  # noqa: E402
 from mmengine.logging import MMLogger  # noqa: E402
+from segmentation import make_ade  # noqa: E402
 
 from sparx_mm.datasets import make_shapes  # noqa: E402
 
@@ -19,6 +20,14 @@ def shapes(tmp_path_factory):
     """A drawn set of 4 training and 3 validation images of 64 px."""
     root = tmp_path_factory.mktemp('data') / 'shapes'
     make_shapes(str(root), num_train=4, num_val=3, size=64)
+    return root
+
+
+@pytest.fixture(scope='session')
+def ade(tmp_path_factory):
+    """A drawn set in ADE20K's layout: 4 training and 3 validation images."""
+    root = tmp_path_factory.mktemp('data') / 'ade'
+    make_ade(root)
     return root
 
 

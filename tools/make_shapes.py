@@ -1,4 +1,4 @@
-"""Draw an instance segmentation set: python tools/make_shapes.py FOLDER."""
+"""Draw a set with masks and label maps: python tools/make_shapes.py DIR."""
 from sparx_mm.datasets import make_shapes
 from sparx_mm.engine import (ArgumentParser, UserError, show_progress,
                              user_errors)
@@ -6,7 +6,7 @@ from sparx_mm.engine import (ArgumentParser, UserError, show_progress,
 
 def parse_args():
     parser = ArgumentParser(
-        description='Draw a set of shapes with masks in COCO format')
+        description='Draw shapes, with masks in COCO format and label maps')
     parser.add_argument(
         'root',
         nargs='?',

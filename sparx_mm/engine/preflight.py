@@ -8,7 +8,7 @@ import os.path as osp
 import sys
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Iterable, Iterator, List, NamedTuple, Optional
+from typing import Iterator, List, NamedTuple, Optional, Sequence
 
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -16,6 +16,8 @@ from torch.cuda import device_count
 
 from ..checkpoints import (CheckpointError, DownloadError, checkpoint_kind,
                            fetch)
+# its package also registers the transform that configs name
+from ..datasets.folders import check_seg_folders, find_deeper
 from ..errors import UserError
 from .config import walk
 from .distributed import LAUNCHERS
@@ -160,12 +162,14 @@ def check_display() -> None:
                         'into a folder with --show-dir instead')
 
 
-def check_data(cfg: Config, splits: Iterable[str]) -> None:
+def check_data(cfg: Config, splits: Sequence[str]) -> None:
     """Check that the annotation files and image folders are there.
+
+    Of sets for semantic segmentation, the files in the folders too.
 
     Args:
         cfg (Config): A whole config.
-        splits (Iterable[str]): Of ``'train'``, ``'val'`` and ``'test'``.
+        splits (Sequence[str]): Of ``'train'``, ``'val'`` and ``'test'``.
 
     Raises:
         UserError: If one is missing.
@@ -174,16 +178,20 @@ def check_data(cfg: Config, splits: Iterable[str]) -> None:
         need for split in splits for need in data_needs(cfg, split)
         if not osp.exists(need.path)
     ]
-    if not missing:
-        return
-    more = f' and {len(missing) - 1} more' if len(missing) > 1 else ''
-    options = ' '.join(dict.fromkeys(need.option for need in missing))
-    source = cfg.get('data_source')
-    source = f' ({source})' if source else ''
-    raise UserError(
-        f'data set not found: {osp.abspath(missing[0].path)} '
-        f'({missing[0].key}){more}; put or link it there{source}, or give '
-        f'its place: --cfg-options {options}')
+    if missing:
+        more = f' and {len(missing) - 1} more' if len(missing) > 1 else ''
+        deeper = find_deeper(missing[0].path)
+        deeper = f', but there is {deeper}' if deeper else ''
+        options = ' '.join(dict.fromkeys(need.option for need in missing))
+        source = cfg.get('data_source')
+        source = f' ({source})' if source else ''
+        raise UserError(
+            f'data set not found: {osp.abspath(missing[0].path)} '
+            f'({missing[0].key}){more}{deeper}; put or link it there{source}, '
+            f'or give its place: --cfg-options {options}')
+    for split in splits:
+        for key, node, labelled in _seg_sets(cfg, split):
+            check_seg_folders(node, key, labelled, cfg.get('default_scope'))
 
 
 def data_needs(cfg: Config, split: str) -> Iterator[Need]:
@@ -217,6 +225,20 @@ def data_needs(cfg: Config, split: str) -> Iterator[Need]:
         if node.get('ann_file') and not _is_remote(node):
             yield Need(node['ann_file'], f'{key}.ann_file',
                        f'{key}.ann_file=FILE')
+
+
+def _seg_sets(cfg, split):
+    """Yield key and config of each set, and whether its labels are read."""
+    loader = f'{split}_dataloader'
+    for key, node in walk(cfg.get(loader) or {}, loader):
+        prefix = node.get('data_prefix') or {}
+        if {'img_path', 'seg_map_path'} <= set(prefix) \
+                and not _is_remote(node):
+            # a test split may have none
+            steps = walk(node.get('pipeline') or [])
+            labelled = any('Annotation' in str(step.get('type'))
+                           for _, step in steps)
+            yield key, node, labelled and bool(prefix['seg_map_path'])
 
 
 def _is_remote(node: dict) -> bool:

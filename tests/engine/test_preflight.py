@@ -92,6 +92,58 @@ def test_missing_data_is_one_line(tmp_path):
     preflight.check_data(cfg, ('train', 'val'))
 
 
+def test_what_was_unpacked_into_a_folder_too_many(tmp_path):
+    (tmp_path / 'coco/coco/train').mkdir(parents=True)
+    cfg = _config(
+        train_dataloader=_loader(
+            data_root=f'{tmp_path}/coco', data_prefix=dict(img='train')))
+    found = r'found: \S*/coco/train \S* but there is \S*/coco/coco/train; put'
+    with pytest.raises(UserError, match=found):
+        preflight.check_data(cfg, ('train', ))
+    cfg.train_dataloader.dataset.data_root = f'{tmp_path}/coco/coco'
+    preflight.check_data(cfg, ('train', ))
+
+
+def _segmentation(root, loads, **kwargs):
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='TestTimeAug', transforms=[[dict(type=loads)]])
+    ]
+    return dict(
+        type='BaseSegDataset',
+        data_root=str(root),
+        data_prefix=dict(img_path='images', seg_map_path='labels'),
+        metainfo=dict(classes=('cat', 'dog')),
+        pipeline=pipeline,
+        **kwargs)
+
+
+@pytest.mark.stack
+def test_segmentation_data_that_does_not_match(tmp_path, monkeypatch):
+    for folder in ('images', 'labels'):
+        (tmp_path / folder).mkdir()
+    for name in ('images/a.jpg', 'labels/a.png', 'images/b.jpg'):
+        (tmp_path / name).touch()
+    labelled = _segmentation(tmp_path, 'LoadAnnotations')
+    cfg = _config(
+        default_scope='mmseg',
+        train_dataloader=dict(
+            dataset=dict(type='RepeatDataset', dataset=labelled)),
+        val_dataloader=dict(dataset=labelled),
+        test_dataloader=dict(dataset=_segmentation(tmp_path, 'Resize')))
+    for split, key in (('train', 'dataset.dataset'), ('val', 'dataset')):
+        with pytest.raises(UserError) as error:
+            preflight.check_data(cfg, (split, ))
+        assert str(error.value).startswith(
+            f'{split}_dataloader.{key}.data_prefix.seg_map_path: 1 of 2 label '
+            f'maps are missing, the first is {tmp_path}/labels/b.png;')
+    preflight.check_data(cfg, ('test', ))
+    # what is elsewhere is not listed
+    labelled['backend_args'] = dict(backend='petrel')
+    monkeypatch.setattr(preflight, 'check_seg_folders', None)
+    preflight.check_data(_config(train_dataloader=labelled), ('train', ))
+
+
 def test_splits_that_do_not_run_need_no_data():
     cfg = _config(test_dataloader=_loader(ann_file='none.json'))
     preflight.check_data(cfg, ('train', 'val'))
