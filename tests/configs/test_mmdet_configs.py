@@ -1,13 +1,9 @@
 """Every config under configs/mmdet: its recipe, its model, one step."""
-import subprocess
-import sys
-
 import pytest
 import torch
 from detection import CONFIGS, ROOT, tiny_config
 from mmengine.hooks import EMAHook
 from mmengine.registry import MODELS, init_default_scope
-from torch import nn
 
 from sparx_mm.datasets import CLASSES
 from sparx_mm.engine import ArgumentParser, Options, build_runner, load_config
@@ -22,7 +18,6 @@ PARAMETERS = dict(t=47, s=67, b=103)
 URL = 'https://github.com/LMMMEng/SparX/releases/download/v1/'
 RECIPES = [f'mask_rcnn_sparx_{s}_{x}' for s in SIZES for x in ('1x', '3x')]
 DEMO = ROOT / 'configs/mmdet/mask_rcnn_sparx_demo_shapes.py'
-NORMS = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
 
 
 def _config(name):
@@ -35,49 +30,6 @@ def _ids(path):
 
 def test_the_shipped_configs_are_these():
     assert [c.stem for c in CONFIGS] == sorted([*RECIPES, DEMO.stem])
-
-
-@pytest.mark.parametrize('path', CONFIGS, ids=_ids)
-def test_leaves_are_short(path):
-    assert len(path.read_text().splitlines()) <= 25
-
-
-@pytest.mark.parametrize('path', CONFIGS, ids=_ids)
-def test_runtime(path):
-    cfg = load_config(str(path))
-    assert cfg.default_scope == 'mmdet'
-    assert cfg.custom_imports == dict(
-        imports=['sparx_mm', 'sparx_mm.checkpoints', 'sparx_mm.engine'],
-        allow_failed_imports=False)
-    assert cfg.default_hooks.checkpoint.max_keep_ckpts >= 2
-    assert cfg.default_hooks.checkpoint.save_best == 'auto'
-    assert cfg.env_cfg.mp_cfg == dict(
-        mp_start_method='fork', opencv_num_threads=0)
-
-
-@pytest.mark.stack
-def test_other_programs_find_what_a_config_names():
-    code = f"""
-from mmengine.config import Config
-from mmengine.registry import (HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS,
-                               init_default_scope)
-
-def find(registry, name):
-    with registry.switch_scope_and_registry(None) as scoped:
-        assert scoped.get(name) is not None, name
-
-for path in {[str(path) for path in CONFIGS]}:
-    cfg = Config.fromfile(path)
-    init_default_scope(cfg.default_scope)
-    find(MODELS, cfg.model.backbone.type)
-    find(OPTIM_WRAPPER_CONSTRUCTORS, cfg.optim_wrapper.constructor)
-    for hook in cfg.default_hooks.values():
-        find(HOOKS, hook.type)
-"""
-    done = subprocess.run([sys.executable, '-c', code],
-                          capture_output=True,
-                          text=True)
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize('name', RECIPES)
@@ -195,33 +147,6 @@ def test_pico_trains_and_tests_one_step(path, shapes, tmp_path):
     assert torch.isfinite(found.scores).all()
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=_ids)
-def test_every_parameter_has_its_decay(path, shapes, tmp_path):
-    cfg = tiny_config(path, shapes, str(tmp_path))
-    runner = build_runner(cfg)
-    optimizer = runner.build_optim_wrapper(cfg.optim_wrapper).optimizer
-    decay = {
-        id(p): group['weight_decay']
-        for group in optimizer.param_groups
-        for p in group['params']
-    }
-    of_norms = {
-        id(p)
-        for module in runner.model.modules() if isinstance(module, NORMS)
-        for p in module.parameters(recurse=False)
-    }
-    spared = set()
-    for name, parameter in runner.model.named_parameters():
-        leaf = name.split('.')[-1]
-        if leaf in ('A_log', 'D'):
-            spared.add(leaf)
-        free = id(parameter) in of_norms or leaf in ('A_log', 'D')
-        assert decay.pop(id(parameter)) == (0 if free else 0.05), name
-    assert spared == {'A_log', 'D'}
-    # no parameter twice, none that is not the model's
-    assert not decay
-
-
 LAYER_DECAY = 'optim_wrapper.paramwise_cfg.layer_decay_rate=0.8'
 CLIPPING = 'optim_wrapper.clip_grad.max_norm=1.0'
 SCALING = 'auto_scale_lr.enable=True'
@@ -229,7 +154,7 @@ EMA = 'default_hooks.ema.type=EMAHook'
 
 
 def test_the_switches_are_documented():
-    bases = (ROOT / 'configs/mmdet/_base_').rglob('*.py')
+    bases = (ROOT / 'configs/_base_').rglob('*.py')
     comments = [
         line for base in bases for line in base.read_text().splitlines()
         if '#' in line

@@ -1,25 +1,14 @@
 # a small Mask R-CNN for 128 px images of the drawn shapes, on a CPU
-_base_ = './mask_rcnn_sparx_fpn.py'
+_base_ = [
+    './mask_rcnn_sparx_fpn.py', '../../../_base_/backbones/sparx_mamba_demo.py'
+]
 
 channels = 64
 num_classes = 6
 model = dict(
-    backbone=dict(
-        # ganglion layers in stages 1, 2 and 3, as in the full sizes
-        arch=dict(
-            embed_dims=(32, 64, 96, 128),
-            depths=(2, 2, 3, 2),
-            strides=(1, 1, 2, 1),
-            starts=(None, 1, 0, 0),
-            windows=(None, None, 3, None)),
-        # weights larger than the usual 0.02 learn sooner in a short run
-        init_cfg=dict(
-            type='Kaiming',
-            layer='Conv2d',
-            mode='fan_in',
-            distribution='normal')),
+    backbone=dict(arch={{_base_.arch}}, init_cfg={{_base_.init_cfg}}),
     neck=dict(
-        in_channels=[32, 64, 96, 128],
+        in_channels={{_base_.embed_dims}},
         out_channels=channels,
         norm_cfg=dict(type='GN', num_groups=16)),
     rpn_head=dict(

@@ -1,4 +1,4 @@
-_base_ = './adamw.py'
+_base_ = '../../../_base_/schedules/adamw.py'
 
 max_epochs = 36
 train_cfg = dict(

@@ -1,5 +1,5 @@
 # 16 epochs x 400 images / batch of 4 = 1600 iterations, from scratch
-_base_ = './adamw.py'
+_base_ = '../../../_base_/schedules/adamw.py'
 
 max_epochs = 16
 train_cfg = dict(

@@ -1,4 +1,4 @@
-# What the 1x and 3x schedules share; lr is for 16 images = 8 GPUs x 2. A
+# What all schedules share; lr is for 16 images = 8 GPUs x 2. A
 # switch named below is given to --cfg-options. tools/train.py --show-optim
 # logs the rate and decay that each parameter gets.
 optim_wrapper = dict(

@@ -1,0 +1,12 @@
+# 1.6 M parameters for 128 px images on a CPU; ganglion layers in stages 1, 2
+# and 3, as in the full sizes
+embed_dims = [32, 64, 96, 128]
+arch = dict(
+    embed_dims=embed_dims,
+    depths=(2, 2, 3, 2),
+    strides=(1, 1, 2, 1),
+    starts=(None, 1, 0, 0),
+    windows=(None, None, 3, None))
+# weights larger than the usual 0.02 learn sooner in a short run
+init_cfg = dict(
+    type='Kaiming', layer='Conv2d', mode='fan_in', distribution='normal')

@@ -1,0 +1,16 @@
+_base_ = '../../_base_/default_runtime.py'
+
+default_scope = 'mmseg'
+
+default_hooks = dict(
+    logger=dict(log_metric_by_epoch=False),
+    checkpoint=dict(by_epoch=False, interval=8000, save_best='mIoU'),
+    visualization=dict(type='SegVisualizationHook'))
+
+# without a name: each run in a process has its own, in its own folder
+visualizer = dict(
+    type='SegLocalVisualizer', vis_backends={{_base_.vis_backends}})
+log_processor = dict(type='LogProcessor', window_size=50, by_epoch=False)
+
+# --tta averages the classes' probabilities over tta_pipeline
+tta_model = dict(type='SegTTAModel')

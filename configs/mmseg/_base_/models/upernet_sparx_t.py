@@ -1,0 +1,10 @@
+_base_ = ['./upernet_sparx.py', '../../../_base_/backbones/sparx_mamba_t.py']
+
+model = dict(
+    backbone=dict(
+        arch={{_base_.arch}},
+        drop_path_rate=0.2,
+        init_cfg=dict(type='Pretrained', checkpoint={{_base_.checkpoint}})),
+    decode_head=dict(in_channels={{_base_.embed_dims}}),
+    # of stage 2
+    auxiliary_head=dict(in_channels=320))

@@ -1,0 +1,43 @@
+"""The demo's configs: what is drawn, on the same backbone."""
+import numpy as np
+from detection import ROOT
+
+from sparx_mm.datasets import CLASSES
+from sparx_mm.engine import load_config
+from sparx_mm.engine.config import walk
+
+SEGMENTOR = ROOT / 'configs/mmseg/semantic_fpn_sparx_demo_shapes.py'
+DETECTOR = ROOT / 'configs/mmdet/mask_rcnn_sparx_demo_shapes.py'
+
+
+def test_the_segmentor_has_the_classes_that_are_drawn():
+    cfg = load_config(str(SEGMENTOR))
+    names = ('background', *CLASSES)
+    for loader in ('train', 'val', 'test'):
+        dataset = cfg[f'{loader}_dataloader'].dataset
+        assert tuple(dataset.metainfo.classes) == names
+        checks = [
+            step.num_classes for step in dataset.pipeline
+            if step.type == 'CheckSegMap'
+        ]
+        assert checks == [len(names)]
+    assert cfg.model.decode_head.num_classes == len(names)
+    for _, loss in walk(cfg.model.decode_head.loss_decode):
+        assert len(loss.get('class_weight', names)) == len(names)
+
+
+def test_the_colors_of_classes_differ():
+    cfg = load_config(str(SEGMENTOR))
+    palette = np.array(cfg.test_dataloader.dataset.metainfo.palette, float)
+    assert palette.shape == (len(CLASSES) + 1, 3)
+    distances = np.linalg.norm(palette[:, None] - palette[None], axis=2)
+    np.fill_diagonal(distances, np.inf)
+    assert distances.min() > 100
+
+
+def test_both_have_one_backbone():
+    segmentor, detector = (
+        load_config(str(path)).model.backbone
+        for path in (SEGMENTOR, DETECTOR))
+    assert segmentor.arch == detector.arch
+    assert segmentor.init_cfg == detector.init_cfg

@@ -1,0 +1,103 @@
+"""What holds for every config, of mmdet and of mmseg."""
+import subprocess
+import sys
+
+import detection
+import pytest
+import segmentation
+from torch import nn
+
+from sparx_mm.engine import build_runner, load_config
+
+CONFIGS = [*detection.CONFIGS, *segmentation.CONFIGS]
+NORMS = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
+
+
+def _ids(path):
+    return path.stem
+
+
+@pytest.fixture
+def build(shapes, ade, tmp_path):
+    """A function that builds the runner of a config, made small."""
+
+    def build(path):
+        made_by = detection if path in detection.CONFIGS else segmentation
+        drawn = 'shapes' in path.stem or made_by is detection
+        return build_runner(
+            made_by.tiny_config(path, shapes if drawn else ade, str(tmp_path)))
+
+    return build
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=_ids)
+def test_leaves_are_short(path):
+    assert len(path.read_text().splitlines()) <= 25
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=_ids)
+def test_runtime(path):
+    cfg = load_config(str(path))
+    assert cfg.default_scope == path.parent.name
+    assert cfg.custom_imports == dict(
+        imports=['sparx_mm', 'sparx_mm.checkpoints', 'sparx_mm.engine'],
+        allow_failed_imports=False)
+    assert cfg.default_hooks.checkpoint.max_keep_ckpts >= 2
+    assert cfg.env_cfg.mp_cfg == dict(
+        mp_start_method='fork', opencv_num_threads=0)
+
+
+@pytest.mark.stack
+def test_other_programs_find_what_a_config_names():
+    code = f"""
+from mmengine.config import Config
+from mmengine.registry import (HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS,
+                               TRANSFORMS, init_default_scope)
+
+def find(registry, name):
+    with registry.switch_scope_and_registry(None) as scoped:
+        assert scoped.get(name) is not None, name
+
+for path in {[str(path) for path in CONFIGS]}:
+    cfg = Config.fromfile(path)
+    init_default_scope(cfg.default_scope)
+    find(MODELS, cfg.model.backbone.type)
+    find(OPTIM_WRAPPER_CONSTRUCTORS, cfg.optim_wrapper.constructor)
+    for hook in cfg.default_hooks.values():
+        find(HOOKS, hook.type)
+    for step in cfg.train_dataloader.dataset.pipeline:
+        find(TRANSFORMS, step.type)
+"""
+    done = subprocess.run([sys.executable, '-c', code],
+                          capture_output=True,
+                          text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=_ids)
+def test_every_parameter_has_its_decay(path, build):
+    runner = build(path)
+    wrapper = runner.cfg.optim_wrapper
+    optimizer = runner.build_optim_wrapper(wrapper).optimizer
+    decay = {
+        id(p): group['weight_decay']
+        for group in optimizer.param_groups
+        for p in group['params']
+    }
+    of_norms = {
+        id(p)
+        for module in runner.model.modules() if isinstance(module, NORMS)
+        for p in module.parameters(recurse=False)
+    }
+    spared = set()
+    for name, parameter in runner.model.named_parameters():
+        leaf = name.split('.')[-1]
+        if leaf in ('A_log', 'D'):
+            spared.add(leaf)
+        free = id(parameter) in of_norms or leaf in ('A_log', 'D')
+        assert decay.pop(
+            id(parameter)) == (0 if free else
+                               wrapper.optimizer.weight_decay), name
+    assert spared == {'A_log', 'D'}
+    # no parameter twice, none that is not the model's
+    assert not decay
