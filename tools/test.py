@@ -7,18 +7,26 @@ from sparx_mm.engine import (leave_processes, parse_run_args, run_parser, test,
 def parse_args():
     parser = run_parser('Test (and evaluate) a model')
     parser.add_argument('checkpoint', help='file or URL of the weights')
-    parser.add_argument('--out', help='.pkl file for the predictions')
+    parser.add_argument(
+        '--out',
+        help='.pkl file for the predictions; for a config of mmseg the '
+        'folder for label maps, index PNGs')
     parser.add_argument(
         '--show', action='store_true', help='show predictions in a window')
     parser.add_argument(
         '--show-dir',
-        help='paint predictions into this folder; a relative one is below '
-        'the work folder and the time stamp of the run')
+        help='paint predictions into this folder. mmdet: a relative one is '
+        'below the work folder and the time stamp of the run; mmseg: they '
+        'are in vis_data/vis_image of it')
     parser.add_argument(
         '--wait-time',
         type=float,
         default=2,
         help='seconds that an image is shown; default: 2')
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help='test-time augmentation; ADE20K: six scales, each also flipped')
     return parse_run_args(parser)
 
 

@@ -12,14 +12,10 @@ from .amp import use_amp
 from .config import config_errors, load_config
 from .distributed import join_processes
 from .preflight import (check_amp, check_checkpoint, check_data, check_device,
-                        check_display, check_launcher, check_packages,
-                        check_weights, check_work_dir, forget_weights,
-                        last_checkpoint)
+                        check_launcher, check_packages, check_weights,
+                        check_work_dir, forget_weights, last_checkpoint)
+from .testing import dump_predictions, paint_predictions, use_tta
 
-# by default_scope: the metric that dumps predictions, where it is not
-# mmengine's own, and the argument of the hook that paints into a folder
-DUMP_METRICS = dict(mmdet='DumpDetResults')
-SHOW_DIR_ARGS = dict(mmdet='test_out_dir')
 # what every run has unless its config says otherwise
 DEFAULT_HOOKS = dict(
     coverage=dict(type='CoverageHook'), resume=dict(type='ResumeHook'))
@@ -93,18 +89,21 @@ def test(config: str,
          show: bool = False,
          show_dir: Optional[str] = None,
          wait_time: float = 2.,
+         tta: bool = False,
          **kwargs) -> Dict[str, float]:
     """Evaluate a model on the test set of its config.
 
     Args:
         config (str): The config file.
         checkpoint (str, optional): See `load_runner`.
-        out (str, optional): A ``.pkl`` file for the predictions.
-            Default: None.
+        out (str, optional): A ``.pkl`` file for the predictions, or for a
+            config of mmseg a folder for label maps. Default: None.
         show (bool): Show each image in a window. Default: False.
-        show_dir (str, optional): Paint images into this folder; a relative
-            one is below ``work_dir/TIMESTAMP``. Default: None.
+        show_dir (str, optional): Paint images into this folder; see
+            `paint_predictions`. Default: None.
         wait_time (float): Seconds that an image is shown. Default: 2.
+        tta (bool): Test with augmentation, as ``tta_model`` and
+            ``tta_pipeline`` of the config say. Default: False.
         **kwargs: See `load_config`.
 
     Returns:
@@ -116,27 +115,12 @@ def test(config: str,
             or wrong.
     """
     cfg = load_config(config, **kwargs)
-    scope = cfg.get('default_scope')
     if out is not None:
-        if not out.endswith(('.pkl', '.pickle')):
-            raise UserError(f'--out must end in .pkl or .pickle, got {out}')
-        if not osp.isdir(osp.dirname(osp.abspath(out))):
-            raise UserError(f'--out: there is no folder '
-                            f'{osp.dirname(osp.abspath(out))}')
-        metrics = cfg.get('test_evaluator') or []
-        metrics = metrics if isinstance(metrics, list) else [metrics]
-        dump = DUMP_METRICS.get(scope, 'DumpResults')
-        cfg.test_evaluator = [*metrics, dict(type=dump, out_file_path=out)]
-    if show:
-        check_display()
+        dump_predictions(cfg, out)
     if show or show_dir is not None:
-        hook = (cfg.get('default_hooks') or {}).get('visualization')
-        if hook is None:
-            raise UserError('--show and --show-dir need a visualization hook '
-                            'in the default_hooks of the config')
-        hook.update(draw=True, show=show, wait_time=wait_time)
-        if show_dir is not None:
-            hook[SHOW_DIR_ARGS.get(scope, 'out_dir')] = show_dir
+        paint_predictions(cfg, show, show_dir, wait_time)
+    if tta:
+        use_tta(cfg)
     return load_runner(cfg, checkpoint).test()
 
 

@@ -3,12 +3,10 @@ import parity
 import pytest
 import torch
 from detection import ROOT, tiny_config
-from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import Runner
 
 from sparx_mm import SparXMamba
-from sparx_mm.engine import build_runner, load_runner
+from sparx_mm.engine import build_runner, load_config, load_runner
 from sparx_mm.weights import rename_to_released
 
 pytestmark = pytest.mark.stack
@@ -33,29 +31,21 @@ def detection(shapes, tmp_path):
     return make
 
 
-def segmentation(variant):
-    """An UperNet as mmsegmentation configures one."""
-    arch = parity.ARCHS[variant]
-    dims = SparXMamba.arch_zoo[arch]['embed_dims']
-    head = dict(num_classes=150, norm_cfg=dict(type='BN'))
-    return dict(
-        type='EncoderDecoder',
-        backbone=dict(type='SparXMamba', arch=arch),
-        decode_head=dict(
-            type='UPerHead',
-            in_channels=list(dims),
-            in_index=[0, 1, 2, 3],
-            channels=512,
-            pool_scales=(1, 2, 3, 6),
-            **head),
-        auxiliary_head=dict(
-            type='FCNHead',
-            in_channels=dims[2],
-            in_index=2,
-            channels=256,
-            num_convs=1,
-            **head),
-        test_cfg=dict(mode='whole'))
+@pytest.fixture
+def segmentation(ade, tmp_path):
+    """A function that makes the UperNet config, for a small ADE20K."""
+
+    def make(variant):
+        options = {'model.backbone.init_cfg': None}
+        for loader in ('train', 'val', 'test'):
+            key = f'{loader}_dataloader'
+            options[f'{key}.dataset.data_root'] = f'{ade}/'
+            options[f'{key}.num_workers'] = 0
+            options[f'{key}.persistent_workers'] = False
+        config = ROOT / f'configs/mmseg/upernet_sparx_{variant}.py'
+        return load_config(str(config), options, str(tmp_path / 'run'))
+
+    return make
 
 
 def released_names(model):
@@ -103,18 +93,10 @@ def test_detector_file_through_load_from(detection, tmp_path, variant):
 
 
 @pytest.mark.parametrize('variant', 'tsb')
-def test_segmentor_file_through_load_from(tmp_path, variant):
+def test_segmentor_file_through_load_from(segmentation, tmp_path, variant):
+    cfg = segmentation(variant)
     init_default_scope('mmseg')
-    model = segmentation(variant)
-    released = released_file('seg', variant, MODELS.build(model),
+    released = released_file('seg', variant, MODELS.build(cfg.model),
                              tmp_path / 'file.pth')
-    runner = Runner.from_cfg(
-        Config(
-            dict(
-                model=model,
-                work_dir=str(tmp_path / 'run'),
-                load_from=str(tmp_path / 'file.pth'),
-                default_scope='mmseg',
-                default_hooks=dict(coverage=dict(type='CoverageHook')))))
-    runner.load_or_resume()
+    runner = load_runner(cfg, str(tmp_path / 'file.pth'))
     assert_equal(runner.model, released)

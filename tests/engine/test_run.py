@@ -224,7 +224,7 @@ def test_show_dir_turns_the_hook_on(usual, runners):
 
 
 def test_show(usual, runners, monkeypatch):
-    monkeypatch.setattr(run, 'check_display', lambda: None)
+    monkeypatch.setattr('sparx_mm.engine.testing.check_display', lambda: None)
     run.test(**usual, checkpoint=None, show=True, wait_time=3)
     hook = runners[0].cfg.default_hooks.visualization
     assert hook.draw and hook.show and hook.wait_time == 3
