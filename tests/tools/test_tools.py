@@ -49,6 +49,7 @@ def test_help(tool):
     ('make_shapes', ['shapes', '--train', '0'], 'at least 1'),
     ('make_shapes', ['/dev/null/x'], '/dev/null'),
     ('demo', ['--val', '0'], 'at least 1'),
+    ('demo', ['--parts', 'panoptic'], "invalid choice: 'panoptic'"),
     ('demo', ['--cfg-options', 'a'], "'a' is not of the form KEY=VALUE"),
 ])
 def test_mistakes_end_in_one_line(run, monkeypatch, tool, args, message):

@@ -1,0 +1,63 @@
+"""A model to look at, from a config or by the name of a backbone."""
+from typing import Any, Dict, Optional, Tuple
+
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from torch import nn
+
+from ..backbones import SparXBackbone
+from ..engine import load_config
+from ..engine.config import config_errors
+from ..engine.preflight import check_packages
+from ..errors import UserError
+
+# by default_scope: height and width that models are compared at
+SHAPES = dict(mmdet=(800, 1280), mmseg=(512, 2048))
+
+
+def load_model(
+    name: str,
+    cfg_options: Optional[Dict[str, Any]] = None
+) -> Tuple[nn.Module, Tuple[int, int]]:
+    """Build a model without reading weights.
+
+    Args:
+        name (str): A config file, or the name of a SparX backbone such as
+            ``'SparXMamba'``.
+        cfg_options (dict, optional): Values by dotted key, which override
+            those of the config; a backbone's are its arguments.
+            Default: None.
+
+    Returns:
+        tuple[nn.Module, tuple[int, int]]: The model, and the size (H, W) of
+        image that models of its kind are usually counted at: 800x1280 for
+        mmdet, 512x2048 for mmseg, else 224x224.
+
+    Raises:
+        UserError: If there is no such config or backbone, or if something
+            that it names is missing or wrong.
+    """
+    if name.isidentifier():
+        cfg = Config(dict(model=dict(type=name)))
+        _check_backbone(name)
+        options = {f'model.{k}': v for k, v in (cfg_options or {}).items()}
+        cfg.merge_from_dict(options)
+    else:
+        cfg = load_config(name, cfg_options)
+    if not cfg.get('model'):
+        raise UserError(f'the config {name} has no model')
+    check_packages(cfg)
+    scope = cfg.get('default_scope')
+    with config_errors(cfg.to_dict()):
+        with DefaultScope.overwrite_default_scope(scope):
+            model = MODELS.build(cfg.model)
+    return model, SHAPES.get(scope, (224, 224))
+
+
+def _check_backbone(name):
+    names = sorted(
+        key for key, value in MODELS.module_dict.items()
+        if isinstance(value, type) and issubclass(value, SparXBackbone))
+    if name not in names:
+        raise UserError(f'no backbone {name!r}: give one of {names}, or the '
+                        'path of a config, which ends in .py')

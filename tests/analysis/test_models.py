@@ -1,0 +1,69 @@
+"""Models to look at, from a config or by the name of a backbone."""
+import pytest
+from detection import ROOT
+from mmengine.registry import DefaultScope
+from mmengine.runner.checkpoint import CheckpointLoader
+
+from sparx_mm import SparXMamba
+from sparx_mm.analysis import load_model
+from sparx_mm.errors import UserError
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.mark.parametrize('config,kind,shape', [
+    ('mmdet/mask_rcnn_sparx_t_1x.py', 'MaskRCNN', (800, 1280)),
+    ('mmseg/semantic_fpn_sparx_t.py', 'EncoderDecoder', (512, 2048)),
+])
+def test_configs(monkeypatch, config, kind, shape):
+
+    def refuse(*args, **kwargs):
+        raise AssertionError('weights are read')
+
+    monkeypatch.setattr(CheckpointLoader, 'load_checkpoint', refuse)
+    scope = DefaultScope.get_current_instance()
+    model, usual = load_model(
+        str(ROOT / f'configs/{config}'), {'model.backbone.arch': 'small'})
+    assert type(model).__name__ == kind
+    assert usual == shape
+    assert model.backbone.arch['depths'] == (2, 2, 17, 2)
+    assert DefaultScope.get_current_instance() is scope
+
+
+def test_backbones():
+    model, shape = load_model('SparXMamba', dict(arch='small', norm_eval=True))
+    assert isinstance(model, SparXMamba)
+    assert model.norm_eval and model.arch['depths'] == (2, 2, 17, 2)
+    assert shape == (224, 224)
+
+
+def test_a_config_of_a_backbone(tmp_path):
+    path = tmp_path / 'backbone.py'
+    path.write_text("custom_imports = dict(imports=['mmdet.models'])\n"
+                    "model = dict(type='mmdet.ResNet', depth=18)\n")
+    model, shape = load_model(str(path))
+    assert type(model).__name__ == 'ResNet'
+    assert shape == (224, 224)
+
+
+@pytest.mark.parametrize(
+    'name,options,message',
+    [
+        ('SparXMambo', {},
+         r"no backbone 'SparXMambo': .*\['SparXMamba'\], or"),
+        # a part is registered too, and is no backbone
+        ('SS2D', {}, "no backbone 'SS2D'"),
+        ('SparXMamba', dict(arch='huge'),
+         "'huge' of SparXMamba is unknown; use"),
+        ('SparXMamba', dict(depth=3), "unexpected keyword argument 'depth'"),
+        ('none.py', {}, 'no config file .*/none.py'),
+    ])
+def test_mistakes(name, options, message):
+    with pytest.raises(UserError, match=message):
+        load_model(name, options)
+
+
+def test_a_config_without_a_model(tmp_path):
+    (tmp_path / 'empty.py').write_text('a = 1')
+    with pytest.raises(UserError, match='empty.py has no model'):
+        load_model(str(tmp_path / 'empty.py'))

@@ -1,0 +1,66 @@
+"""tools/get_flops.py: a table, or one line."""
+import runpy
+import sys
+
+import pytest
+from detection import ROOT
+
+pytestmark = pytest.mark.stack
+TOOL = str(ROOT / 'tools/get_flops.py')
+UPERNET = ROOT / 'configs/mmseg/upernet_sparx_t.py'
+
+
+@pytest.fixture
+def table(monkeypatch, capsys):
+    """Run the tool; the lines that it prints, split."""
+
+    def table(*args):
+        monkeypatch.setattr(sys, 'argv', [TOOL, *map(str, args)])
+        runpy.run_path(TOOL, run_name='__main__')
+        return [line.split() for line in capsys.readouterr().out.splitlines()]
+
+    return table
+
+
+def test_a_segmentor(table):
+    lines = table(UPERNET)
+    assert ['backbone', '109.698', '11.5%', '26.540'] in lines
+    assert ['decode_head', '844.286', '88.5%', '29.761'] in lines
+    assert ['total', '953.984', '100.0%', '57.077'] in lines
+    assert ['One', 'image', 'of', '512x2048.'] in lines
+
+
+def test_a_detector(table):
+    lines = table(ROOT / 'configs/mmdet/mask_rcnn_sparx_t_1x.py')
+    assert ['mask_head', '52.986', '19.1%', '2.643'] in lines
+    assert ['roi_head.mask_roi_extractor', 'reads', '100', 'boxes.'] in lines
+    assert ['One', 'image', 'of', '800x1280.'] in lines
+
+
+def test_a_backbone(table):
+    options = ['--cfg-options', 'arch=small', '--convention', 'plain']
+    lines = table('SparXMamba', '--shape', '384', *options)
+    assert ['total', '27.213', '100.0%', '46.901'] in lines
+    assert ['One', 'image', 'of', '384x384.'] in lines
+    lines = table('SparXMamba', '--shape', '64', '96', *options)
+    assert ['One', 'image', 'of', '64x96.'] in lines
+
+
+@pytest.mark.parametrize('args,message', [
+    ([], 'required: config'),
+    (['none.py'], 'no config file'),
+    (['SparXMambo'], "give one of ['SparXMamba'], or the path of a config"),
+    (['SparXMamba', '--shape', '0'], 'at least 1, got 0 0'),
+    (['SparXMamba', '--shape', '1', '2', '3'], 'one or two numbers, got 3'),
+    (['SparXMamba', '--shape', 'x'], 'invalid int'),
+    (['SparXMamba', '--convention', 'x'], "invalid choice: 'x'"),
+    (['SparXMamba', '--cfg-options', 'arch=huge'], "arch 'huge'"),
+    (['SparXMamba', '--cfg-options', 'arch'], 'not of the form KEY=VALUE'),
+    ([UPERNET, '--cfg-options', 'model.neck=1.2'], 'error: '),
+])
+def test_mistakes_end_in_one_line(run, args, message):
+    status, error = run('get_flops', *args)
+    assert status in (1, 2)
+    line = [line for line in error.splitlines() if line][-1]
+    assert line.startswith('error: ') and message in line
+    assert 'Traceback' not in error

@@ -1,0 +1,51 @@
+"""Count multiply-adds and parameters: python tools/get_flops.py CONFIG."""
+from sparx_mm.analysis import (CONVENTIONS, count_complexity, load_model,
+                               make_complexity_table)
+from sparx_mm.engine import ArgumentParser, Options, user_errors
+
+
+def parse_args():
+    parser = ArgumentParser(
+        description='Count the multiply-adds and parameters of a model by '
+        'part. Nothing is computed and no weights are read')
+    parser.add_argument(
+        'config', help='config file, or the name of a backbone: SparXMamba')
+    parser.add_argument(
+        '--shape',
+        nargs='+',
+        type=int,
+        metavar='N',
+        help='height and width of the image, or one number for both; default: '
+        '800 1280 for mmdet, 512 2048 for mmseg, else 224')
+    parser.add_argument(
+        '--convention',
+        choices=sorted(CONVENTIONS),
+        default='paper',
+        help="what is counted: as in SparX's paper, or plain multiply-adds "
+        'without norms and with all attention; default: paper')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=Options,
+        metavar='KEY=VALUE',
+        help='override settings of the config, or arguments of the backbone '
+        '(arch=small)')
+    args = parser.parse_args()
+    if args.shape and len(args.shape) > 2:
+        parser.error('--shape takes one or two numbers, got '
+                     f'{len(args.shape)}')
+    return args
+
+
+@user_errors()
+def main():
+    args = parse_args()
+    model, shape = load_model(args.config, args.cfg_options)
+    if args.shape:
+        shape = (args.shape[0], args.shape[-1])
+    complexity = count_complexity(model, shape, args.convention)
+    print(make_complexity_table(complexity))
+
+
+if __name__ == '__main__':
+    main()
