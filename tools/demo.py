@@ -1,11 +1,12 @@
-"""Draw shapes, train a small Mask R-CNN on them, measure it and show it.
+"""Draw shapes, train a small segmentor and detector, measure and show them.
 
-What it runs can be typed as well: tools/make_shapes.py, train.py, test.py and
-draw_predictions.py with configs/mmdet/mask_rcnn_sparx_demo_shapes.py.
+What it runs can be typed as well: tools/make_shapes.py, and train.py, test.py
+and draw_predictions.py with the configs named below.
 """
 import json
 import time
 from pathlib import Path
+from typing import Dict, NamedTuple, Optional
 
 from sparx_mm.analysis import draw_predictions, write_picture
 from sparx_mm.datasets import make_shapes
@@ -14,18 +15,56 @@ from sparx_mm.engine import (ArgumentParser, Options, UserError, load_config,
                              user_errors)
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = ROOT / 'configs/mmdet/mask_rcnn_sparx_demo_shapes.py'
-# the column heads of the table and mmdet's names of what is below
-COLUMNS = {
-    'box AP': 'coco/bbox_mAP',
-    'box AP50': 'coco/bbox_mAP_50',
-    'mask AP': 'coco/segm_mAP',
-    'mask AP50': 'coco/segm_mAP_50',
-}
+
+
+class Part(NamedTuple):
+    """One model of the demo.
+
+    Args:
+        config (str): Below ``configs/``.
+        columns (dict): Column heads of its table, and mmengine's names of
+            what is below.
+        digits (int): Of a number in the table, behind the point.
+        picture (str): Name of the picture of its predictions.
+        annotations (str, optional): What its evaluators read of the data.
+            Default: None.
+    """
+
+    config: str
+    columns: Dict[str, str]
+    digits: int
+    picture: str
+    annotations: Optional[str] = None
+
+
+# the segmentor first: it has something to show in a fifth of the time
+PARTS = dict(
+    segmentation=Part(
+        config='mmseg/semantic_fpn_sparx_demo_shapes.py',
+        columns=dict(mIoU='mIoU', mAcc='mAcc', aAcc='aAcc'),
+        digits=2,
+        picture='segmentation.png'),
+    detection=Part(
+        config='mmdet/mask_rcnn_sparx_demo_shapes.py',
+        columns={
+            'box AP': 'coco/bbox_mAP',
+            'box AP50': 'coco/bbox_mAP_50',
+            'mask AP': 'coco/segm_mAP',
+            'mask AP50': 'coco/segm_mAP_50',
+        },
+        digits=3,
+        picture='predictions.png',
+        annotations='annotations/instances_val.json'))
 
 
 def parse_args():
     parser = ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        '--parts',
+        nargs='+',
+        choices=PARTS,
+        default=list(PARTS),
+        help='default: all, one after the other')
     parser.add_argument(
         '--data', default=ROOT / 'data/shapes', help='default: data/shapes')
     parser.add_argument(
@@ -41,66 +80,93 @@ def parse_args():
         '--cfg-options',
         nargs='+',
         action=Options,
+        default={},
         metavar='KEY=VALUE',
-        help='override settings of the config')
+        help='override settings of the configs: of both, or of one with the '
+        'name of its part and a dot before the key')
     return parser.parse_args()
 
 
-def data_options(data):
-    annotations = f'{data}/annotations/instances_val.json'
-    options = {f'{s}_evaluator.ann_file': annotations for s in ('val', 'test')}
-    for split in ('train', 'val', 'test'):
-        options[f'{split}_dataloader.dataset.data_root'] = str(data)
+def options_of(name, data, given):
+    """What a part's config gets: where the data is, and what is given."""
+    options = {
+        f'{split}_dataloader.dataset.data_root': str(data)
+        for split in ('train', 'val', 'test')
+    }
+    if PARTS[name].annotations is not None:
+        for split in ('val', 'test'):
+            path = f'{data}/{PARTS[name].annotations}'
+            options[f'{split}_evaluator.ann_file'] = path
+    for key, value in given.items():
+        first, _, rest = key.partition('.')
+        if first not in PARTS:
+            options[key] = value
+        elif first == name:
+            options[rest] = value
     return options
 
 
-def print_table(results):
-    print(' ' * 10 + ''.join(f'{name:>11}' for name in COLUMNS))
+def print_table(part, results):
+    print('\n' + ' ' * 10 + ''.join(f'{head:>11}' for head in part.columns))
     for name, metrics in results.items():
         # an evaluation that found no box at all has no AP to print
-        cells = [metrics.get(key) for key in COLUMNS.values()]
-        cells = ['-' if cell is None else f'{cell:.3f}' for cell in cells]
+        cells = [metrics.get(key) for key in part.columns.values()]
+        cells = [
+            '-' if cell is None else f'{cell:.{part.digits}f}'
+            for cell in cells
+        ]
         print(f'{name:<10}' + ''.join(f'{cell:>11}' for cell in cells))
+
+
+def run_part(part, options, work_dir, picture):
+    """Measure, train, measure again and draw; return the measurements."""
+    config = str(ROOT / 'configs' / part.config)
+
+    def run(name):
+        return dict(work_dir=str(work_dir / name), cfg_options=options)
+
+    start = time.time()
+    untrained = test(config, None, **run('untrained'))
+    begin = time.time()
+    train(config, **run('training'))
+    seconds = time.time() - begin
+    checkpoint = (work_dir / 'training/last_checkpoint').read_text()
+    runner = load_runner(load_config(config, **run('trained')), checkpoint)
+    results = dict(untrained=untrained, trained=runner.test())
+    dataset = runner.test_dataloader.dataset
+    write_picture(
+        str(picture),
+        draw_predictions(runner.model, dataset, range(min(6, len(dataset)))))
+    print_table(part, results)
+    print(f'training {seconds:.0f} s, everything {time.time() - start:.0f} s')
+    print(f'picture: {picture}\ncheckpoint: {checkpoint}\n')
+    return results
 
 
 @user_errors()
 def main():
     args = parse_args()
-    start = time.time()
     work_dir = args.work_dir.resolve()
-    picture = work_dir / 'predictions.png'
     table = work_dir / 'results.json'
+    pictures = {name: work_dir / part.picture for name, part in PARTS.items()}
     # an interrupted run must not leave an older run's results to be seen
-    for file in (picture, table):
+    for file in (table, *pictures.values()):
         file.unlink(missing_ok=True)
     try:
         make_shapes(
             str(args.data), args.train, args.val, progress=show_progress)
     except (ValueError, OSError) as error:
         raise UserError(error) from error
-    options = {**data_options(args.data), **(args.cfg_options or {})}
-
-    def run(name):
-        return dict(work_dir=str(work_dir / name), cfg_options=options)
-
-    untrained = test(str(CONFIG), None, **run('untrained'))
-    begin = time.time()
-    train(str(CONFIG), **run('training'))
-    seconds = time.time() - begin
-    checkpoint = (work_dir / 'training/last_checkpoint').read_text()
-    runner = load_runner(
-        load_config(str(CONFIG), **run('trained')), checkpoint)
-    results = dict(untrained=untrained, trained=runner.test())
-    indices = range(min(6, args.val))
-    write_picture(
-        str(picture),
-        draw_predictions(runner.model, runner.test_dataloader.dataset,
-                         indices))
-    table.write_text(json.dumps(results, indent=1))
-    print()
-    print_table(results)
-    print(f'training {seconds:.0f} s, everything {time.time() - start:.0f} s')
-    print(f'picture: {picture}\ntable: {table}\ncheckpoint: {checkpoint}')
+    results = dict(untrained={}, trained={})
+    for name in args.parts:
+        options = options_of(name, args.data, args.cfg_options)
+        measured = run_part(PARTS[name], options, work_dir / name,
+                            pictures[name])
+        for row, metrics in measured.items():
+            # mmseg's are numpy's, which json does not know
+            results[row].update({k: float(v) for k, v in metrics.items()})
+        table.write_text(json.dumps(results, indent=1))
+    print(f'table: {table}')
 
 
 if __name__ == '__main__':

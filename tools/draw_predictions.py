@@ -7,7 +7,7 @@ from sparx_mm.engine import (UserError, load_config, load_runner,
 
 def parse_args():
     parser = run_parser(
-        'Draw predictions of a detector below the ground truth')
+        'Draw predictions of a detector or segmentor below the ground truth')
     parser.add_argument('checkpoint', help='file or URL of the weights')
     parser.add_argument(
         '--out',
@@ -19,7 +19,7 @@ def parse_args():
         '--score-thr',
         type=float,
         default=0.5,
-        help='lowest score that is drawn; default: 0.5')
+        help='lowest score that is drawn, of a detector; default: 0.5')
     return parse_run_args(parser)
 
 

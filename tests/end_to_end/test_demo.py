@@ -2,41 +2,85 @@
 import json
 
 import cv2
+import pytest
 from detection import run_tool
 
-SMALL = ('--train', 4, '--val', 2, '--cfg-options', 'train_cfg.max_epochs=1',
-         'train_dataloader.batch_size=2')
+DATA = ('--data', 'shapes', '--work-dir', 'demo', '--train', 4, '--val', 2)
+OPTIONS = ('--cfg-options', 'train_dataloader.batch_size=2',
+           'segmentation.train_cfg.max_iters=2',
+           'detection.train_cfg.max_epochs=1')
+BOTH = ('segmentation', 'detection')
+PICTURES = dict(detection='predictions.png', segmentation='segmentation.png')
+# in the order of the table, and digits behind the point
+METRICS = dict(
+    segmentation=(['mIoU', 'mAcc', 'aAcc'], 2),
+    detection=([
+        f'coco/{k}_mAP{t}' for k in ('bbox', 'segm') for t in ('', '_50')
+    ], 3))
 
 
 def _numbers(output, name):
-    (line, ) = (li for li in output.splitlines() if li.startswith(name))
-    return line.split()[1:]
+    """The cells of the lines that begin with a name, by line."""
+    lines = [line.split() for line in output.splitlines()]
+    return [cells[1:] for cells in lines if cells[:1] == [name]]
 
 
-def test_demo(tmp_path):
-    arguments = ('--data', 'shapes', '--work-dir', 'demo', *SMALL)
-    output = run_tool('demo', *arguments, folder=tmp_path)
-    results = json.loads((tmp_path / 'demo/results.json').read_text())
-    keys = [f'coco/{k}_mAP{t}' for k in ('bbox', 'segm') for t in ('', '_50')]
-    for name in ('untrained', 'trained'):
-        measured = [results[name].get(key) for key in keys]
-        assert _numbers(output, name) == [
-            '-' if number is None else f'{number:.3f}' for number in measured
-        ]
+@pytest.fixture(scope='module')
+def demo(tmp_path_factory):
+    """A folder in which the demo ran, and what it printed."""
+    folder = tmp_path_factory.mktemp('run')
+    return folder, run_tool('demo', *DATA, *OPTIONS, folder=folder)
+
+
+def test_tables(demo):
+    folder, output = demo
+    results = json.loads((folder / 'demo/results.json').read_text())
+    assert list(results) == ['untrained', 'trained']
+    for name, metrics in results.items():
+        expected = []
+        for keys, digits in (METRICS[part] for part in BOTH):
+            measured = [metrics.get(key) for key in keys]
+            expected.append([
+                '-' if number is None else f'{number:.{digits}f}'
+                for number in measured
+            ])
+        assert _numbers(output, name) == expected
+        assert 0 <= metrics['mIoU'] <= metrics['aAcc'] <= 100
+
+
+def test_pictures(demo):
+    folder, output = demo
     # two columns of images, ground truth above prediction
-    picture = cv2.imread(str(tmp_path / 'demo/predictions.png'))
-    assert picture.shape == (2 * (28 + 256 + 6), 2 * (256 + 6), 3)
-    for file in ('predictions.png', 'results.json', 'training/epoch_1.pth'):
-        assert str(tmp_path / 'demo' / file) in output
-        assert (tmp_path / 'demo' / file).is_file()
+    height, width = 2 * (28 + 256 + 6), 2 * (256 + 6)
+    detection, segmentation = (
+        cv2.imread(str(folder / 'demo' / PICTURES[part]))
+        for part in ('detection', 'segmentation'))
+    assert detection.shape == (height, width, 3)
+    # and below them its legend
+    assert segmentation.shape[1:] == (width, 3)
+    assert segmentation.shape[0] > height
+    for file in (*PICTURES.values(), 'results.json',
+                 'segmentation/training/iter_2.pth',
+                 'detection/training/epoch_1.pth'):
+        assert str(folder / 'demo' / file) in output
+        assert (folder / 'demo' / file).is_file()
 
-    # a second run that fails does not show the results of the first
+
+def test_failure_shows_nothing_of_an_older_run(demo):
+    folder, _ = demo
+    before = (folder / 'shapes/shapes.json').stat().st_mtime_ns
+    # an option without the name of a part goes to both
     output = run_tool(
         'demo',
-        *arguments,
+        *DATA,
+        '--parts',
+        'detection',
+        *OPTIONS,
         'model.backbone.frozen_stages=9',
-        folder=tmp_path,
+        folder=folder,
         status=1)
     assert output.splitlines()[-1].startswith('error: config: frozen_stages')
-    left = {path.name for path in (tmp_path / 'demo').iterdir()}
-    assert not left & {'predictions.png', 'results.json'}
+    left = {path.name for path in (folder / 'demo').iterdir()}
+    assert left == {*BOTH}
+    # the data is not drawn again
+    assert (folder / 'shapes/shapes.json').stat().st_mtime_ns == before
