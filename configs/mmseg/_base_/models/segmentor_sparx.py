@@ -1,0 +1,23 @@
+# what the segmentors on a SparX-Mamba backbone share. Batch norms become
+# SyncBN in distributed runs, see sync_bn in the schedule.
+norm_cfg = dict(type='BN')
+model = dict(
+    type='EncoderDecoder',
+    data_preprocessor=dict(
+        type='SegDataPreProcessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+        size=(512, 512),
+        pad_val=0,
+        seg_pad_val=255),
+    backbone=dict(
+        type='SparXMamba',
+        out_indices=(0, 1, 2, 3),
+        # as in the released segmentors
+        attn_scale='length',
+        norm_cfg=norm_cfg,
+        norm_eval=False,
+        with_cp=False),
+    train_cfg=dict(),
+    test_cfg=dict(mode='whole'))
