@@ -99,6 +99,9 @@ def options_of(name, data, given):
             options[f'{split}_evaluator.ann_file'] = path
     for key, value in given.items():
         first, _, rest = key.partition('.')
+        if first in PARTS and not rest:
+            raise UserError(f'--cfg-options {key}={value} names a part and no '
+                            f'setting of it: give {first}.KEY={value}')
         if first not in PARTS:
             options[key] = value
         elif first == name:
@@ -149,18 +152,21 @@ def main():
     work_dir = args.work_dir.resolve()
     table = work_dir / 'results.json'
     pictures = {name: work_dir / part.picture for name, part in PARTS.items()}
-    # an interrupted run must not leave an older run's results to be seen
-    for file in (table, *pictures.values()):
-        file.unlink(missing_ok=True)
+    options = {
+        name: options_of(name, args.data, args.cfg_options)
+        for name in args.parts
+    }
     try:
+        # an interrupted run must not leave an older one's results to be seen
+        for file in (table, *pictures.values()):
+            file.unlink(missing_ok=True)
         make_shapes(
             str(args.data), args.train, args.val, progress=show_progress)
     except (ValueError, OSError) as error:
         raise UserError(error) from error
     results = dict(untrained={}, trained={})
     for name in args.parts:
-        options = options_of(name, args.data, args.cfg_options)
-        measured = run_part(PARTS[name], options, work_dir / name,
+        measured = run_part(PARTS[name], options[name], work_dir / name,
                             pictures[name])
         for row, metrics in measured.items():
             # mmseg's are numpy's, which json does not know

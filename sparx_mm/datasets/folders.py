@@ -2,7 +2,7 @@
 import os
 import os.path as osp
 from glob import escape, glob
-from typing import Optional
+from typing import Iterator, Optional
 
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
@@ -70,11 +70,7 @@ def _find_problem(dataset, name, files) -> str:
     """Say what is wrong with the files of a folder; '' if nothing is."""
     what, suffix = FOLDERS[name]
     folder = dataset.data_prefix[name]
-    present = {
-        osp.join(parent, file)
-        for parent, _, names in os.walk(folder, followlinks=True)
-        for file in names if not file.startswith('.')
-    }
+    present = set(_list_files(folder))
     # a line of ann_file may spell a path that is there in another way
     missing = [f for f in files if f not in present and not osp.isfile(f)]
     if files and not missing:
@@ -90,6 +86,16 @@ def _find_problem(dataset, name, files) -> str:
         example = f'there is for example {osp.relpath(min(present), folder)}'
     return (f'{problem}: their names end in {getattr(dataset, suffix, "")} '
             f'({suffix}), and {example}')
+
+
+def _list_files(folder: str) -> Iterator[str]:
+    """List files below a folder; a link whose target is gone is none."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _list_files(entry.path)
+            elif entry.is_file() and not entry.name.startswith('.'):
+                yield entry.path
 
 
 def find_deeper(path: str) -> Optional[str]:

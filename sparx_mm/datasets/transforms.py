@@ -36,7 +36,8 @@ class CheckSegMap:
     """
 
     def __init__(self, num_classes: int) -> None:
-        if not 1 <= num_classes <= IGNORED:
+        if not isinstance(num_classes, int) or \
+                not 1 <= num_classes <= IGNORED:
             raise ValueError('num_classes of CheckSegMap must be 1 to '
                              f'{IGNORED}, got {num_classes}')
         self.num_classes = num_classes

@@ -6,6 +6,7 @@ from .cli import (ArgumentParser, Options, parse_run_args, run_parser,
 from .config import load_config
 from .coverage_hook import CoverageHook
 from .distributed import leave_processes
+from .label_maps import DumpLabelMaps
 from .layer_decay import LayerDecayOptimWrapperConstructor
 from .optim_table import OptimTableHook, make_optim_table
 from .resume_hook import ResumeHook
@@ -13,8 +14,8 @@ from .run import build_runner, load_runner, test, train
 
 __all__ = [
     'AMP_DTYPES', 'ArgumentParser', 'BFloat16OptimWrapper', 'CoverageHook',
-    'LayerDecayOptimWrapperConstructor', 'OptimTableHook', 'Options',
-    'ResumeHook', 'UserError', 'build_runner', 'leave_processes',
+    'DumpLabelMaps', 'LayerDecayOptimWrapperConstructor', 'OptimTableHook',
+    'Options', 'ResumeHook', 'UserError', 'build_runner', 'leave_processes',
     'load_config', 'load_runner', 'make_optim_table', 'parse_run_args',
     'run_parser', 'show_progress', 'test', 'train', 'user_errors'
 ]

@@ -100,14 +100,27 @@ def check_work_dir(cfg: Config) -> None:
     Raises:
         UserError: If it cannot be written.
     """
+    check_folder(cfg.work_dir, '--work-dir')
+
+
+def check_folder(path: str, option: str) -> None:
+    """Create a folder for what a run writes.
+
+    Args:
+        path (str): The folder.
+        option (str): The option that chooses it.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
     try:
-        os.makedirs(cfg.work_dir, exist_ok=True)
-        writable = os.access(cfg.work_dir, os.W_OK)
+        os.makedirs(path, exist_ok=True)
+        writable = os.access(path, os.W_OK)
     except OSError:
         writable = False
     if not writable:
-        raise UserError(f'{osp.abspath(cfg.work_dir)} cannot be written: '
-                        'choose another folder with --work-dir')
+        raise UserError(f'{osp.abspath(path)} cannot be written: choose '
+                        f'another folder with {option}')
 
 
 def check_device(cfg: Config) -> None:
@@ -213,7 +226,11 @@ def data_needs(cfg: Config, split: str) -> Iterator[Need]:
             continue
         root = node.get('data_root') or ''
         names = {'ann_file': node.get('ann_file')}
-        for name, prefix in (node.get('data_prefix') or {}).items():
+        prefixes = node.get('data_prefix') or {}
+        if not isinstance(prefixes, dict):
+            raise UserError(f'{key}.data_prefix must be a dict of folders, '
+                            f'got {prefixes!r}')
+        for name, prefix in prefixes.items():
             names[f'data_prefix.{name}'] = prefix
         for name, path in names.items():
             if path:

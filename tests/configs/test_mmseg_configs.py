@@ -51,17 +51,27 @@ def test_model_recipe(method, size):
     assert model.data_preprocessor.std == STD
     assert model.test_cfg == dict(mode='whole')
     assert model.decode_head.num_classes == 150
+    assert model.decode_head.dropout_ratio == 0.1
+    assert not model.decode_head.align_corners
+    assert model.decode_head.norm_cfg == dict(type='BN')
     if method == 'semantic_fpn':
-        assert model.neck.in_channels == dims
+        assert model.neck == dict(
+            type='FPN', in_channels=dims, out_channels=256, num_outs=4)
         assert model.decode_head.type == 'FPNHead'
+        assert model.decode_head.in_channels == [256] * 4
+        assert model.decode_head.feature_strides == [4, 8, 16, 32]
+        assert model.decode_head.channels == 128
         assert 'auxiliary_head' not in model
         return
     assert model.decode_head.type == 'UPerHead'
     assert model.decode_head.in_channels == dims
+    assert model.decode_head.channels == 512
+    assert model.decode_head.pool_scales == (1, 2, 3, 6)
     auxiliary = model.auxiliary_head
     assert auxiliary.type == 'FCNHead'
     assert auxiliary.in_index == 2 and auxiliary.in_channels == dims[2]
     assert auxiliary.num_classes == 150
+    assert auxiliary.channels == 256 and auxiliary.num_convs == 1
     assert auxiliary.loss_decode.loss_weight == 0.4
 
 

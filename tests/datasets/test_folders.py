@@ -66,6 +66,16 @@ def test_label_maps_are_missing(root):
     check(root, indices=1)
 
 
+def test_links(root, tmp_path):
+    file = root / LABELS / _file(1)
+    kept = file.rename(tmp_path / 'kept.png')
+    file.symlink_to(kept)
+    check(root)
+    kept.unlink()
+    assert f'1 of 3 label maps are missing, the first is {file}' in problem(
+        root)
+
+
 def test_all_label_maps_are_missing(root):
     assert problem(
         root, seg_map_suffix='_ids.png'

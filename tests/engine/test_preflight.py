@@ -275,6 +275,13 @@ def test_packages(monkeypatch):
         preflight.check_packages(_config(default_scope='mmdet'))
 
 
+def test_folders_that_are_no_dict():
+    dataset = dict(data_root='root', data_prefix='images')
+    with pytest.raises(UserError, match='data_prefix must be a dict'):
+        preflight.check_data(
+            _config(train_dataloader=dict(dataset=dataset)), ['train'])
+
+
 def test_work_dir(tmp_path):
     preflight.check_work_dir(_config(work_dir=f'{tmp_path}/a/b'))
     assert (tmp_path / 'a/b').is_dir()

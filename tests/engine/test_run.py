@@ -1,4 +1,6 @@
 """What the options of train.py and test.py make of a config."""
+from types import SimpleNamespace
+
 import pytest
 import torch
 from detection import CONFIGS, tiny_options
@@ -8,13 +10,23 @@ from sparx_mm.engine import UserError, run
 CONFIG = str(CONFIGS[0])
 
 
+class _Loader(list):
+    """A batch, and a data set of two classes."""
+
+    def __init__(self):
+        super().__init__([0])
+        self.dataset = SimpleNamespace(metainfo=dict(classes=('a', 'b')))
+
+
 class _Runner:
     """Stands in for mmengine's and keeps the config."""
 
     def __init__(self, cfg, loops):
         self.cfg, self.loops, self.did = cfg, loops, []
         self.model = self
-        self.train_dataloader = [0]
+        self.train_dataloader = self.test_dataloader = _Loader()
+        # a model without heads
+        self.named_modules = dict().items
 
     def __getattr__(self, name):
         return lambda: self.did.append(name)
@@ -229,3 +241,31 @@ def test_show(usual, runners, monkeypatch):
     hook = runners[0].cfg.default_hooks.visualization
     assert hook.draw and hook.show and hook.wait_time == 3
     assert 'test_out_dir' not in hook
+
+
+@pytest.mark.parametrize('name,number,channels,fits', [
+    ('decode_head', 3, 3, False),
+    ('decode_head', 2, 2, True),
+    ('decode_head', 5, 1, True),
+    ('auxiliary_head.1', 3, 3, False),
+    ('decode_head.loss_decode', 3, 3, True),
+    ('roi_head', 3, 3, True),
+])
+def test_heads_with_the_classes_of_the_data(usual, monkeypatch, name, number,
+                                            channels, fits):
+    head = SimpleNamespace(num_classes=number, out_channels=channels)
+
+    def build(cfg, loops):
+        runner = _Runner(cfg, loops)
+        runner.named_modules = {name: head}.items
+        return runner
+
+    monkeypatch.setattr(run, 'build_runner', build)
+    for call in (lambda: run.train(**usual),
+                 lambda: run.test(**usual, checkpoint=None)):
+        if fits:
+            call()
+        else:
+            with pytest.raises(
+                    UserError, match=f'give model.{name}.num_classes=2'):
+                call()

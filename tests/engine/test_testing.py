@@ -14,51 +14,73 @@ def cfg():
 
 
 def test_out_is_a_folder(cfg, tmp_path):
+    metric = cfg.test_evaluator
     dump_predictions(cfg, str(tmp_path / 'a/b'))
-    assert cfg.test_evaluator == dict(
-        type='IoUMetric',
-        iou_metrics=['mIoU'],
-        output_dir=str(tmp_path / 'a/b'))
-    # what the run writes with is unchanged
-    assert 'output_dir' not in cfg.val_evaluator
+    root = cfg.test_dataloader.dataset.data_root
+    assert cfg.test_evaluator == [
+        metric,
+        dict(
+            type='DumpLabelMaps',
+            out_dir=str(tmp_path / 'a/b'),
+            roots=[f'{root}images/validation'])
+    ]
 
 
-def test_out_beside_another_metric(cfg, tmp_path):
-    other = dict(type='CityscapesMetric')
-    cfg.test_evaluator = [other, cfg.test_evaluator]
+@pytest.mark.parametrize('kind', [list, tuple])
+def test_out_beside_several_metrics(cfg, tmp_path, kind):
+    metrics = kind([dict(type='IoUMetric'), dict(type='CityscapesMetric')])
+    cfg.test_evaluator = metrics
     dump_predictions(cfg, str(tmp_path))
-    assert cfg.test_evaluator[0] == other
-    assert cfg.test_evaluator[1].output_dir == str(tmp_path)
-    cfg.test_evaluator = other
-    with pytest.raises(UserError, match='--out needs an IoUMetric'):
-        dump_predictions(cfg, str(tmp_path))
+    assert kind(cfg.test_evaluator[:2]) == metrics
+    assert cfg.test_evaluator[2].type == 'DumpLabelMaps'
 
 
 def test_out_that_is_no_folder(cfg, tmp_path):
+    with pytest.raises(UserError, match='--out is the folder'):
+        dump_predictions(cfg, 'a.pkl')
     (tmp_path / 'file').write_text('')
-    for out in ('a.pkl', tmp_path / 'file', tmp_path / 'file/folder'):
-        with pytest.raises(UserError, match=f'{out} cannot be one'):
+    for out in (tmp_path / 'file', tmp_path / 'file/folder'):
+        with pytest.raises(UserError, match=f'{out} cannot be .*--out'):
             dump_predictions(cfg, str(out))
     assert [path.name for path in tmp_path.iterdir()] == ['file']
 
 
-def test_show_dir(cfg):
-    paint_predictions(cfg, False, 'painted', 2)
-    assert cfg.visualizer.save_dir == 'painted'
+@pytest.mark.parametrize('out', ['annotations/validation', 'link/deeper'])
+def test_out_among_the_data(cfg, tmp_path, out):
+    folder = tmp_path / 'annotations/validation'
+    folder.mkdir(parents=True)
+    (tmp_path / 'link').symlink_to(folder)
+    cfg.test_dataloader.dataset.data_root = str(tmp_path)
+    with pytest.raises(UserError, match='is a folder of the data'):
+        dump_predictions(cfg, str(tmp_path / out))
+    assert not list(folder.iterdir())
+
+
+def test_show_dir(cfg, tmp_path):
+    place = str(tmp_path / 'painted')
+    paint_predictions(cfg, False, place, 2)
+    assert cfg.visualizer.save_dir == place
     hook = cfg.default_hooks.visualization
     assert hook.draw and not hook.show and hook.wait_time == 2
-    cfg.visualizer = None
-    with pytest.raises(UserError, match='and a visualizer'):
-        paint_predictions(cfg, False, 'painted', 2)
+    # each image, where mmseg 1.2 paints one of fifty
+    assert hook.interval == 1
+    (tmp_path / 'file').write_text('')
+    for bad in (str(tmp_path / 'file'), ''):
+        with pytest.raises(UserError, match='cannot be written.*--show-dir'):
+            paint_predictions(cfg, False, bad, 2)
+    cfg.visualizer.vis_backends = None
+    with pytest.raises(UserError, match='LocalVisBackend'):
+        paint_predictions(cfg, False, place, 2)
 
 
-def test_tta_reaches_the_innermost_data_set(cfg):
+def test_tta_reaches_every_data_set(cfg):
     plain = cfg.test_dataloader.dataset
     cfg.test_dataloader.dataset = dict(
-        type='RepeatDataset', times=1, dataset=plain)
+        type='ConcatDataset', datasets=[plain, plain])
     model = cfg.model
     use_tta(cfg)
-    assert cfg.test_dataloader.dataset.dataset.pipeline == cfg.tta_pipeline
+    assert [part.pipeline for part in cfg.test_dataloader.dataset.datasets
+            ] == [cfg.tta_pipeline] * 2
     assert cfg.model == dict(type='SegTTAModel', module=model)
 
 

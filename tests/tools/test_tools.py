@@ -51,6 +51,8 @@ def test_help(tool):
     ('demo', ['--val', '0'], 'at least 1'),
     ('demo', ['--parts', 'panoptic'], "invalid choice: 'panoptic'"),
     ('demo', ['--cfg-options', 'a'], "'a' is not of the form KEY=VALUE"),
+    ('demo', ['--cfg-options', 'detection.=1'], 'give detection.KEY=1'),
+    ('demo', ['--work-dir', '/dev/null/x'], 'Not a directory'),
 ])
 def test_mistakes_end_in_one_line(run, monkeypatch, tool, args, message):
     for variable in ('RANK', 'DISPLAY', 'WAYLAND_DISPLAY'):

@@ -4,6 +4,7 @@ default_scope = 'mmseg'
 
 default_hooks = dict(
     logger=dict(log_metric_by_epoch=False),
+    # for other metrics than mIoU, name one of theirs or None
     checkpoint=dict(by_epoch=False, interval=8000, save_best='mIoU'),
     visualization=dict(type='SegVisualizationHook'))
 

@@ -5,6 +5,7 @@
 dataset_type = 'ADE20KDataset'
 data_root = 'data/ade/ADEChallengeData2016/'
 data_source = 'ADEChallengeData2016.zip of the MIT Scene Parsing Benchmark'
+num_classes = 150
 crop_size = (512, 512)
 scale = (2048, 512)
 
@@ -12,7 +13,7 @@ train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
     # of ours: ends the run at a label map that does not belong to its image
-    dict(type='CheckSegMap', num_classes=150),
+    dict(type='CheckSegMap', num_classes=num_classes),
     dict(
         type='RandomResize',
         scale=scale,
@@ -28,7 +29,7 @@ test_pipeline = [
     dict(type='Resize', scale=scale, keep_ratio=True),
     # after Resize, so that the label map keeps the size of the file
     dict(type='LoadAnnotations'),
-    dict(type='CheckSegMap', num_classes=150),
+    dict(type='CheckSegMap', num_classes=num_classes),
     dict(type='PackSegInputs')
 ]
 # --tta: six scales, each as it is and flipped. The scales are those of
@@ -40,13 +41,13 @@ tta_pipeline = [
         transforms=[[
             dict(
                 type='Resize',
-                scale=tuple(int(side * ratio) for side in (2048, 512)),
+                scale=tuple(int(side * ratio) for side in scale),
                 keep_ratio=True) for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
         ], [
             dict(type='RandomFlip', prob=0.),
             dict(type='RandomFlip', prob=1.)
         ], [dict(type='LoadAnnotations')],
-                    [dict(type='CheckSegMap', num_classes=150)],
+                    [dict(type='CheckSegMap', num_classes=num_classes)],
                     [dict(type='PackSegInputs')]])
 ]
 train_dataloader = dict(

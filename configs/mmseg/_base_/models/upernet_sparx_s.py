@@ -6,5 +6,4 @@ model = dict(
         drop_path_rate=0.4,
         init_cfg=dict(type='Pretrained', checkpoint={{_base_.checkpoint}})),
     decode_head=dict(in_channels={{_base_.embed_dims}}),
-    # of stage 2
-    auxiliary_head=dict(in_channels=328))
+    auxiliary_head=dict(in_channels=_base_.embed_dims[2]))

@@ -1,0 +1,70 @@
+"""Predicted label maps as files."""
+import os
+import os.path as osp
+from typing import Sequence
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.registry import METRICS
+
+
+@METRICS.register_module()
+class DumpLabelMaps(BaseMetric):
+    """Write what a segmentor predicts as index PNGs; it measures nothing.
+
+    A pixel gets the id that its class has in the data set's own files: 1 up
+    where ``reduce_zero_label`` sets 0 aside, and the original one where
+    ``metainfo`` chooses some of the classes.
+
+    Args:
+        out_dir (str): Their folder.
+        roots (Sequence[str]): Folders of images, whose subfolders are kept.
+            An image elsewhere gets its name alone. Default: ().
+    """
+
+    default_prefix = 'label_maps'
+
+    def __init__(self, out_dir: str, roots: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.out_dir = out_dir
+        self.roots = [osp.abspath(root) for root in roots]
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Write a file for each sample.
+
+        Args:
+            data_batch (dict): Not used.
+            data_samples (Sequence[dict]): With ``img_path`` and
+                ``pred_sem_seg``, whose ``data`` is of shape (1, H, W).
+        """
+        # here and not above: `import sparx_mm.engine` does without
+        from PIL import Image
+        ids = self._file_ids()
+        for sample in data_samples:
+            labels = sample['pred_sem_seg']['data'].cpu().numpy()
+            labels = labels.reshape(labels.shape[-2:])
+            path = osp.join(self.out_dir, self._name(sample['img_path']))
+            os.makedirs(osp.dirname(path), exist_ok=True)
+            Image.fromarray(ids[labels]).save(path)
+            self.results.append(path)
+
+    def compute_metrics(self, results: list) -> dict:
+        """Return no metric."""
+        return {}
+
+    def _file_ids(self) -> np.ndarray:
+        """By predicted label: the id in the data set's own files."""
+        ids = np.arange(len(self.dataset_meta['classes']))
+        for old, new in (self.dataset_meta.get('label_map') or {}).items():
+            if new < len(ids):
+                ids[new] = old
+        return (ids + bool(self.dataset_meta.get('reduce_zero_label'))).astype(
+            np.uint8)
+
+    def _name(self, img_path: str) -> str:
+        img_path = osp.abspath(img_path)
+        name = osp.basename(img_path)
+        for root in self.roots:
+            if img_path.startswith(osp.join(root, '')):
+                name = osp.relpath(img_path, root)
+        return f'{osp.splitext(name)[0]}.png'
