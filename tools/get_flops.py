@@ -21,7 +21,8 @@ def parse_args():
         '--convention',
         choices=sorted(CONVENTIONS),
         default='paper',
-        help="what is counted: as in SparX's paper, or plain multiply-adds "
+        help="what is counted: as in SparX's paper, with norms and without "
+        "the attention of SparX's aggregators, or plain multiply-adds "
         'without norms and with all attention; default: paper')
     parser.add_argument(
         '--cfg-options',

@@ -34,7 +34,9 @@ class DetectionPainter:
             tuple[ndarray]: The image with the ground truth, and with the
             prediction: BGR, uint8, (H, W, 3).
         """
-        scale = image.shape[0] / sample.ori_shape[0]
+        height, width = sample.ori_shape
+        # x and y apart: a side is at least a pixel
+        scale = image.shape[1] / width, image.shape[0] / height
         found = sample.pred_instances
         found = found[found.scores >= self.score_thr]
         return (self._paint(image, sample.gt_instances,
@@ -54,7 +56,8 @@ class DetectionPainter:
             lines, _ = cv2.findContours(mask, cv2.RETR_CCOMP,
                                         cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(image, lines, -1, color, 2)
-        boxes = getattr(instances.bboxes, 'tensor', instances.bboxes) * scale
+        boxes = getattr(instances.bboxes, 'tensor', instances.bboxes)
+        boxes = boxes * boxes.new_tensor([*scale, *scale])
         boxes = boxes.round().int().tolist()
         scores = instances.get('scores', [None] * len(labels))
         for label, score, box in zip(labels, scores, boxes):

@@ -48,9 +48,16 @@ def load_model(
         raise UserError(f'the config {name} has no model')
     check_packages(cfg)
     scope = cfg.get('default_scope')
-    with config_errors(cfg.to_dict()):
-        with DefaultScope.overwrite_default_scope(scope):
-            model = MODELS.build(cfg.model)
+    try:
+        with config_errors(cfg.to_dict()):
+            with DefaultScope.overwrite_default_scope(scope):
+                model = MODELS.build(cfg.model)
+    except Exception as error:
+        # any model may be named, and each checks its arguments its own way
+        hint = '' if scope or name.isidentifier() else (
+            '; it has no default_scope: is it a base of another config?')
+        raise UserError(f'the model of {name} cannot be built: '
+                        f'{str(error) or type(error).__name__}{hint}') from error
     return model, SHAPES.get(scope, (224, 224))
 
 

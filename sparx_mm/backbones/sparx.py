@@ -150,8 +150,8 @@ class SparXBackbone(BaseModule):
 
     @classmethod
     def _resolve_arch(cls, arch: Union[str, dict]) -> dict:
-        if isinstance(arch, str):
-            if arch not in cls.arch_zoo:
+        if not isinstance(arch, dict):
+            if not isinstance(arch, str) or arch not in cls.arch_zoo:
                 raise ValueError(f'arch {arch!r} of {cls.__name__} is unknown;'
                                  f' use one of {sorted(cls.arch_zoo)} or a '
                                  'dict')
@@ -317,7 +317,7 @@ class SparXBackbone(BaseModule):
 
 def _check_out_indices(out_indices, num_stages):
     out_indices = tuple(out_indices)
-    in_range = all(0 <= i < num_stages for i in out_indices)
+    in_range = all(i in range(num_stages) for i in out_indices)
     if not out_indices or not in_range or list(out_indices) != sorted(
             set(out_indices)):
         raise ValueError('out_indices must be ascending, distinct and in '

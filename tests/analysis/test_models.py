@@ -63,6 +63,17 @@ def test_mistakes(name, options, message):
         load_model(name, options)
 
 
+@pytest.mark.parametrize('name,options,message', [
+    ('upernet_sparx_t', {
+        'model.decode_head.in_channels': [96, 192]
+    }, 'upernet_sparx_t.py cannot be built: AssertionError$'),
+    ('_base_/models/upernet_sparx_t', {}, 'is it a base of another config'),
+])
+def test_a_model_that_cannot_be_built(name, options, message):
+    with pytest.raises(UserError, match=message):
+        load_model(str(ROOT / f'configs/mmseg/{name}.py'), options)
+
+
 def test_a_config_without_a_model(tmp_path):
     (tmp_path / 'empty.py').write_text('a = 1')
     with pytest.raises(UserError, match='empty.py has no model'):

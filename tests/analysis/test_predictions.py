@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 from detection import CONFIGS, tiny_config
+from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
 from sparx_mm.analysis import draw_predictions, write_picture
+from sparx_mm.analysis.detections import DetectionPainter
 from sparx_mm.engine import UserError, build_runner
 
 
@@ -59,6 +61,19 @@ def test_masks_are_painted_where_they_are(dataset):
     covered = truth.masks.masks.any(0)
     # inside a mask half of each pixel is its class's color
     assert painted[covered].mean() > 0.95
+
+
+def test_boxes_of_a_long_image():
+    # 7x900 is shown as 2x288: boxes scale apart in x and y
+    painter = DetectionPainter(('a', ), 0.5)
+    boxes = InstanceData(
+        bboxes=torch.tensor([[450., 0., 899., 6.]]), labels=torch.tensor([0]))
+    sample = DetDataSample(metainfo=dict(ori_shape=(7, 900)))
+    sample.gt_instances = boxes
+    sample.pred_instances = InstanceData(**boxes, scores=torch.tensor([0.]))
+    truth, found = painter.paint(np.zeros((2, 288, 3), np.uint8), sample)
+    columns = np.flatnonzero((truth != found).any((0, 2)))
+    assert columns.min() in (143, 144) and columns.max() == 287
 
 
 def test_write_picture(tmp_path):

@@ -73,7 +73,8 @@ def test_no_unused_parameters(out_indices):
     assert all(p.grad is not None for p in model.parameters())
 
 
-@pytest.mark.parametrize('out_indices', [(), (4, ), (-1, ), (1, 0), (2, 2)])
+@pytest.mark.parametrize('out_indices', [(), (4, ), (-1, ), (1, 0),
+                                         (2, 2), 'x'])
 def test_wrong_out_indices(out_indices):
     with pytest.raises(ValueError, match='ascending, distinct and in'):
         _model(out_indices=out_indices)
@@ -218,6 +219,7 @@ def test_get_layer_depth():
 
 @pytest.mark.parametrize('arch, message', [
     ('huge', r"arch 'huge' of SparXMamba is unknown; use one of \['base', "),
+    (None, 'arch None of SparXMamba is unknown; use one of'),
     (dict(PICO, width=3), r"arch keys \['width'\] are unknown; allowed are"),
     (dict(embed_dims=(8, 16)), r"arch keys \['depths', 'starts', 'strides', "),
     (dict(PICO, strides=(1, 1)), "arch key 'strides' needs one entry for each"
