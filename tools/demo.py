@@ -28,6 +28,8 @@ class Part(NamedTuple):
         picture (str): Name of the picture of its predictions.
         annotations (str, optional): What its evaluators read of the data.
             Default: None.
+        start (str, optional): The part whose trained backbone it starts
+            from. Default: None.
     """
 
     config: str
@@ -35,15 +37,12 @@ class Part(NamedTuple):
     digits: int
     picture: str
     annotations: Optional[str] = None
+    start: Optional[str] = None
 
 
-# the segmentor first: it has something to show in a fifth of the time
+START = 'model.backbone.init_cfg.checkpoint'
+# the segmentor last: it starts from the backbone of the detector
 PARTS = dict(
-    segmentation=Part(
-        config='mmseg/semantic_fpn_sparx_demo_shapes.py',
-        columns=dict(mIoU='mIoU', mAcc='mAcc', aAcc='aAcc'),
-        digits=2,
-        picture='segmentation.png'),
     detection=Part(
         config='mmdet/mask_rcnn_sparx_demo_shapes.py',
         columns={
@@ -54,7 +53,13 @@ PARTS = dict(
         },
         digits=3,
         picture='predictions.png',
-        annotations='annotations/instances_val.json'))
+        annotations='annotations/instances_val.json'),
+    segmentation=Part(
+        config='mmseg/semantic_fpn_sparx_demo_shapes.py',
+        columns=dict(mIoU='mIoU', mAcc='mAcc', aAcc='aAcc'),
+        digits=2,
+        picture='segmentation.png',
+        start='detection'))
 
 
 def parse_args():
@@ -64,7 +69,8 @@ def parse_args():
         nargs='+',
         choices=PARTS,
         default=list(PARTS),
-        help='default: all, one after the other')
+        help='default: all; segmentation starts from what detection trained '
+        'in the same folder')
     parser.add_argument(
         '--data', default=ROOT / 'data/shapes', help='default: data/shapes')
     parser.add_argument(
@@ -109,6 +115,12 @@ def options_of(name, data, given):
     return options
 
 
+def last_checkpoint(folder):
+    """The last checkpoint of a part; None before it was trained."""
+    pointer = folder / 'training/last_checkpoint'
+    return pointer.read_text() if pointer.is_file() else None
+
+
 def print_table(part, results):
     print('\n' + ' ' * 10 + ''.join(f'{head:>11}' for head in part.columns))
     for name, metrics in results.items():
@@ -133,7 +145,7 @@ def run_part(part, options, work_dir, picture):
     begin = time.time()
     train(config, **run('training'))
     seconds = time.time() - begin
-    checkpoint = (work_dir / 'training/last_checkpoint').read_text()
+    checkpoint = last_checkpoint(work_dir)
     runner = load_runner(load_config(config, **run('trained')), checkpoint)
     results = dict(untrained=untrained, trained=runner.test())
     dataset = runner.test_dataloader.dataset
@@ -165,7 +177,11 @@ def main():
     except (ValueError, OSError) as error:
         raise UserError(error) from error
     results = dict(untrained={}, trained={})
-    for name in args.parts:
+    for name in [name for name in PARTS if name in args.parts]:
+        start = PARTS[name].start and last_checkpoint(
+            work_dir / PARTS[name].start)
+        if start:
+            options[name] = {START: start, **options[name]}
         measured = run_part(PARTS[name], options[name], work_dir / name,
                             pictures[name])
         for row, metrics in measured.items():

@@ -35,9 +35,13 @@ def test_the_colors_of_classes_differ():
     assert distances.min() > 100
 
 
-def test_both_have_one_backbone():
+def test_the_segmentor_starts_from_the_detector():
     segmentor, detector = (
-        load_config(str(path)).model.backbone
-        for path in (SEGMENTOR, DETECTOR))
-    assert segmentor.arch == detector.arch
-    assert segmentor.init_cfg == detector.init_cfg
+        load_config(str(path)) for path in (SEGMENTOR, DETECTOR))
+    assert segmentor.model.backbone.arch == detector.model.backbone.arch
+    # the last checkpoint of what `make demo` trains
+    epochs = detector.train_cfg.max_epochs
+    assert segmentor.model.backbone.init_cfg == dict(
+        type='Pretrained',
+        checkpoint=f'work_dirs/demo/detection/training/epoch_{epochs}.pth',
+        prefix='backbone.')

@@ -9,7 +9,7 @@ DATA = ('--data', 'shapes', '--work-dir', 'demo', '--train', 4, '--val', 2)
 OPTIONS = ('--cfg-options', 'train_dataloader.batch_size=2',
            'segmentation.train_cfg.max_iters=2',
            'detection.train_cfg.max_epochs=1')
-BOTH = ('segmentation', 'detection')
+BOTH = ('detection', 'segmentation')
 PICTURES = dict(detection='predictions.png', segmentation='segmentation.png')
 # in the order of the table, and digits behind the point
 METRICS = dict(
@@ -46,6 +46,28 @@ def test_tables(demo):
             ])
         assert _numbers(output, name) == expected
         assert 0 <= metrics['mIoU'] <= metrics['aAcc'] <= 100
+
+
+def test_the_segmentor_starts_from_the_detector(demo):
+    folder, output = demo
+    loaded = (f'from {folder}/demo/detection/training/epoch_1.pth')
+    # before it is measured, and before it is trained
+    assert sum(loaded in line and 'tensors' in line
+               for line in output.splitlines()) == 2
+
+
+def test_a_segmentor_alone(demo, tmp_path):
+    folder, _ = demo
+    output = run_tool(
+        'demo',
+        '--data',
+        folder / 'shapes',
+        *DATA[2:],
+        '--parts',
+        'segmentation',
+        folder=tmp_path,
+        status=1)
+    assert 'give a file with --cfg-options model.backbone.init_cfg.' in output
 
 
 def test_pictures(demo):

@@ -7,6 +7,3 @@ arch = dict(
     strides=(1, 1, 2, 1),
     starts=(None, 1, 0, 0),
     windows=(None, None, 3, None))
-# weights larger than the usual 0.02 learn sooner in a short run
-init_cfg = dict(
-    type='Kaiming', layer='Conv2d', mode='fan_in', distribution='normal')

@@ -6,7 +6,14 @@ _base_ = [
 channels = 64
 num_classes = 6
 model = dict(
-    backbone=dict(arch={{_base_.arch}}, init_cfg={{_base_.init_cfg}}),
+    backbone=dict(
+        arch={{_base_.arch}},
+        # weights larger than the usual 0.02 learn sooner in a short run
+        init_cfg=dict(
+            type='Kaiming',
+            layer='Conv2d',
+            mode='fan_in',
+            distribution='normal')),
     neck=dict(
         in_channels={{_base_.embed_dims}},
         out_channels=channels,

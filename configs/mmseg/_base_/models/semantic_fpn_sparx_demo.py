@@ -8,7 +8,13 @@ model = dict(
     data_preprocessor=dict(size=(128, 128)),
     # too short a run to overfit: nothing is dropped
     backbone=dict(
-        arch={{_base_.arch}}, drop_path_rate=0., init_cfg={{_base_.init_cfg}}),
+        arch={{_base_.arch}},
+        drop_path_rate=0.,
+        # the backbone of the demo's detector, which knows the shapes
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='work_dirs/demo/detection/training/epoch_16.pth',
+            prefix='backbone.')),
     neck=dict(
         in_channels={{_base_.embed_dims}},
         out_channels=channels,

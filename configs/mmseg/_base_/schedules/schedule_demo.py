@@ -1,14 +1,13 @@
-# 1000 iterations x batch of 4 = 10 times the 400 training images, from scratch
+# 400 iterations x batch of 4 = 4 times the 400 training images
 _base_ = '../../../_base_/schedules/adamw.py'
 
-max_iters = 1000
+max_iters = 400
 train_cfg = dict(
     type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
-# at 2e-3 the kinds of shapes are still confused after 600 iterations
-optim_wrapper = dict(optimizer=dict(lr=5e-3, betas=(0.9, 0.99)))
+optim_wrapper = dict(optimizer=dict(lr=2e-3, betas=(0.9, 0.99)))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(
