@@ -56,8 +56,9 @@ def load_model(
         # any model may be named, and each checks its arguments its own way
         hint = '' if scope or name.isidentifier() else (
             '; it has no default_scope: is it a base of another config?')
-        raise UserError(f'the model of {name} cannot be built: '
-                        f'{str(error) or type(error).__name__}{hint}') from error
+        raise UserError(
+            f'the model of {name} cannot be built: '
+            f'{str(error) or type(error).__name__}{hint}') from error
     return model, SHAPES.get(scope, (224, 224))
 
 
