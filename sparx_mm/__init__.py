@@ -6,7 +6,7 @@ else. Without mmengine, `sparx_mm.kernels` and `sparx_mm.info` still work.
 from pathlib import Path as _Path
 
 __version__ = '0.1.0'
-__all__ = ['SparXBackbone', 'SparXMamba', 'backbones']
+__all__ = ['SparXBackbone', 'SparXMamba', 'SparXSwin', 'backbones']
 
 # setup.cfg installs kernels/ in this folder; in a clone it stands beside it,
 # and is found there whether or not the clone, or another one, is installed
@@ -28,4 +28,4 @@ except ImportError as error:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 else:
     from . import backbones
-    from .backbones import SparXBackbone, SparXMamba
+    from .backbones import SparXBackbone, SparXMamba, SparXSwin

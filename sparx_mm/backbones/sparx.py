@@ -69,7 +69,7 @@ class SparXBackbone(BaseModule):
     - ``reduction`` (list[int]): Spatial reduction r of the aggregators.
     - ``skip_scale`` (list[bool]): Scale and bias on the shortcuts.
     - ``dpe`` (bool): Position encoding at the start of each layer.
-    - ``mixer``, ``aggregator``, ``projection``, ``ffn``, ``stem``,
+    - ``mixer``, ``aggregator``, ``projection``, ``ffn``, ``norm``, ``stem``,
       ``downsample`` (dict): Configs of the parts; ``projection`` is what a
       normal layer has in the place of an aggregator.
 
@@ -84,6 +84,8 @@ class SparXBackbone(BaseModule):
         attn_scale (str): ``'length'`` or ``'learnable'``, see `DMCA`; the
             released detectors are ``'learnable'``, the classifiers and
             segmentors ``'length'``. Default: ``'length'``.
+        out_norm (bool): Whether returned maps pass an output norm; the
+            released classifiers have theirs in the head. Default: True.
         norm_cfg (dict): Config of the batch norms in stem, downsampling and
             aggregators. Default: ``dict(type='BN')``.
         frozen_stages (int): Stages without gradients, which stay in eval
@@ -101,13 +103,33 @@ class SparXBackbone(BaseModule):
     """
 
     arch_zoo: Dict[str, dict] = {}
-    arch_defaults: dict = {}
+    # None: to be given
+    arch_defaults: dict = dict(
+        embed_dims=None,
+        depths=None,
+        strides=None,
+        starts=None,
+        windows=None,
+        sources='window',
+        input_in_window=False,
+        # 8 4 2 1 reduces each stage to about the tokens of the last
+        reduction=(8, 4, 2, 1),
+        aggregator=dict(type='DMCA'),
+        projection=dict(type='PointwiseProjection'),
+        mixer=None,
+        ffn=None,
+        norm=None,
+        stem=None,
+        downsample=None,
+        dpe=None,
+        skip_scale=None)
 
     def __init__(self,
                  arch: Union[str, dict],
                  out_indices: Sequence[int] = (0, 1, 2, 3),
                  drop_path_rate: float = 0.,
                  attn_scale: str = 'length',
+                 out_norm: bool = True,
                  norm_cfg: dict = dict(type='BN'),
                  frozen_stages: int = -1,
                  norm_eval: bool = False,
@@ -142,9 +164,11 @@ class SparXBackbone(BaseModule):
         self.stages = nn.ModuleList(
             self._build_stage(i, rates[sum(depths[:i]):], norm_cfg, attn_scale,
                               with_cp) for i in range(num_stages))
-        self.norms = nn.ModuleDict(
-            {str(i): LayerNorm2d(dims[i], eps=1e-6)
-             for i in self.out_indices})
+        self.norms = nn.ModuleDict({
+            str(i):
+            LayerNorm2d(dims[i], eps=1e-6) if out_norm else nn.Identity()
+            for i in self.out_indices
+        })
         self.apply(_init_linear)
         self._freeze_stages()
 
@@ -199,6 +223,7 @@ class SparXBackbone(BaseModule):
                     mixer=dict(arch['mixer'], stage=stage, layer=i),
                     proj=proj,
                     ffn=arch['ffn'],
+                    norm=arch['norm'],
                     dpe=arch['dpe'],
                     skip_scale=arch['skip_scale'][stage],
                     drop_path_rate=rate))
@@ -228,7 +253,11 @@ class SparXBackbone(BaseModule):
                 x = self.downsamples[i - 1](x)
             x = stage(x)
             if i in self.out_indices:
-                outs.append(self.norms[str(i)](x))
+                # Convolutions hand their memory format on, and mmcv's
+                # operators (RoIAlign among them) read a channels-last map as
+                # if it were contiguous, without an error: a detector would
+                # train on scrambled features
+                outs.append(self.norms[str(i)](x).contiguous())
         return tuple(outs)
 
     def train(self, mode: bool = True) -> 'SparXBackbone':

@@ -1,18 +1,28 @@
-"""SparX-Mamba: SparX on the 2D selective scan."""
+"""SparX-Mamba: SparX on selective scans."""
 from typing import Union
 
 from mmengine.registry import MODELS
 
+from .ablations import ABLATIONS
 from .sparx import SparXBackbone
+
+_TINY = dict(
+    embed_dims=(96, 192, 320, 512),
+    depths=(2, 2, 7, 2),
+    strides=(1, 1, 2, 1),
+    starts=(None, 1, 0, 0),
+    windows=(None, None, 3, None))
 
 
 @MODELS.register_module()
 class SparXMamba(SparXBackbone):
-    """SparX-Mamba (https://arxiv.org/abs/2409.09649), as released.
+    """SparX-Mamba (https://arxiv.org/abs/2409.09649).
 
     Args:
         arch (str or dict): ``'tiny'``, ``'small'``, ``'base'`` (paper
-            Table 1), or a dict that gives at least ``embed_dims``,
+            Table 1; released), ``'tiny-ssm'``, ``'tiny-bissm'`` and the other
+            variants of the tiny model in the paper's Tables 5 to 8 and 10, see
+            `ABLATIONS`; or a dict that gives at least ``embed_dims``,
             ``depths``, ``strides``, ``starts`` and ``windows``.
             Default: ``'tiny'``.
         **kwargs: See `SparXBackbone`.
@@ -27,12 +37,7 @@ class SparXMamba(SparXBackbone):
 
     arch_zoo = {
         'tiny':
-        dict(
-            embed_dims=(96, 192, 320, 512),
-            depths=(2, 2, 7, 2),
-            strides=(1, 1, 2, 1),
-            starts=(None, 1, 0, 0),
-            windows=(None, None, 3, None)),
+        _TINY,
         'small':
         dict(
             embed_dims=(96, 192, 328, 544),
@@ -49,25 +54,23 @@ class SparXMamba(SparXBackbone):
             starts=(None, 1, 0, 2),
             windows=(None, None, 3, None),
             stem=dict(type='ConvStem', num_convs=3)),
+        **{
+            f'tiny-{name}': {
+                **_TINY,
+                **changes
+            }
+            for name, changes in ABLATIONS.items()
+        }
     }
     arch_defaults = dict(
-        embed_dims=None,
-        depths=None,
-        strides=None,
-        starts=None,
-        windows=None,
-        sources='window',
-        input_in_window=False,
-        # 8 4 2 1 reduces each stage to about the tokens of the last
-        reduction=(8, 4, 2, 1),
-        skip_scale=(False, False, True, True),
-        dpe=True,
+        SparXBackbone.arch_defaults,
         mixer=dict(type='SS2D'),
-        aggregator=dict(type='DMCA'),
-        projection=dict(type='PointwiseProjection'),
-        ffn=dict(type='ConvFFN', ratio=4),
-        stem=dict(type='ConvStem', num_convs=2),
-        downsample=dict(type='ConvDownsample'))
+        ffn=dict(type='ConvFFN'),
+        norm=dict(type='GN', num_groups=1),
+        stem=dict(type='ConvStem'),
+        downsample=dict(type='ConvDownsample'),
+        dpe=True,
+        skip_scale=(False, False, True, True))
 
     def __init__(self, arch: Union[str, dict] = 'tiny', **kwargs) -> None:
         super().__init__(arch, **kwargs)

@@ -6,7 +6,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from .drop_path import DropPath
-from .norm import ChannelAffine
+from .norm import ChannelAffine, build_norm
 from .position import DynamicPositionEncoding
 
 
@@ -29,6 +29,8 @@ class SparXLayer(nn.Module):
         proj (dict): Config of the projection or aggregator, without ``dim``
             and ``out_channels``.
         ffn (dict): Config of the FFN, without ``dim``.
+        norm (dict): Config of the two norms.
+            Default: ``dict(type='GN', num_groups=1)``.
         dpe (bool): Whether to start with a position encoding.
             Default: True.
         skip_scale (bool): Whether the shortcuts carry a scale and a bias
@@ -41,16 +43,17 @@ class SparXLayer(nn.Module):
                  mixer: dict,
                  proj: dict,
                  ffn: dict,
+                 norm: dict = dict(type='GN', num_groups=1),
                  dpe: bool = True,
                  skip_scale: bool = False,
                  drop_path_rate: float = 0.) -> None:
         super().__init__()
         self.dpe = DynamicPositionEncoding(dim) if dpe else nn.Identity()
-        self.norm1 = nn.GroupNorm(1, dim)
+        self.norm1 = build_norm(norm, dim)
         self.mixer = MODELS.build(dict(mixer, dim=dim))
         self.proj = MODELS.build(
             dict(proj, dim=dim, out_channels=self.mixer.in_channels))
-        self.norm2 = nn.GroupNorm(1, dim)
+        self.norm2 = build_norm(norm, dim)
         self.ffn = MODELS.build(dict(ffn, dim=dim))
         self.skip1 = ChannelAffine(dim) if skip_scale else nn.Identity()
         self.skip2 = ChannelAffine(dim) if skip_scale else nn.Identity()

@@ -1,4 +1,6 @@
 """Feed-forward networks: what follows the token mixer in a layer."""
+from typing import Optional
+
 import torch
 import torch.nn.functional as F
 from mmengine.registry import MODELS
@@ -15,16 +17,46 @@ class ConvFFN(nn.Module):
     Args:
         dim (int): Number of channels C.
         ratio (float): Hidden channels as a multiple of C. Default: 4.
+        hidden_channels (int, optional): Hidden channels, in the place of
+            ``ratio``. Default: None.
+        out_channels (int, optional): Number of output channels. None: C.
+            Default: None.
+    """
+
+    def __init__(self,
+                 dim: int,
+                 ratio: float = 4.,
+                 hidden_channels: Optional[int] = None,
+                 out_channels: Optional[int] = None) -> None:
+        super().__init__()
+        hidden = hidden_channels or int(dim * ratio)
+        self.fc1 = nn.Conv2d(dim, hidden, 1)
+        self.dwconv = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
+        self.fc2 = nn.Conv2d(hidden, out_channels or dim, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, C, H, W) to (B, out_channels, H, W)."""
+        x = self.fc1(x)
+        return self.fc2(F.gelu(x + self.dwconv(x)))
+
+
+@MODELS.register_module()
+class MLP(nn.Module):
+    """Feed-forward network of each position by itself.
+
+    As in Swin Transformer (https://arxiv.org/abs/2103.14030).
+
+    Args:
+        dim (int): Number of channels C.
+        ratio (float): Hidden channels as a multiple of C. Default: 4.
     """
 
     def __init__(self, dim: int, ratio: float = 4.) -> None:
         super().__init__()
         hidden = int(dim * ratio)
         self.fc1 = nn.Conv2d(dim, hidden, 1)
-        self.dwconv = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
         self.fc2 = nn.Conv2d(hidden, dim, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, H, W) to the same shape."""
-        x = self.fc1(x)
-        return self.fc2(F.gelu(x + self.dwconv(x)))
+        return self.fc2(F.gelu(self.fc1(x)))

@@ -3,9 +3,43 @@ import torch
 from mmengine.registry import MODELS
 from torch import nn
 
+
+class LayerNorm2d(nn.LayerNorm):
+    """LayerNorm over the channels of each position.
+
+    The result is channels-last whatever the input is, as it is computed.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise a (B, C, H, W) map; the shape stays."""
+        # (B, C, H, W) -> (B, H, W, C) -> (B, C, H, W)
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class ChannelAffine(nn.Module):
+    """Per-channel scale (init 1) and bias (init 0), put on a shortcut.
+
+    Args:
+        dim (int): Number of channels C.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        # a depthwise 1x1 kernel's shape, as in the released files
+        self.weight = nn.Parameter(torch.ones(dim, 1, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Scale and shift a (B, C, H, W) map; the shape stays."""
+        return torch.addcmul(
+            self.bias.view(-1, 1, 1), x, self.weight.view(-1, 1, 1))
+
+
 _NORMS = {
     'BN': nn.BatchNorm2d,
     'BN2d': nn.BatchNorm2d,
+    'GN': nn.GroupNorm,
+    'LN2d': LayerNorm2d,
     'SyncBN': nn.SyncBatchNorm,
 }
 
@@ -14,8 +48,9 @@ def build_norm(norm_cfg: dict, num_features: int) -> nn.Module:
     """Build a norm from an mm-style config, without mmcv for the BNs.
 
     Args:
-        norm_cfg (dict): ``type`` (``'BN'``, ``'SyncBN'``, or any norm
-            registered in mmengine's ``MODELS``), its own arguments, and
+        norm_cfg (dict): ``type`` (``'BN'``, ``'SyncBN'``, ``'GN'``,
+            ``'LN2d'`` for layer norm over channels, or any norm registered in
+            mmengine's ``MODELS``), its own arguments, and
             ``requires_grad`` (default True).
         num_features (int): Number of channels C.
 
@@ -41,38 +76,3 @@ def build_norm(norm_cfg: dict, num_features: int) -> nn.Module:
     for param in norm.parameters():
         param.requires_grad = requires_grad
     return norm
-
-
-class LayerNorm2d(nn.LayerNorm):
-    """LayerNorm over the channels of each position.
-
-    The result is contiguous in (B, C, H, W) order. Convolutions hand the
-    memory format of their input on, and mmcv's operators (RoIAlign among
-    them) read a channels-last map as if it were contiguous, without an
-    error: a detector then trains on scrambled features.
-    """
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Normalise a (B, C, H, W) map; the shape stays."""
-        # (B, C, H, W) -> (B, H, W, C) -> (B, C, H, W)
-        x = super().forward(x.permute(0, 2, 3, 1))
-        return x.permute(0, 3, 1, 2).contiguous()
-
-
-class ChannelAffine(nn.Module):
-    """Per-channel scale (init 1) and bias (init 0), put on a shortcut.
-
-    Args:
-        dim (int): Number of channels C.
-    """
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        # a depthwise 1x1 kernel's shape, as in the released files
-        self.weight = nn.Parameter(torch.ones(dim, 1, 1, 1))
-        self.bias = nn.Parameter(torch.zeros(dim))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Scale and shift a (B, C, H, W) map; the shape stays."""
-        return torch.addcmul(
-            self.bias.view(-1, 1, 1), x, self.weight.view(-1, 1, 1))

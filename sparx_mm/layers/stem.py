@@ -1,8 +1,16 @@
-"""Stem and downsampling: the strided convolutions between stages."""
+"""Stem and downsampling: what makes maps smaller, before and between stages.
+
+Maps of any size are halved upwards, ceil(H / 2): convolutions pad all around,
+patches at the bottom and the right.
+"""
+from typing import Optional
+
+import torch
+import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import nn
 
-from .norm import build_norm
+from .norm import LayerNorm2d, build_norm
 
 
 def _conv(in_channels, out_channels, stride):
@@ -63,3 +71,63 @@ class ConvDownsample(nn.Sequential):
 
     def __init__(self, in_channels: int, dim: int, norm_cfg: dict) -> None:
         super().__init__(_conv(in_channels, dim, 2), build_norm(norm_cfg, dim))
+
+
+def _pad_to_multiple(x, side):
+    """Zeros at the bottom and right, up to multiples of ``side``."""
+    height, width = x.shape[2:]
+    return F.pad(x, (0, -width % side, 0, -height % side))
+
+
+@MODELS.register_module()
+class PatchEmbed(nn.Module):
+    """Image to features at a quarter of its size: patches of 4x4, embedded.
+
+    As in Swin Transformer (https://arxiv.org/abs/2103.14030).
+    (B, in_channels, H, W) becomes (B, dim, ceil(H / 4), ceil(W / 4)).
+
+    Args:
+        dim (int): Number of output channels.
+        norm_cfg (dict, optional): Unused: patches are layer-normed.
+        in_channels (int): Number of image channels. Default: 3.
+    """
+
+    def __init__(self,
+                 dim: int,
+                 norm_cfg: Optional[dict] = None,
+                 in_channels: int = 3) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(in_channels, dim, 4, stride=4)
+        self.norm = LayerNorm2d(dim)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Embed the patches of an image."""
+        return self.norm(self.proj(_pad_to_multiple(x, 4)))
+
+
+@MODELS.register_module()
+class PatchMerging(nn.Module):
+    """Neighbours of 2x2 joined, layer-normed and projected, between stages.
+
+    As in Swin Transformer (https://arxiv.org/abs/2103.14030).
+    (B, in_channels, H, W) becomes (B, dim, ceil(H / 2), ceil(W / 2)).
+
+    Args:
+        in_channels (int): Number of input channels C.
+        dim (int): Number of output channels.
+        norm_cfg (dict, optional): Unused: neighbours are layer-normed.
+    """
+
+    def __init__(self,
+                 in_channels: int,
+                 dim: int,
+                 norm_cfg: Optional[dict] = None) -> None:
+        super().__init__()
+        self.norm = LayerNorm2d(4 * in_channels)
+        self.reduction = nn.Conv2d(4 * in_channels, dim, 1, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Merge a (B, C, H, W) map."""
+        # (B, C, H, W) -> (B, C*2*2, H/2, W/2)
+        x = F.pixel_unshuffle(_pad_to_multiple(x, 2), 2)
+        return self.reduction(self.norm(x))

@@ -1,9 +1,11 @@
 """Stem and downsampling."""
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from sparx_mm.layers import ConvDownsample, ConvStem
+from sparx_mm.layers import (ConvDownsample, ConvStem, PatchEmbed,
+                             PatchMerging)
 
 BN = dict(type='BN')
 
@@ -27,3 +29,42 @@ def test_stem_of_one_convolution():
 def test_downsample():
     out = ConvDownsample(4, 6, BN)(torch.randn(2, 4, 5, 8))
     assert out.shape == (2, 6, 3, 4)
+
+
+def _layer_norm(x, norm):
+    """Of the channels of each position, by its definition."""
+    x = x - x.mean(1, keepdim=True)
+    x = x / (x.square().mean(1, keepdim=True) + norm.eps).sqrt()
+    return x * norm.weight.view(-1, 1, 1) + norm.bias.view(-1, 1, 1)
+
+
+@pytest.mark.parametrize('size', [(1, 1), (2, 3), (4, 8), (9, 14)])
+def test_patch_embedding(size):
+    embed = PatchEmbed(8).double()
+    nn.init.normal_(embed.norm.weight)
+    nn.init.normal_(embed.norm.bias)
+    x = torch.randn(2, 3, *size, dtype=torch.float64)
+    rows, columns = -(-size[0] // 4), -(-size[1] // 4)
+    padded = x.new_zeros(2, 3, 4 * rows, 4 * columns)
+    padded[:, :, :size[0], :size[1]] = x
+    patches = padded.view(2, 3, rows, 4, columns, 4)
+    tokens = torch.einsum('bcymxn,dcmn->bdyx', patches, embed.proj.weight)
+    tokens = tokens + embed.proj.bias.view(-1, 1, 1)
+    torch.testing.assert_close(embed(x), _layer_norm(tokens, embed.norm))
+
+
+@pytest.mark.parametrize('size', [(1, 1), (3, 2), (4, 6), (5, 7)])
+def test_patch_merging(size):
+    merge = PatchMerging(4, 6).double()
+    nn.init.normal_(merge.norm.weight)
+    nn.init.normal_(merge.norm.bias)
+    x = torch.randn(2, 4, *size, dtype=torch.float64)
+    # each row of nn.Unfold is a window of 2x2: channels, then its positions
+    rows, columns = -(-size[0] // 2), -(-size[1] // 2)
+    padded = F.pad(x, (0, 2 * columns - size[1], 0, 2 * rows - size[0]))
+    tokens = nn.Unfold(2, stride=2)(padded).view(2, 16, rows, columns)
+    expected = torch.einsum('bcyx,dc->bdyx', _layer_norm(tokens, merge.norm),
+                            merge.reduction.weight[..., 0, 0])
+    for layout in (torch.contiguous_format, torch.channels_last):
+        out = merge(x.to(memory_format=layout))
+        torch.testing.assert_close(out, expected)
