@@ -1,5 +1,4 @@
 """The 2D selective scan as a token mixer."""
-import math
 from typing import Optional, Union
 
 import torch
@@ -10,12 +9,13 @@ from torch import nn
 from sparx_mm.kernels import ss2d
 
 from ..layers import DepthwiseConv
+from .scan_parameters import ScanParameters
 
 NUM_DIRECTIONS = 4
 
 
 @MODELS.register_module()
-class SS2D(nn.Module):
+class SS2D(ScanParameters):
     """2D selective scan of VMamba (https://arxiv.org/abs/2401.10166).
 
     Depthwise convolution, SiLU, selective scan in four directions, norm,
@@ -45,47 +45,11 @@ class SS2D(nn.Module):
                  ssm_ratio: float = 2.,
                  dt_rank: Union[int, str] = 'auto',
                  d_conv: int = 5) -> None:
-        super().__init__()
-        inner = int(dim * ssm_ratio)
-        rank = math.ceil(dim / 16) if dt_rank == 'auto' else dt_rank
-        self.in_channels = inner
-        self.d_state = d_state
-        self.conv = DepthwiseConv(inner, d_conv)
-        # the shapes of the released files: directions folded into channels
-        self.x_proj_weight = nn.Parameter(
-            torch.empty(NUM_DIRECTIONS * (rank + 2 * d_state), inner, 1))
-        self.dt_weight = nn.Parameter(torch.empty(NUM_DIRECTIONS, inner, rank))
-        self.dt_bias = nn.Parameter(torch.empty(NUM_DIRECTIONS, inner))
-        self.A_log = nn.Parameter(torch.empty(NUM_DIRECTIONS * inner, d_state))
-        self.D = nn.Parameter(torch.empty(NUM_DIRECTIONS * inner))
-        self.norm = nn.GroupNorm(1, inner)
-        self.out_proj = nn.Conv2d(inner, dim, 1)
+        super().__init__(dim, NUM_DIRECTIONS, d_state, ssm_ratio, dt_rank)
+        self.conv = DepthwiseConv(self.in_channels, d_conv)
+        self.norm = nn.GroupNorm(1, self.in_channels)
+        self.out_proj = nn.Conv2d(self.in_channels, dim, 1)
         self.reset_scan_parameters()
-
-    @torch.no_grad()
-    def reset_scan_parameters(self,
-                              dt_min: float = 1e-3,
-                              dt_max: float = 0.1) -> None:
-        """Initialise the scan's parameters as Mamba does.
-
-        Args:
-            dt_min (float): Smallest initial delta. Default: 1e-3.
-            dt_max (float): Largest initial delta. Default: 0.1.
-        """
-        # a linear layer's default: uniform within the root of its fan-in
-        bound = self.in_channels**-0.5
-        self.x_proj_weight.uniform_(-bound, bound)
-        bound = self.dt_weight.shape[-1]**-0.5
-        self.dt_weight.uniform_(-bound, bound)
-        # delta log-uniform in [dt_min, dt_max]; its bias is the inverse of
-        # softplus, log(exp(delta) - 1)
-        log_dt = torch.empty_like(self.dt_bias).uniform_(
-            math.log(dt_min), math.log(dt_max))
-        dt = log_dt.exp()
-        self.dt_bias.copy_(dt + torch.log(-torch.expm1(-dt)))
-        states = torch.arange(1, self.d_state + 1, dtype=self.A_log.dtype)
-        self.A_log.copy_(states.log().expand_as(self.A_log))
-        self.D.fill_(1.)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mix tokens.

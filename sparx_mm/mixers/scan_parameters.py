@@ -1,0 +1,65 @@
+"""The learned parameters of selective scans, one set for each direction."""
+import math
+from typing import Union
+
+import torch
+from torch import nn
+
+
+class ScanParameters(nn.Module):
+    """Parameters of Mamba's selective scan in several directions.
+
+    A mixer that scans is one of these, and calls `reset_scan_parameters`
+    when it is built.
+
+    Args:
+        dim (int): Number of the mixer's output channels C.
+        num_directions (int): Directions K.
+        d_state (int): States N per channel.
+        ssm_ratio (float): Inner channels D as a multiple of C.
+        dt_rank (int or str): Rank R of delta's projection; ``'auto'`` is
+            ceil(C / 16).
+
+    Attributes:
+        in_channels (int): Channels D of the map that is scanned.
+    """
+
+    def __init__(self, dim: int, num_directions: int, d_state: int,
+                 ssm_ratio: float, dt_rank: Union[int, str]) -> None:
+        super().__init__()
+        inner = int(dim * ssm_ratio)
+        rank = math.ceil(dim / 16) if dt_rank == 'auto' else dt_rank
+        self.in_channels = inner
+        self.d_state = d_state
+        # the shapes of the released files: directions folded into channels
+        self.x_proj_weight = nn.Parameter(
+            torch.empty(num_directions * (rank + 2 * d_state), inner, 1))
+        self.dt_weight = nn.Parameter(torch.empty(num_directions, inner, rank))
+        self.dt_bias = nn.Parameter(torch.empty(num_directions, inner))
+        self.A_log = nn.Parameter(torch.empty(num_directions * inner, d_state))
+        self.D = nn.Parameter(torch.empty(num_directions * inner))
+
+    @torch.no_grad()
+    def reset_scan_parameters(self,
+                              dt_min: float = 1e-3,
+                              dt_max: float = 0.1) -> None:
+        """Initialise the scan's parameters as Mamba does.
+
+        Args:
+            dt_min (float): Smallest initial delta. Default: 1e-3.
+            dt_max (float): Largest initial delta. Default: 0.1.
+        """
+        # a linear layer's default: uniform within the root of its fan-in
+        bound = self.in_channels**-0.5
+        self.x_proj_weight.uniform_(-bound, bound)
+        bound = self.dt_weight.shape[-1]**-0.5
+        self.dt_weight.uniform_(-bound, bound)
+        # delta log-uniform in [dt_min, dt_max]; its bias is the inverse of
+        # softplus, log(exp(delta) - 1)
+        log_dt = torch.empty_like(self.dt_bias).uniform_(
+            math.log(dt_min), math.log(dt_max))
+        dt = log_dt.exp()
+        self.dt_bias.copy_(dt + torch.log(-torch.expm1(-dt)))
+        states = torch.arange(1, self.d_state + 1, dtype=self.A_log.dtype)
+        self.A_log.copy_(states.log().expand_as(self.A_log))
+        self.D.fill_(1.)

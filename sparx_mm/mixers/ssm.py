@@ -1,0 +1,111 @@
+"""Selective scans of a map read as one sequence, as token mixers."""
+from typing import Optional, Union
+
+import torch
+import torch.nn.functional as F
+from mmengine.registry import MODELS
+from torch import nn
+
+from sparx_mm.kernels import selective_scan, without_autocast
+
+from .scan_parameters import ScanParameters
+
+
+@MODELS.register_module()
+class SSM(ScanParameters):
+    """Selective scan of Mamba (https://arxiv.org/abs/2312.00752), causal.
+
+    SiLU, one scan of the map in row-major order, norm, projection: a position
+    sees itself and those before it. No convolution and no gate; the input
+    projection is the layer's, not the mixer's. Paper Table 10.
+
+    Args:
+        dim (int): Number of output channels C.
+        stage (int, optional): Stage of the layer; unused.
+        layer (int, optional): Index of the layer in its stage; unused.
+        d_state (int): States N per channel. Default: 8.
+        ssm_ratio (float): Inner channels D as a multiple of C. Default: 2.
+        dt_rank (int or str): Rank R of delta's projection; ``'auto'`` is
+            ceil(C / 16). Default: ``'auto'``.
+
+    Attributes:
+        in_channels (int): Channels D that ``forward`` takes.
+    """
+
+    num_directions = 1
+
+    def __init__(self,
+                 dim: int,
+                 stage: Optional[int] = None,
+                 layer: Optional[int] = None,
+                 d_state: int = 8,
+                 ssm_ratio: float = 2.,
+                 dt_rank: Union[int, str] = 'auto') -> None:
+        super().__init__(dim, self.num_directions, d_state, ssm_ratio, dt_rank)
+        self.norm = nn.GroupNorm(1, self.in_channels)
+        self.out_proj = nn.Conv2d(self.in_channels, dim, 1)
+        self.reset_scan_parameters()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Mix tokens.
+
+        Args:
+            x (Tensor): Map of shape (B, in_channels, H, W).
+
+        Returns:
+            Tensor: Map of shape (B, C, H, W), in the memory format of ``x``.
+        """
+        x = F.silu(x)
+        # (B, K*(R+2N), H, W) -> (B, K, R+2N, H*W)
+        p = F.conv2d(x, self.x_proj_weight.unsqueeze(-1))
+        p = p.flatten(2).unflatten(1, (self.num_directions, -1))
+        dt, B, C = self._turn(p).split(
+            [self.dt_weight.shape[-1], self.d_state, self.d_state], dim=2)
+        # (B, D, H, W) -> (B, K, D, H*W) -> (B, K*D, H*W)
+        u = x.flatten(2).unsqueeze(1).expand(-1, self.num_directions, -1, -1)
+        u = self._turn(u).flatten(1, 2)
+        delta = _step_sizes(self.dt_weight, dt).flatten(1, 2)
+        y = selective_scan(
+            u,
+            delta,
+            -self.A_log.exp(),
+            B,
+            C,
+            self.D,
+            self.dt_bias.flatten(),
+            delta_softplus=True)
+        # (B, K*D, H*W) -> (B, K, D, H*W) -> (B, D, H, W)
+        y = self._turn(y.unflatten(1, (self.num_directions, -1)))
+        y = y.sum(1).unflatten(2, x.shape[2:])
+        if not x.is_contiguous():
+            y = y.contiguous(memory_format=torch.channels_last)
+        return self.out_proj(self.norm(y))
+
+    @staticmethod
+    def _turn(sequences: torch.Tensor) -> torch.Tensor:
+        """(B, K, ., H*W) from map order to each direction's, or back."""
+        return sequences
+
+
+@MODELS.register_module()
+class BiSSM(SSM):
+    """Bidirectional scan of Vim (https://arxiv.org/abs/2401.09417).
+
+    A forward and a reverse row-major scan, each with its own parameters;
+    their outputs are summed before the norm. Otherwise, and in its
+    arguments, as `SSM`. Paper Table 10.
+    """
+
+    num_directions = 2
+
+    @staticmethod
+    def _turn(sequences: torch.Tensor) -> torch.Tensor:
+        forward, reverse = sequences.unbind(1)
+        return torch.stack([forward, reverse.flip(-1)], dim=1)
+
+
+# 16 bits are too few for what step sizes are made of
+@without_autocast
+def _step_sizes(weight, dt):
+    """(K, D, R) and (B, K, R, L) -> (B, K, D, L), in the weight's dtype."""
+    return weight @ dt.to(weight.dtype)

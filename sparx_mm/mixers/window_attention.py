@@ -1,0 +1,180 @@
+"""Attention in shifted windows as a token mixer."""
+from typing import Optional, Sequence, Union
+
+import torch
+import torch.nn.functional as F
+from mmengine.registry import MODELS
+from torch import nn
+
+from ..weights import resize_tables
+
+
+@MODELS.register_module()
+class ShiftedWindowAttention(nn.Module):
+    """Shifted-window attention of Swin (https://arxiv.org/abs/2103.14030).
+
+    Tokens of a window attend to each other, with a learned bias for each
+    offset between two of them. In odd layers the windows are shifted by half
+    their side, in a cycle: tokens from opposite sides of the map that share
+    a window do not see each other. Along an axis where the map fits in one
+    window there is no shift.
+
+    A map is padded to whole windows after its projection, and no token
+    attends to the padding. Swin pads before it, and lets its tokens see
+    there the projection's bias; the two differ only on such maps.
+
+    Args:
+        dim (int): Number of output channels C.
+        num_heads (int or Sequence[int]): Number of heads, or one number for
+            each stage.
+        stage (int, optional): Stage of the layer, which picks the number of
+            heads. Default: None.
+        layer (int, optional): Index of the layer in its stage; odd ones
+            shift. Default: None.
+        window_size (int): Side of a window. Default: 7. A loaded
+            ``relative_position_bias_table`` of another is resized.
+
+    Attributes:
+        in_channels (int): Channels 3C that ``forward`` takes.
+
+    Raises:
+        ValueError: If ``dim`` is not a multiple of the number of heads, if
+            there is none for the stage, or if ``window_size`` is below 1.
+    """
+
+    def __init__(self,
+                 dim: int,
+                 num_heads: Union[int, Sequence[int]],
+                 stage: Optional[int] = None,
+                 layer: Optional[int] = None,
+                 window_size: int = 7) -> None:
+        super().__init__()
+        self.num_heads = _heads_of_stage(num_heads, stage)
+        if self.num_heads < 1 or dim % self.num_heads:
+            raise ValueError('dim must be a multiple of the number of heads, '
+                             f'got {dim} and {self.num_heads}')
+        if window_size < 1:
+            raise ValueError(
+                f'window_size must be at least 1, got {window_size}')
+        self.in_channels = 3 * dim
+        self.window_size = window_size
+        self.shift = window_size // 2 if layer and layer % 2 else 0
+        self.relative_position_bias_table = nn.Parameter(
+            torch.empty((2 * window_size - 1)**2, self.num_heads))
+        self.register_buffer(
+            'relative_position_index',
+            _relative_position_index(window_size),
+            persistent=False)
+        self.out_proj = nn.Conv2d(dim, dim, 1)
+        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Mix tokens.
+
+        Args:
+            x (Tensor): Queries, keys and values, (B, 3C, H, W): in this
+                order along the channels, each with its heads one after the
+                other, as in Swin's ``qkv``.
+
+        Returns:
+            Tensor: Map of shape (B, C, H, W), in the memory format of ``x``.
+        """
+        size, window = x.shape[2:], self.window_size
+        shifts = [self.shift if side > window else 0 for side in size]
+        padding = [-side % window for side in size]
+        # (B, 3C, H, W) -> (B, H', W', 3C), of whole windows
+        tokens = x.permute(0, 2, 3, 1)
+        tokens = F.pad(tokens, (0, 0, 0, padding[1], 0, padding[0]))
+        if any(shifts):
+            tokens = tokens.roll([-s for s in shifts], (1, 2))
+        grid = [side // window for side in tokens.shape[1:3]]
+        # -> (B, rows, w, columns, w, 3, heads, d)
+        tokens = tokens.unflatten(3, (3, self.num_heads, -1)).unflatten(
+            2, (-1, window)).unflatten(1, (-1, window))
+        # -> (3, B, rows, columns, heads, w, w, d), of which windows and heads
+        # are one axis: the biases below are then the same for every image
+        tokens = tokens.permute(5, 0, 1, 3, 6, 2, 4, 7)
+        q, k, v = tokens.flatten(5, 6).flatten(2, 4)
+        bias = self._bias(size, shifts)
+        out = F.scaled_dot_product_attention(q, k, v, bias)
+        # (B, rows*columns*heads, w*w, d) -> (B, rows, w, columns, w, heads, d)
+        out = out.unflatten(2, (window, window)).unflatten(
+            1, (*grid, self.num_heads)).permute(0, 1, 4, 2, 5, 3, 6)
+        # -> (B, H', W', C)
+        out = out.flatten(5, 6).flatten(3, 4).flatten(1, 2)
+        if any(shifts):
+            out = out.roll(shifts, (1, 2))
+        # -> (B, C, H, W)
+        out = out[:, :size[0], :size[1]].permute(0, 3, 1, 2)
+        memory_format = torch.channels_last
+        if x.is_contiguous():
+            memory_format = torch.contiguous_format
+        return self.out_proj(out.contiguous(memory_format=memory_format))
+
+    def _bias(self, size, shifts):
+        """What is added to the logits, (rows*columns*heads, w*w, w*w)."""
+        # (w*w, w*w, heads) -> (heads, w*w, w*w)
+        bias = self.relative_position_bias_table[
+            self.relative_position_index].permute(2, 0, 1)
+        apart = [
+            _apart(side, self.window_size, shift, bias.device)
+            for side, shift in zip(size, shifts)
+        ]
+        # (rows, 1, 1, w, 1, w, 1) | (1, columns, 1, 1, w, 1, w)
+        # -> (rows, columns, 1, w*w, w*w)
+        mask = apart[0][:, None, None, :, None, :, None] | \
+            apart[1][None, :, None, None, :, None, :]
+        mask = mask.flatten(5, 6).flatten(3, 4)
+        return bias.masked_fill(mask, -torch.inf).flatten(0, 2)
+
+    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
+        own = {
+            f'{prefix}relative_position_bias_table':
+            self.relative_position_bias_table
+        }
+        given = {name: state_dict[name] for name in own if name in state_dict}
+        # in place: torch goes on with this very dict
+        state_dict.update(resize_tables(given, own))
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def _heads_of_stage(num_heads: Union[int, Sequence[int]],
+                    stage: Optional[int]) -> int:
+    if isinstance(num_heads, int):
+        return num_heads
+    if stage is None or not 0 <= stage < len(num_heads):
+        raise ValueError('num_heads must be an int, or have one for each '
+                         f'stage, got {num_heads} for stage {stage}')
+    return num_heads[stage]
+
+
+def _relative_position_index(window: int) -> torch.Tensor:
+    """Row of the bias table for each query and key, (w*w, w*w)."""
+    side = 2 * window - 1
+    steps = torch.arange(window)
+    # a token's place on a map as wide as the table's
+    places = (steps[:, None] * side + steps).flatten()
+    # offsets begin at -(w - 1), -(w - 1)
+    return places[:, None] - places + (window - 1) * (side + 1)
+
+
+def _apart(size: int, window: int, shift: int,
+           device: torch.device) -> torch.Tensor:
+    """Which positions of each window do not see each other along an axis.
+
+    Args:
+        size (int): Positions of the map; padding follows.
+        window (int): Positions of a window.
+        shift (int): Where the first whole window begins.
+        device (torch.device): Of the result.
+
+    Returns:
+        Tensor: (windows, w, w), boolean.
+    """
+    places = torch.arange(size + -size % window, device=device)
+    regions = (places - shift).div(window, rounding_mode='floor')
+    # padding sees itself: a row of the softmax may not be empty
+    regions = regions.masked_fill(places >= size, -2)
+    # (windows, w)
+    regions = regions.roll(-shift).unflatten(0, (-1, window))
+    return regions[:, :, None] != regions[:, None, :]
