@@ -31,9 +31,13 @@ class Convention(NamedTuple):
     channel_attention: bool
 
 
-_BATCH_NORMS = (aten.native_batch_norm, aten._native_batch_norm_legit,
-                aten._native_batch_norm_legit_no_training)
-_OTHER_NORMS = (aten.native_group_norm, aten.native_layer_norm)
+_NORMS = {
+    aten.native_batch_norm: 2,
+    aten._native_batch_norm_legit: 2,
+    aten._native_batch_norm_legit_no_training: 2,
+    aten.native_group_norm: 5,
+    aten.native_layer_norm: 5,
+}
 # products of two activations; those with weights are convolutions, mm, addmm
 _ATTENTION = (aten.bmm, aten.baddbmm)
 _ALWAYS = ('a multiply-add is 1. Counted are convolutions, matrix products, '
@@ -45,10 +49,11 @@ CONVENTIONS = {
     'paper':
     Convention(
         f'{_ALWAYS}an element of a batch norm as 2, of another norm as 5. '
-        f"{_NEVER}, nor the attention of SparX's aggregators.", {
-            **dict.fromkeys(_BATCH_NORMS, 2),
-            **dict.fromkeys(_OTHER_NORMS, 5)
-        }, False),
+        f"{_NEVER}, nor the attention of SparX's aggregators.", _NORMS, False),
+    'paper-attention':
+    Convention(
+        f'{_ALWAYS}an element of a batch norm as 2, of another norm as 5; all '
+        f'attention. {_NEVER}.', _NORMS, True),
     'plain':
     Convention(f'{_ALWAYS}all attention. {_NEVER}, nor norms.', {}, True),
 }
@@ -64,8 +69,9 @@ def count_complexity(model: nn.Module,
     Args:
         model (nn.Module): See `run_on_shapes`; it is left in eval mode.
         shape (tuple[int, int]): Height and width of the image.
-        convention (str): ``'paper'``, that of SparX's published numbers, or
-            ``'plain'``; see ``CONVENTIONS``. Default: ``'paper'``.
+        convention (str): ``'paper'``, that of SparX's published numbers,
+            ``'paper-attention'``, that of some of them, or ``'plain'``; see
+            ``CONVENTIONS``. Default: ``'paper'``.
 
     Returns:
         Complexity: By part: of a SparX backbone the stem, of each stage the

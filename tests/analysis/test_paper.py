@@ -1,0 +1,156 @@
+"""The paper's tables are what we count, or a row says why not."""
+from functools import lru_cache
+from math import ceil
+
+import pytest
+from detection import ROOT
+
+from sparx_mm import SparXMamba, SparXSwin
+from sparx_mm.analysis import (PAPER_ROWS, count_complexity, count_row,
+                               load_model, make_paper_table, paper)
+
+pytestmark = pytest.mark.stack
+CONFIGS = ROOT / 'configs'
+
+
+@lru_cache(maxsize=None)
+def count_once(model):
+    return count_row(model, str(CONFIGS))
+
+
+def counted(row):
+    # the same model stands in several tables
+    return count_once(
+        row._replace(table=0, name='', flops='', params='', reason=''))
+
+
+def numbers(row):
+    total = counted(row).total()
+    return total.macs / 1e9, total.params / 1e6
+
+
+def other_convention(row):
+    """The row with the aggregators' attention counted, or no longer."""
+    names = {'paper', 'paper-attention'} - {row.convention}
+    return row._replace(convention=names.pop())
+
+
+def label(row):
+    return f'{row.table}-{row.name}-{row.task}'.replace(' ', '_')
+
+
+@pytest.mark.parametrize('row', PAPER_ROWS, ids=label)
+def test_row(row):
+    giga, mega = numbers(row)
+    met = [paper.is_met(giga, row.flops), paper.is_met(mega, row.params)]
+    # a row has a reason if and only if it needs one
+    assert paper.is_row_met(row, counted(row)) == all(met) == (not row.reason)
+    # and then the numbers are near
+    assert giga == pytest.approx(float(row.flops), rel=0.035)
+    assert mega == pytest.approx(float(row.params), rel=0.025)
+
+
+REASONED = [row for row in PAPER_ROWS if row.reason]
+
+
+@pytest.mark.parametrize('row', REASONED, ids=label)
+def test_reasons_hold(row):
+    giga, mega = numbers(row)
+    if row.reason in (paper._WITH, paper._WITHOUT, paper._UNKNOWN):
+        other = other_convention(row)
+        met = paper.is_row_met(row, counted(other))
+        assert met == (row.reason != paper._UNKNOWN)
+    elif row.reason == paper._DOWN:
+        assert int(mega) == int(row.params)
+    elif row.reason == paper._SWAPPED:
+        name, = {'w/o Skip', 'w/o SR'} - {row.name}
+        twin, = (r for r in PAPER_ROWS if (r.name, r.task) == (name, row.task))
+        assert paper.is_met(giga, twin.flops)
+    elif row.reason == paper._DENSE:
+        arch = dict(SparXMamba.arch_zoo['tiny-dsn'], starts=(None, 1, 0, 0))
+        model = paper._Classifier(dict(type='SparXMamba', arch=arch))
+        total = count_complexity(model, (224, 224)).total()
+        assert [f'{n:.1f}' for n in (total.params / 1e6, total.macs / 1e9)
+                ] == ['30.5', '5.8']
+    elif row.reason == paper._THREE:
+        assert paper.is_met(mega, row.params)
+    elif row.reason == paper._ENCODING:
+        baseline, = (
+            r for r in PAPER_ROWS
+            if (r.table, r.name, r.task) == (7, 'Baseline', row.task))
+        whole = numbers(baseline)[1]
+        assert f'{whole:.2f} {whole - mega:.2f}' == '30.83 0.04'
+    elif row.reason == paper._SWIN_T:
+        # the smallest backbone that prints UperNet's 57
+        upernet, = (
+            r for r in PAPER_ROWS
+            if (r.table, r.name, r.task) == (9, row.name, 'UperNet'))
+        assert mega - (numbers(upernet)[1] - 56.5) > 45.5
+    elif row.reason == paper._VALUE:
+        assert paper.is_met(giga, row.flops) and 26.4 - mega < 0.1
+    elif row.reason == paper._SPATIAL or row.task == 'ImageNet':
+        assert paper.is_met(mega, row.params)
+    else:
+        assert row.reason in (paper._PADDING, paper._BASE)
+
+
+@pytest.mark.parametrize('arch,giga', [('tiny', 3), ('base', 13)])
+@pytest.mark.parametrize('shape', [(800, 1280), (512, 2048)])
+def test_what_padding_would_cost(arch, giga, shape):
+    """Queries, keys, values and the output of positions beyond the map."""
+    arch = SparXSwin.arch_zoo[arch]
+    extra, sides = 0, [ceil(side / 4) for side in shape]
+    for dim, depth in zip(arch['embed_dims'], arch['depths']):
+        height, width = (ceil(side / 7) * 7 for side in sides)
+        positions = height * width - sides[0] * sides[1]
+        extra += depth * positions * 4 * dim * dim
+        sides = [ceil(side / 2) for side in sides]
+    assert extra / 1e9 == pytest.approx(giga, abs=0.6)
+
+
+@pytest.mark.parametrize('table,name',
+                         [(3, 'mmdet/mask_rcnn_sparx_{}_1x'),
+                          (4, 'mmseg/upernet_sparx_{}'),
+                          (4, 'mmseg/semantic_fpn_sparx_{}'),
+                          (9, 'mmdet/mask_rcnn_sparx_swin_{}_1x'),
+                          (9, 'mmseg/upernet_sparx_swin_{}')])
+def test_configs_are_the_models_of_the_rows(table, name):
+    """A row's model is made from the config of T; others have their own."""
+    task = {'mask': 'Mask R-CNN', 'uper': 'UperNet', 'sema': 'Semantic FPN'}
+    rows = [
+        row for row in PAPER_ROWS
+        if (row.table, row.task) == (table, task[name.split('/')[1][:4]])
+    ]
+    assert len(rows) == (2 if table == 9 else 3)
+    for row in rows:
+        config = CONFIGS / f'{name.format(row.arch[0])}.py'
+        model, shape = load_model(str(config))
+        assert count_complexity(model, shape, row.convention) == counted(row)
+
+
+def test_every_table_and_named_arch_is_there():
+    assert {row.table for row in PAPER_ROWS} == {*range(2, 11), 15}
+    for backbone in (SparXMamba, SparXSwin):
+        names = {
+            row.arch
+            for row in PAPER_ROWS if row.backbone == backbone.__name__
+        }
+        assert names == set(backbone.arch_zoo)
+
+
+def test_rounding():
+    assert paper.is_met(5.25, '5.2') and paper.is_met(5.15, '5.2')
+    assert not paper.is_met(5.2501, '5.2')
+    assert paper.is_met(278.5, '279') and not paper.is_met(278.4, '279')
+
+
+def test_table():
+    rows = [row for row in PAPER_ROWS if row.table == 5]
+    lines = list(make_paper_table(str(CONFIGS), rows))
+    assert lines[1].split() == [
+        '5', 'DGC-Mamba-T', 'ImageNet', '5.52', '5.5', '28.84', '28.8'
+    ]
+    assert lines[2].split()[-1] == '[1]' and lines[3].split()[-1] == '27.1'
+    note = ' '.join(line.strip() for line in lines[4:])
+    assert note == f'[1] {paper._DENSE}'
+    assert all(len(line) <= 79 for line in lines)
