@@ -1,7 +1,12 @@
 """Count multiply-adds and parameters: python tools/get_flops.py CONFIG."""
-from sparx_mm.analysis import (CONVENTIONS, count_complexity, load_model,
-                               make_complexity_table)
+from pathlib import Path
+
+from sparx_mm.analysis import (CONVENTIONS, PAPER_ROWS, count_complexity,
+                               load_model, make_complexity_table,
+                               make_paper_table)
 from sparx_mm.engine import ArgumentParser, Options, user_errors
+
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 
 
 def parse_args():
@@ -9,7 +14,16 @@ def parse_args():
         description='Count the multiply-adds and parameters of a model by '
         'part. Nothing is computed and no weights are read')
     parser.add_argument(
-        'config', help='config file, or the name of a backbone: SparXMamba')
+        'config',
+        nargs='?',
+        help='config file, or the name of a backbone: SparXMamba')
+    parser.add_argument(
+        '--paper',
+        nargs='*',
+        type=int,
+        metavar='TABLE',
+        help="instead: count the models of SparX's paper, in all tables or "
+        'in those given, and print its numbers beside ours')
     parser.add_argument(
         '--shape',
         nargs='+',
@@ -22,8 +36,8 @@ def parse_args():
         choices=sorted(CONVENTIONS),
         default='paper',
         help="what is counted: as in SparX's paper, with norms and without "
-        "the attention of SparX's aggregators, or plain multiply-adds "
-        'without norms and with all attention; default: paper')
+        "the attention of SparX's aggregators, or with it, or plain "
+        'multiply-adds without norms and with all attention; default: paper')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -32,6 +46,11 @@ def parse_args():
         help='override settings of the config, or arguments of the backbone '
         '(arch=small)')
     args = parser.parse_args()
+    if (args.config is None) == (args.paper is None):
+        parser.error('give a config, the name of a backbone, or --paper')
+    tables = sorted({row.table for row in PAPER_ROWS})
+    if args.paper and not set(args.paper) <= set(tables):
+        parser.error(f'--paper takes tables of {tables}, got {args.paper}')
     if args.shape and len(args.shape) > 2:
         parser.error('--shape takes one or two numbers, got '
                      f'{len(args.shape)}')
@@ -41,6 +60,14 @@ def parse_args():
 @user_errors()
 def main():
     args = parse_args()
+    if args.paper is not None:
+        rows = [
+            row for row in PAPER_ROWS
+            if not args.paper or row.table in args.paper
+        ]
+        for line in make_paper_table(str(CONFIGS), rows):
+            print(line, flush=True)
+        return
     model, shape = load_model(args.config, args.cfg_options)
     if args.shape:
         shape = (args.shape[0], args.shape[-1])

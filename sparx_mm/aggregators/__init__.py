@@ -1,5 +1,12 @@
 """What a layer projects its mixer's input with."""
+from .concat import ConcatAggregator, ValueAggregator
+from .csa import CSA
 from .dmca import DMCA, channel_attention
 from .pointwise import PointwiseProjection
+from .sca import SCA
+from .sra import SRA
 
-__all__ = ['DMCA', 'PointwiseProjection', 'channel_attention']
+__all__ = [
+    'CSA', 'ConcatAggregator', 'DMCA', 'PointwiseProjection', 'SCA', 'SRA',
+    'ValueAggregator', 'channel_attention'
+]

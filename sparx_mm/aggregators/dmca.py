@@ -2,13 +2,13 @@
 from typing import Sequence, Union
 
 import torch
-import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import nn
 
 from sparx_mm.kernels import without_autocast
 
-from ..layers import build_norm
+from .parts import (ShuffleFuse, check_num_sources, pointwise,
+                    source_projection, spatial_reducer)
 
 # the released detectors' start value: tokens of a 1333x800 image at stride 4,
 # reduced eightfold each way
@@ -33,6 +33,9 @@ class DMCA(nn.Module):
             reduced tokens; ``'learnable'``: a parameter, as in the released
             detectors. Default: ``'length'``.
         num_groups (int): Number of attention groups. Default: 4.
+        skip (bool): Whether this layer's map and the values are fused with
+            the attention's output. False: that alone is projected ("w/o
+            Skip" in the paper's Table 8). Default: True.
         norm_cfg (dict): Config of the batch norms.
             Default: ``dict(type='BN')``.
 
@@ -41,42 +44,45 @@ class DMCA(nn.Module):
             or ``attn_scale`` is unknown.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        num_sources: int,
-        out_channels: int,
-        reduction: int = 1,
-        attn_scale: str = 'length',
-        num_groups: int = 4,
-        norm_cfg: dict = dict(type='BN')) -> None:
+    def __init__(self,
+                 dim: int,
+                 num_sources: int,
+                 out_channels: int,
+                 reduction: int = 1,
+                 attn_scale: str = 'length',
+                 num_groups: int = 4,
+                 skip: bool = True,
+                 norm_cfg: dict = dict(type='BN')) -> None:
         super().__init__()
         if dim % num_groups:
             raise ValueError(f'dim must be a multiple of num_groups '
                              f'({num_groups}), got {dim}')
-        if num_sources < 1:
-            raise ValueError(
-                f'num_sources must be at least 1, got {num_sources}')
+        check_num_sources(num_sources)
         if attn_scale not in ('length', 'learnable'):
             raise ValueError("attn_scale must be 'length' or 'learnable', "
                              f'got {attn_scale!r}')
         self.num_groups = num_groups
+        self.skip = skip
         if attn_scale == 'learnable':
             self.scale = nn.Parameter(torch.tensor([_LEARNABLE_SCALE_INIT]))
         else:
             self.scale = None
         total = dim * num_sources
         self.source_norm = nn.GroupNorm(1, total)
-        self.source_proj = nn.Sequential(
-            nn.Conv2d(total, total, 3, padding=1, groups=total, bias=False),
-            build_norm(norm_cfg, total), nn.GELU(),
-            nn.Conv2d(total, 2 * dim, 1), nn.GELU())
+        self.source_proj = source_projection(total, 2 * dim, norm_cfg)
         self.q = nn.Sequential(
-            _reducer(dim, reduction, norm_cfg), *_pointwise(dim, norm_cfg))
+            spatial_reducer(dim, reduction, norm_cfg),
+            *pointwise(dim, dim, norm_cfg))
         self.k = nn.Sequential(
-            _reducer(dim, reduction, norm_cfg), *_pointwise(dim, norm_cfg))
-        self.v = nn.Sequential(*_pointwise(dim, norm_cfg))
-        self.fuse = _ShuffleFuse(dim, out_channels)
+            spatial_reducer(dim, reduction, norm_cfg),
+            *pointwise(dim, dim, norm_cfg))
+        self.v = nn.Sequential(*pointwise(dim, dim, norm_cfg))
+        if skip:
+            self.fuse = ShuffleFuse(dim, out_channels)
+        else:
+            self.fuse = nn.Sequential(
+                nn.Conv2d(dim, dim, 3, padding=1, groups=dim), nn.GELU(),
+                nn.Conv2d(dim, out_channels, 1))
 
     def forward(self, x: torch.Tensor,
                 sources: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -94,6 +100,8 @@ class DMCA(nn.Module):
         key, value = y.chunk(2, dim=1)
         q, k, v = self.q(x), self.k(key), self.v(value)
         z = channel_attention(q, k, v, self.num_groups, self.scale)
+        if not self.skip:
+            return self.fuse(z)
         # as trained: a query of full size stands in for x, also where the
         # map is too small for the reduction to change it
         if q.shape == x.shape:
@@ -143,54 +151,3 @@ def _attention_map(q, k, scale):
     logits = q.to(dtype) @ k.to(dtype).transpose(-2, -1)
     logits = logits * (q.shape[-1]**-0.5 if scale is None else scale)
     return logits.softmax(dim=-1)
-
-
-def _reducer(dim, reduction, norm_cfg):
-    """Strided depthwise convolution, or nothing where r = 1."""
-    if reduction == 1:
-        return nn.Identity()
-    return nn.Sequential(
-        nn.Conv2d(
-            dim,
-            dim,
-            reduction + 1,
-            stride=reduction,
-            padding=(reduction + 1) // 2,
-            groups=dim,
-            bias=False), build_norm(norm_cfg, dim), nn.GELU())
-
-
-def _pointwise(dim, norm_cfg):
-    return nn.Conv2d(dim, dim, 1, bias=False), build_norm(norm_cfg, dim)
-
-
-class _ShuffleFuse(nn.Sequential):
-    """Shuffle three maps' channels together and project them.
-
-    The last convolution has three groups, so it makes a multiple of three
-    channels; the one or two that are then missing are means over its output.
-
-    Args:
-        dim (int): Number of channels C of each map.
-        out_channels (int): Number of output channels.
-    """
-
-    def __init__(self, dim: int, out_channels: int) -> None:
-        super().__init__(
-            nn.Conv2d(3 * dim, 3 * dim, 3, padding=1, groups=3 * dim),
-            nn.GELU(), nn.Conv2d(3 * dim, out_channels // 3 * 3, 1, groups=3))
-        self.num_means = out_channels % 3
-
-    def forward(self, *maps: torch.Tensor) -> torch.Tensor:
-        """Map three (B, C, H, W) maps to (B, out_channels, H, W)."""
-        x = torch.cat(maps, dim=1)
-        # channels (C, 3) -> (3, C), in either memory format
-        x = super().forward(torch.channel_shuffle(x, x.shape[1] // 3))
-        if self.num_means == 0:
-            return x
-        # (B, 3n, H, W) -> (B, H*W, 3n) -> (B, H*W, means)
-        means = F.adaptive_avg_pool1d(
-            x.permute(0, 2, 3, 1).flatten(1, 2), self.num_means)
-        # -> (B, H, W, means) -> (B, means, H, W), channels-last also if one
-        means = means.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
-        return torch.cat([x, means], dim=1)

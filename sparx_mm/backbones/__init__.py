@@ -3,5 +3,6 @@
 from .. import aggregators, mixers  # noqa: F401
 from .sparx import SparXBackbone
 from .sparx_mamba import SparXMamba
+from .sparx_swin import SparXSwin
 
-__all__ = ['SparXBackbone', 'SparXMamba']
+__all__ = ['SparXBackbone', 'SparXMamba', 'SparXSwin']

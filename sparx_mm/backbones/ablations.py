@@ -48,10 +48,10 @@ ABLATIONS = {
     dict(strides=(1, 1, 4, 1)),
     'm2':
     dict(windows=(None, None, 2, None)),
-    # seven layers have no five ganglion layers: the input of the stage takes
-    # the place that the fourth would have
+    # seven layers have no fourth ganglion layer to read: the counts printed for
+    # M=4 are those of a window of 3 that the input of the stage is a member of
     'm4':
-    dict(windows=(None, None, 4, None), input_in_window=True),
+    dict(input_in_window=(False, False, True, False)),
     # Table 8
     'no-dpe':
     dict(dpe=False),

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..connections import STAGE_INPUT, stage_connections
 from ..layers import LayerNorm2d, SparXLayer, checkpoint_layer
-from ..weights import from_released
+from ..weights import from_released, nest_classifier
 from .pretrained import PretrainedBackboneInit, split_init_cfg
 
 
@@ -64,7 +64,7 @@ class SparXBackbone(BaseModule):
       None: the stage has none.
     - ``windows`` (list[int or None]): Preceding ganglion layers read, M;
       None: all.
-    - ``sources`` (str) and ``input_in_window`` (bool): see
+    - ``sources`` (str) and, of each stage, ``input_in_window`` (bool): see
       `sparx_mm.connections.stage_connections`.
     - ``reduction`` (list[int]): Spatial reduction r of the aggregators.
     - ``skip_scale`` (list[bool]): Scale and bias on the shortcuts.
@@ -111,7 +111,7 @@ class SparXBackbone(BaseModule):
         starts=None,
         windows=None,
         sources='window',
-        input_in_window=False,
+        input_in_window=(False, False, False, False),
         # 8 4 2 1 reduces each stage to about the tokens of the last
         reduction=(8, 4, 2, 1),
         aggregator=dict(type='DMCA'),
@@ -189,8 +189,8 @@ class SparXBackbone(BaseModule):
         if missing:
             raise ValueError(f'arch keys {missing} are missing')
         num_stages = len(arch['depths'])
-        for key in ('embed_dims', 'strides', 'starts', 'windows', 'reduction',
-                    'skip_scale'):
+        for key in ('embed_dims', 'strides', 'starts', 'windows',
+                    'input_in_window', 'reduction', 'skip_scale'):
             if len(arch[key]) != num_stages:
                 raise ValueError(
                     f'arch key {key!r} needs one entry for each of the '
@@ -203,7 +203,7 @@ class SparXBackbone(BaseModule):
                                   arch['strides'][stage],
                                   arch['starts'][stage],
                                   arch['windows'][stage], arch['sources'],
-                                  arch['input_in_window'])
+                                  arch['input_in_window'][stage])
         layers = []
         for i, (plan, rate) in enumerate(zip(plans, rates)):
             proj = {
@@ -342,6 +342,14 @@ class SparXBackbone(BaseModule):
             if own is not None:
                 state_dict[prefix + own] = state_dict.pop(key)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    @staticmethod
+    def _checkpoint_filter(state_dict, *args):
+        # mmpretrain's classifiers pass what they load through their backbone
+        # first; in place, as above
+        nested = nest_classifier(state_dict)
+        state_dict.clear()
+        state_dict.update(nested)
 
 
 def _check_out_indices(out_indices, num_stages):

@@ -136,6 +136,18 @@ def test_a_full_size_query_replaces_x():
         assert other.equal(silent) != direct
 
 
+def test_without_skip_x_reaches_the_output_through_the_attention_alone():
+    torch.manual_seed(0)
+    for reduction in (1, 2):
+        dmca = DMCA(8, 1, 16, reduction, skip=False).eval()
+        x, source = _maps(2, 8)
+        other = torch.randn_like(x)
+        assert not dmca(x, [source]).equal(dmca(other, [source]))
+        # constant queries, and so a constant attention map
+        torch.nn.init.zeros_(dmca.q[1].weight)
+        assert dmca(x, [source]).equal(dmca(other, [source]))
+
+
 def test_missing_channels_are_means():
     torch.manual_seed(0)
     x, source = _maps(2, 8)

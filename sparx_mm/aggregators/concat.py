@@ -1,0 +1,105 @@
+"""Aggregation without attention; paper section 4.4, Table 6."""
+from typing import Optional, Sequence
+
+import torch
+from mmengine.registry import MODELS
+from torch import nn
+
+from ..layers import ConvFFN
+from .parts import check_num_sources, pointwise, source_projection
+
+
+@MODELS.register_module()
+class ConcatAggregator(nn.Module):
+    """Concatenate all maps and fuse them with a `ConvFFN` ("Concat").
+
+    Its hidden and its output channels are ``out_channels``, which gives the
+    paper's number of parameters.
+
+    Args:
+        dim (int): Number of channels C.
+        num_sources (int): Number of earlier layers read, at least 1.
+        out_channels (int): Number of channels the mixer reads.
+        reduction (int): Of aggregators with attention; unused. Default: 1.
+        attn_scale (str): Of `DMCA`; unused. Default: ``'length'``.
+        norm_cfg (dict, optional): Unused: it has no batch norm.
+            Default: None.
+
+    Raises:
+        ValueError: If ``num_sources`` is below 1.
+    """
+
+    def __init__(self,
+                 dim: int,
+                 num_sources: int,
+                 out_channels: int,
+                 reduction: int = 1,
+                 attn_scale: str = 'length',
+                 norm_cfg: Optional[dict] = None) -> None:
+        super().__init__()
+        check_num_sources(num_sources)
+        self.fuse = ConvFFN(
+            dim * (1 + num_sources),
+            hidden_channels=out_channels,
+            out_channels=out_channels)
+
+    def forward(self, x: torch.Tensor,
+                sources: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Aggregate.
+
+        Args:
+            x (Tensor): This layer's normed map, (B, C, H, W).
+            sources (Sequence[Tensor]): ``num_sources`` maps, each
+                (B, C, H, W), in the order of the connection rule.
+
+        Returns:
+            Tensor: Map of shape (B, out_channels, H, W).
+        """
+        return self.fuse(torch.cat([x, *sources], dim=1))
+
+
+@MODELS.register_module()
+class ValueAggregator(nn.Module):
+    """`DMCA` without its attention ("w/o CGCA").
+
+    What remains are the query and the value, each a 1x1 convolution and a
+    norm. They are concatenated and fused with a `ConvFFN` of C hidden
+    channels; that number is not printed, and was chosen as the one whose
+    count is nearest to the paper's.
+
+    Args:
+        dim (int): Number of channels C.
+        num_sources (int): Number of earlier layers read, at least 1.
+        out_channels (int): Number of channels the mixer reads.
+        reduction (int): Of aggregators with attention; unused. Default: 1.
+        attn_scale (str): Of `DMCA`; unused. Default: ``'length'``.
+        norm_cfg (dict): Config of the batch norms.
+            Default: ``dict(type='BN')``.
+
+    Raises:
+        ValueError: If ``num_sources`` is below 1.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_sources: int,
+        out_channels: int,
+        reduction: int = 1,
+        attn_scale: str = 'length',
+        norm_cfg: dict = dict(type='BN')) -> None:
+        super().__init__()
+        check_num_sources(num_sources)
+        total = dim * num_sources
+        self.source_norm = nn.GroupNorm(1, total)
+        self.source_proj = source_projection(total, dim, norm_cfg)
+        self.q = nn.Sequential(*pointwise(dim, dim, norm_cfg))
+        self.v = nn.Sequential(*pointwise(dim, dim, norm_cfg))
+        self.fuse = ConvFFN(
+            2 * dim, hidden_channels=dim, out_channels=out_channels)
+
+    def forward(self, x: torch.Tensor,
+                sources: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Aggregate; see `ConcatAggregator.forward`."""
+        y = self.source_proj(self.source_norm(torch.cat(sources, dim=1)))
+        return self.fuse(torch.cat([self.q(x), self.v(y)], dim=1))

@@ -1,0 +1,107 @@
+"""Cross-scale attention in the place of DMCA's; paper Table 6."""
+from typing import Optional, Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.registry import MODELS
+from torch import nn
+
+from .parts import ShuffleFuse, check_num_sources, pointwise, source_projection
+from .token_attention import choose_num_heads, to_tokens, token_attention
+
+
+@MODELS.register_module()
+class CSA(nn.Module):
+    """Cross-scale attention, MSCSA's (https://arxiv.org/abs/2308.05872).
+
+    `DMCA` whose positions attend, not its channels: as in MSCSA, on reduced
+    maps, positions of this layer to those of the concatenated earlier layers
+    at several scales, and the result is enlarged again.
+
+    The paper names the attention and no more. Chosen by its count of the
+    whole model: scales are means over windows, without parameters, and
+    queries and keys have half as many channels as values.
+
+    Args:
+        dim (int): Number of channels C.
+        num_sources (int): Number of earlier layers read, at least 1.
+        out_channels (int): Number of channels the mixer reads.
+        reduction (int): Spatial reduction r per side of what the attention
+            sees; 1 is none. Default: 1.
+        attn_scale (str): Of `DMCA`; unused. Default: ``'length'``.
+        num_heads (int, optional): Number of heads, a divisor of ``dim``.
+            None: see `choose_num_heads`. Default: None.
+        scales (Sequence[int]): Further reductions per side of keys and
+            values, which attention sees all at once. Default: (1, 2, 4).
+        norm_cfg (dict): Config of the batch norms.
+            Default: ``dict(type='BN')``.
+
+    Raises:
+        ValueError: If ``num_sources`` is below 1, ``num_heads`` does not
+            divide ``dim`` or ``scales`` are not numbers from 1.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_sources: int,
+        out_channels: int,
+        reduction: int = 1,
+        attn_scale: str = 'length',
+        num_heads: Optional[int] = None,
+        scales: Sequence[int] = (1, 2, 4),
+        norm_cfg: dict = dict(type='BN')
+    ) -> None:
+        super().__init__()
+        check_num_sources(num_sources)
+        if not scales or min(scales) < 1:
+            raise ValueError('scales must be one number or more, each at '
+                             f'least 1, got {scales}')
+        self.num_heads = choose_num_heads(dim, num_heads)
+        self.reduction = reduction
+        self.scales = tuple(scales)
+        total = dim * num_sources
+        # of each head, whose channels may be odd
+        key_dim = max(dim // self.num_heads // 2, 1) * self.num_heads
+        self.source_norm = nn.GroupNorm(1, total)
+        self.source_proj = source_projection(total, 2 * dim, norm_cfg)
+        self.q = nn.Sequential(*pointwise(dim, key_dim, norm_cfg))
+        self.k = nn.Sequential(*pointwise(dim, key_dim, norm_cfg))
+        self.v = nn.Sequential(*pointwise(dim, dim, norm_cfg))
+        self.fuse = ShuffleFuse(dim, out_channels)
+
+    def forward(self, x: torch.Tensor,
+                sources: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Aggregate.
+
+        Args:
+            x (Tensor): This layer's normed map, (B, C, H, W).
+            sources (Sequence[Tensor]): ``num_sources`` maps, each
+                (B, C, H, W), in the order of the connection rule.
+
+        Returns:
+            Tensor: Map of shape (B, out_channels, H, W).
+        """
+        y = self.source_proj(self.source_norm(torch.cat(sources, dim=1)))
+        key, value = y.chunk(2, dim=1)
+        v = self.v(value)
+        q = self.q(_shrink(x, self.reduction))
+        k = self.k(_shrink(key, self.reduction))
+        z = token_attention(q, self._at_scales(k),
+                            self._at_scales(_shrink(v, self.reduction)),
+                            self.num_heads)
+        if z.shape != v.shape:
+            z = F.interpolate(z, v.shape[2:], mode='bilinear')
+        return self.fuse(x, z, v)
+
+    def _at_scales(self, x):
+        """(B, C, H, W) -> (B, tokens of all scales, C)."""
+        return torch.cat([to_tokens(_shrink(x, s)) for s in self.scales],
+                         dim=1)
+
+
+def _shrink(x, factor):
+    """Means over windows; those at the border of what is there."""
+    if factor == 1:
+        return x
+    return F.avg_pool2d(x, factor, ceil_mode=True)

@@ -1,0 +1,84 @@
+"""Spatial cross-attention in the place of DMCA; paper Table 6."""
+from typing import Optional, Sequence
+
+import torch
+from mmengine.registry import MODELS
+from torch import nn
+
+from .parts import check_num_sources, spatial_reducer
+from .token_attention import choose_num_heads, to_tokens, token_attention
+
+
+@MODELS.register_module()
+class SCA(nn.Module):
+    """Spatial cross-attention, FcaFormer's (https://arxiv.org/abs/2211.07198).
+
+    Positions of this layer attend to each other and to merged ones of every
+    earlier layer; the result is added to this layer's map and projected for
+    the mixer. Unlike `SRA` and `CSA` it takes the place of all of `DMCA`.
+
+    FcaFormer projects the tokens of all layers with the same weights and
+    tells the layers apart by a learned scale for each channel. The paper
+    gives no detail, and its count of the whole model, 27.9 M parameters, is
+    not met so (24.7 M): here each earlier layer has a projection of its own,
+    of which those scales are a special case.
+
+    Args:
+        dim (int): Number of channels C.
+        num_sources (int): Number of earlier layers read, at least 1.
+        out_channels (int): Number of channels the mixer reads.
+        reduction (int): Spatial reduction r per side of the earlier layers'
+            maps; 1 is none. Default: 1.
+        attn_scale (str): Of `DMCA`; unused. Default: ``'length'``.
+        num_heads (int, optional): Number of heads, a divisor of ``dim``.
+            None: see `choose_num_heads`. Default: None.
+        norm_cfg (dict): Config of the batch norms.
+            Default: ``dict(type='BN')``.
+
+    Raises:
+        ValueError: If ``num_sources`` is below 1 or ``num_heads`` does not
+            divide ``dim``.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_sources: int,
+        out_channels: int,
+        reduction: int = 1,
+        attn_scale: str = 'length',
+        num_heads: Optional[int] = None,
+        norm_cfg: dict = dict(type='BN')) -> None:
+        super().__init__()
+        check_num_sources(num_sources)
+        self.num_heads = choose_num_heads(dim, num_heads)
+        total = dim * num_sources
+        # each earlier layer by itself, here and in the projection
+        self.source_norm = nn.GroupNorm(num_sources, total)
+        self.source_merge = spatial_reducer(total, reduction, norm_cfg)
+        self.source_kv = nn.Conv2d(total, 2 * total, 1, groups=num_sources)
+        self.q = nn.Conv2d(dim, dim, 1)
+        self.kv = nn.Conv2d(dim, 2 * dim, 1)
+        self.proj = nn.Conv2d(dim, dim, 1)
+        self.out_proj = nn.Conv2d(dim, out_channels, 1)
+
+    def forward(self, x: torch.Tensor,
+                sources: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Aggregate.
+
+        Args:
+            x (Tensor): This layer's normed map, (B, C, H, W).
+            sources (Sequence[Tensor]): ``num_sources`` maps, each
+                (B, C, H, W), in the order of the connection rule.
+
+        Returns:
+            Tensor: Map of shape (B, out_channels, H, W).
+        """
+        y = self.source_merge(self.source_norm(torch.cat(sources, dim=1)))
+        # (B, 2C, H, W), and (B, 2C, h, w) of each earlier layer
+        maps = [self.kv(x), *self.source_kv(y).chunk(len(sources), dim=1)]
+        # -> (B, H*W + L*h*w, 2C)
+        tokens = torch.cat([to_tokens(m) for m in maps], dim=1)
+        k, v = tokens.chunk(2, dim=2)
+        z = token_attention(self.q(x), k, v, self.num_heads)
+        return self.out_proj(x + self.proj(z))

@@ -1,0 +1,113 @@
+"""Spatial-reduction attention in the place of DMCA's; paper Table 6."""
+from typing import Optional, Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.registry import MODELS
+from torch import nn
+
+from ..layers import build_norm
+from .parts import ShuffleFuse, check_num_sources, pointwise, source_projection
+from .token_attention import choose_num_heads, to_tokens, token_attention
+
+
+@MODELS.register_module()
+class SRA(nn.Module):
+    """Spatial-reduction attention, PVT's (https://arxiv.org/abs/2102.12122).
+
+    `DMCA` whose positions attend, not its channels: every position of this
+    layer to the regions of r by r positions of earlier layers. As in PVT, a
+    convolution of kernel and stride r and a norm make keys and values of a
+    region; it is depthwise, as in `DMCA`.
+
+    The paper names the attention and no more. That the reduced values are
+    made of the full-size ones, which are fused with this layer's map and the
+    attention's output, was chosen by its count of the whole model.
+
+    Args:
+        dim (int): Number of channels C.
+        num_sources (int): Number of earlier layers read, at least 1.
+        out_channels (int): Number of channels the mixer reads.
+        reduction (int): Spatial reduction r of keys and values per side;
+            1 is none. Default: 1.
+        attn_scale (str): Of `DMCA`; unused. Default: ``'length'``.
+        num_heads (int, optional): Number of heads, a divisor of ``dim``.
+            None: see `choose_num_heads`. Default: None.
+        norm_cfg (dict): Config of the batch norms.
+            Default: ``dict(type='BN')``.
+
+    Raises:
+        ValueError: If ``num_sources`` is below 1 or ``num_heads`` does not
+            divide ``dim``.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_sources: int,
+        out_channels: int,
+        reduction: int = 1,
+        attn_scale: str = 'length',
+        num_heads: Optional[int] = None,
+        norm_cfg: dict = dict(type='BN')) -> None:
+        super().__init__()
+        check_num_sources(num_sources)
+        self.num_heads = choose_num_heads(dim, num_heads)
+        total = dim * num_sources
+        self.source_norm = nn.GroupNorm(1, total)
+        self.source_proj = source_projection(total, 2 * dim, norm_cfg)
+        self.q = nn.Sequential(*pointwise(dim, dim, norm_cfg))
+        self.k = nn.Sequential(
+            _region_reducer(dim, reduction, norm_cfg),
+            *pointwise(dim, dim, norm_cfg))
+        self.v = nn.Sequential(*pointwise(dim, dim, norm_cfg))
+        self.v_reducer = _region_reducer(dim, reduction, norm_cfg)
+        self.fuse = ShuffleFuse(dim, out_channels)
+
+    def forward(self, x: torch.Tensor,
+                sources: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Aggregate.
+
+        Args:
+            x (Tensor): This layer's normed map, (B, C, H, W).
+            sources (Sequence[Tensor]): ``num_sources`` maps, each
+                (B, C, H, W), in the order of the connection rule.
+
+        Returns:
+            Tensor: Map of shape (B, out_channels, H, W).
+        """
+        y = self.source_proj(self.source_norm(torch.cat(sources, dim=1)))
+        key, value = y.chunk(2, dim=1)
+        q, k, v = self.q(x), self.k(key), self.v(value)
+        z = token_attention(q, to_tokens(k), to_tokens(self.v_reducer(v)),
+                            self.num_heads)
+        return self.fuse(x, z, v)
+
+
+def _region_reducer(dim, reduction, norm_cfg):
+    """PVT's reduction, or nothing where r = 1."""
+    if reduction == 1:
+        return nn.Identity()
+    return _RegionReducer(dim, reduction, norm_cfg)
+
+
+class _RegionReducer(nn.Sequential):
+    """Depthwise convolution of regions side by side, and a norm.
+
+    Args:
+        dim (int): Number of channels C.
+        reduction (int): Side r of a region.
+        norm_cfg (dict): Config of the norm.
+    """
+
+    def __init__(self, dim: int, reduction: int, norm_cfg: dict) -> None:
+        super().__init__(
+            nn.Conv2d(
+                dim, dim, reduction, stride=reduction, groups=dim, bias=False),
+            build_norm(norm_cfg, dim))
+        self.reduction = reduction
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, C, H, W) to (B, C, ceil(H / r), ceil(W / r))."""
+        height, width = (-side % self.reduction for side in x.shape[2:])
+        return super().forward(F.pad(x, (0, width, 0, height)))

@@ -1,0 +1,68 @@
+"""Attention between positions, for the aggregators that have it."""
+from typing import Optional
+
+import torch
+import torch.nn.functional as F
+
+# what a head has at least: 32 channels, as in Swin
+_HEAD_CHANNELS = 32
+
+
+def choose_num_heads(dim: int, num_heads: Optional[int] = None) -> int:
+    """Number of attention heads.
+
+    Args:
+        dim (int): Number of channels C.
+        num_heads (int, optional): The number, if it was given. None: as
+            many as give heads of equal size with 32 channels or more, at
+            least one. Default: None.
+
+    Returns:
+        int: The number.
+
+    Raises:
+        ValueError: If ``num_heads`` does not divide ``dim``.
+
+    Example:
+        >>> [choose_num_heads(dim) for dim in (96, 328, 636)]
+        [3, 8, 12]
+    """
+    if num_heads is None:
+        most = max(dim // _HEAD_CHANNELS, 1)
+        return next(n for n in range(most, 0, -1) if dim % n == 0)
+    if num_heads < 1 or dim % num_heads:
+        raise ValueError('num_heads must be at least 1 and divide dim '
+                         f'({dim}), got {num_heads}')
+    return num_heads
+
+
+def to_tokens(x: torch.Tensor) -> torch.Tensor:
+    """Make tokens of positions: (B, C, H, W) -> (B, H*W, C)."""
+    return x.flatten(2).transpose(1, 2)
+
+
+def token_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
+                    num_heads: int) -> torch.Tensor:
+    """Let the positions of a map attend to tokens.
+
+    Args:
+        q (Tensor): Queries, (B, D, H, W).
+        k (Tensor): Keys, (B, N, D).
+        v (Tensor): Values, (B, N, C).
+        num_heads (int): Number of heads, a divisor of C and D.
+
+    Returns:
+        Tensor: Map of shape (B, C, H, W), in the memory format of ``q``.
+    """
+    # the fused kernels want the channels of a head side by side
+    # (B, N, C) -> (B, heads, N, c)
+    heads = (
+        t.contiguous().unflatten(2, (num_heads, -1)).transpose(1, 2)
+        for t in (to_tokens(q), k, v))
+    out = F.scaled_dot_product_attention(*heads)
+    # (B, heads, H*W, c) -> (B, H*W, C) -> (B, C, H, W)
+    out = out.transpose(1, 2).flatten(2).unflatten(1, q.shape[2:])
+    out = out.permute(0, 3, 1, 2)
+    if q.is_contiguous():
+        return out.contiguous()
+    return out.contiguous(memory_format=torch.channels_last)

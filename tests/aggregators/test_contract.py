@@ -1,0 +1,177 @@
+"""What every aggregator promises to the layer and the backbone."""
+import pytest
+import torch
+from archs import PICO
+from mmengine.registry import MODELS
+
+from sparx_mm import SparXMamba
+
+AGGREGATORS = {
+    'DMCA': dict(type='DMCA'),
+    'no skip': dict(type='DMCA', skip=False),
+    'concat': dict(type='ConcatAggregator'),
+    'value': dict(type='ValueAggregator'),
+    'SRA': dict(type='SRA'),
+    'CSA': dict(type='CSA'),
+    'SCA': dict(type='SCA'),
+}
+every = pytest.mark.parametrize('kind', AGGREGATORS)
+
+
+def build(kind, dim=8, num_sources=2, out_channels=16, reduction=2, **options):
+    """As a backbone does."""
+    return MODELS.build(
+        dict(
+            AGGREGATORS[kind],
+            dim=dim,
+            num_sources=num_sources,
+            out_channels=out_channels,
+            reduction=reduction,
+            attn_scale='length',
+            norm_cfg=dict(type='BN'),
+            **options))
+
+
+def maps(num=3, dim=8, size=(5, 7), dtype=torch.float32):
+    x, *sources = torch.randn(num, 2, dim, *size, dtype=dtype).unbind()
+    return x, sources
+
+
+@every
+@pytest.mark.parametrize('out_channels', [16, 17, 24])
+@pytest.mark.parametrize('num_sources', [1, 4])
+def test_trains(kind, out_channels, num_sources):
+    torch.manual_seed(0)
+    aggregator = build(kind, 8, num_sources, out_channels)
+    x, sources = maps(1 + num_sources)
+    read = [x, *sources, *aggregator.parameters()]
+    for tensor in read:
+        tensor.requires_grad_()
+    out = aggregator(x, sources)
+    assert out.shape == (2, out_channels, 5, 7)
+    out.square().sum().backward()
+    assert all(t.grad.isfinite().all() and t.grad.any() for t in read)
+
+
+@every
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize('size', [(1, 1), (1, 9), (2, 1), (3, 16), (17, 9)])
+def test_maps_smaller_than_the_reduction(kind, size, dtype):
+    aggregator = build(kind, reduction=8).eval().to(dtype)
+    x, sources = maps(size=size, dtype=dtype)
+    out = aggregator(x, sources)
+    assert out.shape == (2, 16, *size) and out.dtype == dtype
+    assert out.isfinite().all()
+
+
+@every
+@pytest.mark.parametrize(
+    'dim', [96, 192, 320, 328, 512, 544, 576, 120, 396, 616, 636])
+def test_every_width_of_the_family(kind, dim):
+    with torch.device('meta'):
+        aggregator = build(kind, dim, 3, 2 * dim)
+        x, sources = maps(4, dim)
+    assert aggregator(x, sources).shape == (2, 2 * dim, 5, 7)
+
+
+@every
+@pytest.mark.parametrize('reduction', [1, 2])
+def test_memory_format_is_kept(kind, reduction):
+    torch.manual_seed(0)
+    aggregator = build(kind, reduction=reduction).eval().double()
+    x, sources = maps(dtype=torch.float64)
+    wanted = aggregator(x, sources)
+    assert wanted.is_contiguous()
+    x, *sources = (
+        m.contiguous(memory_format=torch.channels_last) for m in (x, *sources))
+    given = aggregator(x, sources)
+    assert given.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(given, wanted, atol=1e-12, rtol=1e-12)
+
+
+@every
+def test_autocast(kind):
+    torch.manual_seed(0)
+    aggregator = build(kind).eval()
+    x, sources = maps()
+    wanted = aggregator(x, sources)
+    with torch.autocast('cpu', torch.bfloat16):
+        given = aggregator(x, sources)
+    # 8 bits through four or five products
+    error = (given.float() - wanted).abs().max()
+    assert error < 0.03 * wanted.abs().max()
+
+
+@every
+def test_sources_with_their_weights_may_be_permuted(kind):
+    torch.manual_seed(0)
+    aggregator = build(kind, num_sources=5).eval().double()
+    x, sources = maps(6, dtype=torch.float64)
+    before = aggregator(x, sources)
+    order = [3, 0, 4, 2, 1]
+    # by what a tensor has along an axis: its blocks of channels, of all
+    # sources (twice for keys and values), or of x and them
+    blocks = {40: order, 80: order, 48: [0] + [1 + i for i in order]}
+    for tensor in aggregator.state_dict().values():
+        for axis, length in enumerate(tensor.shape):
+            if length in blocks:
+                parts = tensor.chunk(len(blocks[length]), axis)
+                tensor.copy_(
+                    torch.cat([parts[i] for i in blocks[length]], axis))
+    changed = aggregator(x, sources)
+    assert not torch.allclose(changed, before)
+    after = aggregator(x, [sources[i] for i in order])
+    torch.testing.assert_close(after, before, atol=1e-12, rtol=1e-12)
+
+
+@every
+@pytest.mark.stack
+def test_in_a_backbone(kind):
+    torch.manual_seed(0)
+    arch = dict(PICO, aggregator=AGGREGATORS[kind])
+    model = SparXMamba(arch)
+    outs = model(torch.rand(2, 3, 33, 66))
+    assert [tuple(out.shape) for out in outs] == [(2, 16, 9, 17),
+                                                  (2, 24, 5, 9), (2, 32, 3, 5),
+                                                  (2, 40, 2, 3)]
+    sum(out.square().sum() for out in outs).backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+@every
+def test_no_sources(kind):
+    with pytest.raises(ValueError, match='num_sources must be at least 1'):
+        build(kind, num_sources=0)
+
+
+@pytest.mark.parametrize('kind', ['concat', 'value'])
+def test_without_attention_nothing_is_reduced(kind):
+    torch.manual_seed(0)
+    plain, reduced = (build(kind, reduction=r).eval() for r in (1, 8))
+    reduced.load_state_dict(plain.state_dict())
+    x, sources = maps()
+    assert reduced(x, sources).equal(plain(x, sources))
+    # no wider than two 3x3 convolutions
+    far = [s.clone() for s in sources]
+    far[0][:, :, 0, 0] += 1
+    norms = [m for m in plain.modules() if isinstance(m, torch.nn.GroupNorm)]
+    for norm in norms:
+        norm.forward = lambda y: y
+    changed = (plain(x, far) != plain(x, sources)).any(1)[0]
+    side = 3 if norms else 2
+    wanted = torch.zeros(5, 7, dtype=torch.bool)
+    wanted[:side, :side] = True
+    assert changed.equal(wanted)
+
+
+@pytest.mark.parametrize('kind', ['SRA', 'CSA', 'SCA'])
+@pytest.mark.parametrize('num_heads', [0, 3])
+def test_wrong_heads(kind, num_heads):
+    with pytest.raises(ValueError, match=r'divide dim \(8\), got [03]$'):
+        build(kind, num_heads=num_heads)
+
+
+@pytest.mark.parametrize('scales', [(), (2, 0)])
+def test_wrong_scales(scales):
+    with pytest.raises(ValueError, match='scales must be one number or more'):
+        build('CSA', scales=scales)
