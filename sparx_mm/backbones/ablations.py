@@ -48,8 +48,8 @@ ABLATIONS = {
     dict(strides=(1, 1, 4, 1)),
     'm2':
     dict(windows=(None, None, 2, None)),
-    # seven layers have no fourth ganglion layer to read: the counts printed for
-    # M=4 are those of a window of 3 that the input of the stage is a member of
+    # seven layers have no fourth ganglion layer to be read: the counts printed
+    # for M=4 are those of a window of 3 with the stage's input as a member
     'm4':
     dict(input_in_window=(False, False, True, False)),
     # Table 8

@@ -96,7 +96,9 @@ class SparXBackbone(BaseModule):
             memory, more time. Default: False.
         init_cfg (dict or list[dict], optional): mmengine initialisation
             config; ``dict(type='Pretrained', checkpoint=FILE, prefix=None)``
-            also reads files with the released names. Default: None.
+            also reads files with the released names, and
+            ``dict(type='PretrainedSwin', checkpoint=FILE, prefix=None)``
+            takes what a plain Swin shares. Default: None.
 
     Raises:
         ValueError: If an argument is not one of those above.
@@ -160,7 +162,8 @@ class SparXBackbone(BaseModule):
                     in_channels=dims[i],
                     dim=dims[i + 1],
                     norm_cfg=norm_cfg)) for i in range(num_stages - 1))
-        rates = torch.linspace(0, drop_path_rate, sum(depths)).tolist()
+        last = max(sum(depths) - 1, 1)
+        rates = [drop_path_rate * i / last for i in range(sum(depths))]
         self.stages = nn.ModuleList(
             self._build_stage(i, rates[sum(depths[:i]):], norm_cfg, attn_scale,
                               with_cp) for i in range(num_stages))

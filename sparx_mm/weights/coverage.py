@@ -11,12 +11,15 @@ import torch
 
 from ..errors import UserError
 from .keys import find_prefixes, rename_released, strip_prefix, to_released
+from .position_table import resize_tables
 from .summary import summarize
+from .swin_keys import find_swin_prefixes
 
 # what a file of another task may lack or have more: the output norms (none in
 # an ImageNet file, others for other out_indices), the attention's scale (in
 # detectors only), and torch's counter of batches
 _OPTIONAL = re.compile(r'norms\..*|.*\.proj\.scale|.*\.num_batches_tracked')
+_TABLE = re.compile(r'stages\..*\.mixer\.relative_position_bias_table')
 _STAGE = re.compile(r'(stages|downsamples)\.(\d+)\.')
 _LAYER = re.compile(r'stages\.(\d+)\.layers\.(\d+)\.')
 
@@ -72,12 +75,19 @@ def fit_backbone(backbone: Mapping[str, torch.Tensor],
     Raises:
         CoverageError: If the backbone would get fewer tensors than file and
             model should share, or one that is not finite. A tensor of
-            another shape is one that is not there.
+            another shape is one that is not there; a table of position
+            biases is resized.
     """
     found = find_prefixes(file)
     if prefix not in found:
-        raise CoverageError(_not_there(file, prefix, found, elsewhere))
-    own = rename_released(strip_prefix(file, prefix))
+        swins = find_swin_prefixes(file)
+        if not found and swins and any(map(_TABLE.fullmatch, backbone)):
+            raise CoverageError(
+                "it is a plain Swin: init_cfg=dict(type='PretrainedSwin', "
+                f'checkpoint=FILE, prefix={swins[0] or None!r}) takes what '
+                'matches')
+        raise CoverageError(not_there(file, prefix, found, elsewhere))
+    own = resize_tables(rename_released(strip_prefix(file, prefix)), backbone)
     weights = {
         name: own[name]
         for name, value in backbone.items()
@@ -87,14 +97,7 @@ def fit_backbone(backbone: Mapping[str, torch.Tensor],
     unused = [name for name in own if name not in backbone]
     if any(map(_demanded, missing)) or any(_misplaced(unused, backbone)):
         raise CoverageError(_misfit(backbone, own, missing, unused, archs))
-    broken = [
-        name for name, value in weights.items()
-        if not is_sound(value, backbone[name])
-    ]
-    if broken:
-        raise CoverageError(
-            f'it has NaN or infinity in {summarize(broken)}: the training '
-            'that wrote it had diverged, or the file is damaged; take another')
+    demand_sound(weights, backbone)
     return Fit(
         weights,
         *([n for n in names if 'num_batches' not in n]
@@ -118,13 +121,34 @@ def is_sound(value: torch.Tensor, own: torch.Tensor) -> bool:
         value.to(own.dtype).isfinite().all() or not own.isfinite().all())
 
 
+def demand_sound(weights: Mapping[str, torch.Tensor],
+                 backbone: Mapping[str, torch.Tensor]) -> None:
+    """Insist that weights are finite; see `is_sound`.
+
+    Args:
+        weights (Mapping): Tensors of a file by the backbone's own names.
+        backbone (Mapping): The backbone's.
+
+    Raises:
+        CoverageError: If one has NaN or infinity.
+    """
+    broken = [
+        name for name, value in weights.items()
+        if not is_sound(value, backbone[name])
+    ]
+    if broken:
+        raise CoverageError(
+            f'it has NaN or infinity in {summarize(broken)}: the training '
+            'that wrote it had diverged, or the file is damaged; take another')
+
+
 def _demanded(name):
     return not _OPTIONAL.fullmatch(name)
 
 
 def _misplaced(unused, backbone) -> Iterable[str]:
     """Names of a SparX backbone that this one should have had."""
-    built = len(_layout(backbone))
+    built = len(layout(backbone))
     for name in unused:
         stage = _STAGE.match(name)
         # stages after the last of out_indices are not built
@@ -133,25 +157,38 @@ def _misplaced(unused, backbone) -> Iterable[str]:
             yield name
 
 
-def _not_there(file, prefix, found, elsewhere):
+def not_there(file: Mapping[str, Any],
+              prefix: str,
+              found: List[str],
+              elsewhere: str = 'did you mean prefix={}?',
+              what: str = 'SparX backbone') -> str:
+    """Say that a file has no backbone under a prefix, and where it has one.
+
+    Args:
+        file (Mapping): The state dict of the file.
+        prefix (str): Where it was looked for.
+        found (list[str]): The prefixes it is under.
+        elsewhere (str): What to do if there are some, see `fit_backbone`.
+        what (str): What was looked for. Default: ``'SparX backbone'``.
+    """
     under = f"under prefix '{prefix}'" if prefix else 'without a prefix'
     if found:
         others = ' or '.join(repr(other or None) for other in found)
-        return (f'it has no SparX backbone {under}; '
+        return (f'it has no {what} {under}; '
                 f'{elsewhere.format(others)}')
-    return (f'it holds no SparX backbone; its tensors are {summarize(file)}'
+    return (f'it holds no {what}; its tensors are {summarize(file)}'
             if file else 'it holds no tensors')
 
 
 def _misfit(backbone, own, missing, unused, archs):
-    whose, ours = _layout(own), _layout(backbone)
+    whose, ours = layout(own), layout(backbone)
     stages = len(ours)
     if whose[:stages] != ours:
-        names = [_arch_name(layout, archs) for layout in (whose, ours)]
+        names = [_arch_name(one, archs) for one in (whose, ours)]
         if all(names):
             return "this is a '{}' file, the model is '{}'".format(*names)
-        return (f'the file has layers and channels {_text(whose)} by stage, '
-                f'the model {_text(ours)}')
+        return (f'the file has layers and channels {layout_text(whose)} by '
+                f'stage, the model {layout_text(ours)}')
     parts = []
     reshaped = [
         f'{name} {form_of(own[name])} instead of {form_of(backbone[name])}'
@@ -179,8 +216,8 @@ def form_of(value: Any) -> str:
     return f'{tuple(value.shape)}{kind}'
 
 
-def _layout(names) -> Tuple[Tuple[int, int], ...]:
-    """Number of layers and of channels of each stage."""
+def layout(names: Mapping[str, torch.Tensor]) -> Tuple[Tuple[int, int], ...]:
+    """Number of layers and of channels of each stage, by own names."""
     depths: Dict[int, int] = {}
     dims: Dict[int, int] = {}
     for name, value in names.items():
@@ -193,13 +230,14 @@ def _layout(names) -> Tuple[Tuple[int, int], ...]:
     return tuple((depths[i], dims.get(i, 0)) for i in sorted(depths))
 
 
-def _arch_name(layout, archs):
+def _arch_name(stages, archs):
     for name, arch in archs.items():
         whole = tuple(zip(arch['depths'], arch['embed_dims']))
-        if whole[:len(layout)] == layout:
+        if whole[:len(stages)] == stages:
             return name
     return None
 
 
-def _text(layout):
-    return ' '.join(f'{depth}x{dim}' for depth, dim in layout)
+def layout_text(stages: Iterable[Tuple[int, int]]) -> str:
+    """Layers and channels of stages, as in ``'2x96 2x192'``."""
+    return ' '.join(f'{depth}x{dim}' for depth, dim in stages)

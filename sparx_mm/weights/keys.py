@@ -43,8 +43,11 @@ _RELEASED, _OWN = 0, 1
 _LAYER_PATTERNS = (re.compile(r'layers\.(\d+)\.blocks\.(\d+)\.(.+)'),
                    re.compile(r'stages\.(\d+)\.layers\.(\d+)\.(.+)'))
 _LAYER_FORMATS = ('layers.{}.blocks.{}.{}', 'stages.{}.layers.{}.{}')
-_DOWNSAMPLE_PATTERNS = (re.compile(r'layers\.(\d+)\.downsample\.(.+)'),
-                        re.compile(r'downsamples\.(\d+)\.(.+)'))
+# the released ones are sequences. Swin's `patch_embed.proj`, `norm.weight`
+# and `downsample.norm` are other parts, of which SparX-Swin has its own
+_NUMBERED = re.compile(r'[^.]+\.\d+\..+')
+_DOWNSAMPLE_PATTERNS = (re.compile(r'layers\.(\d+)\.downsample\.(\d+\..+)'),
+                        re.compile(r'downsamples\.(\d+)\.(\d+\..+)'))
 _DOWNSAMPLE_FORMATS = ('layers.{}.downsample.{}', 'downsamples.{}.{}')
 # where files keep their weights, averaged ones first. What mmengine saves with
 # its EMAHook has them in 'state_dict' and the raw ones in 'ema_state_dict'
@@ -211,7 +214,7 @@ def _translate(key, source, target):
     match = _DOWNSAMPLE_PATTERNS[source].fullmatch(key)
     if match:
         return _DOWNSAMPLE_FORMATS[target].format(*match.groups())
-    return _swap_start(key, _TOP, source, target)
+    return _NUMBERED.fullmatch(key) and _swap_start(key, _TOP, source, target)
 
 
 def _swap_start(key, table, source, target):

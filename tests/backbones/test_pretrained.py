@@ -139,7 +139,7 @@ def test_inside_a_model_it_is_logged_and_recorded(source, file, tmp_path):
     assert is_loaded(source, model.backbone)
     text = log.read_text()
     count = len(source.state_dict())
-    assert f'SparXMamba: loaded {count} tensors from {file()}' in text
+    assert f'SparXMamba: loaded from {file()}: {count} tensors' in text
     assert f'load from {file()}' in text.split('backbone.stem.0.weight')[1]
 
 

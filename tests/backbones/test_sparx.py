@@ -246,6 +246,7 @@ def test_another_number_of_stages():
         strides=(1, 2),
         starts=(None, 0),
         windows=(None, 1),
+        input_in_window=(False, False),
         reduction=(2, 1),
         skip_scale=(False, True))
     model = SparXMamba(arch, out_indices=(0, 1)).eval()

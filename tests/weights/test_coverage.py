@@ -5,7 +5,8 @@ import torch
 
 from sparx_mm import SparXMamba
 from sparx_mm.errors import UserError
-from sparx_mm.weights import CoverageError, fit_backbone, rename_released
+from sparx_mm.weights import (CoverageError, fit_backbone, rename_released,
+                              resize_position_table)
 
 FLAVOURS, VARIANTS = ('cls', 'det', 'seg'), 'tsb'
 ZOO = SparXMamba.arch_zoo
@@ -185,6 +186,20 @@ def test_numbers_are_finite_in_the_models_dtype():
         fit_backbone(own, file, '', ZOO)
     file['patch_embed.1.bias'] = torch.ones(48).to(torch.float8_e4m3fn)
     assert 'stem.1.bias' in fit_backbone(own, file, '', ZOO).weights
+
+
+def test_a_table_of_another_window_is_resized():
+    name = 'stages.0.layers.0.mixer.relative_position_bias_table'
+    own, table = {name: torch.zeros(169, 2)}, torch.rand(529, 2)
+    fit = fit_backbone(own, {name: table}, '', ZOO)
+    assert fit.weights[name].equal(resize_position_table(table, 169))
+    assert not fit.missing and not fit.unused
+    # but there is no way from one number of heads to another
+    with pytest.raises(CoverageError, match=r'\(529, 3\) instead of \(169, 2'):
+        fit_backbone(own, {name: torch.rand(529, 3)}, '', ZOO)
+    table[0, 0] = float('nan')
+    with pytest.raises(CoverageError, match='NaN or infinity'):
+        fit_backbone(own, {name: table}, '', ZOO)
 
 
 def test_errors_are_the_users():
