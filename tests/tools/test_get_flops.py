@@ -46,10 +46,24 @@ def test_a_backbone(table):
     assert ['One', 'image', 'of', '64x96.'] in lines
 
 
+def test_tables_of_the_paper(table):
+    lines = table('--paper', '5', '2')
+    names = [line[1] for line in lines[1:] if line[0] in '25']
+    # in the order of the paper
+    assert names == [
+        'SparX-Mamba-T', 'SparX-Mamba-S', 'SparX-Mamba-B', 'DGC-Mamba-T',
+        'DSN-Mamba-T', 'SparX-Mamba-T'
+    ]
+    assert ['2', *names[:1], 'ImageNet', '5.25', '5.2', '27.05', '27'] in lines
+
+
 @pytest.mark.parametrize('args,message', [
-    ([], 'required: config'),
+    ([], 'give a config, the name of a backbone, or --paper'),
+    (['SparXMamba', '--paper'], 'give a config, the name of a backbone, or'),
+    (['--paper', '5', '16'], '15], got [5, 16]'),
     (['none.py'], 'no config file'),
-    (['SparXMambo'], "give one of ['SparXMamba'], or the path of a config"),
+    (['SparXMambo'
+      ], "give one of ['SparXMamba', 'SparXSwin'], or"),
     (['SparXMamba', '--shape', '0'], 'at least 1, got 0 0'),
     (['SparXMamba', '--shape', '1', '2', '3'], 'one or two numbers, got 3'),
     (['SparXMamba', '--shape', 'x'], 'invalid int'),
