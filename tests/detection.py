@@ -3,7 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from archs import PICO
+from archs import PICO, pico_for
 from mmengine.config import Config
 
 from sparx_mm.datasets import CLASSES
@@ -53,6 +53,8 @@ def tiny_options(shapes, **options) -> dict:
 
 def tiny_config(path, shapes, work_dir=None, **options) -> Config:
     """Load a config with `tiny_options` and images of 64 px."""
+    options.setdefault('model__backbone__arch',
+                       dict(_delete_=True, **pico_for(path)))
     cfg = load_config(str(path), tiny_options(shapes, **options), work_dir)
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         for _, step in walk(cfg[loader]):

@@ -1,7 +1,7 @@
 """Segmentors that are small enough for a test, and a small ADE20K."""
 import cv2
 import numpy as np
-from archs import PICO
+from archs import pico_for
 from detection import ROOT
 from mmengine.config import Config
 
@@ -53,9 +53,10 @@ def tiny_options(path, root, **options) -> dict:
     Returns:
         dict: For ``cfg_options``.
     """
-    dims = list(PICO['embed_dims'])
+    arch = pico_for(path)
+    dims = list(arch['embed_dims'])
     tiny = {
-        'model.backbone.arch': dict(_delete_=True, **PICO),
+        'model.backbone.arch': dict(_delete_=True, **arch),
         'model.backbone.init_cfg': None,
         'model.decode_head.channels': 16,
         'model.data_preprocessor.size': (32, 32),

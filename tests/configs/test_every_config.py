@@ -1,7 +1,8 @@
-"""What holds for every config, of mmdet and of mmseg."""
+"""What holds for every config, of mmdet, mmseg and mmpretrain."""
 import subprocess
 import sys
 
+import classification
 import detection
 import pytest
 import segmentation
@@ -9,8 +10,13 @@ from torch import nn
 
 from sparx_mm.engine import build_runner, load_config
 
-CONFIGS = [*detection.CONFIGS, *segmentation.CONFIGS]
+# of the libraries of either distribution
+DENSE = [*detection.CONFIGS, *segmentation.CONFIGS]
+CONFIGS = [*DENSE, *classification.CONFIGS]
 NORMS = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
+# beside norms, the parameters without decay
+SPARED = dict(
+    SparXMamba={'A_log', 'D'}, SparXSwin={'relative_position_bias_table'})
 
 
 def _ids(path):
@@ -18,14 +24,18 @@ def _ids(path):
 
 
 @pytest.fixture
-def build(shapes, ade, tmp_path):
+def build(shapes, ade, imagenet, tmp_path):
     """A function that builds the runner of a config, made small."""
 
     def build(path):
-        made_by = detection if path in detection.CONFIGS else segmentation
-        drawn = 'shapes' in path.stem or made_by is detection
-        return build_runner(
-            made_by.tiny_config(path, shapes if drawn else ade, str(tmp_path)))
+        made_by, data = {
+            'mmdet': (detection, shapes),
+            'mmseg': (segmentation, ade),
+            'mmpretrain': (classification, imagenet)
+        }[path.parent.name]
+        if 'shapes' in path.stem:
+            data = shapes
+        return build_runner(made_by.tiny_config(path, data, str(tmp_path)))
 
     return build
 
@@ -47,8 +57,11 @@ def test_runtime(path):
         mp_start_method='fork', opencv_num_threads=0)
 
 
-@pytest.mark.stack
-def test_other_programs_find_what_a_config_names():
+@pytest.mark.parametrize('configs', [
+    pytest.param(DENSE, id='dense', marks=pytest.mark.stack),
+    pytest.param(classification.CONFIGS, id='classification')
+])
+def test_other_programs_find_what_a_config_names(configs):
     code = f"""
 from mmengine.config import Config
 from mmengine.registry import (HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS,
@@ -58,11 +71,13 @@ def find(registry, name):
     with registry.switch_scope_and_registry(None) as scoped:
         assert scoped.get(name) is not None, name
 
-for path in {[str(path) for path in CONFIGS]}:
+for path in {[str(path) for path in configs]}:
     cfg = Config.fromfile(path)
     init_default_scope(cfg.default_scope)
     find(MODELS, cfg.model.backbone.type)
     find(OPTIM_WRAPPER_CONSTRUCTORS, cfg.optim_wrapper.constructor)
+    if 'neck' in cfg.model:
+        find(MODELS, cfg.model.neck.type)
     for hook in cfg.default_hooks.values():
         find(HOOKS, hook.type)
     for step in cfg.train_dataloader.dataset.pipeline:
@@ -89,15 +104,16 @@ def test_every_parameter_has_its_decay(path, build):
         for module in runner.model.modules() if isinstance(module, NORMS)
         for p in module.parameters(recurse=False)
     }
-    spared = set()
+    spared = SPARED[runner.cfg.model.backbone.type]
+    found = set()
     for name, parameter in runner.model.named_parameters():
         leaf = name.split('.')[-1]
-        if leaf in ('A_log', 'D'):
-            spared.add(leaf)
-        free = id(parameter) in of_norms or leaf in ('A_log', 'D')
+        if leaf in spared:
+            found.add(leaf)
+        free = id(parameter) in of_norms or leaf in spared
         assert decay.pop(
             id(parameter)) == (0 if free else
                                wrapper.optimizer.weight_decay), name
-    assert spared == {'A_log', 'D'}
+    assert found == spared
     # no parameter twice, none that is not the model's
     assert not decay

@@ -8,15 +8,18 @@ from mmengine.registry import MODELS, init_default_scope
 from sparx_mm.datasets import CLASSES
 from sparx_mm.engine import ArgumentParser, Options, build_runner, load_config
 
-SIZES = dict(t='tiny', s='small', b='base')
-CHANNELS = dict(
-    t=(96, 192, 320, 512), s=(96, 192, 328, 544), b=(120, 240, 396, 636))
-DROP_PATH = dict(t=0.2, s=0.3, b=0.45)
+# arch, channels, drop path rate
+BACKBONES = dict(
+    t=('tiny', (96, 192, 320, 512), 0.2),
+    s=('small', (96, 192, 328, 544), 0.3),
+    b=('base', (120, 240, 396, 636), 0.45),
+    swin_t=('tiny', (96, 192, 320, 576), 0.2),
+    swin_b=('base', (120, 240, 396, 616), 0.45))
 EPOCHS = {'1x': (12, [8, 11]), '3x': (36, [27, 33])}
-# paper Table 3, millions of parameters
-PARAMETERS = dict(t=47, s=67, b=103)
+# millions; paper Table 3 prints the same, but for 45 of Swin-T
+PARAMETERS = dict(t=47, s=67, b=103, swin_t=46, swin_b=107)
 URL = 'https://github.com/LMMMEng/SparX/releases/download/v1/'
-RECIPES = [f'mask_rcnn_sparx_{s}_{x}' for s in SIZES for x in ('1x', '3x')]
+RECIPES = [f'mask_rcnn_sparx_{b}_{x}' for b in BACKBONES for x in EPOCHS]
 DEMO = ROOT / 'configs/mmdet/mask_rcnn_sparx_demo_shapes.py'
 
 
@@ -34,16 +37,22 @@ def test_the_shipped_configs_are_these():
 
 @pytest.mark.parametrize('name', RECIPES)
 def test_model_recipe(name):
-    size = name.split('_')[3]
+    arch, channels, drop_path = BACKBONES[name[len('mask_rcnn_sparx_'):-3]]
     model = _config(name).model
-    assert model.backbone.type == 'SparXMamba'
-    assert model.backbone.arch == SIZES[size]
-    assert model.backbone.attn_scale == 'learnable'
-    assert model.backbone.drop_path_rate == DROP_PATH[size]
-    assert model.backbone.init_cfg == dict(
-        type='Pretrained',
-        checkpoint=f'{URL}sparx_mamba_{SIZES[size]}_in1k.pth')
-    assert tuple(model.neck.in_channels) == CHANNELS[size]
+    backbone = model.backbone
+    assert backbone.arch == arch
+    assert backbone.drop_path_rate == drop_path
+    assert tuple(model.neck.in_channels) == channels
+    if 'swin' in name:
+        # nothing was released
+        assert backbone.type == 'SparXSwin'
+        assert backbone.attn_scale == 'length'
+        assert 'init_cfg' not in backbone
+    else:
+        assert backbone.type == 'SparXMamba'
+        assert backbone.attn_scale == 'learnable'
+        assert backbone.init_cfg == dict(
+            type='Pretrained', checkpoint=f'{URL}sparx_mamba_{arch}_in1k.pth')
 
 
 @pytest.mark.parametrize('name', RECIPES)
@@ -107,15 +116,15 @@ def test_the_demo_has_the_classes_that_are_drawn():
 
 
 @pytest.mark.stack
-@pytest.mark.parametrize('size', SIZES)
-def test_model_builds_with_the_papers_parameters(size):
-    cfg, other = (_config(f'mask_rcnn_sparx_{size}_{x}') for x in ('1x', '3x'))
+@pytest.mark.parametrize('backbone', BACKBONES)
+def test_model_builds_with_its_parameters(backbone):
+    cfg, other = (_config(f'mask_rcnn_sparx_{backbone}_{x}') for x in EPOCHS)
     assert cfg.model == other.model
     cfg.model.backbone.init_cfg = None
     init_default_scope('mmdet')
     model = MODELS.build(cfg.model)
     parameters = sum(p.numel() for p in model.parameters())
-    assert round(parameters / 1e6) == PARAMETERS[size]
+    assert round(parameters / 1e6) == PARAMETERS[backbone]
 
 
 @pytest.mark.stack

@@ -6,23 +6,37 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import MODELS, init_default_scope
 from segmentation import CONFIGS, tiny_config
 
-from sparx_mm import SparXMamba
+from sparx_mm import SparXMamba, SparXSwin
 from sparx_mm.engine import build_runner, load_config
 
-SIZES = dict(t='tiny', s='small', b='base')
-DROP_PATH = dict(upernet=(0.2, 0.4, 0.5), semantic_fpn=(0.1, 0.1, 0.1))
+BACKBONES = dict(
+    t=(SparXMamba, 'tiny'),
+    s=(SparXMamba, 'small'),
+    b=(SparXMamba, 'base'),
+    swin_t=(SparXSwin, 'tiny'),
+    swin_b=(SparXSwin, 'base'))
+# by arch
+DROP_PATH = dict(
+    upernet=dict(tiny=0.2, small=0.4, base=0.5),
+    semantic_fpn=dict(tiny=0.1, small=0.1, base=0.1))
 # iterations, rate, decay, iterations of warm-up, schedule after it
 SCHEDULES = dict(
     upernet=(160000, 6e-5, 0.01, 1500, dict(type='PolyLR', power=1.0)),
     semantic_fpn=(80000, 2e-4, 1e-4, 1000, dict(type='CosineAnnealingLR')))
 URL = 'https://github.com/LMMMEng/SparX/releases/download/v1/'
-RECIPES = [(method, size) for method in DROP_PATH for size in SIZES]
+RECIPES = [(method, name) for method in DROP_PATH for name in BACKBONES]
 PATHS = [path for path in CONFIGS if 'shapes' not in path.stem]
+# each head and each family of backbones
+VARIED = [
+    ROOT / f'configs/mmseg/{name}.py'
+    for name in ('semantic_fpn_sparx_t', 'upernet_sparx_b',
+                 'upernet_sparx_swin_t')
+]
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
 
-def _config(method, size):
-    return load_config(str(ROOT / f'configs/mmseg/{method}_sparx_{size}.py'))
+def _config(method, name):
+    return load_config(str(ROOT / f'configs/mmseg/{method}_sparx_{name}.py'))
 
 
 def _stem(path):
@@ -30,22 +44,25 @@ def _stem(path):
 
 
 def test_the_shipped_recipes_are_these():
-    assert [path.stem for path in PATHS] == sorted(f'{method}_sparx_{size}'
-                                                   for method, size in RECIPES)
+    assert [path.stem for path in PATHS] == sorted(f'{method}_sparx_{name}'
+                                                   for method, name in RECIPES)
 
 
-@pytest.mark.parametrize('method,size', RECIPES)
-def test_model_recipe(method, size):
-    model = _config(method, size).model
-    arch = SIZES[size]
-    dims = list(SparXMamba.arch_zoo[arch]['embed_dims'])
-    assert model.backbone.type == 'SparXMamba'
+@pytest.mark.parametrize('method,name', RECIPES)
+def test_model_recipe(method, name):
+    model = _config(method, name).model
+    family, arch = BACKBONES[name]
+    dims = list(family.arch_zoo[arch]['embed_dims'])
+    assert model.backbone.type == family.__name__
     assert model.backbone.arch == arch
     assert model.backbone.attn_scale == 'length'
-    assert model.backbone.drop_path_rate == DROP_PATH[method]['tsb'.index(
-        size)]
-    assert model.backbone.init_cfg == dict(
-        type='Pretrained', checkpoint=f'{URL}sparx_mamba_{arch}_in1k.pth')
+    assert model.backbone.drop_path_rate == DROP_PATH[method][arch]
+    if family is SparXMamba:
+        assert model.backbone.init_cfg == dict(
+            type='Pretrained', checkpoint=f'{URL}sparx_mamba_{arch}_in1k.pth')
+    else:
+        # nothing was released
+        assert 'init_cfg' not in model.backbone
     assert model.data_preprocessor.size == (512, 512)
     assert model.data_preprocessor.mean == MEAN
     assert model.data_preprocessor.std == STD
@@ -75,9 +92,9 @@ def test_model_recipe(method, size):
     assert auxiliary.loss_decode.loss_weight == 0.4
 
 
-@pytest.mark.parametrize('method,size', RECIPES)
-def test_schedule_recipe(method, size):
-    cfg = _config(method, size)
+@pytest.mark.parametrize('method,name', RECIPES)
+def test_schedule_recipe(method, name):
+    cfg = _config(method, name)
     iters, lr, decay, warmup, schedule = SCHEDULES[method]
     assert cfg.train_cfg == dict(
         type='IterBasedTrainLoop', max_iters=iters, val_interval=8000)
@@ -99,9 +116,9 @@ def test_schedule_recipe(method, size):
     assert checkpoint.save_best == 'mIoU'
 
 
-@pytest.mark.parametrize('method,size', RECIPES)
-def test_data_recipe(method, size):
-    cfg = _config(method, size)
+@pytest.mark.parametrize('method,name', RECIPES)
+def test_data_recipe(method, name):
+    cfg = _config(method, name)
     train, val = cfg.train_dataloader, cfg.val_dataloader
     assert train.batch_size == 2
     for loader, split in ((train, 'training'), (val, 'validation')):
@@ -187,7 +204,7 @@ def _predict(model, image):
 
 
 @pytest.mark.stack
-@pytest.mark.parametrize('path', PATHS[::3], ids=_stem)
+@pytest.mark.parametrize('path', VARIED, ids=_stem)
 @pytest.mark.parametrize('size', [(1, 1), (33, 47), (512, 2048)])
 def test_any_size_of_image(path, size, build):
     model = build(path).model
@@ -199,7 +216,7 @@ def test_any_size_of_image(path, size, build):
 
 
 @pytest.mark.stack
-@pytest.mark.parametrize('path', PATHS[::3], ids=_stem)
+@pytest.mark.parametrize('path', VARIED, ids=_stem)
 def test_sliding_and_whole_inference_agree(path, build):
     model = build(path).model
     model.init_weights()

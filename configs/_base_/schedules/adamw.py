@@ -9,8 +9,9 @@ optim_wrapper = dict(
     #   optim_wrapper.clip_grad.max_norm=1.0
     constructor='LayerDecayOptimWrapperConstructor',
     # The official runs decayed A_log, D, the dt bias, batch norms and biases.
-    # Mamba practice spares A_log and D, and Swin's recipe the norms; so do
-    # we. To train as the official runs did: paramwise_cfg=None.
+    # Mamba practice spares A_log and D, and Swin's recipe the norms and the
+    # position biases; so do we. To train as the official runs did:
+    # paramwise_cfg=None.
     # norm_decay_mult reaches every BN, GN and LN by its class, custom_keys
     # match parts of parameter names.
     paramwise_cfg=dict(
@@ -21,7 +22,8 @@ optim_wrapper = dict(
         norm_decay_mult=0.,
         custom_keys={
             'A_log': dict(decay_mult=0.),
-            'mixer.D': dict(decay_mult=0.)
+            'mixer.D': dict(decay_mult=0.),
+            'relative_position_bias_table': dict(decay_mult=0.)
         }))
 
 # Two images per GPU are too few for the backbone's batch norms, and the
