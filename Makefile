@@ -1,7 +1,7 @@
 # PYTHON=... chooses the interpreter of the environments, and the one that the
 # targets for a GPU take as it is; TESTS=... what `make test` and `make
-# test-openmmlab` run; BENCH=... options of the benchmarks, RESULTS=... where
-# `make bench-gpu` writes their tables
+# test-openmmlab` run; BENCH=... options of benchmarks/{scan,backbone}.py,
+# RESULTS=... where `make bench-gpu` writes its tables
 PYTHON ?=
 TESTS ?= tests
 BENCH ?=
@@ -37,13 +37,15 @@ test-gpu:  ## test the kernels on a GPU, with PYTHON as it is: no .venv
 	@$(ANY_PYTHON) tests/kernels/gpu.py
 
 bench-gpu: export SPARX_MM_KERNELS = triton
-bench-gpu: test-gpu  ## test-gpu and the self-test, then both benchmarks
+bench-gpu: test-gpu  ## test-gpu and the self-test, then the benchmarks
 	$(ANY_PYTHON) -m sparx_mm.info --selftest
 	mkdir -p $(RESULTS)
 	PYTHONPATH=. $(ANY_PYTHON) benchmarks/scan.py --device cuda \
 		--output $(RESULTS)/scan.md $(BENCH)
 	PYTHONPATH=. $(ANY_PYTHON) benchmarks/backbone.py --device cuda \
 		--output $(RESULTS)/backbone.md $(BENCH)
+	PYTHONPATH=. $(ANY_PYTHON) benchmarks/family.py --device cuda \
+		--output $(RESULTS)/family.md
 
 lint: setup  ## check style and spelling
 	.venv/bin/flake8 $(CODE)

@@ -37,6 +37,15 @@ def import_networks():
     return networks
 
 
+def check_sizes(args):
+    """Raise UserError if batch norms cannot train on images of a size."""
+    for images in args.inputs:
+        if images.batch == 1 and max(images.height, images.width) <= 32:
+            raise UserError(f'--size {images.height}x{images.width}: batch '
+                            'norms cannot train on a single position; take '
+                            '--batch 2, or a size of more than 32')
+
+
 def network_rows(networks, arch, images, forms, swin, args):
     """Check and time one arch on one input.
 
@@ -95,11 +104,7 @@ def main():
         choices=ARCHS,
         help='default: all on a GPU, tiny on a CPU')
     args = parse(parser)
-    for images in args.inputs:
-        if images.batch == 1 and max(images.height, images.width) <= 32:
-            raise UserError(f'--size {images.height}x{images.width}: batch '
-                            'norms cannot train on a single position; take '
-                            '--batch 2, or a size of more than 32')
+    check_sizes(args)
     archs = args.arch or (ARCHS if args.device.type == 'cuda' else ARCHS[:1])
     networks = import_networks()
     report = Report(args.output)

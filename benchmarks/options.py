@@ -60,11 +60,13 @@ def positive(text):
     return int(text)
 
 
-def make_parser(description):
+def make_parser(description, has_peers=True):
     """A parser with the options that all programs have.
 
     Args:
         description (str): First line of the help.
+        has_peers (bool): Whether forms of the scan are compared, and chosen
+            with ``--peers``. Default: True.
 
     Returns:
         ArgumentParser: It reports a bad argument in one line.
@@ -85,12 +87,13 @@ def make_parser(description):
         nargs='+',
         choices=DTYPES,
         help='default: all three on a GPU, float32 on a CPU')
-    parser.add_argument(
-        '--peers',
-        nargs='*',
-        choices=FORMS,
-        help='what to compare with; default: '
-        f'{" ".join(GPU_PEERS)} on a GPU, {" ".join(CPU_PEERS)} on a CPU')
+    if has_peers:
+        parser.add_argument(
+            '--peers',
+            nargs='*',
+            choices=FORMS,
+            help='what to compare with; default: '
+            f'{" ".join(GPU_PEERS)} on a GPU, {" ".join(CPU_PEERS)} on a CPU')
     parser.add_argument(
         '--repeats',
         type=positive,
@@ -123,7 +126,7 @@ def parse(parser):
     args.device = find_device(args.device)
     torch.set_num_threads(args.threads)
     gpu = args.device.type == 'cuda'
-    if args.peers is None:
+    if getattr(args, 'peers', ()) is None:
         args.peers = list(GPU_PEERS if gpu else CPU_PEERS)
     batches = dict(GPU_INPUTS if gpu else CPU_INPUTS)
     dtypes = args.dtype or (DTYPES if gpu else ['float32'])

@@ -40,12 +40,14 @@ def _revision():
     return done.stdout.strip() or 'unknown'
 
 
-def header(title, args):
+def header(title, args, ratio_of='a form over ss2d'):
     """Heading and the lines that say where and with what this was measured.
 
     Args:
         title (str): What is measured.
         args (Namespace): The command line.
+        ratio_of (str): What stands over what in the ratios.
+            Default: ``'a form over ss2d'``.
 
     Returns:
         str: Markdown.
@@ -62,8 +64,7 @@ def header(title, args):
     return (f'# {title}\n\n{", ".join(facts)}. Kernels: {backend}, '
             f'{backend_report()[backend]}.\n\nMinimum and median of '
             f'{args.repeats} calls in milliseconds (fewer calls of very slow '
-            'forms), the forms in turns; "x" is a form over ss2d, by the '
-            'minimum.')
+            f'forms), all in turns; "x" is {ratio_of}, by the minimum.')
 
 
 def missing_peers(reasons):

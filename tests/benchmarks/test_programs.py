@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from archs import PICO
+from archs import PICO, PICO_SWIN
 from detection import ROOT
 from without import run_without
 
@@ -166,6 +166,48 @@ def test_backbone(backbone, run, device):
     forms = ['ss2d', 'two_level', 'loop', 'mmdet Swin-T']
     assert [row[2] for row in rows(out)] == 4 * forms
     assert all(float(row[5]) > 0 for row in rows(out))
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize('device', DEVICES)
+def test_family(backbone, monkeypatch, run, device):
+    import family
+    import networks
+
+    from sparx_mm import SparXMamba, SparXSwin
+    for name in ('tiny-ssm', 'tiny-bissm'):
+        arch = {**SparXMamba.arch_zoo[name], **PICO}
+        monkeypatch.setitem(SparXMamba.arch_zoo, name, arch)
+    monkeypatch.setitem(SparXSwin.arch_zoo, 'tiny', PICO_SWIN)
+    # batch norms of two values, in stage 3 of 32x32, make of 16 bits anything
+    monkeypatch.setattr(networks, 'SMALL', (2, 3, 96, 96))
+    status, out, err = run(family.main, '--device', device, *QUICK, '--dtype',
+                           'float32', 'bfloat16')
+    assert status == 0, err
+    cells = rows(out)
+    assert [row[0] for row in cells] == 4 * [
+        'SparXMamba tiny', 'SparXMamba tiny-ssm', 'SparXMamba tiny-bissm',
+        'SparXSwin tiny', 'mmdet Swin-T'
+    ]
+    assert all(float(row[2]) > 0 for row in cells)
+    assert [row[-1] for row in cells[::5]] == 4 * ['1.00x']
+    assert err.count('comparison with float64') == 2 * 4
+
+
+def test_family_has_no_peers(backbone, run):
+    import family
+    status, out, err = run(family.main, '--peers', 'loop')
+    assert status == 2 and not out
+    assert err.splitlines()[-1].startswith('error: unrecognized arguments')
+
+
+def test_a_network_that_disagrees_is_not_timed(backbone, monkeypatch, run):
+    import family
+    monkeypatch.setattr(family, 'NETWORKS', (('SparXMamba', 'tiny'), ))
+    monkeypatch.setattr(family, 'ss2d', wrong_gradient)
+    status, out, err = run(family.main, '--device', 'cpu', *QUICK)
+    assert status == 1 and '|' not in out
+    assert 'gradients' in err.splitlines()[-1]
 
 
 def test_every_layer_scans_by_the_form(backbone):

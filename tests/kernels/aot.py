@@ -55,6 +55,8 @@ MAPS = {
 # batch, channels, length, state, groups
 SEQUENCES = {
     'N=1': (128, 192, 3136, 1, 1),
+    # the first stage of tiny-bissm at 224
+    'N=8': (128, 384, 3136, 8, 2),
     'N=16': (2, 192, 3136, 16, 1),
     'odd': (1, 50, 1551, 8, 2),
 }
