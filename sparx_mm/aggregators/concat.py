@@ -6,7 +6,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from ..layers import ConvFFN
-from .parts import check_num_sources, pointwise, source_projection
+from .parts import SourceProjection, check_num_sources, pointwise
 
 
 @MODELS.register_module()
@@ -45,21 +45,12 @@ class ConcatAggregator(nn.Module):
 
     def forward(self, x: torch.Tensor,
                 sources: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Aggregate.
-
-        Args:
-            x (Tensor): This layer's normed map, (B, C, H, W).
-            sources (Sequence[Tensor]): ``num_sources`` maps, each
-                (B, C, H, W), in the order of the connection rule.
-
-        Returns:
-            Tensor: Map of shape (B, out_channels, H, W).
-        """
+        """Aggregate; see `DMCA.forward`."""
         return self.fuse(torch.cat([x, *sources], dim=1))
 
 
 @MODELS.register_module()
-class ValueAggregator(nn.Module):
+class ValueAggregator(SourceProjection):
     """`DMCA` without its attention ("w/o CGCA").
 
     What remains are the query and the value, each a 1x1 convolution and a
@@ -88,11 +79,7 @@ class ValueAggregator(nn.Module):
         reduction: int = 1,
         attn_scale: str = 'length',
         norm_cfg: dict = dict(type='BN')) -> None:
-        super().__init__()
-        check_num_sources(num_sources)
-        total = dim * num_sources
-        self.source_norm = nn.GroupNorm(1, total)
-        self.source_proj = source_projection(total, dim, norm_cfg)
+        super().__init__(dim, num_sources, 1, norm_cfg)
         self.q = nn.Sequential(*pointwise(dim, dim, norm_cfg))
         self.v = nn.Sequential(*pointwise(dim, dim, norm_cfg))
         self.fuse = ConvFFN(
@@ -100,6 +87,6 @@ class ValueAggregator(nn.Module):
 
     def forward(self, x: torch.Tensor,
                 sources: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Aggregate; see `ConcatAggregator.forward`."""
-        y = self.source_proj(self.source_norm(torch.cat(sources, dim=1)))
-        return self.fuse(torch.cat([self.q(x), self.v(y)], dim=1))
+        """Aggregate; see `DMCA.forward`."""
+        value, = self.project_sources(sources)
+        return self.fuse(torch.cat([self.q(x), self.v(value)], dim=1))

@@ -6,12 +6,12 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import nn
 
-from .parts import ShuffleFuse, check_num_sources, pointwise, source_projection
+from .parts import ShuffleFuse, SourceProjection, pointwise
 from .token_attention import choose_num_heads, to_tokens, token_attention
 
 
 @MODELS.register_module()
-class CSA(nn.Module):
+class CSA(SourceProjection):
     """Cross-scale attention, MSCSA's (https://arxiv.org/abs/2308.05872).
 
     `DMCA` whose positions attend, not its channels: as in MSCSA, on reduced
@@ -52,19 +52,15 @@ class CSA(nn.Module):
         scales: Sequence[int] = (1, 2, 4),
         norm_cfg: dict = dict(type='BN')
     ) -> None:
-        super().__init__()
-        check_num_sources(num_sources)
+        super().__init__(dim, num_sources, 2, norm_cfg)
         if not scales or min(scales) < 1:
             raise ValueError('scales must be one number or more, each at '
                              f'least 1, got {scales}')
         self.num_heads = choose_num_heads(dim, num_heads)
         self.reduction = reduction
         self.scales = tuple(scales)
-        total = dim * num_sources
         # of each head, whose channels may be odd
         key_dim = max(dim // self.num_heads // 2, 1) * self.num_heads
-        self.source_norm = nn.GroupNorm(1, total)
-        self.source_proj = source_projection(total, 2 * dim, norm_cfg)
         self.q = nn.Sequential(*pointwise(dim, key_dim, norm_cfg))
         self.k = nn.Sequential(*pointwise(dim, key_dim, norm_cfg))
         self.v = nn.Sequential(*pointwise(dim, dim, norm_cfg))
@@ -72,18 +68,8 @@ class CSA(nn.Module):
 
     def forward(self, x: torch.Tensor,
                 sources: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Aggregate.
-
-        Args:
-            x (Tensor): This layer's normed map, (B, C, H, W).
-            sources (Sequence[Tensor]): ``num_sources`` maps, each
-                (B, C, H, W), in the order of the connection rule.
-
-        Returns:
-            Tensor: Map of shape (B, out_channels, H, W).
-        """
-        y = self.source_proj(self.source_norm(torch.cat(sources, dim=1)))
-        key, value = y.chunk(2, dim=1)
+        """Aggregate; see `DMCA.forward`."""
+        key, value = self.project_sources(sources)
         v = self.v(value)
         q = self.q(_shrink(x, self.reduction))
         k = self.k(_shrink(key, self.reduction))

@@ -7,8 +7,7 @@ from torch import nn
 
 from sparx_mm.kernels import without_autocast
 
-from .parts import (ShuffleFuse, check_num_sources, pointwise,
-                    source_projection, spatial_reducer)
+from .parts import ShuffleFuse, SourceProjection, pointwise, spatial_reducer
 
 # the released detectors' start value: tokens of a 1333x800 image at stride 4,
 # reduced eightfold each way
@@ -16,7 +15,7 @@ _LEARNABLE_SCALE_INIT = ((800 * 1333 / 16) / 64)**-0.5
 
 
 @MODELS.register_module()
-class DMCA(nn.Module):
+class DMCA(SourceProjection):
     """Dynamic Multi-layer Channel Aggregator.
 
     Channels of this layer attend to channels of earlier layers, in groups.
@@ -53,11 +52,10 @@ class DMCA(nn.Module):
                  num_groups: int = 4,
                  skip: bool = True,
                  norm_cfg: dict = dict(type='BN')) -> None:
-        super().__init__()
+        super().__init__(dim, num_sources, 2, norm_cfg)
         if dim % num_groups:
             raise ValueError(f'dim must be a multiple of num_groups '
                              f'({num_groups}), got {dim}')
-        check_num_sources(num_sources)
         if attn_scale not in ('length', 'learnable'):
             raise ValueError("attn_scale must be 'length' or 'learnable', "
                              f'got {attn_scale!r}')
@@ -67,9 +65,6 @@ class DMCA(nn.Module):
             self.scale = nn.Parameter(torch.tensor([_LEARNABLE_SCALE_INIT]))
         else:
             self.scale = None
-        total = dim * num_sources
-        self.source_norm = nn.GroupNorm(1, total)
-        self.source_proj = source_projection(total, 2 * dim, norm_cfg)
         self.q = nn.Sequential(
             spatial_reducer(dim, reduction, norm_cfg),
             *pointwise(dim, dim, norm_cfg))
@@ -96,8 +91,7 @@ class DMCA(nn.Module):
         Returns:
             Tensor: Map of shape (B, out_channels, H, W).
         """
-        y = self.source_proj(self.source_norm(torch.cat(sources, dim=1)))
-        key, value = y.chunk(2, dim=1)
+        key, value = self.project_sources(sources)
         q, k, v = self.q(x), self.k(key), self.v(value)
         z = channel_attention(q, k, v, self.num_groups, self.scale)
         if not self.skip:

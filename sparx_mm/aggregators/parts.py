@@ -1,5 +1,5 @@
 """What several aggregators are built of."""
-from typing import Tuple
+from typing import Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -21,23 +21,39 @@ def check_num_sources(num_sources: int) -> None:
         raise ValueError(f'num_sources must be at least 1, got {num_sources}')
 
 
-def source_projection(total: int, out_channels: int,
-                      norm_cfg: dict) -> nn.Sequential:
-    """Project the concatenated and normed maps of earlier layers.
+class SourceProjection(nn.Module):
+    """Base of aggregators that make keys or values of all earlier layers.
+
+    The sources are concatenated, group-normed and projected by a depthwise
+    3x3 convolution, norm, GELU, a 1x1 convolution and GELU.
 
     Args:
-        total (int): Number of their channels L*C.
-        out_channels (int): Number of output channels.
+        dim (int): Number of channels C.
+        num_sources (int): Number of earlier layers read, at least 1.
+        num_maps (int): Number of maps that are made of them.
         norm_cfg (dict): Config of the batch norm.
 
-    Returns:
-        nn.Sequential: Depthwise 3x3 convolution, norm, GELU, 1x1
-        convolution, GELU.
+    Raises:
+        ValueError: If ``num_sources`` is below 1.
     """
-    return nn.Sequential(
-        nn.Conv2d(total, total, 3, padding=1, groups=total, bias=False),
-        build_norm(norm_cfg, total), nn.GELU(),
-        nn.Conv2d(total, out_channels, 1), nn.GELU())
+
+    def __init__(self, dim: int, num_sources: int, num_maps: int,
+                 norm_cfg: dict) -> None:
+        super().__init__()
+        check_num_sources(num_sources)
+        total = dim * num_sources
+        self.num_maps = num_maps
+        self.source_norm = nn.GroupNorm(1, total)
+        self.source_proj = nn.Sequential(
+            nn.Conv2d(total, total, 3, padding=1, groups=total, bias=False),
+            build_norm(norm_cfg, total), nn.GELU(),
+            nn.Conv2d(total, num_maps * dim, 1), nn.GELU())
+
+    def project_sources(
+            self, sources: Sequence[torch.Tensor]) -> Tuple[torch.Tensor, ...]:
+        """Make ``num_maps`` maps of the sources, each (B, C, H, W)."""
+        y = self.source_proj(self.source_norm(torch.cat(sources, dim=1)))
+        return y.chunk(self.num_maps, dim=1)
 
 
 def pointwise(in_channels: int, out_channels: int,

@@ -64,16 +64,7 @@ class SCA(nn.Module):
 
     def forward(self, x: torch.Tensor,
                 sources: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Aggregate.
-
-        Args:
-            x (Tensor): This layer's normed map, (B, C, H, W).
-            sources (Sequence[Tensor]): ``num_sources`` maps, each
-                (B, C, H, W), in the order of the connection rule.
-
-        Returns:
-            Tensor: Map of shape (B, out_channels, H, W).
-        """
+        """Aggregate; see `DMCA.forward`."""
         y = self.source_merge(self.source_norm(torch.cat(sources, dim=1)))
         # (B, 2C, H, W), and (B, 2C, h, w) of each earlier layer
         maps = [self.kv(x), *self.source_kv(y).chunk(len(sources), dim=1)]

@@ -7,12 +7,12 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from ..layers import build_norm
-from .parts import ShuffleFuse, check_num_sources, pointwise, source_projection
+from .parts import ShuffleFuse, SourceProjection, pointwise
 from .token_attention import choose_num_heads, to_tokens, token_attention
 
 
 @MODELS.register_module()
-class SRA(nn.Module):
+class SRA(SourceProjection):
     """Spatial-reduction attention, PVT's (https://arxiv.org/abs/2102.12122).
 
     `DMCA` whose positions attend, not its channels: every position of this
@@ -50,12 +50,8 @@ class SRA(nn.Module):
         attn_scale: str = 'length',
         num_heads: Optional[int] = None,
         norm_cfg: dict = dict(type='BN')) -> None:
-        super().__init__()
-        check_num_sources(num_sources)
+        super().__init__(dim, num_sources, 2, norm_cfg)
         self.num_heads = choose_num_heads(dim, num_heads)
-        total = dim * num_sources
-        self.source_norm = nn.GroupNorm(1, total)
-        self.source_proj = source_projection(total, 2 * dim, norm_cfg)
         self.q = nn.Sequential(*pointwise(dim, dim, norm_cfg))
         self.k = nn.Sequential(
             _region_reducer(dim, reduction, norm_cfg),
@@ -66,18 +62,8 @@ class SRA(nn.Module):
 
     def forward(self, x: torch.Tensor,
                 sources: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Aggregate.
-
-        Args:
-            x (Tensor): This layer's normed map, (B, C, H, W).
-            sources (Sequence[Tensor]): ``num_sources`` maps, each
-                (B, C, H, W), in the order of the connection rule.
-
-        Returns:
-            Tensor: Map of shape (B, out_channels, H, W).
-        """
-        y = self.source_proj(self.source_norm(torch.cat(sources, dim=1)))
-        key, value = y.chunk(2, dim=1)
+        """Aggregate; see `DMCA.forward`."""
+        key, value = self.project_sources(sources)
         q, k, v = self.q(x), self.k(key), self.v(value)
         z = token_attention(q, to_tokens(k), to_tokens(self.v_reducer(v)),
                             self.num_heads)
