@@ -21,7 +21,7 @@ help:  ## list the targets
 setup:  ## make .venv, if it is not there or no longer fits
 	@$(MAKE_ENV)
 
-demo: setup  ## train, evaluate and show a segmentor and a detector on shapes
+demo: setup  ## train, evaluate and show a detector and a segmentor on shapes
 	$(RUN) .venv/bin/python tools/demo.py
 
 # two workers of one thread each: more threads than cores only wait

@@ -1,4 +1,4 @@
-"""Draw shapes, train a small segmentor and detector, measure and show them.
+"""Draw shapes, train a small detector and segmentor, measure and show them.
 
 What it runs can be typed as well: tools/make_shapes.py, and train.py, test.py
 and draw_predictions.py with the configs named below.
