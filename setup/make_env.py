@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # the distributions of the OpenMMLab packages, extras in setup.cfg, and where
 # each is installed: they hold the same import packages, so never together
 FOLDERS = dict(onedl='.venv', openmmlab='.venv-openmmlab')
+# what else an environment has; mmpretrain is tested on the default one alone
+MORE = dict(onedl=('pretrain', ), openmmlab=())
 
 
 def requirements(name):
@@ -52,7 +54,7 @@ class Environment:
     """
 
     def __init__(self, stack):
-        self.extras = ('build', stack, 'dev')
+        self.extras = ('build', stack, *MORE[stack], 'dev')
         self.folder = ROOT / FOLDERS[stack]
         self.python = str(self.folder / 'bin/python')
         # there when a set-up has finished; says what it was made from

@@ -1,12 +1,13 @@
 """SparX vision backbones for OpenMMLab.
 
-Importing registers the backbones in mmengine's MODELS and changes nothing
-else. Without mmengine, `sparx_mm.kernels` and `sparx_mm.info` still work.
+Importing registers the backbones in mmengine's MODELS, PretrainedSwin among
+its initializers, and changes nothing else. Without mmengine,
+`sparx_mm.kernels` and `sparx_mm.info` still work.
 """
 from pathlib import Path as _Path
 
 __version__ = '0.1.0'
-__all__ = ['SparXBackbone', 'SparXMamba', 'SparXSwin', 'backbones']
+__all__ = ['SparXBackbone', 'SparXMamba', 'SparXSwin', 'backbones', 'necks']
 
 # setup.cfg installs kernels/ in this folder; in a clone it stands beside it,
 # and is found there whether or not the clone, or another one, is installed
@@ -27,5 +28,5 @@ except ImportError as error:
                 'pip install torch onedl-mmengine') from _reason
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 else:
-    from . import backbones
+    from . import backbones, necks
     from .backbones import SparXBackbone, SparXMamba, SparXSwin

@@ -9,6 +9,7 @@ if not torch.cuda.is_available():
     os.environ.setdefault('TRITON_INTERPRET', '1')
 
 import pytest  # noqa: E402
+from classification import make_imagenet  # noqa: E402
 from mmengine.logging import MMLogger  # noqa: E402
 from segmentation import make_ade  # noqa: E402
 
@@ -28,6 +29,17 @@ def ade(tmp_path_factory):
     """A drawn set in ADE20K's layout: 4 training and 3 validation images."""
     root = tmp_path_factory.mktemp('data') / 'ade'
     make_ade(root)
+    return root
+
+
+@pytest.fixture(scope='session')
+def imagenet(tmp_path_factory):
+    """A drawn set in ImageNet's layout, of six classes.
+
+    Each has two training images and one for validation.
+    """
+    root = tmp_path_factory.mktemp('data') / 'imagenet'
+    make_imagenet(root)
     return root
 
 

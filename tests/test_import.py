@@ -27,10 +27,12 @@ HEIGHTS = dict(
     aggregators=1,
     layers=1,
     mixers=1,
+    necks=1,
     kernels=0,
     connections=-1,
     weights=-1,
-    errors=-2)
+    errors=-2,
+    torchvision=-2)
 OPTIONAL = ('mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'torchvision', 'triton',
             'numba', 'cv2')
 
@@ -175,6 +177,8 @@ def state():
                   for name, value in vars(mmengine.registry).items()
                   if isinstance(value, mmengine.registry.Registry)}
     models = registries.pop('MODELS')
+    # of the backbones' init_cfg
+    registries['WEIGHT_INITIALIZERS'].discard('PretrainedSwin')
     rest = dict(
         registries=registries, environment=dict(os.environ),
         path=list(sys.path), finders=list(sys.meta_path),
@@ -204,7 +208,7 @@ print(sorted(new & {'mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'torchvision',
 """, tmp_path)
     changed, backbones, own, imported = output.splitlines()
     assert changed == '[]'
-    assert backbones == "['SparXMamba']"
+    assert backbones == "['SparXMamba', 'SparXSwin']"
     assert own == 'True'
     assert imported == '[]'
 

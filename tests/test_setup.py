@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -292,7 +293,8 @@ def test_each_stack_has_its_own_environment():
     assert ours.mmcv.startswith('onedl-mmcv==')
     assert original.mmcv.startswith('mmcv==')
     # all else is the same
-    assert set(ours.extras) ^ set(original.extras) == set(STACKS)
+    assert set(ours.extras) ^ set(original.extras) == {*STACKS, 'pretrain'}
+    assert 'pretrain' in ours.extras
     ignored = (ROOT / '.gitignore').read_text().splitlines()
     makefile = (ROOT / 'Makefile').read_text()
     clean, = re.findall(r'rm -rf (.* build .*)', makefile)
@@ -313,7 +315,8 @@ def test_stamp_follows_requirements_and_compiler(stack, monkeypatch):
     assert before == stamp([], '')
     assert before != stamp([GPU], '') != stamp([GPU], '13.0')
     requirements = make_env.requirements
-    for changed in ('install_requires', 'build', stack, 'dev'):
+    for changed in ('install_requires', 'build', stack, *make_env.MORE[stack],
+                    'dev'):
         monkeypatch.setattr(
             make_env, 'requirements',
             lambda extra: requirements(extra) + ['more'] * (extra == changed))
@@ -385,8 +388,9 @@ def test_set_up_installs_one_stack_and_signs_last(stack, machine, tmp_path,
     installed = [arguments for arguments in commands if 'install' in arguments]
     assert {'torch==2.13.0'} < set(installed[0])
     mmcv, = [r for r in make_env.requirements(stack) if 'mmcv=' in r]
+    extras = ','.join(['build', stack, *make_env.MORE[stack], 'dev'])
     assert installed[1][-3:] == (f'{mmcv} for 2.13.0+cpu', '--editable',
-                                 f'{tmp_path}[build,{stack},dev]')
+                                 f'{tmp_path}[{extras}]')
     assert installed[2][-1].startswith('opencv-python-headless')
     assert made.run_env.read_text() == ''
     assert made.stamp.read_text() == made.wanted_stamp([], '')
@@ -430,6 +434,20 @@ def test_pins_are_in_setup_cfg(stack):
             for line in requirements(stack)) == 1
     everything = ' '.join(map(' '.join, map(requirements, (stack, 'dev'))))
     assert 'torchvision' not in everything
+
+
+def test_mmpretrain_changes_no_torch():
+    from make_env import requirements
+    pins = requirements('pretrain')
+    assert [pin.split('==')[0]
+            for pin in pins] == ['onedl-mmpretrain', 'torchvision']
+    for pin in pins:
+        name, version = pin.split('==')
+        assert metadata.version(name) == version
+    torch, = [pin for pin in requirements('build') if 'torch=' in pin]
+    needs = map(Requirement, metadata.requires('torchvision'))
+    wanted, = [need.specifier for need in needs if need.name == 'torch']
+    assert str(wanted) == torch.removeprefix('torch')
 
 
 def test_triton_is_that_of_torch():

@@ -12,9 +12,10 @@ def parse_args():
         'target', help='file to write, .pth or .safetensors; must be new')
     parser.add_argument(
         '--to',
-        choices=['own', 'released'],
+        choices=['own', 'mmpretrain', 'released'],
         default='own',
-        help='names to write; default: own')
+        help='names to write; mmpretrain: own names, and a released ImageNet '
+        'classifier as a model of mmpretrain; default: own')
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',

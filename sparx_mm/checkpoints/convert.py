@@ -9,11 +9,15 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from ..errors import UserError
-from ..weights import (find_prefixes, rename_released, rename_to_released,
-                       summarize)
+from ..weights import (find_prefixes, flatten_classifier, nest_classifier,
+                       rename_released, rename_to_released, summarize)
 from .reader import read_checkpoint
 
-LAYOUTS = dict(own=rename_released, released=rename_to_released)
+# what becomes of a classifier as a whole, and of each backbone
+LAYOUTS = dict(
+    own=(dict, rename_released),
+    mmpretrain=(nest_classifier, rename_released),
+    released=(flatten_classifier, rename_to_released))
 # what mmengine's EMAHook keeps besides
 _STATE_DICTS = ('state_dict', 'ema_state_dict')
 
@@ -22,16 +26,19 @@ def convert_checkpoint(source: str, target: str, to: str = 'own') -> str:
     """Rename a backbone's weights and write them to another file.
 
     The tensors and all that is not the backbone's stay as they are: heads,
-    the optimizer, what was logged. A safetensors file holds the weights
-    alone. Config text, which a reader might evaluate, is left out.
+    the optimizer, what was logged. The exception is an ImageNet classifier,
+    whose released layout is flat: its head is renamed with it, see
+    `nest_classifier`. A safetensors file holds the weights alone. Config
+    text, which a reader might evaluate, is left out.
 
     Args:
         source (str): A checkpoint of torch or safetensors, with own or
             released names, under any prefix.
         target (str): The file to write, ``.pth`` or ``.safetensors``; it must
             not be there yet.
-        to (str): ``'own'`` or ``'released'``, the names to write.
-            Default: ``'own'``.
+        to (str): ``'own'`` or ``'released'``, the names to write, or
+            ``'mmpretrain'``: own names, and a flat classifier as one of
+            mmpretrain. Default: ``'own'``.
 
     Returns:
         str: One line that says what was written.
@@ -41,7 +48,7 @@ def convert_checkpoint(source: str, target: str, to: str = 'own') -> str:
             if the target cannot be written.
     """
     if to not in LAYOUTS:
-        raise UserError(f"to must be 'own' or 'released', got {to!r}")
+        raise UserError(f'to must be one of {sorted(LAYOUTS)}, got {to!r}')
     kind = osp.splitext(target)[1]
     if kind not in ('.pth', '.pt', '.safetensors'):
         raise UserError(f'{target}: the name must end in .pth, .pt or '
@@ -54,9 +61,12 @@ def convert_checkpoint(source: str, target: str, to: str = 'own') -> str:
     if not prefixes:
         raise UserError(f'{source} holds no SparX backbone; its tensors are '
                         f'{summarize(checkpoint["state_dict"])}')
+    rename_whole, rename_backbone = LAYOUTS[to]
+    checkpoint['state_dict'] = rename_whole(checkpoint['state_dict'])
+    prefixes = find_prefixes(checkpoint['state_dict'])
     for key in _STATE_DICTS:
         for prefix in find_prefixes(checkpoint.get(key) or ()):
-            checkpoint[key] = LAYOUTS[to](checkpoint[key], prefix)
+            checkpoint[key] = rename_backbone(checkpoint[key], prefix)
     weights = checkpoint.pop('state_dict')
     left_out = ''
     if kind == '.safetensors':

@@ -1,4 +1,6 @@
 """Running: what mmengine lacks, and what the command lines call."""
+# before anything imports torchvision, as every Runner does
+from .. import torchvision  # noqa: F401
 from ..errors import UserError, user_errors
 from .amp import AMP_DTYPES, BFloat16OptimWrapper
 from .cli import (ArgumentParser, Options, parse_run_args, run_parser,

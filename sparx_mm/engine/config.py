@@ -59,20 +59,21 @@ def load_config(config: str,
 def config_errors(cfg: dict) -> Iterator[None]:
     """Tell a mistake in a config from a bug while something is built of it.
 
-    Three kinds of error are the config's: those that mmengine's registry
+    Four kinds of error are the config's: those that mmengine's registry
     raises itself (an unknown ``type``), an argument of the config that a
-    class does not take, and a ValueError of our own checks. The rest passes
-    through.
+    class does not take, a ValueError of our own checks, and what data sets
+    of mmpretrain say of their folders. The rest passes through.
 
     Args:
         cfg (dict): What is built.
 
     Raises:
-        UserError: For the three.
+        UserError: For the four.
     """
     try:
         yield
-    except (KeyError, TypeError, ValueError) as error:
+    except (AssertionError, KeyError, RuntimeError, TypeError,
+            ValueError) as error:
         frame, _ = list(traceback.walk_tb(error.__traceback__))[-1]
         module = frame.f_globals.get('__name__', '')
         registry = module.startswith('mmengine.registry')
@@ -80,7 +81,9 @@ def config_errors(cfg: dict) -> Iterator[None]:
         unknown = re.search(r"unexpected keyword argument '(\w+)'",
                             _text(error))
         given = unknown and any(unknown[1] in node for _, node in walk(cfg))
-        if not registry and not checked and not given:
+        folders = isinstance(error, (AssertionError, RuntimeError)) and \
+            module.startswith('mmpretrain.datasets')
+        if not registry and not checked and not given and not folders:
             raise
         raise UserError(f'config: {_text(error)}') from error
 

@@ -11,8 +11,8 @@ from torch import nn
 from ..backbones import SparXBackbone
 from ..backbones.pretrained import dotted, split_init_cfg
 from ..weights import (CoverageError, find_prefixes, find_weights,
-                       fit_backbone, fits, form_of, is_sound, rename_released,
-                       strip_prefix, summarize)
+                       fit_backbone, fits, form_of, is_sound, nest_classifier,
+                       rename_released, resize_tables, strip_prefix, summarize)
 
 
 @HOOKS.register_module()
@@ -46,7 +46,8 @@ class CoverageHook(Hook):
                 source, prefix = cfg['checkpoint'], dotted(cfg.get('prefix'))
                 file = CheckpointLoader.load_checkpoint(
                     source, map_location='cpu')
-                _check(find_weights(file), backbones, source, prefix)
+                file = _nest(find_weights(file), module.state_dict())
+                _check(file, backbones, source, prefix)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Check the weights and put just what fits in their place.
@@ -71,7 +72,11 @@ class CoverageHook(Hook):
         weights, text = _complete(model, backbones, source,
                                   checkpoint.get('state_dict', checkpoint),
                                   runner._resume)
-        if runner._resume and 'ema_state_dict' in checkpoint:
+        if not runner._resume:
+            # what is averaged anew begins with the average; mmpretrain's
+            # EMAHook would look for all of the model's names in this
+            checkpoint.pop('ema_state_dict', None)
+        if 'ema_state_dict' in checkpoint:
             # mmengine keeps the averaged weights in state_dict and those
             # that were trained here, named as in the wrapper
             ema = checkpoint['ema_state_dict']
@@ -148,9 +153,12 @@ def _elsewhere(prefix):
 
 def _complete(model, backbones, source, state_dict, all_of_it):
     """All of a model's names with a file's tensors, and a line about them."""
-    file = rename_backbones(_rebase(state_dict, backbones), backbones)
-    _check(file, backbones, source)
     own = model.state_dict()
+    file = _nest(_rebase(state_dict, backbones), own)
+    file = rename_backbones(file, backbones)
+    _check(file, backbones, source)
+    if not all_of_it:
+        file = resize_tables(file, own)
     loaded = {
         name: file[name]
         for name, value in own.items()
@@ -177,6 +185,12 @@ def _rebase(state_dict, backbones):
         if inner and found[0] == outer + inner:
             return strip_prefix(state_dict, outer)
     return state_dict
+
+
+def _nest(state_dict, own):
+    """Name a released classifier as a classifier of mmpretrain."""
+    is_classifier = any(name.startswith('head.fc.') for name in own)
+    return nest_classifier(state_dict) if is_classifier else state_dict
 
 
 def _counts(name):

@@ -19,8 +19,14 @@ from ..checkpoints import (CheckpointError, DownloadError, checkpoint_kind,
 # its package also registers the transform that configs name
 from ..datasets.folders import check_seg_folders, find_deeper
 from ..errors import UserError
+from ..torchvision import why_hidden
 from .config import walk
 from .distributed import LAUNCHERS
+
+# types in an init_cfg that read a checkpoint
+_FROM_FILES = ('Pretrained', 'PretrainedSwin')
+# sets of mmpretrain that download what they do not find
+FETCHED = ('CIFAR10', 'CIFAR100', 'FashionMNIST', 'MNIST')
 
 
 class Need(NamedTuple):
@@ -49,7 +55,14 @@ def check_packages(cfg: Config) -> None:
     scope = cfg.get('default_scope')
     if scope in (None, 'mmengine'):
         return
-    for name in (scope, 'mmcv', 'mmcv._ext'):
+    names, extras = (scope, 'mmcv', 'mmcv._ext'), 'onedl'
+    if scope == 'mmpretrain':
+        names, extras = (*names, 'torchvision'), 'onedl,pretrain'
+        if why_hidden:
+            raise UserError('this config runs on mmpretrain, and torchvision '
+                            f'cannot be imported: {why_hidden}; install the '
+                            'one of this torch')
+    for name in names:
         try:
             found = find_spec(name) is not None
         except ModuleNotFoundError:
@@ -57,8 +70,8 @@ def check_packages(cfg: Config) -> None:
         if not found:
             raise UserError(
                 f'this config runs on {scope}, and {name} is not installed: '
-                "run `make setup`, or pip install -e '.[onedl]' in the clone "
-                'and an environment that has torch')
+                f"run `make setup`, or pip install -e '.[{extras}]' in the "
+                'clone and an environment that has torch')
 
 
 def check_launcher(cfg: Config) -> None:
@@ -220,18 +233,24 @@ def data_needs(cfg: Config, split: str) -> Iterator[Need]:
     """
     loader = f'{split}_dataloader'
     for key, node in walk(cfg.get(loader) or {}, loader):
-        if 'ann_file' not in node and 'data_prefix' not in node:
+        if not {'ann_file', 'data_prefix', 'split'} & set(node):
             continue
-        if _is_remote(node):
+        if _is_remote(node) or node.get('type') in FETCHED:
             continue
         root = node.get('data_root') or ''
         names = {'ann_file': node.get('ann_file')}
         prefixes = node.get('data_prefix') or {}
-        if not isinstance(prefixes, dict):
-            raise UserError(f'{key}.data_prefix must be a dict of folders, '
-                            f'got {prefixes!r}')
-        for name, prefix in prefixes.items():
-            names[f'data_prefix.{name}'] = prefix
+        if isinstance(prefixes, str):
+            names['data_prefix'] = prefixes
+        elif isinstance(prefixes, dict):
+            for name, prefix in prefixes.items():
+                names[f'data_prefix.{name}'] = prefix
+        else:
+            raise UserError(f'{key}.data_prefix must be a folder or a dict of '
+                            f'folders, got {prefixes!r}')
+        if node.get('type') == 'ImageNet' and not prefixes:
+            # the folder of a split has its name
+            names['split'] = node.get('split')
         for name, path in names.items():
             if path:
                 yield Need(
@@ -265,8 +284,9 @@ def _is_remote(node: dict) -> bool:
 
 
 def check_weights(cfg: Config) -> None:
-    """Check the files of every ``init_cfg=dict(type='Pretrained')``.
+    """Check the files that a model is initialised from.
 
+    Those of every ``Pretrained`` and ``PretrainedSwin`` in it.
     Those given by URL are downloaded here, where a failure can be told in
     one line.
 
@@ -277,7 +297,7 @@ def check_weights(cfg: Config) -> None:
         UserError: If a file is missing or cannot be fetched.
     """
     for key, node in walk(cfg.get('model') or {}, 'model'):
-        if node.get('type') == 'Pretrained' and node.get('checkpoint'):
+        if node.get('type') in _FROM_FILES and node.get('checkpoint'):
             check_checkpoint(
                 node['checkpoint'], f'{key}.checkpoint',
                 f'give a file with --cfg-options {key}.checkpoint=FILE, or '
@@ -285,7 +305,7 @@ def check_weights(cfg: Config) -> None:
 
 
 def forget_weights(cfg: Config) -> None:
-    """Drop every ``Pretrained`` of the model: a checkpoint brings them all.
+    """Drop the model's own files of weights: a checkpoint brings them all.
 
     Args:
         cfg (Config): A whole config; it is changed.
@@ -294,7 +314,7 @@ def forget_weights(cfg: Config) -> None:
         if node.get('init_cfg') is not None:
             several = isinstance(node['init_cfg'], (list, tuple))
             kept = node['init_cfg'] if several else [node['init_cfg']]
-            kept = [one for one in kept if one.get('type') != 'Pretrained']
+            kept = [one for one in kept if one.get('type') not in _FROM_FILES]
             node['init_cfg'] = kept or None
 
 

@@ -1,17 +1,17 @@
 """Training and testing from a config: what tools/train.py and test.py do."""
 import os
 import os.path as osp
-import re
 from typing import Dict, Optional, Sequence
 
 from mmengine.config import Config
+from mmengine.hooks import EMAHook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..errors import UserError
 from .amp import use_amp
+from .classes import check_classes
 from .config import config_errors, load_config
-from .coverage_hook import unwrap
 from .distributed import join_processes
 from .preflight import (check_amp, check_checkpoint, check_data, check_device,
                         check_launcher, check_packages, check_weights,
@@ -81,7 +81,7 @@ def train(config: str,
         raise UserError(
             'train_dataloader has no batch: its data set holds fewer images '
             'than batch_size, or none with objects of its classes')
-    _check_classes(runner, runner.train_dataloader.dataset)
+    check_classes(runner, runner.train_dataloader.dataset, 'val')
     runner.train()
     return runner
 
@@ -152,7 +152,11 @@ def load_runner(cfg: Config, checkpoint: Optional[str]) -> Runner:
     else:
         check_checkpoint(checkpoint, 'checkpoint')
     runner = build_runner(cfg, ('test', ))
-    _check_classes(runner, runner.test_dataloader.dataset)
+    check_classes(runner, runner.test_dataloader.dataset, 'test')
+    # an average is made in training; it is what a checkpoint's state_dict has
+    runner.hooks[:] = [
+        hook for hook in runner.hooks if not isinstance(hook, EMAHook)
+    ]
     if checkpoint is None:
         runner.model.init_weights()
     runner.load_or_resume()
@@ -217,19 +221,3 @@ def _check_run(cfg):
     check_packages(cfg)
     check_device(cfg)
     join_processes(cfg)
-
-
-def _check_classes(runner, dataset):
-    """Hold a segmentor's heads to the number of classes in the data."""
-    classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
-    for name, head in unwrap(runner.model).named_modules():
-        number = getattr(head, 'num_classes', None)
-        if classes is None or number in (None, len(classes)) or \
-                not re.fullmatch(r'(decode|auxiliary)_head(\.\d+)?', name):
-            continue
-        # one channel is a probability, of whatever classes
-        if getattr(head, 'out_channels', number) != 1:
-            raise UserError(
-                f'model.{name} has {number} classes and the data set '
-                f'{len(classes)}: give model.{name}.num_classes='
-                f'{len(classes)}, or name its classes in metainfo.classes')

@@ -95,7 +95,8 @@ def paint_predictions(cfg: Config, show: bool, show_dir: Optional[str],
         show_dir (str, optional): The folder for painted images. As in
             mmdet, a relative one is below ``work_dir/TIMESTAMP``. As in
             mmseg, a relative one is below the current folder, and the
-            images are in its ``vis_data/vis_image``.
+            images are in its ``vis_data/vis_image``. As in mmpretrain, a
+            relative one is below the current folder.
         wait_time (float): Seconds that an image is shown.
 
     Raises:
@@ -109,9 +110,11 @@ def paint_predictions(cfg: Config, show: bool, show_dir: Optional[str],
     if hook is None:
         raise UserError('--show and --show-dir need a visualization hook in '
                         'the default_hooks of the config')
-    hook.update(draw=True, show=show, wait_time=wait_time)
-    if scope == 'mmseg':
-        # mmseg 1.2 counts the images of a test too
+    # mmpretrain has another word for it
+    hook['enable' if scope == 'mmpretrain' else 'draw'] = True
+    hook.update(show=show, wait_time=wait_time)
+    if scope in ('mmpretrain', 'mmseg'):
+        # they paint one image of many otherwise, mmseg 1.2 in a test too
         hook['interval'] = 1
     if show_dir is None:
         return

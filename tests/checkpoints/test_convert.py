@@ -59,6 +59,22 @@ def test_released_layouts_round_trip(convert, tmp_path, flavour, variant):
     assert bits(back) == bits(released)
 
 
+def test_a_classifier_for_mmpretrain_and_back(convert, tmp_path):
+    released = parity.released_state('cls', 't')
+    torch.save(dict(model=released), tmp_path / 'a.pth')
+    line = convert('a.pth', 'whole.pth', 'mmpretrain')
+    assert 'mmpretrain names' in line and "'backbone.'" in line
+    whole = weights_of(tmp_path / 'whole.pth')
+    assert {k
+            for k in whole if not k.startswith('backbone.')} == {
+                'neck.norm.weight', 'neck.norm.bias', 'head.fc.weight',
+                'head.fc.bias'
+            }
+    assert 'backbone.stem.0.weight' in whole
+    convert('whole.pth', 'back.pth', 'released')
+    assert bits(weights_of(tmp_path / 'back.pth')) == bits(released)
+
+
 @pytest.mark.parametrize('via', ENDINGS)
 @pytest.mark.parametrize('prefix', ['', 'backbone.', 'model.backbone.'])
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
@@ -119,7 +135,7 @@ def test_a_training_checkpoint_keeps_the_rest(convert, tmp_path):
 
 @pytest.mark.parametrize('source,target,to,message', [
     ('a.pth', 'b.txt', 'own', 'must end in .pth, .pt or .safetensors'),
-    ('a.pth', 'b.pth', 'theirs', "'own' or 'released', got 'theirs'"),
+    ('a.pth', 'b.pth', 'theirs', "one of .*'released'.*, got 'theirs'"),
     ('a.pth', 'there.pth', 'own', 'is there already'),
     ('a.pth', 'a.pth', 'own', 'is there already'),
     ('none.pth', 'b.pth', 'own', 'none.pth does not exist'),

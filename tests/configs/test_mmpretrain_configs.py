@@ -10,6 +10,7 @@ from detection import ROOT
 from mmengine.hooks import EMAHook
 from mmengine.registry import MODELS, init_default_scope
 
+from sparx_mm.analysis import count_complexity, load_model
 from sparx_mm.engine import build_runner, load_config
 
 # arch, channels of the last stage, drop path rate, short side of test images
@@ -233,6 +234,15 @@ def test_any_size_of_image(name, size, build):
     sample, = model.test_step(dict(inputs=[torch.randint(256, (3, *size))]))
     assert sample.pred_score.shape == (6, )
     assert sample.pred_score.isfinite().all()
+
+
+def test_multiply_adds_at_full_size():
+    model, shape = load_model(str(ROOT / 'configs/mmpretrain/sparx_t_in1k.py'))
+    parts = count_complexity(model, shape).parts.values()
+    assert shape == (224, 224)
+    # the paper's convention and figure, in G
+    assert sum(part.macs for part in parts) / 1e9 == pytest.approx(
+        5.247, abs=5e-4)
 
 
 def test_parameters_at_full_size():

@@ -5,6 +5,7 @@ from detection import ROOT, run_tool, tiny_config
 from mmengine.registry import MODELS, init_default_scope
 
 from sparx_mm.datasets import CLASSES
+from sparx_mm.engine import load_runner
 from sparx_mm.weights import rename_to_released
 
 CONFIG = ROOT / 'configs/mmdet/mask_rcnn_sparx_t_1x.py'
@@ -63,3 +64,17 @@ def test_eighty_classes_to_six(released, tmp_path):
                                   len(CLASSES))
         elif not name.endswith(('mean', 'var', 'tracked')):
             assert value.equal(released[name]), name
+
+
+def test_an_averaged_model_is_tested(shapes, tmp_path):
+    """The hook that averages in training has nothing to do in a test."""
+    ema = dict(type='EMAHook')
+    cfg = tiny_config(
+        CONFIG, shapes, str(tmp_path / 'run'), default_hooks__ema=ema)
+    init_default_scope('mmdet')
+    weights = MODELS.build(cfg.model).state_dict()
+    torch.save(dict(state_dict=weights, meta={}), tmp_path / 'a.pth')
+    runner = load_runner(cfg, str(tmp_path / 'a.pth'))
+    loaded = runner.model.state_dict()
+    assert all(loaded[name].equal(weights[name]) for name in weights)
+    assert runner.test()

@@ -81,6 +81,18 @@ def test_mistakes_in_a_config(cfg, message):
         MODELS.build(cfg)
 
 
+def test_what_a_data_set_of_mmpretrain_says_of_its_folders():
+    name = 'mmpretrain.datasets.custom'
+    for raised in ('AssertionError("two folders")',
+                   'RuntimeError("two folders")', 'KeyError("bug")'):
+        code = compile(f'raise {raised}', 'custom.py', 'exec')
+        kind = KeyError if 'bug' in raised else UserError
+        with pytest.raises(kind), config_errors(dict()):
+            exec(code, dict(__name__=name))
+    with pytest.raises(AssertionError), config_errors(dict()):
+        exec('assert False', dict(__name__='mmpretrain.models'))
+
+
 def test_bugs_keep_their_type():
     wrong_call = TypeError("f() got an unexpected keyword argument 'depth'")
     for error in (KeyError('x'), wrong_call, ValueError('x')):

@@ -10,9 +10,10 @@ from torch import nn
 
 from sparx_mm import SparXMamba
 from sparx_mm.backbones.pretrained import dotted
-from sparx_mm.engine.coverage_hook import find_backbones
+from sparx_mm.engine.coverage_hook import CoverageHook, find_backbones
 from sparx_mm.engine.run import DEFAULT_HOOKS
-from sparx_mm.weights import CoverageError, rename_to_released
+from sparx_mm.weights import (CoverageError, rename_to_released,
+                              resize_position_table)
 
 pytestmark = pytest.mark.stack
 
@@ -99,6 +100,41 @@ def test_what_is_left_over_is_said(runner, file, capsys):
     assert 'not in the file: head.bias; these stay' in line
     assert 'not used: backbone.stages.*.layers.*.proj.scale (5)' in line
     assert 'neck.conv.weight' in line
+
+
+def windowed(window_size):
+    """A model with windows of attention."""
+    model = Net()
+    model.backbone = SparXMamba(
+        dict(
+            PICO,
+            mixer=dict(
+                type='ShiftedWindowAttention',
+                num_heads=2,
+                window_size=window_size)))
+    return model
+
+
+def test_tables_of_another_window_are_resized(tmp_path, file, capsys):
+    source, model = windowed(4), windowed(7)
+    runner = make_runner(tmp_path / 'run', model=model)
+    load(runner, file(source.state_dict()))
+    own, expected = model.state_dict(), source.state_dict()
+    tables = {n for n in own if n.endswith('relative_position_bias_table')}
+    assert len(tables) == sum(PICO['depths'])
+    for name, value in expected.items():
+        if name in tables:
+            value = resize_position_table(value, 169)
+        assert own[name].equal(value)
+    assert f'{len(own)} of {len(own)} tensors' in summary(runner, capsys)
+
+
+def test_tables_of_another_window_are_not_resumed(tmp_path):
+    """The optimizer's moments are of the other size."""
+    runner = make_runner(tmp_path / 'run', model=windowed(7), resume=True)
+    weights = windowed(4).state_dict()
+    with pytest.raises(CoverageError, match='cannot be resumed: .*another sh'):
+        CoverageHook().after_load_checkpoint(runner, dict(state_dict=weights))
 
 
 def bare(weights):

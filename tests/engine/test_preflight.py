@@ -150,23 +150,24 @@ def test_splits_that_do_not_run_need_no_data():
     preflight.check_data(_config(val_dataloader=None), ('val', ))
 
 
-def _weights(checkpoint):
-    init_cfg = dict(type='Pretrained', checkpoint=checkpoint)
+def _weights(checkpoint, kind='Pretrained'):
+    init_cfg = dict(type=kind, checkpoint=checkpoint)
     return _config(model=dict(backbone=dict(init_cfg=init_cfg)))
 
 
-def test_missing_weights(tmp_path):
+@pytest.mark.parametrize('kind', ['Pretrained', 'PretrainedSwin'])
+def test_missing_weights(kind, tmp_path):
     with pytest.raises(UserError) as error:
-        preflight.check_weights(_weights(f'{tmp_path}/a.pth'))
+        preflight.check_weights(_weights(f'{tmp_path}/a.pth', kind))
     key = 'model.backbone.init_cfg'
     assert str(error.value) == (
         f'{key}.checkpoint: the file {tmp_path}/a.pth does not exist; give a '
         f'file with --cfg-options {key}.checkpoint=FILE, or train from '
         f'scratch with {key}=None')
     torch.save({}, tmp_path / 'a.pth')
-    preflight.check_weights(_weights(f'{tmp_path}/a.pth'))
+    preflight.check_weights(_weights(f'{tmp_path}/a.pth', kind))
     with pytest.raises(UserError, match='is a folder'):
-        preflight.check_weights(_weights(str(tmp_path)))
+        preflight.check_weights(_weights(str(tmp_path), kind))
 
 
 @pytest.mark.parametrize('kept', [0, 1, 0.5, 0.99])
@@ -189,9 +190,10 @@ def test_checkpoint_from_before_zip_files(tmp_path):
 def test_forget_weights():
     kaiming = dict(type='Kaiming', layer='Conv2d')
     pretrained = dict(type='Pretrained', checkpoint='none.pth')
+    swin = dict(type='PretrainedSwin', checkpoint='none.pth')
     cfg = _config(
         model=dict(
-            backbone=dict(init_cfg=pretrained),
+            backbone=dict(init_cfg=swin),
             neck=dict(init_cfg=[kaiming, pretrained]),
             heads=[dict(init_cfg=kaiming), dict()]))
     preflight.forget_weights(cfg)
@@ -275,9 +277,33 @@ def test_packages(monkeypatch):
         preflight.check_packages(_config(default_scope='mmdet'))
 
 
-def test_folders_that_are_no_dict():
-    dataset = dict(data_root='root', data_prefix='images')
-    with pytest.raises(UserError, match='data_prefix must be a dict'):
+def test_data_of_classifiers():
+    cfg = _config(
+        train_dataloader=dict(
+            dataset=dict(type='ImageNet', data_root='root', split='train')),
+        val_dataloader=dict(
+            dataset=dict(
+                type='CustomDataset', data_root='root', data_prefix='some')),
+        test_dataloader=dict(
+            dataset=dict(
+                type='ImageNet', data_prefix='val', split='val', ann_file='')))
+    needs = list(preflight.data_needs(cfg, 'train'))
+    assert needs == [('root/train', 'train_dataloader.dataset.split',
+                      'train_dataloader.dataset.data_root=DIR')]
+    assert _paths(cfg, 'val') == ['root/some']
+    (need, ) = preflight.data_needs(cfg, 'test')
+    assert need == ('val', 'test_dataloader.dataset.data_prefix',
+                    'test_dataloader.dataset.data_prefix=PATH')
+
+
+def test_data_that_is_downloaded_need_not_be_there():
+    dataset = dict(type='CIFAR10', data_root='root', data_prefix='cifar')
+    assert _paths(_config(train_dataloader=dict(dataset=dataset))) == []
+
+
+def test_folders_that_are_none():
+    dataset = dict(data_root='root', data_prefix=['images'])
+    with pytest.raises(UserError, match='data_prefix must be a folder or'):
         preflight.check_data(
             _config(train_dataloader=dict(dataset=dataset)), ['train'])
 

@@ -27,6 +27,7 @@ class _Runner:
         self.train_dataloader = self.test_dataloader = _Loader()
         # a model without heads
         self.named_modules = dict().items
+        self.hooks = []
 
     def __getattr__(self, name):
         return lambda: self.did.append(name)

@@ -1,5 +1,6 @@
 """What the options of test.py make of a config of mmseg."""
 import pytest
+from classification import CONFIGS as MMPRETRAIN_CONFIGS
 from detection import CONFIGS as MMDET_CONFIGS
 from segmentation import CONFIGS
 
@@ -71,6 +72,19 @@ def test_show_dir(cfg, tmp_path):
     cfg.visualizer.vis_backends = None
     with pytest.raises(UserError, match='LocalVisBackend'):
         paint_predictions(cfg, False, place, 2)
+
+
+def test_show_dir_for_a_classifier(tmp_path):
+    cfg = load_config(str(MMPRETRAIN_CONFIGS[0]))
+    paint_predictions(cfg, False, 'painted', 2)
+    # all that mmpretrain's hook takes, and each image
+    assert cfg.default_hooks.visualization == dict(
+        type='VisualizationHook',
+        enable=True,
+        interval=1,
+        show=False,
+        wait_time=2,
+        out_dir='painted')
 
 
 def test_tta_reaches_every_data_set(cfg):

@@ -1,0 +1,50 @@
+"""The number of classes: one in the data, the model and the metrics."""
+import re
+
+from mmengine.dataset import BaseDataset
+from mmengine.runner import Runner
+
+from ..errors import UserError
+from .config import walk
+from .coverage_hook import unwrap
+
+# parts of a model that have it: the heads of segmentors, and of classifiers
+# the head and what makes its targets
+_PARTS = re.compile(r'data_preprocessor|((decode|auxiliary)_)?head(\.\d+)?')
+
+
+def check_classes(runner: Runner, dataset: BaseDataset, split: str) -> None:
+    """Hold a segmentor or a classifier to the number of classes in the data.
+
+    Args:
+        runner (Runner): With its model.
+        dataset (BaseDataset): The data, which may know its classes.
+        split (str): ``'val'`` or ``'test'``: what is evaluated.
+
+    Raises:
+        UserError: If the model has another number, or if a metric takes the
+            best of more classes than there are.
+    """
+    classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+    if classes is None:
+        return
+    total = len(classes)
+    wrong = {}
+    for name, part in unwrap(runner.model).named_modules():
+        number = getattr(part, 'num_classes', None)
+        # one channel is a probability, of whatever classes
+        if number not in (None, total) and _PARTS.fullmatch(name) \
+                and getattr(part, 'out_channels', number) != 1:
+            wrong[f'model.{name}.num_classes'] = number
+    if wrong:
+        key, number = next(iter(wrong.items()))
+        options = ' '.join(f'{key}={total}' for key in wrong)
+        raise UserError(f'{key} is {number} and the data set has {total} '
+                        f'classes: give {options}, or name its classes in '
+                        'metainfo.classes')
+    key = f'{split}_evaluator'
+    for key, metric in walk(runner.cfg.get(key) or {}, key):
+        topk = metric.get('topk') or ()
+        if max([topk] if isinstance(topk, int) else topk, default=0) > total:
+            raise UserError(f'{key}.topk is {topk} and the data set has '
+                            f'{total} classes: give {key}.topk=1')

@@ -1,0 +1,46 @@
+"""The neck of the ImageNet classifiers: a norm and the mean over positions."""
+from typing import Sequence, Tuple, Union
+
+import torch
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+
+from ..layers import build_norm
+
+
+@MODELS.register_module()
+class NormPooling(BaseModule):
+    """Normalise the last map of a backbone and average it over positions.
+
+    With a linear head after it, mmpretrain's ``LinearClsHead`` for example,
+    it is the head of the released SparX-Mamba classifiers.
+
+    Args:
+        in_channels (int): Channels C of the last map.
+        norm_cfg (dict): Config of the norm.
+            Default: ``dict(type='GN', num_groups=1)``.
+        init_cfg (dict or list[dict], optional): mmengine initialisation
+            config. Default: None.
+    """
+
+    def __init__(self,
+                 in_channels: int,
+                 norm_cfg: dict = dict(type='GN', num_groups=1),
+                 init_cfg: Union[dict, Sequence[dict], None] = None) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.norm = build_norm(norm_cfg, in_channels)
+
+    def forward(
+        self, inputs: Union[torch.Tensor, Sequence[torch.Tensor]]
+    ) -> Tuple[torch.Tensor]:
+        """Pool.
+
+        Args:
+            inputs (Tensor or Sequence[Tensor]): Maps of a backbone, of which
+                the last one, of shape (B, C, H, W), is read.
+
+        Returns:
+            tuple[Tensor]: One tensor of shape (B, C).
+        """
+        x = inputs if isinstance(inputs, torch.Tensor) else inputs[-1]
+        return (self.norm(x).mean((2, 3)), )
