@@ -51,7 +51,7 @@ lint: setup  ## check style and spelling
 	.venv/bin/flake8 $(CODE)
 	.venv/bin/isort --check-only --diff $(CODE)
 	.venv/bin/yapf --diff --recursive --parallel $(CODE)
-	.venv/bin/codespell $(CODE) Makefile setup.cfg *.cff *.md
+	.venv/bin/codespell $(CODE) Makefile setup.cfg docs *.cff *.md
 	! grep -rnE --include='*.py' '# noqa *($$|[^:])' $(CODE)
 
 format: setup  ## sort imports and lay out code as lint wants it

@@ -4,8 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sparx_mm.layers import (ConvDownsample, ConvStem, PatchEmbed,
-                             PatchMerging)
+from sparx_mm.layers import ConvDownsample, ConvStem, PatchEmbed, PatchMerging
 
 BN = dict(type='BN')
 

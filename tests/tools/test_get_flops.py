@@ -62,8 +62,7 @@ def test_tables_of_the_paper(table):
     (['SparXMamba', '--paper'], 'give a config, the name of a backbone, or'),
     (['--paper', '5', '16'], '15], got [5, 16]'),
     (['none.py'], 'no config file'),
-    (['SparXMambo'
-      ], "give one of ['SparXMamba', 'SparXSwin'], or"),
+    (['SparXMambo'], "give one of ['SparXMamba', 'SparXSwin'], or"),
     (['SparXMamba', '--shape', '0'], 'at least 1, got 0 0'),
     (['SparXMamba', '--shape', '1', '2', '3'], 'one or two numbers, got 3'),
     (['SparXMamba', '--shape', 'x'], 'invalid int'),
