@@ -3,8 +3,8 @@
     python benchmarks/family.py [--device cpu] [--help]
 
 Inference, and a training step, as in backbone.py. The networks are of about
-one size, and each is first held to itself in float64 on small images, maps and
-all gradients.
+one size, and each of ours is first held to itself in float64 on small images,
+maps and all gradients.
 """
 import torch
 from backbone import PASSES, SWIN, check_sizes, import_networks

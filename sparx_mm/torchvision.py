@@ -40,7 +40,8 @@ def import_torchvision() -> Optional[str]:
     if 'operator torchvision::' in str(error):
         declare_operators()
         error = _import()
-    if error is None or getattr(error, 'name', None) == 'torchvision':
+    if error is None or (isinstance(error, ModuleNotFoundError)
+                         and error.name == 'torchvision'):
         return None
     # importing it raises ModuleNotFoundError from now on
     sys.modules['torchvision'] = None

@@ -34,7 +34,6 @@ def parse_args():
     parser.add_argument(
         '--convention',
         choices=sorted(CONVENTIONS),
-        default='paper',
         help="what is counted: as in SparX's paper, with norms and without "
         "the attention of SparX's aggregators, or with it, or plain "
         'multiply-adds without norms and with all attention; default: paper')
@@ -48,6 +47,10 @@ def parse_args():
     args = parser.parse_args()
     if (args.config is None) == (args.paper is None):
         parser.error('give a config, the name of a backbone, or --paper')
+    if args.paper is not None and (args.shape or args.convention
+                                   or args.cfg_options):
+        parser.error('--paper has shapes, conventions and models of its own: '
+                     'leave --shape, --convention and --cfg-options out')
     tables = sorted({row.table for row in PAPER_ROWS})
     if args.paper and not set(args.paper) <= set(tables):
         parser.error(f'--paper takes tables of {tables}, got {args.paper}')
@@ -71,7 +74,7 @@ def main():
     model, shape = load_model(args.config, args.cfg_options)
     if args.shape:
         shape = (args.shape[0], args.shape[-1])
-    complexity = count_complexity(model, shape, args.convention)
+    complexity = count_complexity(model, shape, args.convention or 'paper')
     print(make_complexity_table(complexity))
 
 

@@ -17,7 +17,8 @@ def parse_args():
         '--show-dir',
         help='paint predictions into this folder. mmdet: a relative one is '
         'below the work folder and the time stamp of the run; mmseg: they '
-        'are in vis_data/vis_image of it; mmpretrain: they are in it')
+        'are in vis_data/vis_image of it; mmpretrain: they are in it, by the '
+        'names of their files, of which the last one stays')
     parser.add_argument(
         '--wait-time',
         type=float,

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..layers import build_norm
+from ..layers import GroupNorm, build_norm
 
 
 def check_num_sources(num_sources: int) -> None:
@@ -43,7 +43,7 @@ class SourceProjection(nn.Module):
         check_num_sources(num_sources)
         total = dim * num_sources
         self.num_maps = num_maps
-        self.source_norm = nn.GroupNorm(1, total)
+        self.source_norm = GroupNorm(1, total)
         self.source_proj = nn.Sequential(
             nn.Conv2d(total, total, 3, padding=1, groups=total, bias=False),
             build_norm(norm_cfg, total), nn.GELU(),

@@ -5,6 +5,7 @@ import torch
 from mmengine.registry import MODELS
 from torch import nn
 
+from ..layers import GroupNorm
 from .parts import check_num_sources, spatial_reducer
 from .token_attention import choose_num_heads, to_tokens, token_attention
 
@@ -54,7 +55,7 @@ class SCA(nn.Module):
         self.num_heads = choose_num_heads(dim, num_heads)
         total = dim * num_sources
         # each earlier layer by itself, here and in the projection
-        self.source_norm = nn.GroupNorm(num_sources, total)
+        self.source_norm = GroupNorm(num_sources, total)
         self.source_merge = spatial_reducer(total, reduction, norm_cfg)
         self.source_kv = nn.Conv2d(total, 2 * total, 1, groups=num_sources)
         self.q = nn.Conv2d(dim, dim, 1)

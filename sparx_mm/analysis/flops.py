@@ -22,13 +22,13 @@ class Convention(NamedTuple):
     Args:
         text (str): Says so.
         norms (dict): By torch operator: multiply-adds an element.
-        channel_attention (bool): Whether the products of queries, keys and
+        aggregator_attention (bool): Whether the products of queries, keys and
             values in aggregators count; those of other attention always do.
     """
 
     text: str
     norms: dict
-    channel_attention: bool
+    aggregator_attention: bool
 
 
 _NORMS = {
@@ -112,7 +112,7 @@ def count_complexity(model: nn.Module,
     parts = {}
     for path in dict.fromkeys(path for path, _ in whole):
         counts = flops.get(path, {})
-        if not rules.channel_attention and path[-1:] == ('aggregator', ):
+        if not rules.aggregator_attention and path[-1:] == ('aggregator', ):
             counts = {k: v for k, v in counts.items() if k not in _ATTENTION}
         # torch counts a multiply-add as 2
         part = Part(

@@ -2,13 +2,14 @@
 
 Tables 5 to 8 and 10. `SparXMamba` has each by name: ``arch='tiny-dgc'``.
 """
+from .sparx_swin import SparXSwin
 
-# paper Table 10, section 4.5: patches for convolutions, no position encoding
-_OTHER_SCAN = dict(
-    stem=dict(type='PatchEmbed'),
-    downsample=dict(type='PatchMerging'),
-    dpe=False,
-    skip_scale=(False, False, False, False))
+# paper Table 10, section 4.5: patches for convolutions, no position encoding,
+# as in SparX-Swin
+_OTHER_SCAN = {
+    key: SparXSwin.arch_defaults[key]
+    for key in ('stem', 'downsample', 'dpe', 'skip_scale')
+}
 
 
 def _aggregator(kind, **options):

@@ -71,11 +71,14 @@ class SparXBackbone(BaseModule):
     - ``dpe`` (bool): Position encoding at the start of each layer.
     - ``mixer``, ``aggregator``, ``projection``, ``ffn``, ``norm``, ``stem``,
       ``downsample`` (dict): Configs of the parts; ``projection`` is what a
-      normal layer has in the place of an aggregator.
+      normal layer has in the place of an aggregator. Of a part without
+      ``type``, or of the same one, only what is given changes.
+    - ``base`` (str): Name of the variant that a dict changes.
 
     Args:
         arch (str or dict): Name of a variant, or a dict that overrides keys
-            of ``arch_defaults``.
+            of ``arch_defaults``, or of ``base``:
+            ``dict(base='tiny', mixer=dict(...))``.
         out_indices (Sequence[int]): Stages whose maps are returned; each
             gets an output norm. Stages after the last of them are not built.
             Default: (0, 1, 2, 3).
@@ -183,21 +186,29 @@ class SparXBackbone(BaseModule):
                                  f' use one of {sorted(cls.arch_zoo)} or a '
                                  'dict')
             arch = cls.arch_zoo[arch]
-        unknown = sorted(set(arch) - set(cls.arch_defaults))
+        given = deepcopy(dict(arch))
+        base = given.pop('base', None)
+        unknown = sorted(set(given) - set(cls.arch_defaults))
         if unknown:
             raise ValueError(f'arch keys {unknown} are unknown; allowed are '
-                             f'{sorted(cls.arch_defaults)}')
-        arch = {**deepcopy(cls.arch_defaults), **deepcopy(dict(arch))}
+                             f'{sorted([*cls.arch_defaults, "base"])}')
+        arch = deepcopy(cls.arch_defaults)
+        if base is not None:
+            arch = cls._resolve_arch(base)
+        arch = _merge(arch, given)
         missing = sorted(key for key, value in arch.items() if value is None)
         if missing:
-            raise ValueError(f'arch keys {missing} are missing')
+            raise ValueError(f'arch keys {missing} are missing; give them, or '
+                             f'base={next(iter(cls.arch_zoo), "NAME")!r} for '
+                             'those of a named arch')
         num_stages = len(arch['depths'])
         for key in ('embed_dims', 'strides', 'starts', 'windows',
                     'input_in_window', 'reduction', 'skip_scale'):
             if len(arch[key]) != num_stages:
                 raise ValueError(
                     f'arch key {key!r} needs one entry for each of the '
-                    f'{num_stages} stages in depths, got {arch[key]}')
+                    f'{num_stages} stages in depths, got {arch[key]}' +
+                    ('' if key in given else ', which it has by default'))
         return arch
 
     def _build_stage(self, stage, rates, norm_cfg, attn_scale, with_cp):
@@ -247,7 +258,8 @@ class SparXBackbone(BaseModule):
             # the one change of layout, up to the output norms: torch's
             # depthwise convolutions take half the time in it, and the scan
             # reads it as it lies. On CUDA its GroupNorm would copy each map
-            # back, so the layout stays the input's there
+            # back, so the layout stays the input's there, but for what
+            # layer-norms positions: patches and their merging
             x = x.contiguous(memory_format=torch.channels_last)
         x = self.stem(x)
         outs = []
@@ -355,7 +367,21 @@ class SparXBackbone(BaseModule):
         state_dict.update(nested)
 
 
+def _merge(arch, changes):
+    """Put changes over an arch, those of a part of one type key by key."""
+    merged = {**arch, **changes}
+    for key, part in changes.items():
+        below = arch.get(key)
+        if isinstance(part, dict) and isinstance(below, dict) and part.get(
+                'type', below['type']) == below['type']:
+            merged[key] = {**below, **part}
+    return merged
+
+
 def _check_out_indices(out_indices, num_stages):
+    if isinstance(out_indices, int):
+        raise ValueError('out_indices must be a sequence, got '
+                         f'{out_indices}: give ({out_indices}, )')
     out_indices = tuple(out_indices)
     in_range = all(i in range(num_stages) for i in out_indices)
     if not out_indices or not in_range or list(out_indices) != sorted(

@@ -81,8 +81,8 @@ def config_errors(cfg: dict) -> Iterator[None]:
         unknown = re.search(r"unexpected keyword argument '(\w+)'",
                             _text(error))
         given = unknown and any(unknown[1] in node for _, node in walk(cfg))
-        folders = isinstance(error, (AssertionError, RuntimeError)) and \
-            module.startswith('mmpretrain.datasets')
+        folders = module.startswith('mmpretrain.datasets') and isinstance(
+            error, (AssertionError, RuntimeError, ValueError))
         if not registry and not checked and not given and not folders:
             raise
         raise UserError(f'config: {_text(error)}') from error

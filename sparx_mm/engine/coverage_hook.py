@@ -10,9 +10,10 @@ from torch import nn
 
 from ..backbones import SparXBackbone
 from ..backbones.pretrained import dotted, split_init_cfg
-from ..weights import (CoverageError, find_prefixes, find_weights,
-                       fit_backbone, fits, form_of, is_sound, nest_classifier,
-                       rename_released, resize_tables, strip_prefix, summarize)
+from ..weights import (CoverageError, find_prefixes, find_resized,
+                       find_weights, fit_backbone, fits, form_of, is_sound,
+                       nest_classifier, rename_released, resize_tables,
+                       strip_prefix, summarize)
 
 
 @HOOKS.register_module()
@@ -157,6 +158,7 @@ def _complete(model, backbones, source, state_dict, all_of_it):
     file = _nest(_rebase(state_dict, backbones), own)
     file = rename_backbones(file, backbones)
     _check(file, backbones, source)
+    given = file
     if not all_of_it:
         file = resize_tables(file, own)
     loaded = {
@@ -169,7 +171,7 @@ def _complete(model, backbones, source, state_dict, all_of_it):
         raise CoverageError(
             f'{source}: it has NaN or infinity in {summarize(broken)}: the '
             'training that wrote it had diverged; take an earlier one')
-    text = _summary(source, own, file, loaded)
+    text = _summary(source, own, file, loaded, find_resized(given, file))
     if all_of_it and any(_counts(n) for n in own if n not in loaded):
         raise CoverageError(f'it cannot be resumed: {text}')
     weights = OrderedDict((k, loaded.get(k, v)) for k, v in own.items())
@@ -197,10 +199,12 @@ def _counts(name):
     return 'num_batches_tracked' not in name
 
 
-def _summary(source, own, file, loaded):
+def _summary(source, own, file, loaded, resized):
     missing = [n for n in own if n not in file and _counts(n)]
     unused = [n for n in file if n not in own and _counts(n)]
     text = f'{source}: {len(loaded)} of {len(own)} tensors loaded'
+    if resized:
+        text += f'; resized: {summarize(resized)}'
     reshaped = [n for n in own if n in file and n not in loaded]
     if reshaped:
         shapes = (f'{form_of(file[reshaped[0]])} instead of '

@@ -55,9 +55,14 @@ def check_packages(cfg: Config) -> None:
     scope = cfg.get('default_scope')
     if scope in (None, 'mmengine'):
         return
-    names, extras = (scope, 'mmcv', 'mmcv._ext'), 'onedl'
+    names = scope, 'mmcv', 'mmcv._ext'
+    remedy = ("pip install -e '.[onedl]' in the clone and an environment "
+              'that has torch')
     if scope == 'mmpretrain':
-        names, extras = (*names, 'torchvision'), 'onedl,pretrain'
+        names = *names, 'torchvision'
+        # the extra would bring the torch that its torchvision is made for
+        remedy = ('pip install onedl-mmpretrain and the torchvision of your '
+                  'torch')
         if why_hidden:
             raise UserError('this config runs on mmpretrain, and torchvision '
                             f'cannot be imported: {why_hidden}; install the '
@@ -70,8 +75,7 @@ def check_packages(cfg: Config) -> None:
         if not found:
             raise UserError(
                 f'this config runs on {scope}, and {name} is not installed: '
-                f"run `make setup`, or pip install -e '.[{extras}]' in the "
-                'clone and an environment that has torch')
+                f'run `make setup`, or {remedy}')
 
 
 def check_launcher(cfg: Config) -> None:
@@ -240,14 +244,15 @@ def data_needs(cfg: Config, split: str) -> Iterator[Need]:
         root = node.get('data_root') or ''
         names = {'ann_file': node.get('ann_file')}
         prefixes = node.get('data_prefix') or {}
-        if isinstance(prefixes, str):
+        if isinstance(prefixes, str) and \
+                cfg.get('default_scope') == 'mmpretrain':
             names['data_prefix'] = prefixes
         elif isinstance(prefixes, dict):
             for name, prefix in prefixes.items():
                 names[f'data_prefix.{name}'] = prefix
         else:
-            raise UserError(f'{key}.data_prefix must be a folder or a dict of '
-                            f'folders, got {prefixes!r}')
+            raise UserError(f'{key}.data_prefix must be a dict of folders, '
+                            f'got {prefixes!r}')
         if node.get('type') == 'ImageNet' and not prefixes:
             # the folder of a split has its name
             names['split'] = node.get('split')
@@ -255,7 +260,8 @@ def data_needs(cfg: Config, split: str) -> Iterator[Need]:
             if path:
                 yield Need(
                     osp.join(root, path), f'{key}.{name}',
-                    f'{key}.data_root=DIR' if root else f'{key}.{name}=PATH')
+                    f'{key}.data_root=DIR'
+                    if root or name == 'split' else f'{key}.{name}=PATH')
     evaluator = f'{split}_evaluator'
     for key, node in walk(cfg.get(evaluator) or {}, evaluator):
         if node.get('ann_file') and not _is_remote(node):

@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 
 from ..errors import UserError
 from .amp import use_amp
-from .classes import check_classes
+from .classes import check_classes, check_same_classes
 from .config import config_errors, load_config
 from .distributed import join_processes
 from .preflight import (check_amp, check_checkpoint, check_data, check_device,
@@ -21,6 +21,9 @@ from .testing import dump_predictions, paint_predictions, use_tta
 # what every run has unless its config says otherwise
 DEFAULT_HOOKS = dict(
     coverage=dict(type='CoverageHook'), resume=dict(type='ResumeHook'))
+# those that mmengine has by default, and can be told to leave out
+MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger',
+                  'param_scheduler', 'checkpoint')
 
 
 def train(config: str,
@@ -82,6 +85,9 @@ def train(config: str,
             'train_dataloader has no batch: its data set holds fewer images '
             'than batch_size, or none with objects of its classes')
     check_classes(runner, runner.train_dataloader.dataset, 'val')
+    if validates:
+        check_same_classes(runner.train_dataloader.dataset,
+                           runner.val_dataloader.dataset)
     runner.train()
     return runner
 
@@ -180,15 +186,20 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
     """
     check_work_dir(cfg)
     hooks = {**DEFAULT_HOOKS, **(cfg.get('default_hooks') or {})}
-    # mmengine knows how to leave out its own hooks alone
     cfg.default_hooks = {
         name: hook
         for name, hook in hooks.items()
-        if hook is not None or name not in DEFAULT_HOOKS
+        if hook is not None or name in MMENGINE_HOOKS
     }
     with config_errors(cfg.to_dict()):
         build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
         runner = build(cfg)
+        averages = [h for h in runner.hooks if isinstance(h, EMAHook)]
+        if len(averages) > 1:
+            raise UserError(
+                f'{len(averages)} EMAHooks would each put its average in the '
+                'place of the weights: leave one, in default_hooks or in '
+                'custom_hooks')
         for loop in loops:
             getattr(runner, f'{loop}_loop')
         if 'train' in loops:

@@ -4,6 +4,22 @@ from mmengine.registry import MODELS
 from torch import nn
 
 
+class GroupNorm(nn.GroupNorm):
+    """GroupNorm that trains on maps without gradients, as frozen parts give.
+
+    torch 2.13 ends the process on a CPU, without a word, where such a map is
+    channels-last.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise a (B, C, H, W) map; the shape stays."""
+        if x.device.type != 'cpu' or x.requires_grad or x.is_contiguous() \
+                or not torch.is_grad_enabled():
+            return super().forward(x)
+        y = super().forward(x.contiguous())
+        return y.contiguous(memory_format=torch.channels_last)
+
+
 class LayerNorm2d(nn.LayerNorm):
     """LayerNorm over the channels of each position.
 
@@ -38,7 +54,7 @@ class ChannelAffine(nn.Module):
 _NORMS = {
     'BN': nn.BatchNorm2d,
     'BN2d': nn.BatchNorm2d,
-    'GN': nn.GroupNorm,
+    'GN': GroupNorm,
     'LN2d': LayerNorm2d,
     'SyncBN': nn.SyncBatchNorm,
 }
@@ -69,7 +85,7 @@ def build_norm(norm_cfg: dict, num_features: int) -> nn.Module:
     if norm_type is None:
         raise ValueError(f'norm_cfg type {name!r} is unknown; use one of '
                          f'{sorted(_NORMS)} or a norm registered in MODELS')
-    if norm_type is nn.GroupNorm:
+    if issubclass(norm_type, nn.GroupNorm):
         norm = norm_type(num_channels=num_features, **cfg)
     else:
         norm = norm_type(num_features, **cfg)

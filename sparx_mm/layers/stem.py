@@ -128,6 +128,10 @@ class PatchMerging(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Merge a (B, C, H, W) map."""
-        # (B, C, H, W) -> (B, C*2*2, H/2, W/2)
-        x = F.pixel_unshuffle(_pad_to_multiple(x, 2), 2)
-        return self.reduction(self.norm(x))
+        x = _pad_to_multiple(x, 2)
+        height, width = (side // 2 for side in x.shape[2:])
+        # (B, C, H, W) -> (B, H/2, W/2, C*2*2), as pixel_unshuffle orders them
+        x = x.unflatten(3, (width, 2)).unflatten(2, (height, 2))
+        x = x.permute(0, 2, 4, 1, 3, 5).flatten(3)
+        # -> (B, C*2*2, H/2, W/2), channels-last
+        return self.reduction(self.norm(x.permute(0, 3, 1, 2)))

@@ -8,7 +8,7 @@ from torch import nn
 
 from sparx_mm.kernels import ss2d
 
-from ..layers import DepthwiseConv
+from ..layers import DepthwiseConv, GroupNorm
 from .scan_parameters import ScanParameters
 
 NUM_DIRECTIONS = 4
@@ -47,7 +47,7 @@ class SS2D(ScanParameters):
                  d_conv: int = 5) -> None:
         super().__init__(dim, NUM_DIRECTIONS, d_state, ssm_ratio, dt_rank)
         self.conv = DepthwiseConv(self.in_channels, d_conv)
-        self.norm = nn.GroupNorm(1, self.in_channels)
+        self.norm = GroupNorm(1, self.in_channels)
         self.out_proj = nn.Conv2d(self.in_channels, dim, 1)
         self.reset_scan_parameters()
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from sparx_mm.kernels import selective_scan, without_autocast
 
+from ..layers import GroupNorm
 from .scan_parameters import ScanParameters
 
 
@@ -42,7 +43,7 @@ class SSM(ScanParameters):
                  ssm_ratio: float = 2.,
                  dt_rank: Union[int, str] = 'auto') -> None:
         super().__init__(dim, self.num_directions, d_state, ssm_ratio, dt_rank)
-        self.norm = nn.GroupNorm(1, self.in_channels)
+        self.norm = GroupNorm(1, self.in_channels)
         self.out_proj = nn.Conv2d(self.in_channels, dim, 1)
         self.reset_scan_parameters()
 

@@ -21,7 +21,9 @@ class ShiftedWindowAttention(nn.Module):
 
     A map is padded to whole windows after its projection, and no token
     attends to the padding. Swin pads before it, and lets its tokens see
-    there the projection's bias; the two differ only on such maps.
+    there the projection's bias. Where a map fits in one window, Swin's
+    original code shifts along neither axis, and mmdet's along both. On all
+    other maps the three are the same.
 
     Args:
         dim (int): Number of output channels C.
@@ -53,18 +55,14 @@ class ShiftedWindowAttention(nn.Module):
         if self.num_heads < 1 or dim % self.num_heads:
             raise ValueError('dim must be a multiple of the number of heads, '
                              f'got {dim} and {self.num_heads}')
-        if window_size < 1:
-            raise ValueError(
-                f'window_size must be at least 1, got {window_size}')
+        if not isinstance(window_size, int) or window_size < 1:
+            raise ValueError('window_size must be an int from 1, the side of '
+                             f'a window, got {window_size!r}')
         self.in_channels = 3 * dim
         self.window_size = window_size
         self.shift = window_size // 2 if layer and layer % 2 else 0
         self.relative_position_bias_table = nn.Parameter(
             torch.empty((2 * window_size - 1)**2, self.num_heads))
-        self.register_buffer(
-            'relative_position_index',
-            _relative_position_index(window_size),
-            persistent=False)
         self.out_proj = nn.Conv2d(dim, dim, 1)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
@@ -114,8 +112,9 @@ class ShiftedWindowAttention(nn.Module):
     def _bias(self, size, shifts):
         """What is added to the logits, (rows*columns*heads, w*w, w*w)."""
         # (w*w, w*w, heads) -> (heads, w*w, w*w)
-        bias = self.relative_position_bias_table[
-            self.relative_position_index].permute(2, 0, 1)
+        table = self.relative_position_bias_table
+        index = _relative_position_index(self.window_size, table.device)
+        bias = table[index].permute(2, 0, 1)
         apart = [
             _apart(side, self.window_size, shift, bias.device)
             for side, shift in zip(size, shifts)
@@ -142,16 +141,21 @@ def _heads_of_stage(num_heads: Union[int, Sequence[int]],
                     stage: Optional[int]) -> int:
     if isinstance(num_heads, int):
         return num_heads
+    if not isinstance(num_heads, (list, tuple)) or not all(
+            isinstance(number, int) for number in num_heads):
+        raise ValueError('num_heads must be an int, or a sequence of them, '
+                         f'got {num_heads!r}')
     if stage is None or not 0 <= stage < len(num_heads):
         raise ValueError('num_heads must be an int, or have one for each '
                          f'stage, got {num_heads} for stage {stage}')
     return num_heads[stage]
 
 
-def _relative_position_index(window: int) -> torch.Tensor:
+def _relative_position_index(window: int,
+                             device: torch.device) -> torch.Tensor:
     """Row of the bias table for each query and key, (w*w, w*w)."""
     side = 2 * window - 1
-    steps = torch.arange(window)
+    steps = torch.arange(window, device=device)
     # a token's place on a map as wide as the table's
     places = (steps[:, None] * side + steps).flatten()
     # offsets begin at -(w - 1), -(w - 1)

@@ -11,7 +11,7 @@ import torch
 
 from ..errors import UserError
 from .keys import find_prefixes, rename_released, strip_prefix, to_released
-from .position_table import resize_tables
+from .position_table import find_resized, resize_tables
 from .summary import summarize
 from .swin_keys import find_swin_prefixes
 
@@ -36,15 +36,19 @@ class Fit(NamedTuple):
         missing (list[str]): Own names that are legally not in the file.
         unused (list[str]): Names, as in the file without the prefix, that
             legally have no place in the backbone.
+        resized (list[str]): Own names of what was made for another window.
     """
 
     weights: Dict[str, torch.Tensor]
     missing: List[str]
     unused: List[str]
+    resized: List[str]
 
     def __str__(self) -> str:
         """One line."""
         text = f'{len(self.weights)} tensors'
+        if self.resized:
+            text += f'; resized: {summarize(self.resized)}'
         if self.missing:
             text += f'; not loaded: {summarize(self.missing)}'
         if self.unused:
@@ -87,7 +91,8 @@ def fit_backbone(backbone: Mapping[str, torch.Tensor],
                 f'checkpoint=FILE, prefix={swins[0] or None!r}) takes what '
                 'matches')
         raise CoverageError(not_there(file, prefix, found, elsewhere))
-    own = resize_tables(rename_released(strip_prefix(file, prefix)), backbone)
+    given = rename_released(strip_prefix(file, prefix))
+    own = resize_tables(given, backbone)
     weights = {
         name: own[name]
         for name, value in backbone.items()
@@ -101,7 +106,8 @@ def fit_backbone(backbone: Mapping[str, torch.Tensor],
     return Fit(
         weights,
         *([n for n in names if 'num_batches' not in n]
-          for names in (missing, unused)))
+          for names in (missing, unused)),
+        resized=find_resized(given, own))
 
 
 def fits(value: Any, own: torch.Tensor) -> bool:

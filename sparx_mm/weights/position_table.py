@@ -1,6 +1,6 @@
 """Tables of relative position biases, for windows of another size."""
 import math
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 import torch
 import torch.nn.functional as F
@@ -60,6 +60,17 @@ def resize_tables(file: Mapping[str, Any],
         if _resizable(name, value, model.get(name))
     }
     return {**file, **resized}
+
+
+def find_resized(file: Mapping[str, Any], resized: Mapping[str,
+                                                           Any]) -> List[str]:
+    """Names of what `resize_tables` has resized.
+
+    Args:
+        file (Mapping): What it was given.
+        resized (Mapping): What it returned.
+    """
+    return [name for name in file if resized[name] is not file[name]]
 
 
 def _resizable(name: str, value: Any, own: Optional[torch.Tensor]) -> bool:

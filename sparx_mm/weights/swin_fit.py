@@ -11,7 +11,7 @@ import torch
 from .coverage import (CoverageError, demand_sound, fits, form_of, layout,
                        layout_text, not_there)
 from .keys import find_prefixes, strip_prefix
-from .position_table import resize_tables
+from .position_table import find_resized, resize_tables
 from .summary import summarize
 from .swin_keys import find_swin_prefixes, swin_names, to_own_layout
 
@@ -19,7 +19,8 @@ from .swin_keys import find_swin_prefixes, swin_names, to_own_layout
 _PART = re.compile(r'(stages\.\d+\.layers\.\d+)\.(?:(norm2|ffn)\.)?.*'
                    r'|(stem)\..*|((?:downsamples|norms)\.\d+)\..*')
 _GROUP = re.compile(r'stages\.\d+|[^.]+')
-_PROJECTION = re.compile(r'stages\.\d+\.layers\.\d+\.proj\.(weight|bias)')
+# an aggregator may have its place
+_PROJECTION = re.compile(r'stages\.\d+\.layers\.\d+\.proj\.')
 
 
 class SwinFit(NamedTuple):
@@ -116,10 +117,10 @@ def fit_swin(own: Mapping[str, torch.Tensor], file: Mapping[str, torch.Tensor],
         for k in own if k in theirs and not fits(theirs[k], own[k])
     }
     out = {_part(k) for k in reshaped}
-    # a part with tensors that ours does not have is another kind of part
+    # a part with tensors that the other does not have is another kind of part
     out |= {
         _part(k)
-        for k in theirs if k not in own and not _PROJECTION.fullmatch(k)
+        for k in theirs.keys() ^ own.keys() if not _PROJECTION.match(k)
     }
     fitting = [k for k in own if k in theirs and k not in reshaped]
     weights = {k: theirs[k] for k in fitting if _part(k) not in out}
@@ -133,7 +134,7 @@ def fit_swin(own: Mapping[str, torch.Tensor], file: Mapping[str, torch.Tensor],
     return SwinFit(
         weights,
         own,
-        resized=[k for k in weights if asis[k].shape != weights[k].shape],
+        resized=[k for k in find_resized(asis, theirs) if k in weights],
         reshaped=reshaped,
         beside=[k for k in fitting if k not in weights],
         missing=[k for k in own if k not in theirs],

@@ -1,6 +1,7 @@
 """Every named arch runs, trains and is what its name says."""
 import pytest
 import torch
+from archs import PICO_SWIN
 
 from sparx_mm import SparXMamba, SparXSwin
 from sparx_mm.backbones.ablations import ABLATIONS
@@ -31,6 +32,44 @@ def test_trains(backbone, name):
         if not param.grad.any()
     ]
     assert not silent
+
+
+@pytest.mark.parametrize('backbone,name', ARCHS)
+def test_trains_behind_a_frozen_stem(backbone, name):
+    model = backbone(name, norm_eval=True, frozen_stages=0).train()
+    sum(m.square().mean() for m in model(torch.rand(1, 3, 33, 47))).backward()
+    for name, param in model.named_parameters():
+        assert (param.grad is None) == name.startswith('stem.'), name
+
+
+def test_what_is_built_on_the_meta_device_computes_the_same():
+    torch.manual_seed(0)
+    source = SparXSwin(PICO_SWIN).eval()
+    with torch.device('meta'):
+        model = SparXSwin(PICO_SWIN)
+    model.to_empty(device='cpu').load_state_dict(source.state_dict())
+    image = torch.rand(1, 3, 40, 56)
+    for ours, wanted in zip(model.eval()(image), source(image)):
+        assert ours.equal(wanted)
+
+
+def test_an_arch_that_changes_a_named_one():
+    swin = SparXSwin(dict(base='tiny', mixer=dict(window_size=12)))
+    assert swin.arch == {
+        **SparXSwin().arch, 'mixer':
+        dict(
+            type='ShiftedWindowAttention',
+            num_heads=(3, 6, 10, 18),
+            window_size=12)
+    }
+    mixer = swin.stages[2].layers[0].mixer
+    assert mixer.window_size == 12 and mixer.num_heads == 10
+    # another type is another part
+    arch = dict(base='small', stem=dict(type='PatchEmbed'))
+    assert SparXMamba(arch).arch['stem'] == dict(type='PatchEmbed')
+    assert SparXMamba.arch_zoo['small']['stem']['num_convs'] == 3
+    with pytest.raises(ValueError, match="arch 'huge' of SparXMamba"):
+        SparXMamba(dict(base='huge'))
 
 
 def sources(name, stage):

@@ -193,6 +193,7 @@ def test_other_mixers_take_no_attention(plain, start):
     arch = dict(
         SPARSE,
         mixer=dict(type='SSM'),
+        ffn=dict(type='MLP'),
         norm=dict(type='LN2d'),
         stem=dict(type='PatchEmbed'),
         downsample=dict(type='PatchMerging'))
@@ -200,6 +201,10 @@ def test_other_mixers_take_no_attention(plain, start):
     assert 'stem.proj.weight' in loaded and 'downsamples.0.norm.bias' in loaded
     layers = {k for k in loaded if k.startswith('stages.')}
     assert layers and not [k for k in layers if not re.search('norm2|ffn', k)]
+    # nor a feed-forward network with a convolution more
+    loaded = changed(
+        start(plain, dict(arch, ffn=dict(type='ConvFFN')), SparXMamba))
+    assert not [k for k in loaded if k.startswith('stages.')]
 
 
 def test_windows_of_another_size(plain, start, tmp_path):

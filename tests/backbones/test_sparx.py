@@ -222,6 +222,9 @@ def test_get_layer_depth():
     (None, 'arch None of SparXMamba is unknown; use one of'),
     (dict(PICO, width=3), r"arch keys \['width'\] are unknown; allowed are"),
     (dict(embed_dims=(8, 16)), r"arch keys \['depths', 'starts', 'strides', "),
+    (dict(depths=(2, 2)), "are missing; give them, or base='tiny' for"),
+    (dict(PICO, depths=(1, 2, 3)), "'embed_dims' needs one entry for each of"),
+    (dict(base='tiny', input_in_window=(True, )), 'stages in depths, got'),
     (dict(PICO, strides=(1, 1)), "arch key 'strides' needs one entry for each"
      ' of the 4 stages'),
     (dict(PICO, embed_dims=(16, 24, 30, 40)), 'dim must be a multiple of'),

@@ -11,7 +11,7 @@ from mmengine.hooks import EMAHook
 from mmengine.registry import MODELS, init_default_scope
 
 from sparx_mm.analysis import count_complexity, load_model
-from sparx_mm.engine import build_runner, load_config
+from sparx_mm.engine import UserError, build_runner, load_config
 
 # arch, channels of the last stage, drop path rate, short side of test images
 RECIPES = dict(
@@ -97,9 +97,9 @@ def test_schedule_recipe(name):
     assert (warmup.type, cosine.type) == ('LinearLR', 'CosineAnnealingLR')
     assert cosine.eta_min == 1e-5
     # of decay 0.9998
-    assert cfg.custom_hooks == [
-        dict(type='EMAHook', momentum=2e-4, update_buffers=True)
-    ]
+    assert cfg.default_hooks.ema == dict(
+        type='EMAHook', momentum=2e-4, update_buffers=True)
+    assert cfg.get('custom_hooks') is None
     assert cfg.sync_bn == 'torch'
     assert cfg.default_hooks.checkpoint.save_best == 'accuracy/top1'
 
@@ -160,6 +160,15 @@ def test_the_average_is_evaluated(build):
     for name in names:
         assert evaluated[name].equal(average[name])
         assert not evaluated[name].equal(trained[name])
+
+
+def test_the_average_can_be_left_out_and_not_doubled(build):
+    runner = build(default_hooks__ema=None)
+    assert not any(isinstance(hook, EMAHook) for hook in runner.hooks)
+    # the switch of the other recipes changes nothing
+    build(default_hooks__ema__type='EMAHook')
+    with pytest.raises(UserError, match='2 EMAHooks would each put'):
+        build(custom_hooks=[dict(type='EMAHook')])
 
 
 def test_targets_are_mixed_and_smoothed(build):

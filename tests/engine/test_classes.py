@@ -5,7 +5,7 @@ import pytest
 from mmengine.config import Config
 
 from sparx_mm.engine import UserError
-from sparx_mm.engine.classes import check_classes
+from sparx_mm.engine.classes import check_classes, check_same_classes
 
 DATASET = SimpleNamespace(metainfo=dict(classes=('a', 'b')))
 
@@ -48,3 +48,32 @@ def test_best_of_more_classes_than_there_are(topk, several):
         _check(val_evaluator=evaluator)
     _check(val_evaluator=evaluator, split='test')
     _check(val_evaluator=dict(type='Accuracy', topk=(1, 2)))
+
+
+def folder_set(classes, folders=None):
+    numbers = folders and {name: i for i, name in enumerate(folders)}
+    return SimpleNamespace(
+        metainfo=dict(classes=classes), folder_to_idx=numbers)
+
+
+@pytest.mark.parametrize('train,val,message', [
+    (folder_set(['cat', 'dog']), folder_set(['cat', 'dog', 'elk']),
+     "differ: None and 'elk', number 2; give both the same metainfo"),
+    (folder_set(['cat', 'dog']), folder_set(
+        ('dog', 'cat')), "differ: 'cat' and 'dog', number 0"),
+    (folder_set('ab', ['n1', 'n2']), folder_set(
+        'ab', ['n1', 'n3']), "folders .* differ: 'n2' and 'n3', number 1"),
+    (folder_set(['dog', 'cat'], ['cat', 'dog']),
+     folder_set(['dog', 'cat'], ['cat', 'dog']), "give .'cat', 'dog'.$"),
+])
+def test_classes_of_training_and_validation(train, val, message):
+    with pytest.raises(UserError, match=message):
+        check_same_classes(train, val)
+
+
+def test_sets_that_agree_or_do_not_say():
+    check_same_classes(
+        folder_set(['Cat', 'Dog'], ['n1', 'n2']),
+        folder_set(('Cat', 'Dog'), ['n1', 'n2']))
+    check_same_classes(folder_set(['cat']), SimpleNamespace())
+    check_same_classes(SimpleNamespace(), SimpleNamespace(metainfo={}))

@@ -84,7 +84,8 @@ def test_mistakes_in_a_config(cfg, message):
 def test_what_a_data_set_of_mmpretrain_says_of_its_folders():
     name = 'mmpretrain.datasets.custom'
     for raised in ('AssertionError("two folders")',
-                   'RuntimeError("two folders")', 'KeyError("bug")'):
+                   'RuntimeError("two folders")', 'ValueError("no label")',
+                   'KeyError("bug")'):
         code = compile(f'raise {raised}', 'custom.py', 'exec')
         kind = KeyError if 'bug' in raised else UserError
         with pytest.raises(kind), config_errors(dict()):

@@ -126,7 +126,8 @@ def test_tables_of_another_window_are_resized(tmp_path, file, capsys):
         if name in tables:
             value = resize_position_table(value, 169)
         assert own[name].equal(value)
-    assert f'{len(own)} of {len(own)} tensors' in summary(runner, capsys)
+    text = summary(runner, capsys)
+    assert f'{len(own)} of {len(own)} tensors loaded; resized: ' in text
 
 
 def test_tables_of_another_window_are_not_resumed(tmp_path):

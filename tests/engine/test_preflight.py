@@ -279,6 +279,7 @@ def test_packages(monkeypatch):
 
 def test_data_of_classifiers():
     cfg = _config(
+        default_scope='mmpretrain',
         train_dataloader=dict(
             dataset=dict(type='ImageNet', data_root='root', split='train')),
         val_dataloader=dict(
@@ -301,11 +302,21 @@ def test_data_that_is_downloaded_need_not_be_there():
     assert _paths(_config(train_dataloader=dict(dataset=dataset))) == []
 
 
-def test_folders_that_are_none():
-    dataset = dict(data_root='root', data_prefix=['images'])
-    with pytest.raises(UserError, match='data_prefix must be a folder or'):
-        preflight.check_data(
-            _config(train_dataloader=dict(dataset=dataset)), ['train'])
+def test_a_split_is_found_by_its_root():
+    dataset = dict(type='ImageNet', data_root='', split='val')
+    cfg = _config(
+        default_scope='mmpretrain', val_dataloader=dict(dataset=dataset))
+    (need, ) = preflight.data_needs(cfg, 'val')
+    assert need.option == 'val_dataloader.dataset.data_root=DIR'
+
+
+@pytest.mark.parametrize('scope,prefix', [('mmpretrain', ['images']),
+                                          ('mmdet', 'images')])
+def test_folders_that_are_no_dict(scope, prefix):
+    dataset = dict(data_root='root', data_prefix=prefix)
+    cfg = _config(default_scope=scope, train_dataloader=dict(dataset=dataset))
+    with pytest.raises(UserError, match='data_prefix must be a dict of fold'):
+        preflight.check_data(cfg, ['train'])
 
 
 def test_work_dir(tmp_path):

@@ -25,6 +25,7 @@ class _Runner:
         self.cfg, self.loops, self.did = cfg, loops, []
         self.model = self
         self.train_dataloader = self.test_dataloader = _Loader()
+        self.val_dataloader = _Loader()
         # a model without heads
         self.named_modules = dict().items
         self.hooks = []

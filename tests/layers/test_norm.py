@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from sparx_mm.layers import ChannelAffine, LayerNorm2d, build_norm
+from sparx_mm.layers import ChannelAffine, GroupNorm, LayerNorm2d, build_norm
 
 
 def test_layer_norm_2d():
@@ -83,3 +83,19 @@ def test_build_norm_frozen():
 def test_build_norm_wrong(cfg, message):
     with pytest.raises(ValueError, match=message):
         build_norm(cfg, 8)
+
+
+@pytest.mark.parametrize('layout',
+                         [torch.contiguous_format, torch.channels_last])
+def test_group_norm_trains_behind_frozen_parts(layout):
+    """torch's own ends the process: channels-last, no gradient wanted."""
+    x = torch.randn(2, 4, 3, 5).to(memory_format=layout)
+    ours, theirs = GroupNorm(1, 4), nn.GroupNorm(1, 4)
+    wanted = theirs(x.contiguous())
+    given = ours(x)
+    assert given.is_contiguous(memory_format=layout)
+    torch.testing.assert_close(given, wanted)
+    for y in (given, wanted):
+        (y * torch.arange(y.numel()).view(y.shape)).sum().backward()
+    torch.testing.assert_close(ours.weight.grad, theirs.weight.grad)
+    torch.testing.assert_close(ours.bias.grad, theirs.bias.grad)

@@ -67,3 +67,8 @@ def test_patch_merging(size):
     for layout in (torch.contiguous_format, torch.channels_last):
         out = merge(x.to(memory_format=layout))
         torch.testing.assert_close(out, expected)
+
+
+def test_patches_of_no_image():
+    tokens = PatchEmbed(8)(torch.rand(0, 3, 8, 12))
+    assert PatchMerging(8, 6)(tokens).shape == (0, 6, 1, 2)

@@ -78,7 +78,7 @@ def test_against_pairs_of_tokens(size, window, shifted, memory_format):
 
 @pytest.mark.stack
 @pytest.mark.parametrize('shifted', [False, True])
-def test_is_swins_where_nothing_is_padded(shifted):
+def test_is_swins_on_several_whole_windows(shifted):
     """With Swin's own weights, those of qkv and of the table as they are."""
     from mmdet.models.backbones.swin import ShiftWindowMSA
     torch.manual_seed(0)
@@ -152,7 +152,10 @@ def test_parameters():
     (dict(num_heads=0), 'dim must be a multiple .* got 8 and 0'),
     (dict(num_heads=(2, 4)), r'got \(2, 4\) for stage None'),
     (dict(num_heads=(2, 4), stage=2), r'got \(2, 4\) for stage 2'),
+    (dict(num_heads=2., window_size=7), 'num_heads must be an int, or a'),
+    (dict(num_heads='24', stage=0), "a sequence of them, got '24'"),
     (dict(num_heads=2, window_size=0), 'window_size must be .* got 0'),
+    (dict(num_heads=2, window_size=(7, 7)), r'side of .* got \(7, 7\)'),
 ])
 def test_errors(kwargs, message):
     with pytest.raises(ValueError, match=message):
@@ -211,7 +214,7 @@ def test_weights_of_16_bits(dtype):
 
 
 def test_a_window_larger_than_a_fused_kernels_block():
-    """Whose first keys a token may not see one of."""
+    """Tokens whose first keys are all masked."""
     torch.manual_seed(0)
     mixer = make(2, 1, 24, shifted=True).eval()
     x = torch.randn(1, 6, 30, 30, dtype=torch.float64)

@@ -61,6 +61,8 @@ def test_tables_of_the_paper(table):
     ([], 'give a config, the name of a backbone, or --paper'),
     (['SparXMamba', '--paper'], 'give a config, the name of a backbone, or'),
     (['--paper', '5', '16'], '15], got [5, 16]'),
+    (['--paper', '5', '--shape', '64'], 'leave --shape, --convention and'),
+    (['--paper', '--convention', 'plain'], 'leave --shape, --convention'),
     (['none.py'], 'no config file'),
     (['SparXMambo'], "give one of ['SparXMamba', 'SparXSwin'], or"),
     (['SparXMamba', '--shape', '0'], 'at least 1, got 0 0'),

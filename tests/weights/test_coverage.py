@@ -193,6 +193,7 @@ def test_a_table_of_another_window_is_resized():
     own, table = {name: torch.zeros(169, 2)}, torch.rand(529, 2)
     fit = fit_backbone(own, {name: table}, '', ZOO)
     assert fit.weights[name].equal(resize_position_table(table, 169))
+    assert fit.resized == [name] and f'resized: {name}' in str(fit)
     assert not fit.missing and not fit.unused
     # but there is no way from one number of heads to another
     with pytest.raises(CoverageError, match=r'\(529, 3\) instead of \(169, 2'):

@@ -33,7 +33,3 @@ param_scheduler = [
         convert_to_iter_based=True)
 ]
 auto_scale_lr = dict(base_batch_size=2048)
-
-# a moving average of decay 0.9998, of batch statistics too, is what is
-# evaluated; checkpoints have it in state_dict
-custom_hooks = [dict(type='EMAHook', momentum=2e-4, update_buffers=True)]
