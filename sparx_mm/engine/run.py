@@ -4,7 +4,8 @@ import os.path as osp
 from typing import Dict, Optional, Sequence
 
 from mmengine.config import Config
-from mmengine.hooks import EMAHook
+from mmengine.dist import get_rank
+from mmengine.hooks import EMAHook, LoggerHook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -159,10 +160,10 @@ def load_runner(cfg: Config, checkpoint: Optional[str]) -> Runner:
         check_checkpoint(checkpoint, 'checkpoint')
     runner = build_runner(cfg, ('test', ))
     check_classes(runner, runner.test_dataloader.dataset, 'test')
-    # an average is made in training; it is what a checkpoint's state_dict has
-    runner.hooks[:] = [
-        hook for hook in runner.hooks if not isinstance(hook, EMAHook)
-    ]
+    # an average is made in training; it is what a checkpoint's state_dict has.
+    # Each process would write the metrics, all into one file at once
+    idle = (EMAHook, LoggerHook) if get_rank() else (EMAHook, )
+    runner.hooks[:] = [h for h in runner.hooks if not isinstance(h, idle)]
     if checkpoint is None:
         runner.model.init_weights()
     runner.load_or_resume()

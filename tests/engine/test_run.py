@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from detection import CONFIGS, tiny_options
+from mmengine.hooks import EMAHook, IterTimerHook, LoggerHook
 
 from sparx_mm.engine import UserError, run
 
@@ -271,3 +272,21 @@ def test_heads_with_the_classes_of_the_data(usual, monkeypatch, name, number,
             with pytest.raises(
                     UserError, match=f'give model.{name}.num_classes=2'):
                 call()
+
+
+@pytest.mark.parametrize('rank,left', [(0, [LoggerHook, IterTimerHook]),
+                                       (1, [IterTimerHook])])
+def test_one_process_writes_the_metrics(usual, runners, monkeypatch, rank,
+                                        left):
+    """The others would write into the same file; none averages weights."""
+    hooks = [LoggerHook(), EMAHook(), IterTimerHook()]
+
+    def build(cfg, loops):
+        runners.append(_Runner(cfg, loops))
+        runners[-1].hooks = hooks
+        return runners[-1]
+
+    monkeypatch.setattr(run, 'build_runner', build)
+    monkeypatch.setattr(run, 'get_rank', lambda: rank)
+    run.test(**usual, checkpoint=None)
+    assert [type(hook) for hook in runners[-1].hooks] == left
