@@ -169,7 +169,8 @@ def test_configs_are_the_models_of_the_rows(table, name):
         if (row.table, row.task) == (table, task[name.split('/')[1][:4]])
     ]
     assert len(rows) == (2 if table == 9 else 3)
-    for row in rows:
+    # that of T is the row's
+    for row in rows[1:]:
         config = CONFIGS / f'{name.format(row.arch[0])}.py'
         model, shape = load_model(str(config))
         assert count_complexity(model, shape, row.convention) == counted(row)

@@ -172,26 +172,23 @@ def test_backbone(backbone, run, device):
 @pytest.mark.parametrize('device', DEVICES)
 def test_family(backbone, monkeypatch, run, device):
     import family
-    import networks
 
     from sparx_mm import SparXMamba, SparXSwin
     for name in ('tiny-ssm', 'tiny-bissm'):
         arch = {**SparXMamba.arch_zoo[name], **PICO}
         monkeypatch.setitem(SparXMamba.arch_zoo, name, arch)
     monkeypatch.setitem(SparXSwin.arch_zoo, 'tiny', PICO_SWIN)
-    # batch norms of two values, in stage 3 of 32x32, make of 16 bits anything
-    monkeypatch.setattr(networks, 'SMALL', (2, 3, 96, 96))
     status, out, err = run(family.main, '--device', device, *QUICK, '--dtype',
-                           'float32', 'bfloat16')
+                           'float32')
     assert status == 0, err
     cells = rows(out)
-    assert [row[0] for row in cells] == 4 * [
+    assert [row[0] for row in cells] == 2 * [
         'SparXMamba tiny', 'SparXMamba tiny-ssm', 'SparXMamba tiny-bissm',
         'SparXSwin tiny', 'mmdet Swin-T'
     ]
     assert all(float(row[2]) > 0 for row in cells)
-    assert [row[-1] for row in cells[::5]] == 4 * ['1.00x']
-    assert err.count('comparison with float64') == 2 * 4
+    assert [row[-1] for row in cells[::5]] == 2 * ['1.00x']
+    assert err.count('comparison with float64') == 4
 
 
 def test_family_has_no_peers(backbone, run):
