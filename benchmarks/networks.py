@@ -51,7 +51,11 @@ def build_swin(device):
         tuple[Module or None, str]: The network, or why there is none.
     """
     try:
+        # beside torch for the CPU, mmdet may find a torchvision that does not
+        # load
         from mmdet.models import SwinTransformer
+
+        import sparx_mm.torchvision  # noqa: F401
     except ImportError as error:
         return None, f'mmdet does not import ({error})'
     torch.manual_seed(0)
