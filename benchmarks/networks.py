@@ -12,6 +12,8 @@ from measure import nbytes, out_of_memory_as_none
 from options import short
 from peers import two_level
 
+# before mmdet, which may find a torchvision that does not load
+import sparx_mm.torchvision  # noqa: F401
 from sparx_mm import backbones
 from sparx_mm.kernels import ss2d
 from sparx_mm.mixers import SS2D
@@ -51,11 +53,7 @@ def build_swin(device):
         tuple[Module or None, str]: The network, or why there is none.
     """
     try:
-        # beside torch for the CPU, mmdet may find a torchvision that does not
-        # load
         from mmdet.models import SwinTransformer
-
-        import sparx_mm.torchvision  # noqa: F401
     except ImportError as error:
         return None, f'mmdet does not import ({error})'
     torch.manual_seed(0)
