@@ -48,15 +48,13 @@ bench-gpu: test-gpu  ## test-gpu and the self-test, then the benchmarks
 		--output $(RESULTS)/family.md
 
 lint: setup  ## check style and spelling
-	.venv/bin/flake8 $(CODE)
-	.venv/bin/isort --check-only --diff $(CODE)
-	.venv/bin/yapf --diff --recursive --parallel $(CODE)
+	.venv/bin/ruff check $(CODE)
+	.venv/bin/ruff format --diff $(CODE)
 	.venv/bin/codespell $(CODE) Makefile setup.cfg docs *.cff *.md
-	! grep -rnE --include='*.py' '# noqa *($$|[^:])' $(CODE)
 
 format: setup  ## sort imports and lay out code as lint wants it
-	.venv/bin/isort $(CODE)
-	.venv/bin/yapf --in-place --recursive --parallel $(CODE)
+	.venv/bin/ruff check --fix $(CODE)
+	.venv/bin/ruff format $(CODE)
 
 clean:  ## remove environments, builds and caches; data and results stay
 	rm -rf .venv .venv-openmmlab build dist *.egg-info .hypothesis .pytest_cache

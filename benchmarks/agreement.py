@@ -1,4 +1,5 @@
 """Whether two ways to compute a thing agree: nothing is timed before."""
+
 import torch
 
 from sparx_mm.errors import UserError
@@ -21,16 +22,16 @@ def evaluate(function, inputs, grads):
     """
     outputs = function(*inputs)
     if isinstance(outputs, torch.Tensor):
-        outputs = (outputs, )
+        outputs = (outputs,)
     grads = [g.to(y.dtype) for g, y in zip(grads, outputs)]
     return [
         *(y.detach() for y in outputs),
         # zeros where an input does not matter: A, in a single step
-        *torch.autograd.grad(outputs, inputs, grads, materialize_grads=True)
+        *torch.autograd.grad(outputs, inputs, grads, materialize_grads=True),
     ]
 
 
-def disagreement(given, wanted, floor=0.):
+def disagreement(given, wanted, floor=0.0):
     """Largest difference, relative to the largest value of its tensor.
 
     Args:
@@ -54,5 +55,7 @@ def disagreement(given, wanted, floor=0.):
 def check(what, error, tolerance):
     """Raise Disagreement if the error is above the tolerance, or NaN."""
     if not error <= tolerance:
-        raise Disagreement(f'{what}: off by {error:.1e} of the largest value, '
-                           f'allowed is {tolerance:.0e}; nothing was timed')
+        raise Disagreement(
+            f'{what}: off by {error:.1e} of the largest value, '
+            f'allowed is {tolerance:.0e}; nothing was timed'
+        )

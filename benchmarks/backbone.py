@@ -7,12 +7,12 @@ all parameters, without an optimizer, without drop path in SparX-Mamba. 16
 bits are autocast. Only the scan differs between the forms: the network and its
 weights are the same.
 """
+
 import torch
 from measure import Call, compare, out_of_memory_as_none
 from options import make_parser, parse
 from peers import Form, choose
-from report import (Report, against_cells, header, missing_peers, number,
-                    progress, table, time_cells)
+from report import Report, against_cells, header, missing_peers, number, progress, table, time_cells
 
 from sparx_mm.errors import UserError, user_errors
 from sparx_mm.kernels import ss2d
@@ -20,8 +20,7 @@ from sparx_mm.kernels import ss2d
 ARCHS = ('tiny', 'small', 'base')
 OWN, SWIN = 'ss2d', 'mmdet Swin-T'
 PASSES = {False: 'inference', True: 'training step'}
-COLUMNS = ('arch', 'pass', 'form', 'ms', 'median', 'images/s', 'peak MiB',
-           'x time', 'x memory')
+COLUMNS = ('arch', 'pass', 'form', 'ms', 'median', 'images/s', 'peak MiB', 'x time', 'x memory')
 
 
 def import_networks():
@@ -41,9 +40,11 @@ def check_sizes(args):
     """Raise UserError if batch norms cannot train on images of a size."""
     for images in args.inputs:
         if images.batch == 1 and max(images.height, images.width) <= 32:
-            raise UserError(f'--size {images.height}x{images.width}: batch '
-                            'norms cannot train on a single position; take '
-                            '--batch 2, or a size of more than 32')
+            raise UserError(
+                f'--size {images.height}x{images.width}: batch '
+                'norms cannot train on a single position; take '
+                '--batch 2, or a size of more than 32'
+            )
 
 
 def network_rows(networks, arch, images, forms, swin, args):
@@ -64,8 +65,7 @@ def network_rows(networks, arch, images, forms, swin, args):
     progress(f'{images}: {arch}, comparison')
     network = networks.build(arch, device)
     networks.check_small(forms, network, dtype, device)
-    batch = torch.randn(
-        images.batch, 3, images.height, images.width, device=device)
+    batch = torch.randn(images.batch, 3, images.height, images.width, device=device)
     length = -(-images.height // 4) * -(-images.width // 4)
     rows = []
     for training, title in PASSES.items():
@@ -73,9 +73,7 @@ def network_rows(networks, arch, images, forms, swin, args):
         step = networks.Step(network, batch, dtype, training)
         too_large = networks.check_full(forms, step, length)
         calls = {
-            name:
-            Call(
-                lambda form=form: step(form.run), step.nbytes(), form.repeats)
+            name: Call(lambda form=form: step(form.run), step.nbytes(), form.repeats)
             for name, form in forms.items()
             if form.takes(length, training) and name not in too_large
         }
@@ -87,11 +85,16 @@ def network_rows(networks, arch, images, forms, swin, args):
         samples.update(dict.fromkeys(too_large))
         for name, sample in samples.items():
             rate = images.batch / sample.minimum * 1e3 if sample else None
-            rows.append([
-                arch, title, name, *time_cells(sample),
-                number(rate) if rate else '',
-                *against_cells(sample, samples[OWN])
-            ])
+            rows.append(
+                [
+                    arch,
+                    title,
+                    name,
+                    *time_cells(sample),
+                    number(rate) if rate else '',
+                    *against_cells(sample, samples[OWN]),
+                ]
+            )
     return rows
 
 
@@ -99,10 +102,8 @@ def network_rows(networks, arch, images, forms, swin, args):
 def main():
     parser = make_parser('Time whole backbones, inference and training')
     parser.add_argument(
-        '--arch',
-        nargs='+',
-        choices=ARCHS,
-        help='default: all on a GPU, tiny on a CPU')
+        '--arch', nargs='+', choices=ARCHS, help='default: all on a GPU, tiny on a CPU'
+    )
     args = parse(parser)
     check_sizes(args)
     archs = args.arch or (ARCHS if args.device.type == 'cuda' else ARCHS[:1])
@@ -115,10 +116,9 @@ def main():
     for images in args.inputs:
         rows = []
         for arch in archs:
-            rows += out_of_memory_as_none(lambda: network_rows(
-                networks, arch, images, forms, swin, args)) or [[
-                    arch, '', OWN, *time_cells(None), *[''] * 4
-                ]]
+            rows += out_of_memory_as_none(
+                lambda: network_rows(networks, arch, images, forms, swin, args)
+            ) or [[arch, '', OWN, *time_cells(None), *[''] * 4]]
         report.add(f'## {images}\n\n{table(COLUMNS, rows)}')
 
 

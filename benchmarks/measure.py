@@ -1,11 +1,11 @@
-"""Time and memory of calls; all that depends on the kind of device is here.
-"""
+"""Time and memory of calls; all that depends on the kind of device is here."""
+
 import platform
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Optional
 
 import torch
 
@@ -26,9 +26,10 @@ class Call:
         held (int): Bytes of the tensors that it starts from.
         repeats (int, optional): Timed calls at most; None: as asked for.
     """
+
     run: Callable
     held: int = 0
-    repeats: Optional[int] = None
+    repeats: int | None = None
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,10 @@ class Sample:
         memory (int, optional): Bytes allocated at the peak, those held
             before included; None where that is not counted.
     """
+
     minimum: float
     median: float
-    memory: Optional[int] = None
+    memory: int | None = None
 
 
 def nbytes(*tensors):
@@ -124,8 +126,7 @@ def compare(calls, device, repeats):
         for name, call in calls.items()
     }
     peaks = {
-        name: out_of_memory_as_none(lambda: [_peak(call, device)])
-        for name, call in calls.items()
+        name: out_of_memory_as_none(lambda: [_peak(call, device)]) for name, call in calls.items()
     }
     calls = {name: call for name, call in calls.items() if peaks[name]}
     flush = _flush_buffer(device)
@@ -138,9 +139,7 @@ def compare(calls, device, repeats):
             if i < counts[name]:
                 times[name].append(_milliseconds(call.run, device, flush))
     return {
-        name:
-        peak
-        and Sample(min(times[name]), statistics.median(times[name]), peak[0])
+        name: peak and Sample(min(times[name]), statistics.median(times[name]), peak[0])
         for name, peak in peaks.items()
     }
 

@@ -2,6 +2,7 @@
 
 Needs mmengine; Swin needs mmdet.
 """
+
 import contextlib
 import copy
 import sys
@@ -39,10 +40,10 @@ def build(arch, device, backbone='SparXMamba'):
     Its running means never move, so that every call finds the same network.
     """
     torch.manual_seed(0)
-    network = getattr(backbones, backbone)(arch, drop_path_rate=0.).to(device)
+    network = getattr(backbones, backbone)(arch, drop_path_rate=0.0).to(device)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = 0.
+            module.momentum = 0.0
     return network
 
 
@@ -113,8 +114,8 @@ class Step:
             torch.manual_seed(0)
             self.grads = [
                 # drawn in float32 for every dtype: the same numbers
-                torch.randn(m.shape, device=m.device).to(m.dtype) *
-                (m.numel() / m.shape[1])**-0.5 for m in maps
+                torch.randn(m.shape, device=m.device).to(m.dtype) * (m.numel() / m.shape[1]) ** -0.5
+                for m in maps
             ]
 
     def _maps(self):
@@ -136,8 +137,7 @@ class Step:
             maps = self._maps()
             if not self.training:
                 return maps, []
-            return maps, list(
-                torch.autograd.grad(maps, self.parameters, self.grads))
+            return maps, list(torch.autograd.grad(maps, self.parameters, self.grads))
 
 
 def disagreements(given, wanted, part):
@@ -161,9 +161,9 @@ def disagreements(given, wanted, part):
 def check_network(what, given, wanted, dtype):
     """Raise Disagreement if maps or gradients differ too much."""
     *tolerances, part = TOLERANCES[dtype]
-    for name, error, tolerance in zip(('maps', 'gradients'),
-                                      disagreements(given, wanted, part),
-                                      tolerances):
+    for name, error, tolerance in zip(
+        ('maps', 'gradients'), disagreements(given, wanted, part), tolerances
+    ):
         check(f'{what} in {short(dtype)}: {name}', error, tolerance)
 
 
@@ -178,8 +178,7 @@ def check_small(forms, network, dtype, device):
             wanted = step(two_level)
             step = Step(network, images, dtype, training)
             for name, form in forms.items():
-                check_network(f'{name} on {SMALL}', step(form.run), wanted,
-                              dtype)
+                check_network(f'{name} on {SMALL}', step(form.run), wanted, dtype)
 
 
 def check_full(forms, step, length):
@@ -202,6 +201,5 @@ def check_full(forms, step, length):
                 if given is None:
                     too_large.append(name)
                     continue
-                check_network(f'{name} on {tuple(step.images.shape)}', given,
-                              own, step.dtype)
+                check_network(f'{name} on {tuple(step.images.shape)}', given, own, step.dtype)
     return too_large

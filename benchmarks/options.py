@@ -1,5 +1,5 @@
-"""What the programs are asked for: the command line, and what it leaves out.
-"""
+"""What the programs are asked for: the command line, and what it leaves out."""
+
 import argparse
 import os
 from typing import NamedTuple
@@ -12,11 +12,7 @@ from sparx_mm.errors import UserError, fail
 # the input of each: images as in classification, segmentation, detection
 GPU_INPUTS = (((224, 224), 128), ((512, 512), 4), ((800, 1280), 2))
 CPU_INPUTS = (((224, 224), 1), ((512, 512), 1))
-DTYPES = {
-    'float16': torch.float16,
-    'bfloat16': torch.bfloat16,
-    'float32': torch.float32
-}
+DTYPES = {'float16': torch.float16, 'bfloat16': torch.bfloat16, 'float32': torch.float32}
 GPU_PEERS = ('unfused', 'mamba_ssm')
 CPU_PEERS = ('unfused', 'two_level', 'log_depth', 'loop')
 
@@ -28,18 +24,17 @@ def short(dtype):
 
 class Input(NamedTuple):
     """Images that a network is given."""
+
     height: int
     width: int
     batch: int
     dtype: torch.dtype
 
     def __str__(self):
-        return (f'{self.height}x{self.width}, batch {self.batch}, '
-                f'{short(self.dtype)}')
+        return f'{self.height}x{self.width}, batch {self.batch}, {short(self.dtype)}'
 
 
 class _Parser(argparse.ArgumentParser):
-
     def error(self, message):
         fail(f'{message} (see {self.prog} --help)', 2)
 
@@ -49,7 +44,8 @@ def image_size(text):
     sides = text.split('x')
     if len(sides) > 2 or not all(s.isdecimal() and int(s) for s in sides):
         raise argparse.ArgumentTypeError(
-            f'{text!r} is no size; write 224, or 800x1280 for height x width')
+            f'{text!r} is no size; write 224, or 800x1280 for height x width'
+        )
     return int(sides[0]), int(sides[-1])
 
 
@@ -72,40 +68,36 @@ def make_parser(description, has_peers=True):
         ArgumentParser: It reports a bad argument in one line.
     """
     parser = _Parser(description=description)
-    parser.add_argument(
-        '--device', help='cpu, cuda or cuda:N; default: a GPU if there is one')
+    parser.add_argument('--device', help='cpu, cuda or cuda:N; default: a GPU if there is one')
     parser.add_argument(
         '--size',
         nargs='+',
         type=image_size,
         metavar='SIZE',
-        help='image sizes, 224 or 800x1280; default: by device')
+        help='image sizes, 224 or 800x1280; default: by device',
+    )
+    parser.add_argument('--batch', type=positive, help='images; default: by size and device')
     parser.add_argument(
-        '--batch', type=positive, help='images; default: by size and device')
-    parser.add_argument(
-        '--dtype',
-        nargs='+',
-        choices=DTYPES,
-        help='default: all three on a GPU, float32 on a CPU')
+        '--dtype', nargs='+', choices=DTYPES, help='default: all three on a GPU, float32 on a CPU'
+    )
     if has_peers:
         parser.add_argument(
             '--peers',
             nargs='*',
             choices=FORMS,
             help='what to compare with; default: '
-            f'{" ".join(GPU_PEERS)} on a GPU, {" ".join(CPU_PEERS)} on a CPU')
+            f'{" ".join(GPU_PEERS)} on a GPU, {" ".join(CPU_PEERS)} on a CPU',
+        )
     parser.add_argument(
-        '--repeats',
-        type=positive,
-        default=20,
-        help='timed calls of each; default: 20')
+        '--repeats', type=positive, default=20, help='timed calls of each; default: 20'
+    )
     parser.add_argument(
         '--threads',
         type=positive,
         default=len(os.sched_getaffinity(0)),
-        help='CPU threads; default: one for each core')
-    parser.add_argument(
-        '--output', metavar='FILE', help='also write what is printed here')
+        help='CPU threads; default: one for each core',
+    )
+    parser.add_argument('--output', metavar='FILE', help='also write what is printed here')
     return parser
 
 
@@ -132,7 +124,8 @@ def parse(parser):
     dtypes = args.dtype or (DTYPES if gpu else ['float32'])
     args.inputs = [
         Input(*size, args.batch or batches.get(size, 1), DTYPES[name])
-        for size in args.size or batches for name in dtypes
+        for size in args.size or batches
+        for name in dtypes
     ]
     return args
 
@@ -157,8 +150,7 @@ def find_device(name):
     if device is None or device.type not in ('cpu', 'cuda'):
         raise UserError(f'--device must be cpu, cuda or cuda:N, got {name!r}')
     if device.type == 'cuda' and (device.index or 0) >= gpus:
-        raise UserError(f'--device {name}: torch sees {gpus} GPUs; take '
-                        '--device cpu')
+        raise UserError(f'--device {name}: torch sees {gpus} GPUs; take --device cpu')
     if device.type == 'cuda':
         device = torch.device('cuda', device.index or 0)
         torch.cuda.set_device(device)

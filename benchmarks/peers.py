@@ -8,10 +8,11 @@
 - ``log_depth``: pairs of positions, then over pairs, in plain torch;
 - ``loop``: the definition.
 """
+
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable, Optional
 
 import torch
 import torch.nn.functional as F
@@ -24,8 +25,7 @@ NUM_DIRECTIONS = 4
 
 
 def cross_scan(x):
-    """The map as a sequence in each direction, (B, D, H, W) -> (B, 4, D, L).
-    """
+    """The map as a sequence in each direction, (B, D, H, W) -> (B, 4, D, L)."""
     batch, channels, height, width = x.shape
     sequences = x.new_empty(batch, NUM_DIRECTIONS, channels, height * width)
     sequences[:, 0].view(x.shape).copy_(x)
@@ -46,7 +46,6 @@ def cross_merge(sequences, height, width):
 # each is the other's adjoint; left to autograd, every copy would have a
 # backward copy and a sum of its own
 class _CrossScan(torch.autograd.Function):
-
     @staticmethod
     def forward(ctx, x):
         ctx.size = x.shape[2:]
@@ -58,7 +57,6 @@ class _CrossScan(torch.autograd.Function):
 
 
 class _CrossMerge(torch.autograd.Function):
-
     @staticmethod
     def forward(ctx, sequences, height, width):
         return cross_merge(sequences, height, width)
@@ -74,8 +72,7 @@ def _low_rank(p, rank, state):
     maps = p.permute(3, 0, 4, 1, 2)
     rows = maps[0::2].flatten(3)
     columns = maps[1::2].transpose(3, 4).flatten(3)
-    sequences = torch.stack(
-        [rows[0], columns[0], rows[1].flip(-1), columns[1].flip(-1)], 1)
+    sequences = torch.stack([rows[0], columns[0], rows[1].flip(-1), columns[1].flip(-1)], 1)
     return sequences.split([rank, state, state], 2)
 
 
@@ -102,13 +99,15 @@ def unfused(scan, x, p, dt_weight, dt_bias, A, D):
         C,
         D.flatten(),
         delta_bias=dt_bias.flatten(),
-        delta_softplus=True)
+        delta_softplus=True,
+    )
     y = y.unflatten(1, (NUM_DIRECTIONS, -1))
     return _CrossMerge.apply(y, *x.shape[2:])
 
 
 def _mamba_scan(*args, **kwargs):
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
+
     return selective_scan_fn(*args, **kwargs)
 
 
@@ -152,10 +151,11 @@ def linear_scan(a, b):
     a_first, a_second = a[:, :, 0::2], a[:, :, 1::2]
     b_first, b_second = b[:, :, 0::2], b[:, :, 1::2]
     second = linear_scan(
-        a_second * a_first[:, :, :pairs],
-        torch.addcmul(b_second, a_second, b_first[:, :, :pairs]))
-    later = torch.addcmul(b_first[:, :, 1:], a_first[:, :, 1:],
-                          second[:, :, :a_first.shape[2] - 1])
+        a_second * a_first[:, :, :pairs], torch.addcmul(b_second, a_second, b_first[:, :, :pairs])
+    )
+    later = torch.addcmul(
+        b_first[:, :, 1:], a_first[:, :, 1:], second[:, :, : a_first.shape[2] - 1]
+    )
     first = torch.cat([b_first[:, :, :1], later], 2)
     h = torch.stack([first[:, :, :pairs], second], 3).flatten(2, 3)
     # of an odd number of positions, the last has no partner
@@ -193,10 +193,11 @@ class Form:
         why_not (Callable): From a device to why it cannot run there, '' if
             it can.
     """
+
     run: Callable
     forward_length: float = math.inf
     backward_length: float = math.inf
-    repeats: Optional[int] = None
+    repeats: int | None = None
     why_not: Callable = lambda device: ''
 
     def takes(self, length, backward=False):
@@ -206,17 +207,12 @@ class Form:
 
 
 FORMS = {
-    'unfused':
-    Form(functools.partial(unfused, selective_scan)),
-    'mamba_ssm':
-    Form(functools.partial(unfused, _mamba_scan), why_not=_why_no_mamba),
-    'two_level':
-    Form(two_level),
-    'log_depth':
-    Form(log_depth),
+    'unfused': Form(functools.partial(unfused, selective_scan)),
+    'mamba_ssm': Form(functools.partial(unfused, _mamba_scan), why_not=_why_no_mamba),
+    'two_level': Form(two_level),
+    'log_depth': Form(log_depth),
     # its backward is quadratic in the length
-    'loop':
-    Form(reference, forward_length=56**2, backward_length=14**2, repeats=3),
+    'loop': Form(reference, forward_length=56**2, backward_length=14**2, repeats=3),
 }
 
 

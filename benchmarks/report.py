@@ -1,4 +1,5 @@
 """What a run prints: a header, tables in markdown, progress on stderr."""
+
 import datetime
 import platform
 import subprocess
@@ -34,7 +35,8 @@ def _revision():
             ['git', 'describe', '--always', '--dirty', '--exclude=*'],
             cwd=Path(__file__).parent,
             capture_output=True,
-            text=True)
+            text=True,
+        )
     except OSError:
         return 'unknown'
     return done.stdout.strip() or 'unknown'
@@ -55,22 +57,26 @@ def header(title, args, ratio_of='a form over ss2d'):
     device = args.device
     backend = 'triton' if device.type == 'cuda' else 'cpu'
     facts = [
-        str(datetime.date.today()), f'{device_name(device)} ({device})',
+        str(datetime.date.today()),
+        f'{device_name(device)} ({device})',
         f'{torch.get_num_threads()} CPU threads',
         f'Python {platform.python_version()}',
-        *(f'{name} {_version(name)}'
-          for name in ('torch', 'triton', 'numba')), f'revision {_revision()}'
+        *(f'{name} {_version(name)}' for name in ('torch', 'triton', 'numba')),
+        f'revision {_revision()}',
     ]
-    return (f'# {title}\n\n{", ".join(facts)}. Kernels: {backend}, '
-            f'{backend_report()[backend]}.\n\nMinimum and median of '
-            f'{args.repeats} calls in milliseconds (fewer calls of very slow '
-            f'forms), all in turns; "x" is {ratio_of}, by the minimum.')
+    return (
+        f'# {title}\n\n{", ".join(facts)}. Kernels: {backend}, '
+        f'{backend_report()[backend]}.\n\nMinimum and median of '
+        f'{args.repeats} calls in milliseconds (fewer calls of very slow '
+        f'forms), all in turns; "x" is {ratio_of}, by the minimum.'
+    )
 
 
 def missing_peers(reasons):
     """A sentence for each peer that does not run here."""
-    return ''.join(f' Not measured: {name}, {reason}.'
-                   for name, reason in reasons.items() if reason)
+    return ''.join(
+        f' Not measured: {name}, {reason}.' for name, reason in reasons.items() if reason
+    )
 
 
 class Report:
@@ -105,8 +111,9 @@ class Report:
             with self._path.open(mode) as file:
                 file.write(self._text and f'{self._text}\n')
         except OSError as error:
-            raise UserError(f'--output {self._path} cannot be written '
-                            f'({error.strerror})') from error
+            raise UserError(
+                f'--output {self._path} cannot be written ({error.strerror})'
+            ) from error
 
 
 def table(columns, rows):
@@ -121,8 +128,7 @@ def table(columns, rows):
     """
     used = [i for i in range(len(columns)) if any(row[i] for row in rows)]
     lines = [columns, ['-'] * len(columns), *rows]
-    return '\n'.join(f'| {" | ".join(cells[i] for i in used)} |'
-                     for cells in lines)
+    return '\n'.join(f'| {" | ".join(cells[i] for i in used)} |' for cells in lines)
 
 
 def number(value):
@@ -158,7 +164,4 @@ def against_cells(sample, own):
     time = ratio(sample.minimum, own and own.minimum)
     if sample.memory is None:
         return ['', time, '']
-    return [
-        number(sample.memory / _MIB), time,
-        ratio(sample.memory, own and own.memory)
-    ]
+    return [number(sample.memory / _MIB), time, ratio(sample.memory, own and own.memory)]

@@ -11,15 +11,13 @@ gradient of y, and writes a gradient for each of them. With E elements of x, P
 of p and s bytes an element, that is s (2E + P) and s (3E + 2P), and the
 parameters.
 """
+
 from agreement import check, disagreement, evaluate
-from measure import (Call, Sample, compare, copy_bandwidth, nbytes,
-                     out_of_memory_as_none)
+from measure import Call, Sample, compare, copy_bandwidth, nbytes, out_of_memory_as_none
 from options import make_parser, parse, short
 from peers import Form, choose
-from report import (Report, against_cells, header, missing_peers, number,
-                    progress, table, time_cells)
-from scan_forms import (FULL_TOLERANCES, check_full, check_small, make_inputs,
-                        run_form, truth)
+from report import Report, against_cells, header, missing_peers, number, progress, table, time_cells
+from scan_forms import FULL_TOLERANCES, check_full, check_small, make_inputs, run_form, truth
 
 from sparx_mm.errors import user_errors
 from sparx_mm.kernels import ss2d
@@ -28,8 +26,18 @@ from sparx_mm.kernels import ss2d
 EMBED_DIMS = (96, 192, 320, 512)
 DEPTHS = (2, 2, 7, 2)
 PASSES = {False: 'forward', True: 'forward + backward'}
-COLUMNS = ('map', 'pass', 'form', 'ms', 'median', 'GB/s', 'of copy',
-           'peak MiB', 'x time', 'x memory')
+COLUMNS = (
+    'map',
+    'pass',
+    'form',
+    'ms',
+    'median',
+    'GB/s',
+    'of copy',
+    'peak MiB',
+    'x time',
+    'x memory',
+)
 # time against length, with the channels of the first stage
 SIDES = (14, 28, 56, 112, 224)
 BATCH = dict(cuda=32, cpu=1)
@@ -46,8 +54,7 @@ def fused_bytes(inputs, dy, backward):
 def form_call(form, inputs, dy, backward):
     """What is timed: forward and backward, or forward alone."""
     held = nbytes(*inputs, dy) if backward else nbytes(*inputs)
-    return Call(lambda: run_form(form, inputs, dy, backward), held,
-                form.repeats)
+    return Call(lambda: run_form(form, inputs, dy, backward), held, form.repeats)
 
 
 def time_forms(forms, inputs, dy, backward, repeats):
@@ -80,10 +87,16 @@ def form_rows(title, backward, samples, moved, bandwidth):
         if sample:
             rate = moved / sample.minimum * 1e3
             speed = [number(rate / 1e9), f'{rate / bandwidth:.0%}']
-        rows.append([
-            title, PASSES[backward], name, *time_cells(sample), *speed,
-            *against_cells(sample, samples.get('ss2d'))
-        ])
+        rows.append(
+            [
+                title,
+                PASSES[backward],
+                name,
+                *time_cells(sample),
+                *speed,
+                *against_cells(sample, samples.get('ss2d')),
+            ]
+        )
     return rows
 
 
@@ -98,10 +111,12 @@ def whole_network(stages):
     """
     names = [n for n in stages[0] if all(stage.get(n) for stage in stages)]
     return {
-        name:
-        Sample(*(sum(depth * getattr(stage[name], field)
-                     for depth, stage in zip(DEPTHS, stages))
-                 for field in ('minimum', 'median')))
+        name: Sample(
+            *(
+                sum(depth * getattr(stage[name], field) for depth, stage in zip(DEPTHS, stages))
+                for field in ('minimum', 'median')
+            )
+        )
         for name in names
     }
 
@@ -136,12 +151,16 @@ def stage_table(forms, images, args, bandwidth):
             samples[backward].append(times)
             moved[backward].append(fused_bytes(inputs, dy, backward))
             title = ' x '.join(map(str, dy.shape))
-            rows += form_rows(title, backward, times, moved[backward][-1],
-                              bandwidth)
+            rows += form_rows(title, backward, times, moved[backward][-1], bandwidth)
     for backward in PASSES:
         total = sum(d * m for d, m in zip(DEPTHS, moved[backward]))
-        rows += form_rows(f'all {sum(DEPTHS)} layers', backward,
-                          whole_network(samples[backward]), total, bandwidth)
+        rows += form_rows(
+            f'all {sum(DEPTHS)} layers',
+            backward,
+            whole_network(samples[backward]),
+            total,
+            bandwidth,
+        )
     return f'## {images}\n\n{table(COLUMNS, rows)}'
 
 
@@ -159,23 +178,28 @@ def length_table(dtype, args):
     calls = {}
     for side in SIDES:
         progress(f'{short(dtype)}: scan of {side} x {side}')
-        inputs, dy = make_inputs(batch, EMBED_DIMS[0], side, side, dtype,
-                                 args.device)
+        inputs, dy = make_inputs(batch, EMBED_DIMS[0], side, side, dtype, args.device)
         error = disagreement(evaluate(ss2d, inputs, [dy]), truth(inputs, dy))
-        check(f'ss2d on {tuple(dy.shape)} in {short(dtype)}', error,
-              FULL_TOLERANCES[dtype])
+        check(f'ss2d on {tuple(dy.shape)} in {short(dtype)}', error, FULL_TOLERANCES[dtype])
         for backward in PASSES:
             calls[side, backward] = form_call(form, inputs, dy, backward)
     progress(f'{short(dtype)}: time against length')
     samples = compare(calls, args.device, args.repeats)
-    rows = [[
-        f'{side} x {side}', PASSES[backward], *time_cells(sample),
-        *growth_cells(side, sample, samples.get((side // 2, backward)))
-    ] for (side, backward), sample in samples.items()]
+    rows = [
+        [
+            f'{side} x {side}',
+            PASSES[backward],
+            *time_cells(sample),
+            *growth_cells(side, sample, samples.get((side // 2, backward))),
+        ]
+        for (side, backward), sample in samples.items()
+    ]
     columns = ('map', 'pass', 'ms', 'median', 'x quarter', f'<= {AIM}')
-    return (f'## Time against length: batch {batch}, {2 * EMBED_DIMS[0]} '
-            f'channels, {short(dtype)}\n\n"x quarter" is the time over that '
-            f'of a quarter of the tokens.\n\n{table(columns, rows)}')
+    return (
+        f'## Time against length: batch {batch}, {2 * EMBED_DIMS[0]} '
+        f'channels, {short(dtype)}\n\n"x quarter" is the time over that '
+        f'of a quarter of the tokens.\n\n{table(columns, rows)}'
+    )
 
 
 def growth_cells(side, sample, quarter):
@@ -193,8 +217,8 @@ def main():
     parser.add_argument(
         '--only',
         choices=['stages', 'length'],
-        help='one part; default: the stages of the network, then time '
-        'against length')
+        help='one part; default: the stages of the network, then time against length',
+    )
     args = parse(parser)
     report = Report(args.output)
     peers, missing = choose(args.peers, args.device)
@@ -206,13 +230,13 @@ def main():
             check_small(forms, dim, dtype, args.device)
     bandwidth = copy_bandwidth(args.device)
     report.add(
-        header('The four-direction scan', args) +
-        f' A copy moves {number(bandwidth / 1e9)} GB/s.' +
-        missing_peers(missing))
+        header('The four-direction scan', args)
+        + f' A copy moves {number(bandwidth / 1e9)} GB/s.'
+        + missing_peers(missing)
+    )
     if args.only != 'length':
         for images in args.inputs:
-            block = out_of_memory_as_none(
-                lambda: stage_table(forms, images, args, bandwidth))
+            block = out_of_memory_as_none(lambda: stage_table(forms, images, args, bandwidth))
             report.add(block or f'## {images}\n\nOut of memory.')
     if args.only != 'stages':
         for dtype in dtypes:

@@ -1,5 +1,5 @@
-"""Arguments for the four-direction scan, and whether its forms agree on them.
-"""
+"""Arguments for the four-direction scan, and whether its forms agree on them."""
+
 import torch
 from agreement import check, disagreement, evaluate
 from measure import out_of_memory_as_none
@@ -44,14 +44,17 @@ def make_inputs(batch, dim, height, width, dtype, device):
     channels, rank = 2 * dim, -(-dim // 16)
     torch.manual_seed(0)
     with device:
-        maps = (torch.randn(batch, channels, height, width),
-                torch.randn(batch, height, width, 4, rank + 2))
+        maps = (
+            torch.randn(batch, channels, height, width),
+            torch.randn(batch, height, width, 4, rank + 2),
+        )
         parameters = (
             (torch.rand(4, channels, rank) * 2 - 1) * rank**-0.5,
             # the inverse softplus of 0.001 to 0.1
             torch.empty(4, channels).uniform_(-6.9, -2.25),
             -torch.ones(4, channels, 1),
-            torch.ones(4, channels))
+            torch.ones(4, channels),
+        )
         if device.type == 'cpu':
             x, p = maps
             maps = x.contiguous(memory_format=torch.channels_last), p
@@ -86,8 +89,7 @@ def check_small(forms, dim, dtype, device):
     wanted = truth(inputs, dy)
     for name, form in forms.items():
         error = disagreement(evaluate(form.run, inputs, [dy]), wanted)
-        check(f'{name} with {2 * dim} channels in {short(dtype)}', error,
-              TOLERANCES[dtype])
+        check(f'{name} with {2 * dim} channels in {short(dtype)}', error, TOLERANCES[dtype])
 
 
 def check_full(forms, inputs, dy):
@@ -102,12 +104,14 @@ def check_full(forms, inputs, dy):
     for name, form in forms.items():
         backward = form.takes(length, backward=True)
         if form.takes(length):
-            given = out_of_memory_as_none(
-                lambda: run_form(form, inputs, dy, backward))
+            given = out_of_memory_as_none(lambda: run_form(form, inputs, dy, backward))
             if given is None:
                 too_large.append(name)
                 continue
-            error = disagreement(given, own[:len(given)])
-            check(f'{name} on {tuple(dy.shape)} in {short(dy.dtype)}', error,
-                  FULL_TOLERANCES[dy.dtype])
+            error = disagreement(given, own[: len(given)])
+            check(
+                f'{name} on {tuple(dy.shape)} in {short(dy.dtype)}',
+                error,
+                FULL_TOLERANCES[dy.dtype],
+            )
     return too_large

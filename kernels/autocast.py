@@ -1,4 +1,5 @@
 """Autocast ends where 16 bits are too few."""
+
 import functools
 
 import torch
@@ -22,8 +23,7 @@ def without_autocast(function):
         device = tensor.device.type
         # there is none on the meta device, and an exported graph would keep
         # even a switch that changes nothing
-        if not (torch.amp.is_autocast_available(device)
-                and torch.is_autocast_enabled(device)):
+        if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
             return function(tensor, *args, **kwargs)
         with torch.autocast(device, enabled=False):
             return function(tensor, *args, **kwargs)

@@ -8,6 +8,7 @@ environment variable SPARX_MM_KERNELS overrides it and is read at every call:
   it; else plain torch operations;
 - ``reference``: the definition, a slow loop.
 """
+
 import functools
 import importlib
 import os
@@ -32,8 +33,7 @@ def requested():
     """
     name = os.environ.get(VARIABLE) or 'auto'
     if name not in CHOICES:
-        raise ValueError(f'{VARIABLE} is {name!r}; allowed are '
-                         f'{", ".join(CHOICES)}')
+        raise ValueError(f'{VARIABLE} is {name!r}; allowed are {", ".join(CHOICES)}')
     return name
 
 
@@ -56,8 +56,7 @@ def missing_numba():
 
 def runs_numba(tensor):
     """Whether the numba kernels take a tensor: float32, on the CPU."""
-    return (tensor.device.type == 'cpu' and tensor.dtype == torch.float32
-            and not missing_numba())
+    return tensor.device.type == 'cpu' and tensor.dtype == torch.float32 and not missing_numba()
 
 
 @functools.cache
@@ -70,8 +69,7 @@ def _missing_triton_package():
         return f'triton does not import ({error})'
     version = tuple(int(n) for n in triton.__version__.split('.')[:2])
     if version < TRITON_VERSION:
-        return 'triton {} is older than {}.{}'.format(triton.__version__,
-                                                      *TRITON_VERSION)
+        return 'triton {} is older than {}.{}'.format(triton.__version__, *TRITON_VERSION)
     return ''
 
 
@@ -80,6 +78,7 @@ def interprets():
     if _missing_triton_package():
         return False
     import triton
+
     return triton.knobs.runtime.interpret
 
 
@@ -91,8 +90,7 @@ def _missing_gpu(device):
         return ''
     major, minor = torch.cuda.get_device_capability(device)
     if major < 8:
-        return (f'the GPU has compute capability {major}.{minor}, Triton '
-                'needs 8.0')
+        return f'the GPU has compute capability {major}.{minor}, Triton needs 8.0'
     return ''
 
 
@@ -143,11 +141,12 @@ def select(implementations, tensor):
     if name == 'triton':
         missing = missing_triton(tensor.device)
         if missing and requested() == 'triton':
-            raise RuntimeError(f'{VARIABLE} is \'triton\', but {missing}; '
-                               'unset it or take cpu')
+            raise RuntimeError(f"{VARIABLE} is 'triton', but {missing}; unset it or take cpu")
         if missing:
-            _warn_once(f'no Triton kernels for the scan on a GPU: {missing}; '
-                       'it runs in plain torch, many times slower')
+            _warn_once(
+                f'no Triton kernels for the scan on a GPU: {missing}; '
+                'it runs in plain torch, many times slower'
+            )
         # a kernel for float64 would be for tests alone
         if missing or tensor.dtype == torch.float64:
             name = 'cpu'
@@ -170,8 +169,9 @@ def select_again(implementations, tensor, states, A):
     """
     implementation = select(implementations, tensor)
     if states.shape != implementation.states_shape(tensor, A):
-        raise RuntimeError(f'{VARIABLE} or the GPU has changed between '
-                           'forward and backward; run forward again')
+        raise RuntimeError(
+            f'{VARIABLE} or the GPU has changed between forward and backward; run forward again'
+        )
     return implementation
 
 
@@ -189,13 +189,15 @@ def backend_report():
         cpu = f'two-level scan in plain torch; {missing_numba()}'
     else:
         import numba
-        cpu = (f'numba {numba.__version__} kernels on {threads} threads (own '
-               'pool, no numba threading layer) for float32 on the CPU; '
-               'two-level scan in plain torch else')
+
+        cpu = (
+            f'numba {numba.__version__} kernels on {threads} threads (own '
+            'pool, no numba threading layer) for float32 on the CPU; '
+            'two-level scan in plain torch else'
+        )
     missing = missing_triton()
     report = {
-        'triton':
-        f'not available: {missing}' if missing else _describe_triton(),
+        'triton': f'not available: {missing}' if missing else _describe_triton(),
         'cpu': f'available: {cpu}',
         'reference': 'available: a slow loop, for comparison',
         'requested': name,
@@ -210,7 +212,10 @@ def backend_report():
 
 def _describe_triton():
     import triton
+
     where = 'interpreted, slowly' if interprets() else 'on the GPU'
-    return (f'available: triton {triton.__version__} kernels {where}, for '
-            'float16, bfloat16 and float32; two-level scan in plain torch '
-            'for float64')
+    return (
+        f'available: triton {triton.__version__} kernels {where}, for '
+        'float16, bfloat16 and float32; two-level scan in plain torch '
+        'for float64'
+    )

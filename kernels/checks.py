@@ -1,4 +1,5 @@
 """Argument checks shared by the operators: one clear line for each fault."""
+
 import torch
 
 _FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -18,18 +19,18 @@ def check_shapes(op, sizes, **arguments):
     """
     for name, (tensor, pattern) in arguments.items():
         if not isinstance(tensor, torch.Tensor):
-            raise ValueError(f'{op}: {name} must be a tensor, got '
-                             f'{type(tensor).__name__}')
+            raise ValueError(f'{op}: {name} must be a tensor, got {type(tensor).__name__}')
         wanted = [sizes.get(key, key) for key in pattern]
         if len(tensor.shape) != len(pattern) or any(
-                not isinstance(size, str) and size != given
-                for size, given in zip(wanted, tensor.shape)):
-            names = (f'{key}={sizes[key]}' if key in sizes else str(key)
-                     for key in pattern)
-            raise ValueError(f'{op}: {name} must be ({", ".join(names)}), '
-                             f'got {tuple(tensor.shape)}')
-        sizes.update((key, given) for key, given in zip(pattern, tensor.shape)
-                     if isinstance(key, str))
+            not isinstance(size, str) and size != given for size, given in zip(wanted, tensor.shape)
+        ):
+            names = (f'{key}={sizes[key]}' if key in sizes else str(key) for key in pattern)
+            raise ValueError(
+                f'{op}: {name} must be ({", ".join(names)}), got {tuple(tensor.shape)}'
+            )
+        sizes.update(
+            (key, given) for key, given in zip(pattern, tensor.shape) if isinstance(key, str)
+        )
 
 
 def check_not_empty(op, sizes, *names):
@@ -63,8 +64,9 @@ def check_floating(op, first, inputs, parameters):
     """
     first_name, tensor = first
     if tensor.dtype not in _FLOATING:
-        raise ValueError(f'{op}: {first_name} must be float16, bfloat16, '
-                         f'float32 or float64, got {tensor.dtype}')
+        raise ValueError(
+            f'{op}: {first_name} must be float16, bfloat16, float32 or float64, got {tensor.dtype}'
+        )
     double = tensor.dtype == torch.float64
     allowed = _FLOATING[3:] if double else _FLOATING[:3]
     for group, dtypes in ((inputs, allowed), (parameters, allowed[-1:])):
@@ -72,8 +74,9 @@ def check_floating(op, first, inputs, parameters):
             if value.dtype not in dtypes:
                 raise ValueError(
                     f'{op}: {name} must be {" or ".join(map(str, dtypes))} '
-                    f'with a {tensor.dtype} {first_name}, got {value.dtype}')
+                    f'with a {tensor.dtype} {first_name}, got {value.dtype}'
+                )
             if value.device != tensor.device:
                 raise ValueError(
-                    f'{op}: {name} must be on {tensor.device} like '
-                    f'{first_name}, got {value.device}')
+                    f'{op}: {name} must be on {tensor.device} like {first_name}, got {value.device}'
+                )

@@ -1,15 +1,9 @@
 """Random arguments for the operators, to test and time them with."""
+
 import torch
 
 
-def map_arguments(batch,
-                  channels,
-                  height,
-                  width,
-                  rank,
-                  state,
-                  dtype=torch.float64,
-                  device='cpu'):
+def map_arguments(batch, channels, height, width, rank, state, dtype=torch.float64, device='cpu'):
     """Arguments of :func:`sparx_mm.kernels.ss2d`.
 
     Args:
@@ -23,9 +17,10 @@ def map_arguments(batch,
     Returns:
         list[Tensor]: x in the contiguous format, p, dt_weight, dt_bias, A, D.
     """
-    inputs = (torch.randn(batch, channels, height, width, device=device),
-              torch.randn(
-                  batch, height, width, 4, rank + 2 * state, device=device))
+    inputs = (
+        torch.randn(batch, channels, height, width, device=device),
+        torch.randn(batch, height, width, 4, rank + 2 * state, device=device),
+    )
     parameters = (
         torch.randn(4, channels, rank, device=device) * rank**-0.5,
         torch.randn(4, channels, device=device) - 1,
@@ -35,13 +30,9 @@ def map_arguments(batch,
     return _cast(dtype, inputs, parameters)
 
 
-def sequence_arguments(batch,
-                       channels,
-                       length,
-                       state,
-                       groups=None,
-                       dtype=torch.float64,
-                       device='cpu'):
+def sequence_arguments(
+    batch, channels, length, state, groups=None, dtype=torch.float64, device='cpu'
+):
     """Arguments of :func:`sparx_mm.kernels.selective_scan`.
 
     Args:
@@ -57,8 +48,7 @@ def sequence_arguments(batch,
         list[Tensor]: u, delta, A, B, C, D and delta_bias. The step sizes are
         for a softplus: of both signs.
     """
-    low = (batch, state, length) if groups is None else (batch, groups, state,
-                                                         length)
+    low = (batch, state, length) if groups is None else (batch, groups, state, length)
     u, delta = torch.randn(2, batch, channels, length, device=device)
     B, C = torch.randn(2, *low, device=device)
     parameters = (

@@ -6,6 +6,7 @@ used: one of them kills a forked child, such as a data-loader worker, and
 another aborts when two Python threads call it. This pool is made anew after a
 fork, and any number of threads may hand it work.
 """
+
 import functools
 import os
 import zlib
@@ -92,9 +93,7 @@ def backward_shares(threads, batch, max_slices):
 def _shared_code():
     """Fingerprint of the files that every kernel takes code from."""
     folder = Path(__file__).parent
-    files = [
-        folder / name for name in ('launch.py', 'log1p.py', 'numerics.py')
-    ]
+    files = [folder / name for name in ('launch.py', 'log1p.py', 'numerics.py')]
     return f'{zlib.crc32(b"".join(f.read_bytes() for f in files)):08x}'
 
 
@@ -124,10 +123,7 @@ class Kernel:
             self._compiled = self._compile(args)
         threads = max(1, min(threads, shares))
         ends = [shares * (i + 1) // threads for i in range(threads)]
-        others = [
-            _submit(self._compiled, *args, *limits)
-            for limits in zip(ends, ends[1:])
-        ]
+        others = [_submit(self._compiled, *args, *limits) for limits in zip(ends, ends[1:])]
         try:
             self._compiled(*args, 0, ends[0])
         finally:

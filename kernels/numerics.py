@@ -7,6 +7,7 @@ than 2e-7 relatively, and a NaN passes through all of them.
 Everything here is inlined into the kernels: a loop over the channels of a
 block must be seen whole to be vectorised. Needs numba.
 """
+
 import numpy as np
 from numba import njit
 
@@ -23,8 +24,17 @@ _LOWEST, _HIGHEST = _F32(-127), _F32(128)
 
 # 2^r on [-0.5, 0.5], minimax for relative error; exactly 1 at 0, like LOG1P
 _E0, _E1, _E2, _E3, _E4, _E5, _E6 = map(
-    _F32, (1, 0.6931471824645996, 0.24022646248340607, 0.05550328642129898,
-           0.009618489071726799, 0.0013399930903688073, 0.0001534580806037411))
+    _F32,
+    (
+        1,
+        0.6931471824645996,
+        0.24022646248340607,
+        0.05550328642129898,
+        0.009618489071726799,
+        0.0013399930903688073,
+        0.0001534580806037411,
+    ),
+)
 _G0, _G1, _G2, _G3, _G4, _G5, _G6, _G7, _G8, _G9 = map(_F32, LOG1P)
 
 
@@ -37,8 +47,7 @@ def exp2(x):
     shifted = x + _ROUND
     bits = _F32(shifted).view(_I32) - _ROUND_BITS
     r = x - (shifted - _ROUND)
-    y = _E0 + r * (
-        _E1 + r * (_E2 + r * (_E3 + r * (_E4 + r * (_E5 + r * _E6)))))
+    y = _E0 + r * (_E1 + r * (_E2 + r * (_E3 + r * (_E4 + r * (_E5 + r * _E6)))))
     return y * _I32(bits << _I32(23)).view(_F32)
 
 
@@ -97,8 +106,7 @@ def keep_row(lanes, u, delta, A, B, h_before, a, h):
 
 
 @njit(fastmath=FASTMATH, forceinline=True)
-def scan_row_backward(lanes, u, delta, A, B, C, dy, a, h_before, h, carry, du,
-                      ddelta, dA, dB, dC):
+def scan_row_backward(lanes, u, delta, A, B, C, dy, a, h_before, h, carry, du, ddelta, dA, dB, dC):
     """Gradients of :func:`scan_row`, positions last to first, in place.
 
     Args:

@@ -8,8 +8,10 @@ Example:
     >>> all(check.ok for check in run('cpu'))
     True
 """
+
 import functools
-from typing import Callable, Dict, Iterator, List, NamedTuple, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 
@@ -61,14 +63,16 @@ class Check(NamedTuple):
     def __str__(self) -> str:
         dtype = str(self.dtype).replace('torch.', '')
         found = f'{self.error:.1e} of {TOLERANCES[self.dtype]:.1e}'
-        return (f'{self.operator:<14}  {self.size:<29}  {dtype:<8}  '
-                f'{self.backend:<6}  {self.problem or found}  '
-                f'{"ok" if self.ok else "FAILED"}')
+        return (
+            f'{self.operator:<14}  {self.size:<29}  {dtype:<8}  '
+            f'{self.backend:<6}  {self.problem or found}  '
+            f'{"ok" if self.ok else "FAILED"}'
+        )
 
 
 class _Operator(NamedTuple):
     function: Callable
-    backends: Dict[str, str]
+    backends: dict[str, str]
     # the definition, and the two-level scan for what is too long for it
     reference: Callable
     forward: Callable
@@ -95,17 +99,30 @@ _SEQUENCES = (
 )
 _soft = functools.partial(functools.partial, delta_softplus=True)
 _OPERATORS = dict(
-    ss2d=_Operator(ss2d, SS2D_BACKENDS, ss2d_reference,
-                   ss2d_cpu.two_level_forward, ss2d_cpu.two_level_backward,
-                   map_arguments, 'BDHWRN', _MAPS),
+    ss2d=_Operator(
+        ss2d,
+        SS2D_BACKENDS,
+        ss2d_reference,
+        ss2d_cpu.two_level_forward,
+        ss2d_cpu.two_level_backward,
+        map_arguments,
+        'BDHWRN',
+        _MAPS,
+    ),
     selective_scan=_Operator(
-        _soft(selective_scan), SCAN_BACKENDS, _soft(scan_reference),
-        _soft(scan_cpu.two_level_forward), _soft(scan_cpu.two_level_backward),
-        sequence_arguments, 'BDLNG', _SEQUENCES),
+        _soft(selective_scan),
+        SCAN_BACKENDS,
+        _soft(scan_reference),
+        _soft(scan_cpu.two_level_forward),
+        _soft(scan_cpu.two_level_backward),
+        sequence_arguments,
+        'BDLNG',
+        _SEQUENCES,
+    ),
 )
 
 
-def dtypes(device) -> List[torch.dtype]:
+def dtypes(device) -> list[torch.dtype]:
     """The dtypes that there are kernels for on a device."""
     if torch.device(device).type == 'cpu':
         return [torch.float32]
@@ -123,8 +140,7 @@ def _differentiate(function, inputs, dy):
 def _largest_error(operator, inputs, device):
     """The largest relative error of all that an operator computes."""
     dy = torch.randn_like(inputs[0])
-    given = _differentiate(operator.function, [t.to(device) for t in inputs],
-                           dy.to(device))
+    given = _differentiate(operator.function, [t.to(device) for t in inputs], dy.to(device))
     inputs, dy = [t.double() for t in inputs], dy.double()
     if inputs[0][0, 0].numel() <= _SHORT:
         wanted = _differentiate(operator.reference, inputs, dy)
@@ -132,9 +148,11 @@ def _largest_error(operator, inputs, device):
         y, states = operator.forward(*inputs)
         wanted = [y, *operator.backward(dy, states, *inputs)]
     # a zero gradient must be met exactly
-    errors = [(a.cpu().double() - b).abs().max() /
-              b.abs().max().clamp(min=torch.finfo(torch.float32).tiny)
-              for a, b in zip(given, wanted)]
+    errors = [
+        (a.cpu().double() - b).abs().max()
+        / b.abs().max().clamp(min=torch.finfo(torch.float32).tiny)
+        for a, b in zip(given, wanted)
+    ]
     # unlike Python's max, it keeps a NaN
     return torch.stack(errors).max().item()
 
@@ -153,8 +171,9 @@ def run(device) -> Iterator[Check]:
             what does not exist.
     """
     if backends.requested() == 'reference':
-        raise ValueError(f'{backends.VARIABLE} is \'reference\', which the '
-                         'self-test compares with; unset it')
+        raise ValueError(
+            f"{backends.VARIABLE} is 'reference', which the self-test compares with; unset it"
+        )
     precision = torch.get_float32_matmul_precision()
     # gradients in float32 are products, which may round to TF32 elsewhere
     torch.set_float32_matmul_precision('highest')

@@ -3,6 +3,7 @@
 The terms are those of :mod:`sparx_mm.kernels.triton_kernels`. ROWS positions
 are taken at a time; what belongs to each is a tuple with an entry for each.
 """
+
 import triton
 import triton.language as tl
 
@@ -20,7 +21,7 @@ def _softplus(z):
     for i in tl.static_range(9):
         ratio = ratio * w + _LOG1P[8 - i]
     # a NaN is lost in the maximum, and comes back with w
-    return tl.maximum(z, 0.) + ratio * w, w
+    return tl.maximum(z, 0.0) + ratio * w, w
 
 
 @triton.jit
@@ -30,8 +31,7 @@ def wide(value):
 
 
 @triton.jit
-def program_block(group_blocks, CHANNELS: tl.constexpr, GROUPS: tl.constexpr,
-                  BLOCK: tl.constexpr):
+def program_block(group_blocks, CHANNELS: tl.constexpr, GROUPS: tl.constexpr, BLOCK: tl.constexpr):
     """Image, group, part of the group and channels of a program."""
     blocks = GROUPS * group_blocks
     block = tl.program_id(0) % blocks
@@ -54,7 +54,7 @@ def positions(step, k, height, width, ROWS: tl.constexpr):
     rows = ()
     for t in tl.static_range(ROWS):
         # directions 2 and 3 are 0 and 1 from the other end
-        rows = rows + (tl.where(k < 2, at, length - 1 - at).to(tl.int64), )
+        rows = rows + (tl.where(k < 2, at, length - 1 - at).to(tl.int64),)
         i += 1
         at += tl.where(i == line, stride + 1 - line * stride, stride)
         i = tl.where(i == line, 0, i)
@@ -62,76 +62,100 @@ def positions(step, k, height, width, ROWS: tl.constexpr):
 
 
 @triton.jit
-def load_rows(tensor, at, channel, there, step, length, CHANNELS: tl.constexpr,
-              ROWS: tl.constexpr):
+def load_rows(tensor, at, channel, there, step, length, CHANNELS: tl.constexpr, ROWS: tl.constexpr):
     """Values of ROWS positions; zeros after the end."""
     rows = ()
     for t in tl.static_range(ROWS):
-        rows = rows + (tl.load(
-            tensor + at[t] * CHANNELS + channel,
-            mask=there & (step + t < length),
-            other=0.).to(tl.float32), )
+        rows = rows + (
+            tl.load(
+                tensor + at[t] * CHANNELS + channel, mask=there & (step + t < length), other=0.0
+            ).to(tl.float32),
+        )
     return rows
 
 
 @triton.jit
-def load_scalars(tensor, at, step, length, STRIDE: tl.constexpr,
-                 ROWS: tl.constexpr):
+def load_scalars(tensor, at, step, length, STRIDE: tl.constexpr, ROWS: tl.constexpr):
     """One value for all channels at ROWS positions; zeros after the end."""
     rows = ()
     for t in tl.static_range(ROWS):
-        rows = rows + (tl.load(
-            tensor + at[t] * STRIDE, mask=step + t < length, other=0.).to(
-                tl.float32), )
+        rows = rows + (
+            tl.load(tensor + at[t] * STRIDE, mask=step + t < length, other=0.0).to(tl.float32),
+        )
     return rows
 
 
 @triton.jit
-def _add_rank(z, p, weight, at, channel, there, step, length, r,
-              CHANNELS: tl.constexpr, STRIDE: tl.constexpr,
-              ROWS: tl.constexpr):
+def _add_rank(
+    z,
+    p,
+    weight,
+    at,
+    channel,
+    there,
+    step,
+    length,
+    r,
+    CHANNELS: tl.constexpr,
+    STRIDE: tl.constexpr,
+    ROWS: tl.constexpr,
+):
     """z + dt_r weight_r at ROWS positions."""
-    weight_r = tl.load(weight + r * CHANNELS + channel, mask=there, other=0.)
+    weight_r = tl.load(weight + r * CHANNELS + channel, mask=there, other=0.0)
     dt = load_scalars(p + r, at, step, length, STRIDE, ROWS)
     total = ()
     for t in tl.static_range(ROWS):
-        total = total + (z[t] + dt[t] * weight_r, )
+        total = total + (z[t] + dt[t] * weight_r,)
     return total
 
 
 @triton.jit
-def step_sizes(delta, p, weight, bias, at, channel, there, step, length,
-               CHANNELS: tl.constexpr, STRIDE: tl.constexpr,
-               RANK: tl.constexpr, SOFTPLUS: tl.constexpr, ROWS: tl.constexpr):
+def step_sizes(
+    delta,
+    p,
+    weight,
+    bias,
+    at,
+    channel,
+    there,
+    step,
+    length,
+    CHANNELS: tl.constexpr,
+    STRIDE: tl.constexpr,
+    RANK: tl.constexpr,
+    SOFTPLUS: tl.constexpr,
+    ROWS: tl.constexpr,
+):
     """delta, zero where there is nothing, and the slope of its softplus."""
     if RANK:
         z = ()
         for t in tl.static_range(ROWS):
-            z = z + (bias, )
+            z = z + (bias,)
         # a long loop is unrolled in part only
         if RANK <= 32:
             for r in tl.static_range(RANK):
-                z = _add_rank(z, p, weight, at, channel, there, step, length,
-                              r, CHANNELS, STRIDE, ROWS)
+                z = _add_rank(
+                    z, p, weight, at, channel, there, step, length, r, CHANNELS, STRIDE, ROWS
+                )
         else:
             for r in tl.range(RANK, loop_unroll_factor=4):
-                z = _add_rank(z, p, weight, at, channel, there, step, length,
-                              r, CHANNELS, STRIDE, ROWS)
+                z = _add_rank(
+                    z, p, weight, at, channel, there, step, length, r, CHANNELS, STRIDE, ROWS
+                )
     else:
         z = ()
-        given = load_rows(delta, at, channel, there, step, length, CHANNELS,
-                          ROWS)
+        given = load_rows(delta, at, channel, there, step, length, CHANNELS, ROWS)
         for t in tl.static_range(ROWS):
-            z = z + (given[t] + bias, )
+            z = z + (given[t] + bias,)
     sizes = ()
     slopes = ()
     for t in tl.static_range(ROWS):
         size = z[t]
-        slope = tl.zeros_like(size) + 1.
+        slope = tl.zeros_like(size) + 1.0
         if SOFTPLUS:
             size, w = _softplus(z[t])
-            slope = tl.where(z[t] > 0, 1., w) / (1. + w)
+            slope = tl.where(z[t] > 0, 1.0, w) / (1.0 + w)
         # channels that are not there too: they reach the sums over a block
-        sizes = sizes + (tl.where(there & (step + t < length), size, 0.), )
-        slopes = slopes + (slope, )
+        sizes = sizes + (tl.where(there & (step + t < length), size, 0.0),)
+        slopes = slopes + (slope,)
     return sizes, slopes

@@ -2,6 +2,7 @@
 
 Imported only where Triton is.
 """
+
 import functools
 from typing import NamedTuple
 
@@ -57,9 +58,14 @@ def make_plan(batch, length, channels, groups, directions, processors, widest):
         Plan: The same for the same arguments.
     """
     # the widest block that leaves at most a fifth of its lanes idle
-    block = next((size for size in sorted(_ROWS, reverse=True)
-                  if size <= widest and -channels % size * 4 <= channels),
-                 min(_ROWS))
+    block = next(
+        (
+            size
+            for size in sorted(_ROWS, reverse=True)
+            if size <= widest and -channels % size * 4 <= channels
+        ),
+        min(_ROWS),
+    )
     programs = batch * groups * -(-channels // block)
     wanted = _PROGRAMS * processors
     for splits in range(1, directions + 1):
@@ -94,17 +100,22 @@ class _Launch:
         self.directions, _, self.state = A.shape
         self.groups = p.shape[2] // self.directions
         self.rank = p.shape[3] - 2 * self.state
-        self.plan = make_plan(self.batch, length, channels // self.groups,
-                              self.groups, self.directions,
-                              _processors(x.device), widest)
+        self.plan = make_plan(
+            self.batch,
+            length,
+            channels // self.groups,
+            self.groups,
+            self.directions,
+            _processors(x.device),
+            widest,
+        )
         self.chunks = -(-length // self.plan.chunk)
         self.blocks = -(-channels // self.groups // self.plan.block)
         self.programs = self.batch * self.groups * self.blocks
         self.sizes = (*size, self.blocks, self.plan.chunk)
         self.channels = channels
         # one partial sum of a map for each split
-        self.partial = x.new_empty(
-            self.plan.splits, *x.shape, dtype=torch.float32)
+        self.partial = x.new_empty(self.plan.splits, *x.shape, dtype=torch.float32)
 
     def chain(self, x, totals, slot_chunk, backward):
         """Write what each chunk starts from; see ``chunk_kernel``.
@@ -118,8 +129,7 @@ class _Launch:
         if self.chunks == 1:
             return
         A = self.inputs[-1]
-        sums = A.new_empty(self.batch, self.directions, self.chunks,
-                           self.channels)
+        sums = A.new_empty(self.batch, self.directions, self.chunks, self.channels)
         slots = totals.shape[2]
         kernels.chunk_kernel[self.programs, self.chunks, self.directions](
             x,
@@ -138,7 +148,8 @@ class _Launch:
             SOFTPLUS=self.softplus,
             BLOCK=self.plan.block,
             ROWS=_ROWS[self.plan.block],
-            num_warps=1)
+            num_warps=1,
+        )
         blocks = -(-self.channels // self.plan.block)
         kernels.carry_kernel[self.batch, blocks, self.directions](
             totals,
@@ -151,7 +162,8 @@ class _Launch:
             CHANNELS=self.channels,
             STATE=self.state,
             BLOCK=self.plan.block,
-            num_warps=1)
+            num_warps=1,
+        )
 
     def scan(self, kernel, rows, *tensors):
         """Launch the forward or the backward kernel."""
@@ -169,18 +181,15 @@ class _Launch:
             KEPT=KEPT,
             BLOCK=self.plan.block,
             ROWS=rows,
-            num_warps=1)
+            num_warps=1,
+        )
 
     def merge(self, out):
         """Write the sum of the partial sums."""
         grid = -(-out.numel() // _MERGED), 1
         kernels.merge_kernel[grid](
-            self.partial,
-            out,
-            out.numel(),
-            SPLITS=self.plan.splits,
-            BLOCK=_MERGED,
-            num_warps=4)
+            self.partial, out, out.numel(), SPLITS=self.plan.splits, BLOCK=_MERGED, num_warps=4
+        )
 
 
 def states_shape(batch, length, A):
@@ -214,8 +223,16 @@ def forward(x, delta, p, weight, bias, A, skip, size, softplus):
     y = torch.empty_like(x)
     with torch.cuda.device_of(x):
         launch.chain(x, states, launch.plan.chunk // KEPT, backward=False)
-        launch.scan(kernels.forward_kernel, _ROWS[launch.plan.block], x,
-                    *launch.inputs, skip, states, launch.partial, y)
+        launch.scan(
+            kernels.forward_kernel,
+            _ROWS[launch.plan.block],
+            x,
+            *launch.inputs,
+            skip,
+            states,
+            launch.partial,
+            y,
+        )
         # a single program's last sweep has written y
         if launch.plan.splits > 1:
             launch.merge(y)
@@ -250,10 +267,20 @@ def backward(dy, states, x, delta, p, weight, bias, A, skip, size, softplus):
     dx = torch.empty_like(x)
     with torch.cuda.device_of(x):
         launch.chain(dy, entries, 1, backward=True)
-        launch.scan(kernels.backward_kernel, _ROWS_BACKWARD, dy, states, x,
-                    *launch.inputs, skip, entries, launch.partial, dz, dgains,
-                    dparameters)
+        launch.scan(
+            kernels.backward_kernel,
+            _ROWS_BACKWARD,
+            dy,
+            states,
+            x,
+            *launch.inputs,
+            skip,
+            entries,
+            launch.partial,
+            dz,
+            dgains,
+            dparameters,
+        )
         launch.merge(dx)
     dA, dbias, dskip = dparameters.sum(1)
-    return (dx, dz, dgains.sum(0), dA.transpose(1,
-                                                2), dbias.sum(1), dskip.sum(1))
+    return (dx, dz, dgains.sum(0), dA.transpose(1, 2), dbias.sum(1), dskip.sum(1))

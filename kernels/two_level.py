@@ -9,6 +9,7 @@ overflows for quite ordinary step sizes.
 
 The functions are pure and run on any device and floating dtype.
 """
+
 import torch
 
 
@@ -33,7 +34,7 @@ def _linear_scan(decays, inputs, chunk_dim, reverse, entry=None):
             decay, total = decay * a, torch.addcmul(b, a, total)
         chunks = list(zip(decay.unbind(chunk_dim), total.unbind(chunk_dim)))
         states = [torch.zeros_like(chunks[0][1])]
-        for a, b in (chunks[:0:-1] if reverse else chunks[:-1]):
+        for a, b in chunks[:0:-1] if reverse else chunks[:-1]:
             states.append(torch.addcmul(b, a, states[-1]))
         entry = torch.stack(states[::-1] if reverse else states, chunk_dim)
     out, h = [], entry
@@ -76,22 +77,12 @@ def scan_forward(u, delta, A, B, C, D, column=False, reverse=False):
     a = torch.exp(delta.unsqueeze(-1) * A)
     b = (delta * u).unsqueeze(-1) * B.unsqueeze(-2)
     # without its step dimension the map keeps one spatial dimension, at 1
-    h, entry = _linear_scan(
-        _steps(a, step_dim, reverse), _steps(b, step_dim, reverse), 1, reverse)
+    h, entry = _linear_scan(_steps(a, step_dim, reverse), _steps(b, step_dim, reverse), 1, reverse)
     y = (_stack(h, step_dim, reverse) * C.unsqueeze(-2)).sum(-1)
     return y + D * u, entry
 
 
-def scan_backward(dy,
-                  entry,
-                  u,
-                  delta,
-                  A,
-                  B,
-                  C,
-                  D,
-                  column=False,
-                  reverse=False):
+def scan_backward(dy, entry, u, delta, A, B, C, D, column=False, reverse=False):
     """Gradients of :func:`scan_forward`.
 
     The gradient of the state obeys the same recurrence from the other end,
@@ -110,8 +101,8 @@ def scan_backward(dy,
     du_in = (delta * u).unsqueeze(-1)
     a_steps = _steps(a, step_dim, reverse)
     h_steps, _ = _linear_scan(
-        a_steps, _steps(du_in * B.unsqueeze(-2), step_dim, reverse), 1,
-        reverse, entry)
+        a_steps, _steps(du_in * B.unsqueeze(-2), step_dim, reverse), 1, reverse, entry
+    )
     h_before = _stack([entry] + h_steps[:-1], step_dim, reverse)
 
     # the decay after a chunk's last step is that of the next chunk's first
@@ -122,8 +113,9 @@ def scan_backward(dy,
     else:
         ahead[:, :-1] = first[:, 1:]
     g = dy.unsqueeze(-1) * C.unsqueeze(-2)
-    g_steps, _ = _linear_scan([ahead] + a_steps[:0:-1],
-                              _steps(g, step_dim, not reverse), 1, not reverse)
+    g_steps, _ = _linear_scan(
+        [ahead] + a_steps[:0:-1], _steps(g, step_dim, not reverse), 1, not reverse
+    )
     g = _stack(g_steps, step_dim, not reverse)
 
     along_a = g * a * h_before

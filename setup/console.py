@@ -1,4 +1,5 @@
 """What the set-up says, runs and waits for."""
+
 import fcntl
 import subprocess
 import sys
@@ -16,10 +17,8 @@ def output(*command):
     """What a program prints; nothing if it is not there or fails."""
     try:
         done = subprocess.run(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            universal_newlines=True)
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, universal_newlines=True
+        )
     except OSError:
         return ''
     return '' if done.returncode else done.stdout

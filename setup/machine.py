@@ -1,4 +1,5 @@
 """What this machine has: Python, a compiler, a GPU and its compiler."""
+
 import importlib.util
 import os
 import platform
@@ -25,8 +26,10 @@ def use_supported_python():
         # pyenv has commands that only say that they are not installed
         if output(other, '--version'):
             os.execvp(other, [other] + sys.argv)
-    fail(f'{this} and no other is on the PATH; install Python 3.10, 3.11 or '
-         '3.12 and name it: make setup PYTHON=/path/to/python3.11')
+    fail(
+        f'{this} and no other is on the PATH; install Python 3.10, 3.11 or '
+        '3.12 and name it: make setup PYTHON=/path/to/python3.11'
+    )
 
 
 def check_build_tools():
@@ -34,16 +37,18 @@ def check_build_tools():
     python = 'python{}.{}'.format(*sys.version_info)
     header = Path(sysconfig.get_path('include'), 'Python.h')
     # what, is it there, its package on Debian and on Fedora
-    table = [('g++', shutil.which('g++'), 'g++', 'gcc-c++'),
-             ('Python.h', header.exists(), f'{python}-dev', f'{python}-devel'),
-             ('ensurepip', importlib.util.find_spec('ensurepip'),
-              f'{python}-venv', f'{python}-libs')]
+    table = [
+        ('g++', shutil.which('g++'), 'g++', 'gcc-c++'),
+        ('Python.h', header.exists(), f'{python}-dev', f'{python}-devel'),
+        ('ensurepip', importlib.util.find_spec('ensurepip'), f'{python}-venv', f'{python}-libs'),
+    ]
     missing = [row for row in table if not row[1]]
     if missing:
-        names, debian, fedora = (' '.join(row[i] for row in missing)
-                                 for i in (0, 2, 3))
-        fail(f'not found: {names}; install them on Debian or Ubuntu with '
-             f'"apt install {debian}", on Fedora with "dnf install {fedora}"')
+        names, debian, fedora = (' '.join(row[i] for row in missing) for i in (0, 2, 3))
+        fail(
+            f'not found: {names}; install them on Debian or Ubuntu with '
+            f'"apt install {debian}", on Fedora with "dnf install {fedora}"'
+        )
 
 
 def find_gpus():
@@ -75,9 +80,10 @@ def why_on_cpu(gpus, nvcc, cuda):
     if not cuda:
         return 'there is a GPU, but torch cannot use it'
     if not nvcc:
-        return ('there is a GPU, but no nvcc; to use it, install the CUDA '
-                f'toolkit {cuda}')
+        return f'there is a GPU, but no nvcc; to use it, install the CUDA toolkit {cuda}'
     if nvcc.split('.')[0] != cuda.split('.')[0]:
-        return (f'there is a GPU, but nvcc is of CUDA {nvcc}; to use it, '
-                f'install the CUDA toolkit {cuda}')
+        return (
+            f'there is a GPU, but nvcc is of CUDA {nvcc}; to use it, '
+            f'install the CUDA toolkit {cuda}'
+        )
     return ''

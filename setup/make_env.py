@@ -4,6 +4,7 @@
 the last set-up finished it, or made anew. Python's own library is all that is
 needed.
 """
+
 import argparse
 import configparser
 import hashlib
@@ -16,8 +17,7 @@ import time
 from pathlib import Path
 
 from console import fail, output, say, wait_for_lock
-from machine import (check_build_tools, find_gpus, find_nvcc,
-                     use_supported_python, why_on_cpu)
+from machine import check_build_tools, find_gpus, find_nvcc, use_supported_python, why_on_cpu
 from mmcv_wheel import mmcv_wheel
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # each is installed: they hold the same import packages, so never together
 FOLDERS = dict(onedl='.venv', openmmlab='.venv-openmmlab')
 # what else an environment has; mmpretrain is tested on the default one alone
-MORE = dict(onedl=('pretrain', ), openmmlab=())
+MORE = dict(onedl=('pretrain',), openmmlab=())
 
 
 def requirements(name):
@@ -61,17 +61,13 @@ class Environment:
         self.stamp = self.folder / 'setup.stamp'
         # the Makefile reads it before it runs something
         self.run_env = self.folder / 'run.env'
-        self.mmcv, = [line for line in requirements(stack) if 'mmcv=' in line]
+        (self.mmcv,) = [line for line in requirements(stack) if 'mmcv=' in line]
 
     def wanted_stamp(self, gpus, nvcc):
         """What it depends on; another stamp means another environment."""
         parts = [ROOT, gpus, nvcc]
-        parts += [
-            requirements(name) for name in ('install_requires', *self.extras)
-        ]
-        parts += [
-            f.read_text() for f in sorted(Path(__file__).parent.glob('*.py'))
-        ]
+        parts += [requirements(name) for name in ('install_requires', *self.extras)]
+        parts += [f.read_text() for f in sorted(Path(__file__).parent.glob('*.py'))]
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def is_finished(self, wanted):
@@ -95,11 +91,13 @@ class Environment:
 
     def describe_torch(self):
         """torch's version, its CUDA version and the GPUs' architectures."""
-        code = ('import torch; gpu = torch.cuda; n = gpu.device_count();'
-                'print(torch.__version__);'
-                'print(torch.version.cuda if gpu.is_available() else "");'
-                'print(*sorted({"%d.%d" % gpu.get_device_capability(i)'
-                ' for i in range(n)}), sep=";")')
+        code = (
+            'import torch; gpu = torch.cuda; n = gpu.device_count();'
+            'print(torch.__version__);'
+            'print(torch.version.cuda if gpu.is_available() else "");'
+            'print(*sorted({"%d.%d" % gpu.get_device_capability(i)'
+            ' for i in range(n)}), sep=";")'
+        )
         text = output(self.python, '-W', 'ignore', '-c', code)
         if not text:
             fail(f'torch does not load: {self.python} -c "import torch"')
@@ -107,36 +105,40 @@ class Environment:
 
     def keep_headless_opencv(self):
         """Leave one cv2: two wheels write it, and one needs libGL."""
-        code = ('from importlib.metadata import version, PackageNotFoundError'
-                '\ntry: print(version("opencv-python-headless"))\n'
-                'except PackageNotFoundError: print(version("opencv-python"))')
+        code = (
+            'from importlib.metadata import version, PackageNotFoundError'
+            '\ntry: print(version("opencv-python-headless"))\n'
+            'except PackageNotFoundError: print(version("opencv-python"))'
+        )
         version = output(self.python, '-c', code).strip()
-        self.run('-m', 'pip', 'uninstall', '-qq', '--yes', 'opencv-python',
-                 'opencv-python-headless')
+        self.run(
+            '-m', 'pip', 'uninstall', '-qq', '--yes', 'opencv-python', 'opencv-python-headless'
+        )
         self.pip_install('--no-deps', f'opencv-python-headless=={version}')
-        say(f'OpenCV: opencv-python-headless {version} instead of '
-            'opencv-python, so libGL is not needed')
+        say(
+            f'OpenCV: opencv-python-headless {version} instead of '
+            'opencv-python, so libGL is not needed'
+        )
 
     def install(self, gpus, nvcc):
         """Make it from nothing."""
         build = requirements('build')
-        say(f'making {self.folder.name} with Python '
-            f'{platform.python_version()}, {", ".join(build)}')
-        if subprocess.call(
-            [sys.executable, '-m', 'venv', '--clear',
-             str(self.folder)]):
+        say(
+            f'making {self.folder.name} with Python {platform.python_version()}, {", ".join(build)}'
+        )
+        if subprocess.call([sys.executable, '-m', 'venv', '--clear', str(self.folder)]):
             fail(f'{self.folder} cannot be made, see above')
         self.pip_install(*build)
         torch, cuda, archs = self.describe_torch()
         reason = why_on_cpu(gpus, nvcc, cuda)
-        say(f'torch {torch}; mmcv\'s operators are made for the ' +
-            (f'CPU: {reason}' if reason else f'GPU (CUDA {nvcc}, {archs})'))
-        wheel = mmcv_wheel(self.python, self.mmcv, torch,
-                           '' if reason else archs)
+        say(
+            f"torch {torch}; mmcv's operators are made for the "
+            + (f'CPU: {reason}' if reason else f'GPU (CUDA {nvcc}, {archs})')
+        )
+        wheel = mmcv_wheel(self.python, self.mmcv, torch, '' if reason else archs)
         say(f'installing {wheel}, the other packages and this plugin')
         # the extra build pins torch: it stays as it is
-        self.pip_install(wheel, '--editable',
-                         f'{ROOT}[{",".join(self.extras)}]')
+        self.pip_install(wheel, '--editable', f'{ROOT}[{",".join(self.extras)}]')
         self.keep_headless_opencv()
         self.run('-W', 'ignore', '-c', 'import cv2, mmcv, torch, mmcv._ext')
         self.run_env.write_text(run_env(reason) if gpus else '')
@@ -148,9 +150,11 @@ def check(gpus, nvcc):
     check_build_tools()
     # which CUDA version torch wants is known once it is installed
     reason = why_on_cpu(gpus, nvcc, nvcc or 'of torch')
-    say(f'Python {platform.python_version()}, its headers and g++ are there; '
-        'mmcv\'s operators will be made for the ' +
-        (f'CPU: {reason}' if reason else f'GPU (CUDA {nvcc})'))
+    say(
+        f'Python {platform.python_version()}, its headers and g++ are there; '
+        "mmcv's operators will be made for the "
+        + (f'CPU: {reason}' if reason else f'GPU (CUDA {nvcc})')
+    )
 
 
 def main():
@@ -161,11 +165,11 @@ def main():
         nargs='?',
         choices=list(FOLDERS),
         default='onedl',
-        help='the OpenMMLab packages; default: onedl')
+        help='the OpenMMLab packages; default: onedl',
+    )
     parser.add_argument(
-        '--check',
-        action='store_true',
-        help='say what this machine has or lacks, install nothing')
+        '--check', action='store_true', help='say what this machine has or lacks, install nothing'
+    )
     args = parser.parse_args()
     gpus, nvcc = find_gpus(), find_nvcc()
     if args.check:

@@ -3,6 +3,7 @@
 A folder there is named by all that the compiled operators depend on. It is
 filled under another name and renamed when it is complete.
 """
+
 import os
 import platform
 import re
@@ -30,10 +31,9 @@ def wheel_key(mmcv, torch, archs=''):
     """
     python = 'cp{}{}'.format(*sys.version_info)
     operators = 'cuda' + archs.replace(';', '+') if archs else 'cpu'
-    return '-'.join([
-        mmcv.replace('==', ''), f'torch{torch}', python,
-        platform.machine(), operators
-    ])
+    return '-'.join(
+        [mmcv.replace('==', ''), f'torch{torch}', python, platform.machine(), operators]
+    )
 
 
 def mmcv_wheel(python, mmcv, torch, archs=''):
@@ -54,7 +54,8 @@ def mmcv_wheel(python, mmcv, torch, archs=''):
                 shutil.rmtree(str(left_over))
             log.truncate(0)
             with tempfile.TemporaryDirectory(
-                    prefix=f'{key}.', suffix='.tmp', dir=str(wheels)) as tmp:
+                prefix=f'{key}.', suffix='.tmp', dir=str(wheels)
+            ) as tmp:
                 compile_mmcv(python, mmcv, archs, f'{tmp}/wheel', log)
                 os.rename(f'{tmp}/wheel', str(wheels / key))
     return str(next(wheels.glob(f'{key}/*.whl')))
@@ -65,18 +66,29 @@ def compile_mmcv(python, mmcv, archs, folder, log):
     say(f'compiling {mmcv}, 5 to 15 minutes on 2 cores; log: {log.name}')
     # without pip's own cache, which does not tell one torch from another
     command = [
-        python, '-m', 'pip', 'wheel', '--verbose', '--no-cache-dir',
-        '--no-deps', '--no-build-isolation', '--no-binary',
-        mmcv.split('==')[0], '--wheel-dir', folder, mmcv
+        python,
+        '-m',
+        'pip',
+        'wheel',
+        '--verbose',
+        '--no-cache-dir',
+        '--no-deps',
+        '--no-build-isolation',
+        '--no-binary',
+        mmcv.split('==')[0],
+        '--wheel-dir',
+        folder,
+        mmcv,
     ]
     start, shown = time.monotonic(), 0
     with subprocess.Popen(
-            command,
-            env=compiler_env(python, archs),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            universal_newlines=True,
-            errors='replace') as process:
+        command,
+        env=compiler_env(python, archs),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+        errors='replace',
+    ) as process:
         for line in process.stdout:
             log.write(line)
             # ninja counts its steps: [3/78] c++ ...

@@ -4,6 +4,7 @@ Importing registers the backbones in mmengine's MODELS, PretrainedSwin among
 its initializers, and changes nothing else. Without mmengine,
 `sparx_mm.kernels` and `sparx_mm.info` still work.
 """
+
 from pathlib import Path as _Path
 
 __version__ = '0.1.0'
@@ -25,7 +26,8 @@ except ImportError as error:
         if name in __all__:
             raise ImportError(
                 f'sparx_mm.{name} needs torch and mmengine ({_reason}); type: '
-                'pip install torch onedl-mmengine') from _reason
+                'pip install torch onedl-mmengine'
+            ) from _reason
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 else:
     from . import backbones, necks

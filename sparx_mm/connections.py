@@ -3,7 +3,8 @@
 Paper section 3.1, "Connection Rules". Layers are numbered from 0 within
 their stage; a source is the number of an earlier layer or `STAGE_INPUT`.
 """
-from typing import NamedTuple, Optional, Tuple
+
+from typing import NamedTuple
 
 STAGE_INPUT = -1
 
@@ -19,11 +20,10 @@ class LayerPlan(NamedTuple):
     """
 
     kind: str
-    sources: Tuple[int, ...]
+    sources: tuple[int, ...]
 
 
-def ganglion_indices(depth: int, stride: int,
-                     start: Optional[int]) -> Tuple[int, ...]:
+def ganglion_indices(depth: int, stride: int, start: int | None) -> tuple[int, ...]:
     """Ganglion layers of a stage, ascending, counted back from the last.
 
     Args:
@@ -40,12 +40,14 @@ def ganglion_indices(depth: int, stride: int,
     return tuple(range(depth - 1, start - 1, -stride))[::-1]
 
 
-def stage_connections(depth: int,
-                      stride: int = 1,
-                      start: Optional[int] = None,
-                      window: Optional[int] = None,
-                      sources: str = 'window',
-                      input_in_window: bool = False) -> Tuple[LayerPlan, ...]:
+def stage_connections(
+    depth: int,
+    stride: int = 1,
+    start: int | None = None,
+    window: int | None = None,
+    sources: str = 'window',
+    input_in_window: bool = False,
+) -> tuple[LayerPlan, ...]:
     """Plan of one stage.
 
     The first ganglion layer reads the stage input and every earlier layer;
@@ -84,11 +86,11 @@ def stage_connections(depth: int,
         if layer not in ganglions:
             plans.append(LayerPlan('normal', ()))
             continue
-        earlier = ganglions[:ganglions.index(layer)]
+        earlier = ganglions[: ganglions.index(layer)]
         if sources == 'all' or not earlier:
-            read = (STAGE_INPUT, ) + tuple(range(layer))
+            read = (STAGE_INPUT,) + tuple(range(layer))
         else:
-            members = (STAGE_INPUT, ) * input_in_window + earlier
+            members = (STAGE_INPUT,) * input_in_window + earlier
             read = tuple(range(earlier[-1] + 1, layer))
             read += members if window is None else members[-window:]
         plans.append(LayerPlan('ganglion', read))
@@ -100,8 +102,7 @@ def _check(depth, stride, start, window, sources):
         if value < 1:
             raise ValueError(f'{name} must be at least 1, got {value}')
     if start is not None and not 0 <= start < depth:
-        raise ValueError(f'start must be None or in [0, depth) = '
-                         f'[0, {depth}), got {start}')
+        raise ValueError(f'start must be None or in [0, depth) = [0, {depth}), got {start}')
     if window is not None and window < 1:
         raise ValueError(f'window must be None or at least 1, got {window}')
     if sources not in ('window', 'all'):

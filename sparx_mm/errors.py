@@ -1,10 +1,11 @@
-"""What a user gets wrong ends in one line; what we get wrong keeps its trace.
-"""
+"""What a user gets wrong ends in one line; what we get wrong keeps its trace."""
+
 import os
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Iterator, NoReturn
+from typing import NoReturn
 
 
 class UserError(Exception):
@@ -24,8 +25,11 @@ class UserError(Exception):
 
 
 # by launcher: variables with the number of a process, and on its machine
-RANKS = (('RANK', 'LOCAL_RANK'), ('SLURM_PROCID', 'SLURM_LOCALID'),
-         ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK'))
+RANKS = (
+    ('RANK', 'LOCAL_RANK'),
+    ('SLURM_PROCID', 'SLURM_LOCALID'),
+    ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK'),
+)
 # seconds: processes reach the same line as far apart as they start
 PATIENCE = 10
 

@@ -4,6 +4,7 @@ Every version that matters, the scan kernels in use and why not the others.
 Works without any of the packages, torch included. With --selftest, it checks
 the scan kernels on this machine instead.
 """
+
 import argparse
 import importlib
 import os
@@ -12,26 +13,30 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from importlib import metadata
-from typing import Callable, Iterator, List, Tuple
 
 from . import __version__
 from .errors import fail
 
 # import package: the distributions that install it
 DISTRIBUTIONS = {
-    'numpy': ('numpy', ),
+    'numpy': ('numpy',),
     'mmengine': ('onedl-mmengine', 'mmengine'),
     'mmcv': ('onedl-mmcv', 'mmcv', 'mmcv-lite'),
     'mmdet': ('onedl-mmdetection', 'mmdet'),
     'mmseg': ('onedl-mmsegmentation', 'mmsegmentation'),
     'mmpretrain': ('onedl-mmpretrain', 'mmpretrain'),
-    'cv2': ('opencv-python-headless', 'opencv-python',
-            'opencv-contrib-python-headless', 'opencv-contrib-python'),
-    'pycocotools': ('pycocotools', ),
-    'torchvision': ('torchvision', ),
+    'cv2': (
+        'opencv-python-headless',
+        'opencv-python',
+        'opencv-contrib-python-headless',
+        'opencv-contrib-python',
+    ),
+    'pycocotools': ('pycocotools',),
+    'torchvision': ('torchvision',),
     'triton': ('triton', 'pytorch-triton-rocm'),
-    'numba': ('numba', ),
+    'numba': ('numba',),
 }
 
 
@@ -101,8 +106,9 @@ def describe_gpus() -> str:
     if not cuda.is_available():
         return 'none that torch can use'
     gpus = map(cuda.get_device_properties, range(cuda.device_count()))
-    return ', '.join(f'{gpu.name} ({gpu.total_memory >> 30} GiB, '
-                     f'sm_{gpu.major}{gpu.minor})' for gpu in gpus)
+    return ', '.join(
+        f'{gpu.name} ({gpu.total_memory >> 30} GiB, sm_{gpu.major}{gpu.minor})' for gpu in gpus
+    )
 
 
 def describe_program(*command: str) -> str:
@@ -128,7 +134,7 @@ def describe_backbones() -> str:
     return ', '.join(importlib.import_module('sparx_mm').backbones.__all__)
 
 
-def describe_kernels() -> List[Tuple[str, str]]:
+def describe_kernels() -> list[tuple[str, str]]:
     """What the scan kernels say of themselves."""
     backends = importlib.import_module('sparx_mm.kernels.backends')
     rows = backends.backend_report().items()
@@ -148,7 +154,7 @@ def attempt(describe: Callable, *args: str):
         return f'does not work: {type(error).__name__}: {error}'
 
 
-def report() -> Iterator[Tuple[str, str]]:
+def report() -> Iterator[tuple[str, str]]:
     """Yield names and descriptions, in the order of the printed report."""
     yield 'sparx_mm', f'{__version__}, {os.path.dirname(__file__)}'
     yield 'python', f'{platform.python_version()}, {sys.executable}'
@@ -176,8 +182,7 @@ def selftest() -> int:
         torch = importlib.import_module('torch')
         kernels = importlib.import_module('sparx_mm.kernels.selftest')
     except ImportError as error:
-        fail(f'the self-test needs torch ({error}); type: pip install '
-             f'"{requirement("torch")}"')
+        fail(f'the self-test needs torch ({error}); type: pip install "{requirement("torch")}"')
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     print(f'on {describe_gpus() if device == "cuda" else "the CPU"}:')
     failed = 0
@@ -193,15 +198,16 @@ def selftest() -> int:
 def main() -> None:
     """Print the report, or what came of the self-test."""
     parser = argparse.ArgumentParser(
-        prog='python -m sparx_mm.info', description=__doc__.splitlines()[0])
-    parser.error = lambda message: fail(
-        f'{message} (see {parser.prog} --help)', 2)
+        prog='python -m sparx_mm.info', description=__doc__.splitlines()[0]
+    )
+    parser.error = lambda message: fail(f'{message} (see {parser.prog} --help)', 2)
     parser.add_argument(
         '--selftest',
         action='store_true',
         help='check output and gradients of the scan kernels in float32, and '
         'on a GPU in 16 bits too, against the definition in float64; exit '
-        'status 1 if one is off')
+        'status 1 if one is off',
+    )
     if parser.parse_args().selftest:
         failed = selftest()
         if failed:

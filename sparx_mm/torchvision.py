@@ -18,9 +18,9 @@ Example:
     >>> # in a program, before it imports mmpretrain
     >>> import sparx_mm.torchvision  # noqa: F401
 """
+
 import sys
 from importlib import import_module
-from typing import Optional
 
 from torch.library import Library
 
@@ -29,7 +29,7 @@ OPERATORS = ('nms', 'qnms')
 SCHEMA = '{}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
 
 
-def import_torchvision() -> Optional[str]:
+def import_torchvision() -> str | None:
     """Import torchvision, with or without its C++ library.
 
     Returns:
@@ -40,8 +40,7 @@ def import_torchvision() -> Optional[str]:
     if 'operator torchvision::' in str(error):
         declare_operators()
         error = _import()
-    if error is None or (isinstance(error, ModuleNotFoundError)
-                         and error.name == 'torchvision'):
+    if error is None or (isinstance(error, ModuleNotFoundError) and error.name == 'torchvision'):
         return None
     # importing it raises ModuleNotFoundError from now on
     sys.modules['torchvision'] = None
@@ -57,7 +56,7 @@ def declare_operators() -> None:
         _library.define(SCHEMA.format(name))
 
 
-def _import() -> Optional[Exception]:
+def _import() -> Exception | None:
     try:
         import_module('torchvision')
     except Exception as error:

@@ -1,4 +1,5 @@
 """Classifiers that are small enough for a test, and a small ImageNet."""
+
 from collections import Counter
 from itertools import count
 
@@ -29,13 +30,12 @@ def make_imagenet(root, num_train=2, num_val=1, size=48) -> None:
             (root / split / name).mkdir(parents=True)
         drawn = Counter()
         for i in count():
-            image, labels, _ = draw_sample(
-                np.random.default_rng((i, number)), size, 2)
+            image, labels, _ = draw_sample(np.random.default_rng((i, number)), size, 2)
             name = CLASSES[labels[0]]
             if drawn[name] < number:
                 drawn[name] += 1
                 path = root / split / name / f'{split}_{i}.JPEG'
-                cv2.imwrite(str(path), image[:size - 4 * (i % 3)])
+                cv2.imwrite(str(path), image[: size - 4 * (i % 3)])
             if sum(drawn.values()) == number * len(CLASSES):
                 break
 
@@ -66,16 +66,14 @@ def tiny_options(path, root, **options) -> dict:
     if 'swin' not in path.stem:
         tiny['model.neck.in_channels'] = arch['embed_dims'][-1]
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        tiny.update({
-            f'{loader}.num_workers':
-            0,
-            f'{loader}.persistent_workers':
-            False,
-            f'{loader}.dataset.data_root':
-            str(root),
-            f'{loader}.dataset.metainfo':
-            dict(classes=sorted(CLASSES)),
-        })
+        tiny.update(
+            {
+                f'{loader}.num_workers': 0,
+                f'{loader}.persistent_workers': False,
+                f'{loader}.dataset.data_root': str(root),
+                f'{loader}.dataset.metainfo': dict(classes=sorted(CLASSES)),
+            }
+        )
     more = {key.replace('__', '.'): value for key, value in options.items()}
     return {**tiny, **more}
 

@@ -1,4 +1,5 @@
 """Fixtures that tests of several folders share."""
+
 import os
 
 import torch
@@ -8,12 +9,12 @@ import torch
 if not torch.cuda.is_available():
     os.environ.setdefault('TRITON_INTERPRET', '1')
 
-import pytest  # noqa: E402
-from classification import make_imagenet  # noqa: E402
-from mmengine.logging import MMLogger  # noqa: E402
-from segmentation import make_ade  # noqa: E402
+import pytest
+from classification import make_imagenet
+from mmengine.logging import MMLogger
+from segmentation import make_ade
 
-from sparx_mm.datasets import make_shapes  # noqa: E402
+from sparx_mm.datasets import make_shapes
 
 
 @pytest.fixture(scope='session')

@@ -1,4 +1,5 @@
 """Detectors that are small enough for a test."""
+
 import subprocess
 import sys
 from pathlib import Path
@@ -25,8 +26,7 @@ def tiny_options(shapes, **options) -> dict:
         dict: For ``cfg_options``.
     """
     annotations = {
-        split: shapes / f'annotations/instances_{split}.json'
-        for split in ('train', 'val')
+        split: shapes / f'annotations/instances_{split}.json' for split in ('train', 'val')
     }
     tiny = {
         'val_evaluator.ann_file': str(annotations['val']),
@@ -40,21 +40,22 @@ def tiny_options(shapes, **options) -> dict:
     }
     for loader, split in (('train', 'train'), ('val', 'val'), ('test', 'val')):
         loader = f'{loader}_dataloader'
-        tiny.update({
-            f'{loader}.num_workers': 0,
-            f'{loader}.persistent_workers': False,
-            f'{loader}.dataset.ann_file': str(annotations[split]),
-            f'{loader}.dataset.data_prefix.img': str(shapes / split),
-            f'{loader}.dataset.metainfo': dict(classes=CLASSES),
-        })
+        tiny.update(
+            {
+                f'{loader}.num_workers': 0,
+                f'{loader}.persistent_workers': False,
+                f'{loader}.dataset.ann_file': str(annotations[split]),
+                f'{loader}.dataset.data_prefix.img': str(shapes / split),
+                f'{loader}.dataset.metainfo': dict(classes=CLASSES),
+            }
+        )
     more = {key.replace('__', '.'): value for key, value in options.items()}
     return {**tiny, **more}
 
 
 def tiny_config(path, shapes, work_dir=None, **options) -> Config:
     """Load a config with `tiny_options` and images of 64 px."""
-    options.setdefault('model__backbone__arch',
-                       dict(_delete_=True, **pico_for(path)))
+    options.setdefault('model__backbone__arch', dict(_delete_=True, **pico_for(path)))
     cfg = load_config(str(path), tiny_options(shapes, **options), work_dir)
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         for _, step in walk(cfg[loader]):

@@ -1,4 +1,5 @@
 """Checkpoints that run code when they are read carelessly."""
+
 import os
 from pathlib import Path
 
@@ -36,6 +37,6 @@ def payloads(trace: Path) -> dict:
         system=Runs(os.system, f'touch {trace}'),
         evaluated=Runs(eval, touch(trace)),
         # from a function to its globals, and to all builtins
-        getattr_gadget=Runs(eval, touch(trace),
-                            Runs(getattr, gadget, '__globals__')),
-        getattr_alone=gadget)
+        getattr_gadget=Runs(eval, touch(trace), Runs(getattr, gadget, '__globals__')),
+        getattr_alone=gadget,
+    )

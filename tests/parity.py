@@ -1,6 +1,7 @@
 """The reference's weights, inputs and outputs, read from tests/data/parity."""
+
 import json
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import deterministic
@@ -14,11 +15,10 @@ ARCHS = {'t': 'tiny', 's': 'small', 'b': 'base'}
 ATTN_SCALES = {'det': 'learnable', 'seg': 'length', 'cls': 'length'}
 
 
-@lru_cache(maxsize=None)
+@cache
 def manifest(flavour, variant):
     """Rows (key, shape, is buffer) of a released file."""
-    return json.loads(
-        (DATA / f'manifest_{flavour}_{variant}.json').read_text())
+    return json.loads((DATA / f'manifest_{flavour}_{variant}.json').read_text())
 
 
 def released_state(flavour, variant):
@@ -29,8 +29,7 @@ def released_state(flavour, variant):
 
 def reference_model(flavour, variant, **kwargs):
     """A backbone with the reference's weights, in eval mode."""
-    model = SparXMamba(
-        ARCHS[variant], attn_scale=ATTN_SCALES[flavour], **kwargs)
+    model = SparXMamba(ARCHS[variant], attn_scale=ATTN_SCALES[flavour], **kwargs)
     model.load_state_dict(released_state(flavour, variant), strict=True)
     return model.eval()
 

@@ -1,4 +1,5 @@
 """What several processes of a test run, and how they are started."""
+
 import torch
 from archs import PICO
 from mmengine.config import Config
@@ -27,8 +28,7 @@ def on_ranks(function, folder, size=2) -> list:
 def _run(rank, function, folder, size):
     # as many threads as two processes of a test have cores
     torch.set_num_threads(1)
-    distributed.init_process_group(
-        'gloo', f'file://{folder}/store', rank=rank, world_size=size)
+    distributed.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=size)
     torch.save(function(), f'{folder}/{rank}.pt')
     leave_processes()
 
@@ -51,8 +51,8 @@ def two_steps() -> dict:
         adapt_to_cpu(cfg)
         # mmengine's default, which a model on the CPU cannot have
         run = MODEL_WRAPPERS.build(
-            cfg.model_wrapper_cfg,
-            default_args=dict(module=model, device_ids=[0]))
+            cfg.model_wrapper_cfg, default_args=dict(module=model, device_ids=[0])
+        )
         assert not run.find_unused_parameters
     for _ in range(2):
         optimizer.zero_grad()
@@ -62,10 +62,8 @@ def two_steps() -> dict:
     return dict(
         without=without,
         weights=dict(model.state_dict()),
-        gradients={
-            n: p.grad
-            for n, p in model.named_parameters()
-        })
+        gradients={n: p.grad for n, p in model.named_parameters()},
+    )
 
 
 def backbone() -> SparXMamba:
@@ -87,5 +85,4 @@ def batch() -> torch.Tensor:
 
 def loss(maps) -> torch.Tensor:
     """A mean over the images."""
-    return sum(
-        (m * torch.linspace(-1, 1, m.shape[-1])).square().mean() for m in maps)
+    return sum((m * torch.linspace(-1, 1, m.shape[-1])).square().mean() for m in maps)

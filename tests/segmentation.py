@@ -1,4 +1,5 @@
 """Segmentors that are small enough for a test, and a small ADE20K."""
+
 import cv2
 import numpy as np
 from archs import pico_for
@@ -27,19 +28,15 @@ def make_ade(root, num_train=4, num_val=3, size=64) -> None:
         for folder in ('images', 'annotations'):
             (root / folder / split).mkdir(parents=True)
         for i in range(number):
-            image, labels, masks = draw_sample(
-                np.random.default_rng((i, number)), size)
+            image, labels, masks = draw_sample(np.random.default_rng((i, number)), size)
             ids = np.zeros((size, size), np.uint8)
             for label, mask in zip(labels, masks):
                 ids[mask] = IDS[label]
             # the corner has no class
             ids[:4, :4] = 0
             name, height = f'ADE_{split}_{i:08d}', size - 4 * (i % 3)
-            cv2.imwrite(
-                str(root / 'images' / split / f'{name}.jpg'), image[:height])
-            cv2.imwrite(
-                str(root / 'annotations' / split / f'{name}.png'),
-                ids[:height])
+            cv2.imwrite(str(root / 'images' / split / f'{name}.jpg'), image[:height])
+            cv2.imwrite(str(root / 'annotations' / split / f'{name}.png'), ids[:height])
 
 
 def tiny_options(path, root, **options) -> dict:
@@ -68,11 +65,13 @@ def tiny_options(path, root, **options) -> dict:
         tiny['model.decode_head.in_channels'] = dims
         tiny['model.auxiliary_head.in_channels'] = dims[2]
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        tiny.update({
-            f'{loader}.num_workers': 0,
-            f'{loader}.persistent_workers': False,
-            f'{loader}.dataset.data_root': f'{root}/',
-        })
+        tiny.update(
+            {
+                f'{loader}.num_workers': 0,
+                f'{loader}.persistent_workers': False,
+                f'{loader}.dataset.data_root': f'{root}/',
+            }
+        )
     more = {key.replace('__', '.'): value for key, value in options.items()}
     return {**tiny, **more}
 

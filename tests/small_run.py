@@ -1,4 +1,5 @@
 """A run of mmengine that takes a second: a small backbone and a head."""
+
 import torch
 from archs import PICO
 from mmengine.model import BaseModel
@@ -41,12 +42,7 @@ class Images(torch.utils.data.Dataset):
         return dict(inputs=torch.rand(3, 32, 32, generator=generator))
 
 
-def make_runner(work_dir,
-                epochs=1,
-                model=None,
-                optim=None,
-                hooks=None,
-                **kwargs):
+def make_runner(work_dir, epochs=1, model=None, optim=None, hooks=None, **kwargs):
     """Make a runner that trains two iterations an epoch.
 
     Args:
@@ -58,12 +54,12 @@ def make_runner(work_dir,
         **kwargs: More of the runner's.
     """
     hooks = dict(
-        logger=dict(type='LoggerHook', interval=1),
-        **(DEFAULT_HOOKS if hooks is None else hooks))
+        logger=dict(type='LoggerHook', interval=1), **(DEFAULT_HOOKS if hooks is None else hooks)
+    )
     optim_wrapper = dict(
         optimizer=dict(type='AdamW', lr=0.01, weight_decay=0.05),
-        paramwise_cfg=dict(
-            norm_decay_mult=0., custom_keys={'head': dict(lr_mult=10.)}))
+        paramwise_cfg=dict(norm_decay_mult=0.0, custom_keys={'head': dict(lr_mult=10.0)}),
+    )
     return Runner(
         model=Net() if model is None else model,
         work_dir=str(work_dir),
@@ -72,15 +68,14 @@ def make_runner(work_dir,
             batch_size=2,
             num_workers=0,
             collate_fn=dict(type='default_collate'),
-            sampler=dict(type='DefaultSampler', shuffle=False)),
+            sampler=dict(type='DefaultSampler', shuffle=False),
+        ),
         train_cfg=dict(by_epoch=True, max_epochs=epochs),
-        optim_wrapper={
-            **optim_wrapper,
-            **(optim or {})
-        },
+        optim_wrapper={**optim_wrapper, **(optim or {})},
         param_scheduler=dict(type='ExponentialLR', gamma=0.5),
         default_hooks=hooks,
         default_scope='mmengine',
         experiment_name=f'{work_dir}-{epochs}',
         randomness=dict(seed=0),
-        **kwargs)
+        **kwargs,
+    )

@@ -1,4 +1,5 @@
 """The connection rule: the released networks, and its properties."""
+
 import json
 
 import parity
@@ -7,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparx_mm import SparXMamba
-from sparx_mm.connections import (STAGE_INPUT, ganglion_indices,
-                                  stage_connections)
+from sparx_mm.connections import STAGE_INPUT, ganglion_indices, stage_connections
 
 
 @pytest.mark.parametrize('variant', 'tsb')
@@ -16,9 +16,9 @@ def test_released_networks(variant):
     arch = SparXMamba.arch_zoo[parity.ARCHS[variant]]
     rows = []
     for stage, depth in enumerate(arch['depths']):
-        plans = stage_connections(depth, arch['strides'][stage],
-                                  arch['starts'][stage],
-                                  arch['windows'][stage])
+        plans = stage_connections(
+            depth, arch['strides'][stage], arch['starts'][stage], arch['windows'][stage]
+        )
         for layer, plan in enumerate(plans):
             if plan.kind == 'ganglion':
                 rows.append(
@@ -26,11 +26,11 @@ def test_released_networks(variant):
                         stage=stage,
                         layer=layer,
                         sources=[
-                            f'in{stage}' if s == STAGE_INPUT else f'b{s}'
-                            for s in plan.sources
+                            f'in{stage}' if s == STAGE_INPUT else f'b{s}' for s in plan.sources
                         ],
-                        channels=len(plan.sources) *
-                        arch['embed_dims'][stage]))
+                        channels=len(plan.sources) * arch['embed_dims'][stage],
+                    )
+                )
     expected = json.loads((parity.DATA / 'connections.json').read_text())
     assert rows == expected[variant]
 
@@ -43,7 +43,8 @@ def rules(draw):
         stride=draw(st.integers(1, 8)),
         start=draw(st.none() | st.integers(0, depth - 1)),
         window=draw(st.none() | st.integers(1, 8)),
-        input_in_window=draw(st.booleans()))
+        input_in_window=draw(st.booleans()),
+    )
 
 
 @given(rules())
@@ -56,8 +57,7 @@ def test_placement(rule):
     else:
         # the last layer is one, they are S apart, and no more would fit
         assert ganglions[-1] == rule['depth'] - 1
-        assert {b - a
-                for a, b in zip(ganglions, ganglions[1:])} <= {rule['stride']}
+        assert {b - a for a, b in zip(ganglions, ganglions[1:])} <= {rule['stride']}
         first = ganglions[0]
         assert rule['start'] <= first < rule['start'] + rule['stride']
 
@@ -81,7 +81,7 @@ def test_sources(rule):
         intra = [s for s in sources if s not in ganglions and s >= 0]
         assert intra == list(range(previous[-1] + 1, layer))
         # inter-connections: the nearest ganglion layers, oldest first
-        inter = list(sources[len(intra):])
+        inter = list(sources[len(intra) :])
         window = rule['window']
         members = [STAGE_INPUT] * rule['input_in_window'] + previous
         assert inter == (members if window is None else members[-window:])
@@ -125,14 +125,17 @@ def test_paper_example():
     assert ganglion_indices(8, 2, 0) == (1, 3, 5, 7)
 
 
-@pytest.mark.parametrize('wrong, message', [
-    (dict(depth=0), 'depth must be at least 1, got 0'),
-    (dict(depth=2, stride=0), 'stride must be at least 1, got 0'),
-    (dict(depth=2, start=2), r'start must be None or in \[0, depth\)'),
-    (dict(depth=2, start=-1), 'start must be None or in'),
-    (dict(depth=2, window=0), 'window must be None or at least 1, got 0'),
-    (dict(depth=2, sources='some'), "sources must be 'window' or 'all'"),
-])
+@pytest.mark.parametrize(
+    'wrong, message',
+    [
+        (dict(depth=0), 'depth must be at least 1, got 0'),
+        (dict(depth=2, stride=0), 'stride must be at least 1, got 0'),
+        (dict(depth=2, start=2), r'start must be None or in \[0, depth\)'),
+        (dict(depth=2, start=-1), 'start must be None or in'),
+        (dict(depth=2, window=0), 'window must be None or at least 1, got 0'),
+        (dict(depth=2, sources='some'), "sources must be 'window' or 'all'"),
+    ],
+)
 def test_wrong_arguments(wrong, message):
     with pytest.raises(ValueError, match=message):
         stage_connections(**wrong)

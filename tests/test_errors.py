@@ -1,4 +1,5 @@
 """One line for what the user can put right, a traceback for the rest."""
+
 import pickle
 
 import pytest

@@ -1,4 +1,5 @@
 """`import sparx_mm` needs torch and mmengine, and changes nothing else."""
+
 import ast
 import importlib
 import shutil
@@ -14,8 +15,8 @@ import sparx_mm
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted(
-    path for folder in ('sparx_mm', 'kernels', 'tools')
-    for path in (ROOT / folder).rglob('*.py'))
+    path for folder in ('sparx_mm', 'kernels', 'tools') for path in (ROOT / folder).rglob('*.py')
+)
 # who may import whom: higher numbers lower ones, equals without a circle
 HEIGHTS = dict(
     tools=4,
@@ -32,9 +33,9 @@ HEIGHTS = dict(
     connections=-1,
     weights=-1,
     errors=-2,
-    torchvision=-2)
-OPTIONAL = ('mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'torchvision', 'triton',
-            'numba', 'cv2')
+    torchvision=-2,
+)
+OPTIONAL = ('mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'torchvision', 'triton', 'numba', 'cv2')
 
 
 def module_name(path):
@@ -53,7 +54,7 @@ def imported_names(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            above = package[:len(package) + 1 - node.level]
+            above = package[: len(package) + 1 - node.level]
             parts = (above if node.level else []) + [node.module]
             for alias in node.names:
                 yield '.'.join(filter(None, (*parts, alias.name)))
@@ -87,7 +88,10 @@ maps = model(torch.rand(1, 3, 33, 47))
 sum(x.mean() for x in maps).backward()
 print([x.shape[1] for x in maps])
 print([name for name in {OPTIONAL} if name in sys.modules])
-""", tmp_path, OPTIONAL)
+""",
+        tmp_path,
+        OPTIONAL,
+    )
     assert output == '[8, 8, 16, 16]\n[]\n'
 
 
@@ -103,7 +107,10 @@ for touch in ('sparx_mm.SparXMamba', 'sparx_mm.backbones',
     except ImportError as error:
         print(error)
 print(hasattr(sparx_mm, 'other'))
-""", tmp_path, [absent])
+""",
+        tmp_path,
+        [absent],
+    )
     *messages, other = output.splitlines()
     assert len(messages) == 3
     for message in messages:
@@ -121,12 +128,14 @@ from sparx_mm.kernels import ss2d
 x, p = torch.rand(1, 8, 3, 5), torch.rand(1, 3, 5, 4, 2 + 2)
 w, A = torch.rand(4, 8, 2), -torch.rand(4, 8, 1)
 print(ss2d(x, p, w, torch.rand(4, 8), A, torch.ones(4, 8)).shape)
-""", tmp_path, ['mmengine', 'numba'])
+""",
+        tmp_path,
+        ['mmengine', 'numba'],
+    )
     assert output == 'torch.Size([1, 8, 3, 5])\n'
 
 
-@pytest.mark.parametrize('absent', [('mmengine', 'mmcv', 'mmdet', 'mmseg'),
-                                    ()])
+@pytest.mark.parametrize('absent', [('mmengine', 'mmcv', 'mmdet', 'mmseg'), ()])
 def test_a_clone_that_is_not_installed(absent, tmp_path):
     """A bare GPU box: the kernels are there, and those of this clone."""
     output = run(
@@ -136,7 +145,10 @@ sys.path.insert(0, {str(ROOT)!r})
 import sparx_mm, sparx_mm.info, sparx_mm.kernels.ss2d
 print(sparx_mm.kernels.__file__)
 print('sparx_mm.backbones' in sys.modules)
-""", tmp_path, ('sparx_mm', *absent))
+""",
+        tmp_path,
+        ('sparx_mm', *absent),
+    )
     assert output == f'{ROOT}/kernels/__init__.py\n{not absent}\n'
 
 
@@ -150,13 +162,14 @@ import sys
 sys.path.insert(0, {str(clone)!r})
 import sparx_mm.kernels
 print(sparx_mm.kernels.__file__)
-""", tmp_path)
+""",
+        tmp_path,
+    )
     assert output == f'{clone}/kernels/__init__.py\n'
 
 
 def test_own_errors_are_not_hidden(tmp_path):
-    code = ('import sys; sys.modules["sparx_mm.kernels"] = None\n'
-            'import sparx_mm')
+    code = 'import sys; sys.modules["sparx_mm.kernels"] = None\nimport sparx_mm'
     done = run_without([], code, tmp_path)
     assert done.returncode == 1
     assert 'import of sparx_mm.kernels halted' in done.stderr
@@ -205,7 +218,9 @@ print(all(mmengine.registry.MODELS.get(name).__module__.startswith('sparx_mm')
 new = {name.split('.')[0] for name in new_modules - modules}
 print(sorted(new & {'mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'torchvision',
                     'cv2', 'matplotlib', 'pycocotools', 'numba'}))
-""", tmp_path)
+""",
+        tmp_path,
+    )
     changed, backbones, own, imported = output.splitlines()
     assert changed == '[]'
     assert backbones == "['SparXMamba', 'SparXSwin']"
@@ -215,20 +230,19 @@ print(sorted(new & {'mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'torchvision',
 
 @pytest.mark.stack
 @pytest.mark.parametrize(
-    'module',
-    [name for name in map(module_name, FILES) if name.startswith('sparx_mm')])
+    'module', [name for name in map(module_name, FILES) if name.startswith('sparx_mm')]
+)
 def test_every_module_imports(module):
     importlib.import_module(module)
 
 
 def test_arrows_point_down_without_a_circle():
-    arrows = {(room(module_name(path)), room(name))
-              for path in FILES
-              for name in imported_names(path)}
+    arrows = {
+        (room(module_name(path)), room(name)) for path in FILES for name in imported_names(path)
+    }
     arrows = {(a, b) for a, b in arrows if a in HEIGHTS and b and a != b}
     # what is imported from sparx_mm itself are the backbones
-    up = [(a, b) for a, b in arrows
-          if HEIGHTS[a] < HEIGHTS.get(b, HEIGHTS['backbones'])]
+    up = [(a, b) for a, b in arrows if HEIGHTS[a] < HEIGHTS.get(b, HEIGHTS['backbones'])]
     assert len(arrows) > 10 and not up
     graph = TopologicalSorter()
     for above, below in arrows:

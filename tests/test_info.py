@@ -1,4 +1,5 @@
 """`python -m sparx_mm.info` reports whatever is or is not there."""
+
 import subprocess
 import sys
 from importlib import metadata
@@ -23,9 +24,8 @@ def rows(done):
 @pytest.fixture(scope='module')
 def full():
     return rows(
-        subprocess.run([sys.executable, '-m', 'sparx_mm.info'],
-                       capture_output=True,
-                       text=True))
+        subprocess.run([sys.executable, '-m', 'sparx_mm.info'], capture_output=True, text=True)
+    )
 
 
 def test_versions(full):
@@ -37,11 +37,14 @@ def test_versions(full):
         assert name in full
 
 
-@pytest.mark.parametrize('engine, wanted', [
-    ('onedl-mmengine', 'onedl-mmdetection=='),
-    ('mmengine', 'mmdet=='),
-    ('neither', 'onedl-mmdetection=='),
-])
+@pytest.mark.parametrize(
+    'engine, wanted',
+    [
+        ('onedl-mmengine', 'onedl-mmdetection=='),
+        ('mmengine', 'mmdet=='),
+        ('neither', 'onedl-mmdetection=='),
+    ],
+)
 def test_what_is_missing_is_of_the_stack_in_use(engine, wanted, monkeypatch):
 
     def version(distribution):
@@ -59,11 +62,14 @@ def test_operators_backbones_and_scan(full):
     assert any(name.startswith('scan') for name in full)
 
 
-@pytest.mark.parametrize('absent', [
-    ['mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'numba', 'cv2', 'pycocotools'],
-    ['mmengine'],
-    ['torch', 'numpy'],
-])
+@pytest.mark.parametrize(
+    'absent',
+    [
+        ['mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'numba', 'cv2', 'pycocotools'],
+        ['mmengine'],
+        ['torch', 'numpy'],
+    ],
+)
 def test_without(absent, tmp_path):
     found = rows(run_without(absent, CODE, tmp_path))
     for name in absent:
@@ -76,10 +82,16 @@ def test_without(absent, tmp_path):
 def test_without_anything(tmp_path):
     (tmp_path / 'sparx_mm').symlink_to(sparx_mm.__path__[0])
     done = subprocess.run(
-        [sys.executable, '-I', '-S', '-c',
-         f'import sys; sys.path.insert(0, {str(tmp_path)!r}); {CODE}'],
+        [
+            sys.executable,
+            '-I',
+            '-S',
+            '-c',
+            f'import sys; sys.path.insert(0, {str(tmp_path)!r}); {CODE}',
+        ],
         capture_output=True,
-        text=True)  # yapf: disable
+        text=True,
+    )
     for name, text in rows(done).items():
         if name in info.DISTRIBUTIONS and name != 'torchvision':
             assert text.strip().startswith('not installed: pip install ')
@@ -87,7 +99,7 @@ def test_without_anything(tmp_path):
 
 def test_unknown_kernel_backend_is_said(monkeypatch):
     monkeypatch.setenv('SPARX_MM_KERNELS', 'cuda')
-    (_, text), = [row for row in info.report() if row[0].startswith('scan')]
+    ((_, text),) = [row for row in info.report() if row[0].startswith('scan')]
     assert "'cuda'" in text and 'reference' in text
 
 
@@ -119,7 +131,8 @@ def test_selftest_needs_torch_alone(tmp_path):
 
 def test_selftest_fails_with_a_broken_kernel(tmp_path):
     done = selftest(
-        tmp_path, """
+        tmp_path,
+        """
 import types
 from sparx_mm.kernels import backends
 select = backends.select
@@ -133,29 +146,33 @@ def broken(*args):
     broken.forward = forward
     return broken
 backends.select = broken
-""")
+""",
+    )
     assert done.returncode == 1
     failed = [line for line in done.stdout.splitlines() if 'FAILED' in line]
     assert failed
     assert done.stderr == f'error: {len(failed)} of the checks above failed\n'
 
 
-@pytest.mark.parametrize('absent, environment, message', [
-    (['torch'], {}, 'the self-test needs torch'),
-    ([], dict(SPARX_MM_KERNELS='reference'), 'unset it'),
-    ([], dict(SPARX_MM_KERNELS='numba'), 'allowed are auto, triton, cpu'),
-])
+@pytest.mark.parametrize(
+    'absent, environment, message',
+    [
+        (['torch'], {}, 'the self-test needs torch'),
+        ([], dict(SPARX_MM_KERNELS='reference'), 'unset it'),
+        ([], dict(SPARX_MM_KERNELS='numba'), 'allowed are auto, triton, cpu'),
+    ],
+)
 def test_selftest_that_cannot_be(absent, environment, message, tmp_path):
     done = selftest(tmp_path, absent=absent, **environment)
     assert done.returncode == 1
-    line, = done.stderr.splitlines()
+    (line,) = done.stderr.splitlines()
     assert line.startswith('error: ') and message in line
 
 
 def test_bad_option():
-    done = subprocess.run([sys.executable, '-m', 'sparx_mm.info', '--test'],
-                          capture_output=True,
-                          text=True)
+    done = subprocess.run(
+        [sys.executable, '-m', 'sparx_mm.info', '--test'], capture_output=True, text=True
+    )
     assert done.returncode == 2
-    line, = done.stderr.splitlines()
+    (line,) = done.stderr.splitlines()
     assert line.startswith('error: ') and '--help' in line

@@ -1,4 +1,5 @@
 """The README names only what is there."""
+
 import re
 from pathlib import Path
 
@@ -27,6 +28,5 @@ def test_files_in_commands_exist():
 def test_make_targets_exist():
     text = ''.join((ROOT / page).read_text() for page in PAGES)
     targets = set(re.findall(r'`make ([\w-]+)', text))
-    rules = set(
-        re.findall(r'^([\w-]+):.*##', (ROOT / 'Makefile').read_text(), re.M))
+    rules = set(re.findall(r'^([\w-]+):.*##', (ROOT / 'Makefile').read_text(), re.M))
     assert {'demo', 'test'} <= targets <= rules

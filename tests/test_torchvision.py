@@ -1,4 +1,5 @@
 """torchvision that is missing, broken or without its library is no matter."""
+
 import pytest
 from without import run_without
 
@@ -7,8 +8,8 @@ from sparx_mm.torchvision import OPERATORS
 # a stand-in for torchvision, and its first lines
 START = 'import torch\nimport sys\n__version__ = "1.2"\n'
 LACKS_OPERATORS = START + '\n'.join(
-    f'torch.library.register_fake("torchvision::{name}")(lambda *a: a[0])'
-    for name in OPERATORS)
+    f'torch.library.register_fake("torchvision::{name}")(lambda *a: a[0])' for name in OPERATORS
+)
 BROKEN = START + 'raise RuntimeError("built for another CUDA")'
 # what every Runner does
 COLLECT = """
@@ -38,9 +39,9 @@ def run(folder, torchvision, code, status=0):
         (LACKS_OPERATORS, '1.2 None'),
         (BROKEN, 'None RuntimeError: built for another CUDA'),
         # the error bears its name, and it is installed
-        ('from torchvision import _C',
-         "None ImportError: cannot import name '_C'"),
-    ])
+        ('from torchvision import _C', "None ImportError: cannot import name '_C'"),
+    ],
+)
 def test_a_runner_starts(tmp_path, torchvision, expected):
     assert run(tmp_path, torchvision, COLLECT).startswith(expected)
 
@@ -66,14 +67,16 @@ check_packages(Config(dict(default_scope='mmpretrain')))
     assert 'torchvision cannot be imported: RuntimeError: built for' in log
     (tmp_path / 'site').rename(tmp_path / 'before')
     log = run(tmp_path, None, code, status=1)
-    assert "torchvision is not installed: run `make setup`" in log
+    assert 'torchvision is not installed: run `make setup`' in log
     # not the extra, which would bring another torch
     assert 'pip install onedl-mmpretrain and the torchvision of your' in log
 
 
 def test_the_installed_one(tmp_path):
     """On torch for the CPU its library does not load, on CUDA it does."""
-    done = run_without([], """
+    done = run_without(
+        [],
+        """
 import sparx_mm.torchvision
 import torch
 import torchvision.ops
@@ -81,7 +84,9 @@ from torchvision.extension import _has_ops
 print(_has_ops())
 box = torch.tensor([[0., 0., 1., 1.]])
 print(torchvision.ops.nms(box, torch.ones(1), 0.5))
-""", tmp_path)
+""",
+        tmp_path,
+    )
     if done.returncode:
         assert done.stdout == 'False\n'
         assert "Couldn't load custom C++ ops" in done.stderr

@@ -1,4 +1,5 @@
 """Run code in a process that lacks some of the installed packages."""
+
 import subprocess
 import sys
 import sysconfig
@@ -33,7 +34,6 @@ def run_without(packages, code, folder):
             (site / entry.name).symlink_to(entry)
     # -I and -S: neither the working folder nor the real packages
     start = f'import site; site.addsitedir({str(site)!r})\n'
-    return subprocess.run([sys.executable, '-I', '-S', '-c', start + code],
-                          cwd=folder,
-                          capture_output=True,
-                          text=True)
+    return subprocess.run(
+        [sys.executable, '-I', '-S', '-c', start + code], cwd=folder, capture_output=True, text=True
+    )

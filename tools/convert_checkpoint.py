@@ -1,4 +1,5 @@
 """Rename a checkpoint: python tools/convert_checkpoint.py SRC DST."""
+
 from sparx_mm.checkpoints import convert_checkpoint, trust_checkpoints
 from sparx_mm.engine import ArgumentParser, user_errors
 
@@ -6,20 +7,22 @@ from sparx_mm.engine import ArgumentParser, user_errors
 def parse_args():
     parser = ArgumentParser(
         description='Convert a checkpoint between the names of this project '
-        'and those of the released files, and between .pth and .safetensors')
+        'and those of the released files, and between .pth and .safetensors'
+    )
     parser.add_argument('source', help='file, with either names')
-    parser.add_argument(
-        'target', help='file to write, .pth or .safetensors; must be new')
+    parser.add_argument('target', help='file to write, .pth or .safetensors; must be new')
     parser.add_argument(
         '--to',
         choices=['own', 'mmpretrain', 'released'],
         default='own',
         help='names to write; mmpretrain: own names, and a released ImageNet '
-        'classifier as a model of mmpretrain; default: own')
+        'classifier as a model of mmpretrain; default: own',
+    )
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
-        help='read the file as a plain pickle, which runs what is in it')
+        help='read the file as a plain pickle, which runs what is in it',
+    )
     return parser.parse_args()
 
 

@@ -3,16 +3,25 @@
 What it runs can be typed as well: tools/make_shapes.py, and train.py, test.py
 and draw_predictions.py with the configs named below.
 """
+
 import json
 import time
 from pathlib import Path
-from typing import Dict, NamedTuple, Optional
+from typing import NamedTuple
 
 from sparx_mm.analysis import draw_predictions, write_picture
 from sparx_mm.datasets import make_shapes
-from sparx_mm.engine import (ArgumentParser, Options, UserError, load_config,
-                             load_runner, show_progress, test, train,
-                             user_errors)
+from sparx_mm.engine import (
+    ArgumentParser,
+    Options,
+    UserError,
+    load_config,
+    load_runner,
+    show_progress,
+    test,
+    train,
+    user_errors,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -33,11 +42,11 @@ class Part(NamedTuple):
     """
 
     config: str
-    columns: Dict[str, str]
+    columns: dict[str, str]
     digits: int
     picture: str
-    annotations: Optional[str] = None
-    start: Optional[str] = None
+    annotations: str | None = None
+    start: str | None = None
 
 
 START = 'model.backbone.init_cfg.checkpoint'
@@ -53,13 +62,16 @@ PARTS = dict(
         },
         digits=3,
         picture='predictions.png',
-        annotations='annotations/instances_val.json'),
+        annotations='annotations/instances_val.json',
+    ),
     segmentation=Part(
         config='mmseg/semantic_fpn_sparx_demo_shapes.py',
         columns=dict(mIoU='mIoU', mAcc='mAcc', aAcc='aAcc'),
         digits=2,
         picture='segmentation.png',
-        start='detection'))
+        start='detection',
+    ),
+)
 
 
 def parse_args():
@@ -69,19 +81,14 @@ def parse_args():
         nargs='+',
         choices=PARTS,
         default=list(PARTS),
-        help='default: all; segmentation starts from what detection trained '
-        'in the same folder')
+        help='default: all; segmentation starts from what detection trained in the same folder',
+    )
+    parser.add_argument('--data', default=ROOT / 'data/shapes', help='default: data/shapes')
     parser.add_argument(
-        '--data', default=ROOT / 'data/shapes', help='default: data/shapes')
-    parser.add_argument(
-        '--work-dir',
-        type=Path,
-        default=ROOT / 'work_dirs/demo',
-        help='default: work_dirs/demo')
-    parser.add_argument(
-        '--train', type=int, default=400, metavar='N', help='training images')
-    parser.add_argument(
-        '--val', type=int, default=100, metavar='N', help='test images')
+        '--work-dir', type=Path, default=ROOT / 'work_dirs/demo', help='default: work_dirs/demo'
+    )
+    parser.add_argument('--train', type=int, default=400, metavar='N', help='training images')
+    parser.add_argument('--val', type=int, default=100, metavar='N', help='test images')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -89,15 +96,15 @@ def parse_args():
         default={},
         metavar='KEY=VALUE',
         help='override settings of the configs: of both, or of one with the '
-        'name of its part and a dot before the key')
+        'name of its part and a dot before the key',
+    )
     return parser.parse_args()
 
 
 def options_of(name, data, given):
     """What a part's config gets: where the data is, and what is given."""
     options = {
-        f'{split}_dataloader.dataset.data_root': str(data)
-        for split in ('train', 'val', 'test')
+        f'{split}_dataloader.dataset.data_root': str(data) for split in ('train', 'val', 'test')
     }
     if PARTS[name].annotations is not None:
         for split in ('val', 'test'):
@@ -106,8 +113,10 @@ def options_of(name, data, given):
     for key, value in given.items():
         first, _, rest = key.partition('.')
         if first in PARTS and not rest:
-            raise UserError(f'--cfg-options {key}={value} names a part and no '
-                            f'setting of it: give {first}.KEY={value}')
+            raise UserError(
+                f'--cfg-options {key}={value} names a part and no '
+                f'setting of it: give {first}.KEY={value}'
+            )
         if first not in PARTS:
             options[key] = value
         elif first == name:
@@ -126,10 +135,7 @@ def print_table(part, results):
     for name, metrics in results.items():
         # an evaluation that found no box at all has no AP to print
         cells = [metrics.get(key) for key in part.columns.values()]
-        cells = [
-            '-' if cell is None else f'{cell:.{part.digits}f}'
-            for cell in cells
-        ]
+        cells = ['-' if cell is None else f'{cell:.{part.digits}f}' for cell in cells]
         print(f'{name:<10}' + ''.join(f'{cell:>11}' for cell in cells))
 
 
@@ -150,8 +156,8 @@ def run_part(part, options, work_dir, picture):
     results = dict(untrained=untrained, trained=runner.test())
     dataset = runner.test_dataloader.dataset
     write_picture(
-        str(picture),
-        draw_predictions(runner.model, dataset, range(min(6, len(dataset)))))
+        str(picture), draw_predictions(runner.model, dataset, range(min(6, len(dataset))))
+    )
     print_table(part, results)
     print(f'training {seconds:.0f} s, everything {time.time() - start:.0f} s')
     print(f'picture: {picture}\ncheckpoint: {checkpoint}\n')
@@ -164,26 +170,20 @@ def main():
     work_dir = args.work_dir.resolve()
     table = work_dir / 'results.json'
     pictures = {name: work_dir / part.picture for name, part in PARTS.items()}
-    options = {
-        name: options_of(name, args.data, args.cfg_options)
-        for name in args.parts
-    }
+    options = {name: options_of(name, args.data, args.cfg_options) for name in args.parts}
     try:
         # an interrupted run must not leave an older one's results to be seen
         for file in (table, *pictures.values()):
             file.unlink(missing_ok=True)
-        make_shapes(
-            str(args.data), args.train, args.val, progress=show_progress)
+        make_shapes(str(args.data), args.train, args.val, progress=show_progress)
     except (ValueError, OSError) as error:
         raise UserError(error) from error
     results = dict(untrained={}, trained={})
     for name in [name for name in PARTS if name in args.parts]:
-        start = PARTS[name].start and last_checkpoint(
-            work_dir / PARTS[name].start)
+        start = PARTS[name].start and last_checkpoint(work_dir / PARTS[name].start)
         if start:
             options[name] = {START: start, **options[name]}
-        measured = run_part(PARTS[name], options[name], work_dir / name,
-                            pictures[name])
+        measured = run_part(PARTS[name], options[name], work_dir / name, pictures[name])
         for row, metrics in measured.items():
             # mmseg's are numpy's, which json does not know
             results[row].update({k: float(v) for k, v in metrics.items()})

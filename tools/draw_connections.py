@@ -1,26 +1,27 @@
 """Draw which layers read which: python tools/draw_connections.py CONFIG."""
-from sparx_mm.analysis import (connection_graph, draw_connections, load_model,
-                               write_figure)
+
+from sparx_mm.analysis import connection_graph, draw_connections, load_model, write_figure
 from sparx_mm.engine import ArgumentParser, Options, user_errors
 
 
 def parse_args():
     parser = ArgumentParser(
         description='Draw the layers of a SparX backbone, and which of them '
-        'read which. Nothing is computed and no weights are read')
-    parser.add_argument(
-        'config', help='config file, or the name of a backbone: SparXMamba')
+        'read which. Nothing is computed and no weights are read'
+    )
+    parser.add_argument('config', help='config file, or the name of a backbone: SparXMamba')
     parser.add_argument(
         '--out',
         default='connections.png',
-        help='the picture, .png or .svg; default: connections.png')
+        help='the picture, .png or .svg; default: connections.png',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=Options,
         metavar='KEY=VALUE',
-        help='override settings of the config, or arguments of the backbone '
-        '(arch=small)')
+        help='override settings of the config, or arguments of the backbone (arch=small)',
+    )
     return parser.parse_args()
 
 
@@ -31,8 +32,10 @@ def main():
     graph = connection_graph(model)
     write_figure(args.out, draw_connections(graph))
     layers = [kind for stage in graph for kind in stage.kinds]
-    print(f'{args.out}: {len(layers)} layers, {layers.count("ganglion")} '
-          f'ganglions, {sum(len(stage.edges) for stage in graph)} arcs')
+    print(
+        f'{args.out}: {len(layers)} layers, {layers.count("ganglion")} '
+        f'ganglions, {sum(len(stage.edges) for stage in graph)} arcs'
+    )
 
 
 if __name__ == '__main__':

@@ -1,25 +1,30 @@
 """Draw predictions: python tools/draw_predictions.py CONFIG CHECKPOINT."""
+
 from sparx_mm.analysis import draw_predictions, write_picture
 from sparx_mm.checkpoints import trust_checkpoints
-from sparx_mm.engine import (UserError, load_config, load_runner,
-                             parse_run_args, run_parser, user_errors)
+from sparx_mm.engine import (
+    UserError,
+    load_config,
+    load_runner,
+    parse_run_args,
+    run_parser,
+    user_errors,
+)
 
 
 def parse_args():
-    parser = run_parser(
-        'Draw predictions of a detector or segmentor below the ground truth')
+    parser = run_parser('Draw predictions of a detector or segmentor below the ground truth')
     parser.add_argument('checkpoint', help='file or URL of the weights')
     parser.add_argument(
-        '--out',
-        default='predictions.png',
-        help='the picture; default: predictions.png')
-    parser.add_argument(
-        '--num', type=int, default=6, help='number of images; default: 6')
+        '--out', default='predictions.png', help='the picture; default: predictions.png'
+    )
+    parser.add_argument('--num', type=int, default=6, help='number of images; default: 6')
     parser.add_argument(
         '--score-thr',
         type=float,
         default=0.5,
-        help='lowest score that is drawn, of a detector; default: 0.5')
+        help='lowest score that is drawn, of a detector; default: 0.5',
+    )
     return parse_run_args(parser)
 
 
@@ -33,8 +38,7 @@ def main():
     with trust_checkpoints(args.pop('trust_checkpoint')):
         runner = load_runner(load_config(**args), checkpoint)
     dataset = runner.test_dataloader.dataset
-    picture = draw_predictions(runner.model, dataset,
-                               range(min(num, len(dataset))), score_thr)
+    picture = draw_predictions(runner.model, dataset, range(min(num, len(dataset))), score_thr)
     write_picture(out, picture)
     print(f'{out}: {min(num, len(dataset))} images')
 

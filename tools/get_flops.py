@@ -1,9 +1,15 @@
 """Count multiply-adds and parameters: python tools/get_flops.py CONFIG."""
+
 from pathlib import Path
 
-from sparx_mm.analysis import (CONVENTIONS, PAPER_ROWS, count_complexity,
-                               load_model, make_complexity_table,
-                               make_paper_table)
+from sparx_mm.analysis import (
+    CONVENTIONS,
+    PAPER_ROWS,
+    count_complexity,
+    load_model,
+    make_complexity_table,
+    make_paper_table,
+)
 from sparx_mm.engine import ArgumentParser, Options, user_errors
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
@@ -12,51 +18,54 @@ CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 def parse_args():
     parser = ArgumentParser(
         description='Count the multiply-adds and parameters of a model by '
-        'part. Nothing is computed and no weights are read')
+        'part. Nothing is computed and no weights are read'
+    )
     parser.add_argument(
-        'config',
-        nargs='?',
-        help='config file, or the name of a backbone: SparXMamba')
+        'config', nargs='?', help='config file, or the name of a backbone: SparXMamba'
+    )
     parser.add_argument(
         '--paper',
         nargs='*',
         type=int,
         metavar='TABLE',
         help="instead: count the models of SparX's paper, in all tables or "
-        'in those given, and print its numbers beside ours')
+        'in those given, and print its numbers beside ours',
+    )
     parser.add_argument(
         '--shape',
         nargs='+',
         type=int,
         metavar='N',
         help='height and width of the image, or one number for both; default: '
-        '800 1280 for mmdet, 512 2048 for mmseg, else 224')
+        '800 1280 for mmdet, 512 2048 for mmseg, else 224',
+    )
     parser.add_argument(
         '--convention',
         choices=sorted(CONVENTIONS),
         help="what is counted: as in SparX's paper, with norms and without "
         "the attention of SparX's aggregators, or with it, or plain "
-        'multiply-adds without norms and with all attention; default: paper')
+        'multiply-adds without norms and with all attention; default: paper',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=Options,
         metavar='KEY=VALUE',
-        help='override settings of the config, or arguments of the backbone '
-        '(arch=small)')
+        help='override settings of the config, or arguments of the backbone (arch=small)',
+    )
     args = parser.parse_args()
     if (args.config is None) == (args.paper is None):
         parser.error('give a config, the name of a backbone, or --paper')
-    if args.paper is not None and (args.shape or args.convention
-                                   or args.cfg_options):
-        parser.error('--paper has shapes, conventions and models of its own: '
-                     'leave --shape, --convention and --cfg-options out')
+    if args.paper is not None and (args.shape or args.convention or args.cfg_options):
+        parser.error(
+            '--paper has shapes, conventions and models of its own: '
+            'leave --shape, --convention and --cfg-options out'
+        )
     tables = sorted({row.table for row in PAPER_ROWS})
     if args.paper and not set(args.paper) <= set(tables):
         parser.error(f'--paper takes tables of {tables}, got {args.paper}')
     if args.shape and len(args.shape) > 2:
-        parser.error('--shape takes one or two numbers, got '
-                     f'{len(args.shape)}')
+        parser.error(f'--shape takes one or two numbers, got {len(args.shape)}')
     return args
 
 
@@ -64,10 +73,7 @@ def parse_args():
 def main():
     args = parse_args()
     if args.paper is not None:
-        rows = [
-            row for row in PAPER_ROWS
-            if not args.paper or row.table in args.paper
-        ]
+        rows = [row for row in PAPER_ROWS if not args.paper or row.table in args.paper]
         for line in make_paper_table(str(CONFIGS), rows):
             print(line, flush=True)
         return

@@ -1,31 +1,21 @@
 """Draw a set with masks and label maps: python tools/make_shapes.py DIR."""
+
 from sparx_mm.datasets import make_shapes
-from sparx_mm.engine import (ArgumentParser, UserError, show_progress,
-                             user_errors)
+from sparx_mm.engine import ArgumentParser, UserError, show_progress, user_errors
 
 
 def parse_args():
-    parser = ArgumentParser(
-        description='Draw shapes, with masks in COCO format and label maps')
+    parser = ArgumentParser(description='Draw shapes, with masks in COCO format and label maps')
     parser.add_argument(
-        'root',
-        nargs='?',
-        default='data/shapes',
-        help='folder of the set; default: data/shapes')
+        'root', nargs='?', default='data/shapes', help='folder of the set; default: data/shapes'
+    )
     parser.add_argument(
-        '--train',
-        type=int,
-        default=400,
-        metavar='N',
-        help='training images; default: 400')
+        '--train', type=int, default=400, metavar='N', help='training images; default: 400'
+    )
     parser.add_argument(
-        '--val',
-        type=int,
-        default=100,
-        metavar='N',
-        help='validation images; default: 100')
-    parser.add_argument(
-        '--size', type=int, default=128, help='in pixels; default: 128')
+        '--val', type=int, default=100, metavar='N', help='validation images; default: 100'
+    )
+    parser.add_argument('--size', type=int, default=128, help='in pixels; default: 128')
     parser.add_argument('--seed', type=int, default=0, help='default: 0')
     return parser.parse_args()
 
@@ -34,12 +24,13 @@ def parse_args():
 def main():
     args = parse_args()
     try:
-        drawn = make_shapes(args.root, args.train, args.val, args.size,
-                            args.seed, show_progress)
+        drawn = make_shapes(args.root, args.train, args.val, args.size, args.seed, show_progress)
     except (ValueError, OSError) as error:
         raise UserError(error) from error
-    print(f'{args.root}: {"drawn" if drawn else "already there"}, '
-          f'{args.train} training and {args.val} validation images')
+    print(
+        f'{args.root}: {"drawn" if drawn else "already there"}, '
+        f'{args.train} training and {args.val} validation images'
+    )
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
 """Evaluate a model: python tools/test.py CONFIG CHECKPOINT [options]."""
+
 from sparx_mm.checkpoints import trust_checkpoints
-from sparx_mm.engine import (leave_processes, parse_run_args, run_parser, test,
-                             user_errors)
+from sparx_mm.engine import leave_processes, parse_run_args, run_parser, test, user_errors
 
 
 def parse_args():
@@ -10,24 +10,24 @@ def parse_args():
     parser.add_argument(
         '--out',
         help='.pkl file for the predictions; for a config of mmseg the '
-        'folder for label maps, index PNGs')
-    parser.add_argument(
-        '--show', action='store_true', help='show predictions in a window')
+        'folder for label maps, index PNGs',
+    )
+    parser.add_argument('--show', action='store_true', help='show predictions in a window')
     parser.add_argument(
         '--show-dir',
         help='paint predictions into this folder. mmdet: a relative one is '
         'below the work folder and the time stamp of the run; mmseg: they '
         'are in vis_data/vis_image of it; mmpretrain: they are in it, by the '
-        'names of their files, of which the last one stays')
+        'names of their files, of which the last one stays',
+    )
     parser.add_argument(
-        '--wait-time',
-        type=float,
-        default=2,
-        help='seconds that an image is shown; default: 2')
+        '--wait-time', type=float, default=2, help='seconds that an image is shown; default: 2'
+    )
     parser.add_argument(
         '--tta',
         action='store_true',
-        help='test-time augmentation; ADE20K: six scales, each also flipped')
+        help='test-time augmentation; ADE20K: six scales, each also flipped',
+    )
     return parse_run_args(parser)
 
 

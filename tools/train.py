@@ -1,35 +1,40 @@
 """Train a model from a config: python tools/train.py CONFIG [options]."""
+
 from sparx_mm.checkpoints import trust_checkpoints
-from sparx_mm.engine import (AMP_DTYPES, leave_processes, parse_run_args,
-                             run_parser, train, user_errors)
+from sparx_mm.engine import (
+    AMP_DTYPES,
+    leave_processes,
+    parse_run_args,
+    run_parser,
+    train,
+    user_errors,
+)
 
 
 def parse_args():
     parser = run_parser('Train a model')
-    parser.add_argument(
-        '--amp',
-        action='store_true',
-        help='train in automatic mixed precision')
+    parser.add_argument('--amp', action='store_true', help='train in automatic mixed precision')
     parser.add_argument(
         '--amp-dtype',
         choices=AMP_DTYPES,
         help='its 16-bit type, which also switches it on; float16 needs a '
-        'GPU; default: float16 with a GPU, bfloat16 without one')
+        'GPU; default: float16 with a GPU, bfloat16 without one',
+    )
     parser.add_argument(
-        '--auto-scale-lr',
-        action='store_true',
-        help='scale the learning rate with the batch size')
+        '--auto-scale-lr', action='store_true', help='scale the learning rate with the batch size'
+    )
     parser.add_argument(
         '--show-optim',
         action='store_true',
-        help='log which parameters get which learning rate and weight decay')
+        help='log which parameters get which learning rate and weight decay',
+    )
     parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='continue from a checkpoint; without a value from the last one '
-        'in the work folder')
+        help='continue from a checkpoint; without a value from the last one in the work folder',
+    )
     return parse_run_args(parser)
 
 

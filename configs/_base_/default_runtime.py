@@ -2,21 +2,21 @@
 # running what is in them, sparx_mm.engine has the hooks of ours below and the
 # transform that checks label maps
 custom_imports = dict(
-    imports=['sparx_mm', 'sparx_mm.checkpoints', 'sparx_mm.engine'],
-    allow_failed_imports=False)
+    imports=['sparx_mm', 'sparx_mm.checkpoints', 'sparx_mm.engine'], allow_failed_imports=False
+)
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
     # never 1: mmengine deletes the old file before it writes the new one
-    checkpoint=dict(
-        type='CheckpointHook', interval=1, max_keep_ckpts=3, save_best='auto'),
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3, save_best='auto'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # weights that do not cover the backbone are an error
     coverage=dict(type='CoverageHook'),
     # optimizer state is resumed by the names of parameters
-    resume=dict(type='ResumeHook'))
+    resume=dict(type='ResumeHook'),
+)
 # no average of the weights; switch to evaluate and save their moving average
 # (the weights themselves go into ema_state_dict):
 #   default_hooks.ema.type=EMAHook
@@ -24,7 +24,8 @@ default_hooks = dict(
 env_cfg = dict(
     cudnn_benchmark=False,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'))
+    dist_cfg=dict(backend='nccl'),
+)
 
 vis_backends = [dict(type='LocalVisBackend')]
 

@@ -1,5 +1,6 @@
 _base_ = [
     './_base_/models/mask_rcnn_sparx_demo.py',
     './_base_/datasets/shapes_instance.py',
-    './_base_/schedules/schedule_demo.py', './_base_/default_runtime.py'
+    './_base_/schedules/schedule_demo.py',
+    './_base_/default_runtime.py',
 ]

@@ -1,5 +1,6 @@
 _base_ = [
     './_base_/models/mask_rcnn_sparx_t_fpn.py',
     './_base_/datasets/coco_instance_ms_crop.py',
-    './_base_/schedules/schedule_3x.py', './_base_/default_runtime.py'
+    './_base_/schedules/schedule_3x.py',
+    './_base_/default_runtime.py',
 ]

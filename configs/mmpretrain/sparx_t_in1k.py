@@ -1,4 +1,6 @@
 _base_ = [
-    './_base_/models/sparx_mamba_t.py', './_base_/datasets/imagenet_bs256.py',
-    './_base_/schedules/imagenet_bs2048_300e.py', './_base_/default_runtime.py'
+    './_base_/models/sparx_mamba_t.py',
+    './_base_/datasets/imagenet_bs256.py',
+    './_base_/schedules/imagenet_bs2048_300e.py',
+    './_base_/default_runtime.py',
 ]

@@ -1,7 +1,8 @@
 _base_ = [
     './_base_/models/semantic_fpn_sparx_demo.py',
     './_base_/datasets/shapes_semantic.py',
-    './_base_/schedules/schedule_demo.py', './_base_/default_runtime.py'
+    './_base_/schedules/schedule_demo.py',
+    './_base_/default_runtime.py',
 ]
 
 # once, at the end

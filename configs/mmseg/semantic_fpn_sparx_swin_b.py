@@ -1,5 +1,6 @@
 _base_ = [
     './_base_/models/semantic_fpn_sparx_swin_b.py',
-    './_base_/datasets/ade20k.py', './_base_/schedules/schedule_80k.py',
-    './_base_/default_runtime.py'
+    './_base_/datasets/ade20k.py',
+    './_base_/schedules/schedule_80k.py',
+    './_base_/default_runtime.py',
 ]

@@ -1,4 +1,6 @@
 _base_ = [
-    './_base_/models/upernet_sparx_swin_t.py', './_base_/datasets/ade20k.py',
-    './_base_/schedules/schedule_160k.py', './_base_/default_runtime.py'
+    './_base_/models/upernet_sparx_swin_t.py',
+    './_base_/datasets/ade20k.py',
+    './_base_/schedules/schedule_160k.py',
+    './_base_/default_runtime.py',
 ]

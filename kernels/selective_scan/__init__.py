@@ -1,4 +1,5 @@
 """The general selective scan of sequences, as a torch operator."""
+
 import torch
 from torch.utils.flop_counter import register_flop_formula
 
@@ -12,14 +13,7 @@ __all__ = ['selective_scan']
 _BACKENDS = {name: f'{__name__}.{name}' for name in ('cpu', 'triton')}
 
 
-def selective_scan(u,
-                   delta,
-                   A,
-                   B,
-                   C,
-                   D=None,
-                   delta_bias=None,
-                   delta_softplus=False):
+def selective_scan(u, delta, A, B, C, D=None, delta_bias=None, delta_softplus=False):
     """Selective scan (Mamba, section 3.2), in mamba's order of arguments.
 
     With delta := softplus(delta + delta_bias), where asked for, over the
@@ -52,55 +46,55 @@ def selective_scan(u,
         torch.Size([2, 8, 5])
     """
     D, delta_bias = (
-        u.new_zeros(u.shape[1:2], dtype=A.dtype)
-        if t is None and isinstance(u, torch.Tensor) else t
-        for t in (D, delta_bias))
+        u.new_zeros(u.shape[1:2], dtype=A.dtype) if t is None and isinstance(u, torch.Tensor) else t
+        for t in (D, delta_bias)
+    )
     _check(u, delta, A, B, C, D, delta_bias)
     if B.dim() == 3:
         B, C = B.unsqueeze(1), C.unsqueeze(1)
     if backends.requested() == 'reference':
         return _reference(u, delta, A, B, C, D, delta_bias, delta_softplus)
-    return torch.ops.sparx_mm.selective_scan(u, delta, A, B, C, D, delta_bias,
-                                             delta_softplus)[0]
+    return torch.ops.sparx_mm.selective_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)[0]
 
 
 def _check(u, delta, A, B, C, D, delta_bias):
     op, sizes = 'selective_scan', {}
     check_shapes(
-        op,
-        sizes,
-        u=(u, ('B', 'D', 'L')),
-        delta=(delta, ('B', 'D', 'L')),
-        A=(A, ('D', 'N')))
+        op, sizes, u=(u, ('B', 'D', 'L')), delta=(delta, ('B', 'D', 'L')), A=(A, ('D', 'N'))
+    )
     check_not_empty(op, sizes, 'N')
     grouped = isinstance(B, torch.Tensor) and B.dim() == 4
     shape = ('B', 'G', 'N', 'L') if grouped else ('B', 'N', 'L')
     check_shapes(
-        op,
-        sizes,
-        B=(B, shape),
-        C=(C, shape),
-        D=(D, ('D', )),
-        delta_bias=(delta_bias, ('D', )))
+        op, sizes, B=(B, shape), C=(C, shape), D=(D, ('D',)), delta_bias=(delta_bias, ('D',))
+    )
     if grouped and (not sizes['G'] or sizes['D'] % sizes['G']):
-        raise ValueError(f'{op}: the channels of u must be a multiple of the '
-                         f'groups of B, got {sizes["D"]} and {sizes["G"]}')
-    check_floating(op, ('u', u), dict(delta=delta, B=B, C=C),
-                   dict(A=A, D=D, delta_bias=delta_bias))
+        raise ValueError(
+            f'{op}: the channels of u must be a multiple of the '
+            f'groups of B, got {sizes["D"]} and {sizes["G"]}'
+        )
+    check_floating(op, ('u', u), dict(delta=delta, B=B, C=C), dict(A=A, D=D, delta_bias=delta_bias))
 
 
 @torch.library.custom_op('sparx_mm::selective_scan', mutates_args=())
 @without_autocast
-def _forward(u: torch.Tensor, delta: torch.Tensor, A: torch.Tensor,
-             B: torch.Tensor, C: torch.Tensor, D: torch.Tensor,
-             delta_bias: torch.Tensor,
-             delta_softplus: bool) -> tuple[torch.Tensor, torch.Tensor]:
+def _forward(
+    u: torch.Tensor,
+    delta: torch.Tensor,
+    A: torch.Tensor,
+    B: torch.Tensor,
+    C: torch.Tensor,
+    D: torch.Tensor,
+    delta_bias: torch.Tensor,
+    delta_softplus: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
     if not u.numel():
-        return tuple(t.zero_() for t in _forward_fake(
-            u, delta, A, B, C, D, delta_bias, delta_softplus))
-    y, states = backends.select(_BACKENDS,
-                                u).forward(u, delta, A, B, C, D, delta_bias,
-                                           delta_softplus)
+        return tuple(
+            t.zero_() for t in _forward_fake(u, delta, A, B, C, D, delta_bias, delta_softplus)
+        )
+    y, states = backends.select(_BACKENDS, u).forward(
+        u, delta, A, B, C, D, delta_bias, delta_softplus
+    )
     return y.to(u.dtype).contiguous(), states.contiguous()
 
 
@@ -113,26 +107,30 @@ def _forward_fake(u, delta, A, B, C, D, delta_bias, delta_softplus):
 @torch.library.custom_op('sparx_mm::selective_scan_backward', mutates_args=())
 @without_autocast
 def _backward(
-    dy: torch.Tensor, states: torch.Tensor, u: torch.Tensor,
-    delta: torch.Tensor, A: torch.Tensor, B: torch.Tensor, C: torch.Tensor,
-    D: torch.Tensor, delta_bias: torch.Tensor, delta_softplus: bool
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor,
-           torch.Tensor, torch.Tensor, torch.Tensor]:
+    dy: torch.Tensor,
+    states: torch.Tensor,
+    u: torch.Tensor,
+    delta: torch.Tensor,
+    A: torch.Tensor,
+    B: torch.Tensor,
+    C: torch.Tensor,
+    D: torch.Tensor,
+    delta_bias: torch.Tensor,
+    delta_softplus: bool,
+) -> tuple[
+    torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor
+]:
     inputs = (u, delta, A, B, C, D, delta_bias)
     if not u.numel():
-        return tuple(
-            t.zero_()
-            for t in _backward_fake(dy, states, *inputs, delta_softplus))
+        return tuple(t.zero_() for t in _backward_fake(dy, states, *inputs, delta_softplus))
     backend = backends.select_again(_BACKENDS, u, states, A)
     grads = backend.backward(dy, states, *inputs, delta_softplus)
     return tuple(g.to(t.dtype).contiguous() for g, t in zip(grads, inputs))
 
 
 @_backward.register_fake
-def _backward_fake(dy, states, u, delta, A, B, C, D, delta_bias,
-                   delta_softplus):
-    return tuple(
-        t.new_empty(t.shape) for t in (u, delta, A, B, C, D, delta_bias))
+def _backward_fake(dy, states, u, delta, A, B, C, D, delta_bias, delta_softplus):
+    return tuple(t.new_empty(t.shape) for t in (u, delta, A, B, C, D, delta_bias))
 
 
 def _setup_context(ctx, inputs, output):
@@ -142,8 +140,7 @@ def _setup_context(ctx, inputs, output):
 
 
 def _autograd(ctx, dy, _):
-    grads = torch.ops.sparx_mm.selective_scan_backward(dy, *ctx.saved_tensors,
-                                                       ctx.delta_softplus)
+    grads = torch.ops.sparx_mm.selective_scan_backward(dy, *ctx.saved_tensors, ctx.delta_softplus)
     return (*grads, None)
 
 

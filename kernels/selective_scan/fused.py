@@ -4,18 +4,17 @@ Lanes are channels, all of one group; sequences are (B, L, D). A sequence is
 cut into rows of ``steps`` positions; the states at their entry are kept for
 the backward pass, which scans a row again before walking it back.
 """
+
 import numpy as np
 
 from ..launch import Kernel
-from ..numerics import (keep_row, scan_row, scan_row_backward, softplus,
-                        softplus_and_slope)
+from ..numerics import keep_row, scan_row, scan_row_backward, softplus, softplus_and_slope
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
 
 @Kernel
-def forward(u, delta, A, B, C, D, delta_bias, soft, y, states, steps, lanes,
-            first, last):
+def forward(u, delta, A, B, C, D, delta_bias, soft, y, states, steps, lanes, first, last):
     """Scan blocks first to last: one sequence by ``lanes`` channels each.
 
     Args:
@@ -66,16 +65,36 @@ def forward(u, delta, A, B, C, D, delta_bias, soft, y, states, steps, lanes,
             if soft:
                 for c in range(lanes):
                     delta_t[c] = softplus(delta_t[c])
-            scan_row(lanes, u_t, delta_t, own_A, B[b, t, group],
-                     C[b, t, group], h, y_t)
+            scan_row(lanes, u_t, delta_t, own_A, B[b, t, group], C[b, t, group], h, y_t)
             y_row = y[b, t, start:stop]
             for c in range(used):
                 y_row[c] = y_t[c]
 
 
 @Kernel
-def backward(dy, states, u, delta, A, B, C, D, delta_bias, soft, du, ddelta,
-             dB, dC, dA, dD, d_bias, steps, lanes, first, last):
+def backward(
+    dy,
+    states,
+    u,
+    delta,
+    A,
+    B,
+    C,
+    D,
+    delta_bias,
+    soft,
+    du,
+    ddelta,
+    dB,
+    dC,
+    dA,
+    dD,
+    d_bias,
+    steps,
+    lanes,
+    first,
+    last,
+):
     """Gradients of :func:`forward`, for shares first to last.
 
     A share is a group of sequences by a slice of channel blocks; slices write
@@ -117,8 +136,9 @@ def backward(dy, states, u, delta, A, B, C, D, delta_bias, soft, du, ddelta,
     h = np.zeros((steps + 1, state, lanes), np.float32)
     for share in range(first, last):
         part, piece = share // slices, share % slices
-        for job in range(batch * part // parts * groups * blocks,
-                         batch * (part + 1) // parts * groups * blocks):
+        for job in range(
+            batch * part // parts * groups * blocks, batch * (part + 1) // parts * groups * blocks
+        ):
             b, place = job // (groups * blocks), job % (groups * blocks)
             if place * slices // (groups * blocks) != piece:
                 continue
@@ -152,13 +172,10 @@ def backward(dy, states, u, delta, A, B, C, D, delta_bias, soft, du, ddelta,
                         step[i, c] = delta_row[c] + own_bias[c]
                     for c in range(lanes):
                         if soft:
-                            step[i, c], slope[i,
-                                              c] = softplus_and_slope(step[i,
-                                                                           c])
+                            step[i, c], slope[i, c] = softplus_and_slope(step[i, c])
                         else:
                             slope[i, c] = _ONE
-                    keep_row(lanes, u_t, step[i], own_A, B[b, t, group], h[i],
-                             a[i], h[i + 1])
+                    keep_row(lanes, u_t, step[i], own_A, B[b, t, group], h[i], a[i], h[i + 1])
                 for t in range(end - 1, begin - 1, -1):
                     i = t - begin
                     u_row, dy_row = u[b, t, start:stop], dy[b, t, start:stop]
@@ -169,12 +186,24 @@ def backward(dy, states, u, delta, A, B, C, D, delta_bias, soft, du, ddelta,
                         dD[part, start + c] += u_row[c] * dy_row[c]
                     for c in range(lanes):
                         ddelta_t[c] = _ZERO
-                    scan_row_backward(lanes, u_t, step[i], own_A, B[b, t,
-                                                                    group],
-                                      C[b, t, group], dy_t, a[i], h[i],
-                                      h[i + 1], carry, du_t, ddelta_t, d_own_A,
-                                      dB[piece, b, t, group], dC[piece, b, t,
-                                                                 group])
+                    scan_row_backward(
+                        lanes,
+                        u_t,
+                        step[i],
+                        own_A,
+                        B[b, t, group],
+                        C[b, t, group],
+                        dy_t,
+                        a[i],
+                        h[i],
+                        h[i + 1],
+                        carry,
+                        du_t,
+                        ddelta_t,
+                        d_own_A,
+                        dB[piece, b, t, group],
+                        dC[piece, b, t, group],
+                    )
                     du_row = du[b, t, start:stop]
                     ddelta_row = ddelta[b, t, start:stop]
                     for c in range(used):

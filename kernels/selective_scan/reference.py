@@ -3,6 +3,7 @@
 Slow, and made to be read: it runs in any dtype, float64 too, and autograd
 gives its gradients. Every other backend is held to it.
 """
+
 import torch
 import torch.nn.functional as F
 
@@ -10,14 +11,7 @@ from ..autocast import without_autocast
 
 
 @without_autocast
-def selective_scan(u,
-                   delta,
-                   A,
-                   B,
-                   C,
-                   D=None,
-                   delta_bias=None,
-                   delta_softplus=False):
+def selective_scan(u, delta, A, B, C, D=None, delta_bias=None, delta_softplus=False):
     """:func:`sparx_mm.kernels.selective_scan` by its definition."""
     out_dtype, dtype = u.dtype, torch.promote_types(u.dtype, A.dtype)
     u, delta, B, C = (t.to(dtype) for t in (u, delta, B, C))

@@ -1,4 +1,5 @@
 """The selective scan on a GPU; imported only where Triton is."""
+
 import torch
 
 from .. import triton_scan
@@ -26,8 +27,7 @@ def forward(u, delta, A, B, C, D, delta_bias, delta_softplus):
     Returns:
         tuple[Tensor, Tensor]: y and the kept states.
     """
-    y, states = triton_scan.forward(
-        *_arguments(u, delta, A, B, C, D, delta_bias, delta_softplus))
+    y, states = triton_scan.forward(*_arguments(u, delta, A, B, C, D, delta_bias, delta_softplus))
     return y.transpose(1, 2), states
 
 
@@ -35,9 +35,9 @@ def backward(dy, states, u, delta, A, B, C, D, delta_bias, delta_softplus):
     """Gradients of u, delta, A, B, C, D and delta_bias."""
     arguments = _arguments(u, delta, A, B, C, D, delta_bias, delta_softplus)
     du, ddelta, dgains, dA, dbias, dD = triton_scan.backward(
-        dy.transpose(1, 2).contiguous(), states, *arguments)
+        dy.transpose(1, 2).contiguous(), states, *arguments
+    )
     # (B, L, G, 2N) -> (B, G, N, L) twice; an operator's results may not share
     # their memory
     dB, dC = (t.clone() for t in dgains.permute(0, 2, 3, 1).chunk(2, 2))
-    return (du.transpose(1, 2), ddelta[0].transpose(1, 2), dA[0], dB, dC,
-            dD[0], dbias[0])
+    return (du.transpose(1, 2), ddelta[0].transpose(1, 2), dA[0], dB, dC, dD[0], dbias[0])

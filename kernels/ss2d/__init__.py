@@ -1,4 +1,5 @@
 """The four-direction selective scan of maps, as a torch operator."""
+
 import torch
 from torch.utils.flop_counter import register_flop_formula
 
@@ -62,7 +63,8 @@ def _check(x, p, dt_weight, dt_bias, A, D):
         sizes,
         x=(x, ('B', 'D', 'H', 'W')),
         dt_weight=(dt_weight, (4, 'D', 'R')),
-        A=(A, (4, 'D', 'N')))
+        A=(A, (4, 'D', 'N')),
+    )
     check_not_empty('ss2d', sizes, 'R', 'N')
     sizes['R + 2N'] = sizes['R'] + 2 * sizes['N']
     check_shapes(
@@ -70,9 +72,11 @@ def _check(x, p, dt_weight, dt_bias, A, D):
         sizes,
         p=(p, ('B', 'H', 'W', 4, 'R + 2N')),
         dt_bias=(dt_bias, (4, 'D')),
-        D=(D, (4, 'D')))
-    check_floating('ss2d', ('x', x), dict(p=p),
-                   dict(dt_weight=dt_weight, dt_bias=dt_bias, A=A, D=D))
+        D=(D, (4, 'D')),
+    )
+    check_floating(
+        'ss2d', ('x', x), dict(p=p), dict(dt_weight=dt_weight, dt_bias=dt_bias, A=A, D=D)
+    )
 
 
 def _memory_format(x):
@@ -94,14 +98,17 @@ def _laid_out(result, x):
 
 @torch.library.custom_op('sparx_mm::ss2d', mutates_args=())
 @without_autocast
-def _forward(x: torch.Tensor, p: torch.Tensor, dt_weight: torch.Tensor,
-             dt_bias: torch.Tensor, A: torch.Tensor,
-             D: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _forward(
+    x: torch.Tensor,
+    p: torch.Tensor,
+    dt_weight: torch.Tensor,
+    dt_bias: torch.Tensor,
+    A: torch.Tensor,
+    D: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
     if not x.numel():
-        return tuple(t.zero_()
-                     for t in _forward_fake(x, p, dt_weight, dt_bias, A, D))
-    y, states = backends.select(_BACKENDS, x).forward(x, p, dt_weight, dt_bias,
-                                                      A, D)
+        return tuple(t.zero_() for t in _forward_fake(x, p, dt_weight, dt_bias, A, D))
+    y, states = backends.select(_BACKENDS, x).forward(x, p, dt_weight, dt_bias, A, D)
     return _laid_out(y, x), states.contiguous()
 
 
@@ -114,19 +121,20 @@ def _forward_fake(x, p, dt_weight, dt_bias, A, D):
 @torch.library.custom_op('sparx_mm::ss2d_backward', mutates_args=())
 @without_autocast
 def _backward(
-    dy: torch.Tensor, states: torch.Tensor, x: torch.Tensor, p: torch.Tensor,
-    dt_weight: torch.Tensor, dt_bias: torch.Tensor, A: torch.Tensor,
-    D: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor,
-           torch.Tensor, torch.Tensor]:
+    dy: torch.Tensor,
+    states: torch.Tensor,
+    x: torch.Tensor,
+    p: torch.Tensor,
+    dt_weight: torch.Tensor,
+    dt_bias: torch.Tensor,
+    A: torch.Tensor,
+    D: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     if not x.numel():
-        return tuple(t.zero_() for t in _backward_fake(
-            dy, states, x, p, dt_weight, dt_bias, A, D))
+        return tuple(t.zero_() for t in _backward_fake(dy, states, x, p, dt_weight, dt_bias, A, D))
     backend = backends.select_again(_BACKENDS, x, states, A)
-    dx, dp, *rest = backend.backward(dy, states, x, p, dt_weight, dt_bias, A,
-                                     D)
-    return (_laid_out(dx, x), dp.to(p.dtype).contiguous(), *(t.contiguous()
-                                                             for t in rest))
+    dx, dp, *rest = backend.backward(dy, states, x, p, dt_weight, dt_bias, A, D)
+    return (_laid_out(dx, x), dp.to(p.dtype).contiguous(), *(t.contiguous() for t in rest))
 
 
 @_backward.register_fake

@@ -5,12 +5,12 @@ four orders, directions being nothing but addresses, and every inner loop runs
 over the block. Maps are channels-last, (B, H, W, D). A row is what direction
 0 scans along, so a column in directions 1 and 3.
 """
+
 import numpy as np
 from numba import njit
 
 from ..launch import FASTMATH, Kernel
-from ..numerics import (keep_row, scan_row, scan_row_backward, softplus,
-                        softplus_and_slope)
+from ..numerics import keep_row, scan_row, scan_row_backward, softplus, softplus_and_slope
 
 _ZERO = np.float32(0)
 
@@ -26,9 +26,7 @@ def _step_sizes(lanes, low, own, z):
     while r + 3 < rank:
         d0, d1, d2, d3 = low[r], low[r + 1], low[r + 2], low[r + 3]
         for c in range(lanes):
-            z[c] += (
-                d0 * own[r, c] + d1 * own[r + 1, c] + d2 * own[r + 2, c] +
-                d3 * own[r + 3, c])
+            z[c] += d0 * own[r, c] + d1 * own[r + 1, c] + d2 * own[r + 2, c] + d3 * own[r + 3, c]
         r += 4
     while r < rank:
         d0 = low[r]
@@ -121,8 +119,16 @@ def forward(x, p, dt_weight, dt_bias, A, D, y, states, lanes, first, last):
                     for c in range(lanes):
                         delta[c] = softplus(delta[c])
                         out[c] = own[rank + 1, c] * u[c]
-                    scan_row(lanes, u, delta, own_A, low[rank:rank + state],
-                             low[rank + state:], h, out)
+                    scan_row(
+                        lanes,
+                        u,
+                        delta,
+                        own_A,
+                        low[rank : rank + state],
+                        low[rank + state :],
+                        h,
+                        out,
+                    )
                     if k == 0:
                         for c in range(used):
                             y_ij[c] = out[c]
@@ -178,8 +184,8 @@ def _step_sizes_backward(lanes, steps, reverse, low, own, dz, dlow, d_own):
             d2, d3 = low[i + 2 * j, r], low[i + 3 * j, r]
             for c in range(lanes):
                 d_own[r, c] += (
-                    d0 * dz[t, c] + d1 * dz[t + 1, c] + d2 * dz[t + 2, c] +
-                    d3 * dz[t + 3, c])
+                    d0 * dz[t, c] + d1 * dz[t + 1, c] + d2 * dz[t + 2, c] + d3 * dz[t + 3, c]
+                )
             t += 4
         while t < steps:
             d0 = low[steps - 1 - t if reverse else t, r]
@@ -189,8 +195,9 @@ def _step_sizes_backward(lanes, steps, reverse, low, own, dz, dlow, d_own):
 
 
 @Kernel
-def backward(dy, states, x, p, dt_weight, dt_bias, A, D, dx, dp, d_weight,
-             d_bias, dA, dD, lanes, first, last):
+def backward(
+    dy, states, x, p, dt_weight, dt_bias, A, D, dx, dp, d_weight, d_bias, dA, dD, lanes, first, last
+):
     """Gradients of :func:`forward`, for shares first to last.
 
     A share is a group of images by a slice of channel blocks; slices write
@@ -231,8 +238,7 @@ def backward(dy, states, x, p, dt_weight, dt_bias, A, D, dx, dp, d_weight,
     h = np.zeros((longest + 1, state, lanes), np.float32)
     for share in range(first, last):
         group, part = share // slices, share % slices
-        for job in range(batch * group // groups * blocks,
-                         batch * (group + 1) // groups * blocks):
+        for job in range(batch * group // groups * blocks, batch * (group + 1) // groups * blocks):
             b, block = job // blocks, job % blocks
             if block * slices // blocks != part:
                 continue
@@ -274,11 +280,17 @@ def backward(dy, states, x, p, dt_weight, dt_bias, A, D, dx, dp, d_weight,
                             u[c] = x_row[i, c]
                         _step_sizes(lanes, low[i], own, dz[t])
                         for c in range(lanes):
-                            delta[t, c], dz[t, c] = softplus_and_slope(dz[t,
-                                                                          c])
-                        keep_row(lanes, u, delta[t], own_A,
-                                 low[i,
-                                     rank:rank + state], h[t], a[t], h[t + 1])
+                            delta[t, c], dz[t, c] = softplus_and_slope(dz[t, c])
+                        keep_row(
+                            lanes,
+                            u,
+                            delta[t],
+                            own_A,
+                            low[i, rank : rank + state],
+                            h[t],
+                            a[t],
+                            h[t + 1],
+                        )
                     for t in range(steps - 1, -1, -1):
                         i = steps - 1 - t if reverse else t
                         for c in range(used):
@@ -288,12 +300,24 @@ def backward(dy, states, x, p, dt_weight, dt_bias, A, D, dx, dp, d_weight,
                             du[c] = own[rank + 1, c] * d_out[c]
                             d_own[rank + 1, c] += u[c] * d_out[c]
                             ddelta[c] = _ZERO
-                        scan_row_backward(lanes, u, delta[t], own_A,
-                                          low[i, rank:rank + state],
-                                          low[i, rank + state:], d_out, a[t],
-                                          h[t], h[t + 1], carry, du, ddelta,
-                                          d_own_A, dlow[i, rank:rank + state],
-                                          dlow[i, rank + state:])
+                        scan_row_backward(
+                            lanes,
+                            u,
+                            delta[t],
+                            own_A,
+                            low[i, rank : rank + state],
+                            low[i, rank + state :],
+                            d_out,
+                            a[t],
+                            h[t],
+                            h[t + 1],
+                            carry,
+                            du,
+                            ddelta,
+                            d_own_A,
+                            dlow[i, rank : rank + state],
+                            dlow[i, rank + state :],
+                        )
                         for c in range(lanes):
                             dz[t, c] *= ddelta[c]
                         if k == 0:
@@ -302,7 +326,15 @@ def backward(dy, states, x, p, dt_weight, dt_bias, A, D, dx, dp, d_weight,
                         else:
                             for c in range(used):
                                 dx_row[i, c] += du[c]
-                    _step_sizes_backward(lanes, steps, reverse, low, own, dz,
-                                         dlow, d_own)
-                _add(k, start, used, d_own, d_own_A, d_weight[group],
-                     d_bias[group], dA[group], dD[group])
+                    _step_sizes_backward(lanes, steps, reverse, low, own, dz, dlow, d_own)
+                _add(
+                    k,
+                    start,
+                    used,
+                    d_own,
+                    d_own_A,
+                    d_weight[group],
+                    d_bias[group],
+                    dA[group],
+                    dD[group],
+                )

@@ -3,6 +3,7 @@
 Slow, and made to be read: it runs in any dtype, float64 too, and autograd
 gives its gradients. Every other backend is held to it.
 """
+
 import torch
 import torch.nn.functional as F
 
@@ -45,8 +46,7 @@ def ss2d(x, p, dt_weight, dt_bias, A, D):
         outputs = []
         for t in range(height * width):
             step = delta[:, t, :, None]
-            h = torch.exp(step * A[k]) * h \
-                + step * B[:, t, None] * u[:, :, t, None]
+            h = torch.exp(step * A[k]) * h + step * B[:, t, None] * u[:, :, t, None]
             outputs.append((h * C[:, t, None]).sum(-1) + D[k] * u[:, :, t])
         y = y.index_add(2, order, torch.stack(outputs, -1))
     return y.view(batch, channels, height, width).to(out_dtype)

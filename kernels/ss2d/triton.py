@@ -1,4 +1,5 @@
 """The four-direction scan on a GPU; imported only where Triton is."""
+
 import torch
 
 from .. import triton_scan
@@ -18,11 +19,9 @@ def _flat(x):
 def _arguments(x, p, dt_weight, dt_bias, A, D):
     """As :mod:`sparx_mm.kernels.triton_scan` takes them."""
     flat = _flat(x)
-    parameters = (
-        t.contiguous() for t in (dt_weight.transpose(1, 2), dt_bias, A, D))
+    parameters = (t.contiguous() for t in (dt_weight.transpose(1, 2), dt_bias, A, D))
     # no step sizes are read where there is a rank
-    return (flat, flat, p.flatten(1, 2).contiguous(), *parameters,
-            tuple(x.shape[2:]), True)
+    return (flat, flat, p.flatten(1, 2).contiguous(), *parameters, tuple(x.shape[2:]), True)
 
 
 def forward(x, p, dt_weight, dt_bias, A, D):
@@ -31,8 +30,7 @@ def forward(x, p, dt_weight, dt_bias, A, D):
     Returns:
         tuple[Tensor, Tensor]: y, channels-last, and the kept states.
     """
-    y, states = triton_scan.forward(
-        *_arguments(x, p, dt_weight, dt_bias, A, D))
+    y, states = triton_scan.forward(*_arguments(x, p, dt_weight, dt_bias, A, D))
     return y.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2), states
 
 
@@ -41,8 +39,7 @@ def backward(dy, states, x, p, dt_weight, dt_bias, A, D):
     rank = dt_weight.shape[2]
     arguments = _arguments(x, p, dt_weight, dt_bias, A, D)
     _, _, low, weight, *_ = arguments
-    dx, dz, dgains, dA, dbias, dD = triton_scan.backward(
-        _flat(dy), states, *arguments)
+    dx, dz, dgains, dA, dbias, dD = triton_scan.backward(_flat(dy), states, *arguments)
     # (4, B, L, D) -> (4, B * L, D), (B, L, 4, R) -> (4, B * L, R)
     dz = dz.flatten(1, 2)
     dt = low[..., :rank].flatten(0, 1).transpose(0, 1)

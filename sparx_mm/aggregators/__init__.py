@@ -1,4 +1,5 @@
 """What a layer projects its mixer's input with."""
+
 from .concat import ConcatAggregator, ValueAggregator
 from .csa import CSA
 from .dmca import DMCA, channel_attention
@@ -7,6 +8,12 @@ from .sca import SCA
 from .sra import SRA
 
 __all__ = [
-    'CSA', 'ConcatAggregator', 'DMCA', 'PointwiseProjection', 'SCA', 'SRA',
-    'ValueAggregator', 'channel_attention'
+    'CSA',
+    'ConcatAggregator',
+    'DMCA',
+    'PointwiseProjection',
+    'SCA',
+    'SRA',
+    'ValueAggregator',
+    'channel_attention',
 ]

@@ -1,5 +1,6 @@
 """Aggregation without attention; paper section 4.4, Table 6."""
-from typing import Optional, Sequence
+
+from collections.abc import Sequence
 
 import torch
 from mmengine.registry import MODELS
@@ -29,22 +30,22 @@ class ConcatAggregator(nn.Module):
         ValueError: If ``num_sources`` is below 1.
     """
 
-    def __init__(self,
-                 dim: int,
-                 num_sources: int,
-                 out_channels: int,
-                 reduction: int = 1,
-                 attn_scale: str = 'length',
-                 norm_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        dim: int,
+        num_sources: int,
+        out_channels: int,
+        reduction: int = 1,
+        attn_scale: str = 'length',
+        norm_cfg: dict | None = None,
+    ) -> None:
         super().__init__()
         check_num_sources(num_sources)
         self.fuse = ConvFFN(
-            dim * (1 + num_sources),
-            hidden_channels=out_channels,
-            out_channels=out_channels)
+            dim * (1 + num_sources), hidden_channels=out_channels, out_channels=out_channels
+        )
 
-    def forward(self, x: torch.Tensor,
-                sources: Sequence[torch.Tensor]) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
         """Aggregate; see `DMCA.forward`."""
         return self.fuse(torch.cat([x, *sources], dim=1))
 
@@ -78,15 +79,14 @@ class ValueAggregator(SourceProjection):
         out_channels: int,
         reduction: int = 1,
         attn_scale: str = 'length',
-        norm_cfg: dict = dict(type='BN')) -> None:
+        norm_cfg: dict = dict(type='BN'),
+    ) -> None:
         super().__init__(dim, num_sources, 1, norm_cfg)
         self.q = nn.Sequential(*pointwise(dim, dim, norm_cfg))
         self.v = nn.Sequential(*pointwise(dim, dim, norm_cfg))
-        self.fuse = ConvFFN(
-            2 * dim, hidden_channels=dim, out_channels=out_channels)
+        self.fuse = ConvFFN(2 * dim, hidden_channels=dim, out_channels=out_channels)
 
-    def forward(self, x: torch.Tensor,
-                sources: Sequence[torch.Tensor]) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
         """Aggregate; see `DMCA.forward`."""
-        value, = self.project_sources(sources)
+        (value,) = self.project_sources(sources)
         return self.fuse(torch.cat([self.q(x), self.v(value)], dim=1))

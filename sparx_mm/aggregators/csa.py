@@ -1,5 +1,6 @@
 """Cross-scale attention in the place of DMCA's; paper Table 6."""
-from typing import Optional, Sequence
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -48,14 +49,13 @@ class CSA(SourceProjection):
         out_channels: int,
         reduction: int = 1,
         attn_scale: str = 'length',
-        num_heads: Optional[int] = None,
+        num_heads: int | None = None,
         scales: Sequence[int] = (1, 2, 4),
-        norm_cfg: dict = dict(type='BN')
+        norm_cfg: dict = dict(type='BN'),
     ) -> None:
         super().__init__(dim, num_sources, 2, norm_cfg)
         if not scales or min(scales) < 1:
-            raise ValueError('scales must be one number or more, each at '
-                             f'least 1, got {scales}')
+            raise ValueError(f'scales must be one number or more, each at least 1, got {scales}')
         self.num_heads = choose_num_heads(dim, num_heads)
         self.reduction = reduction
         self.scales = tuple(scales)
@@ -66,24 +66,22 @@ class CSA(SourceProjection):
         self.v = nn.Sequential(*pointwise(dim, dim, norm_cfg))
         self.fuse = ShuffleFuse(dim, out_channels)
 
-    def forward(self, x: torch.Tensor,
-                sources: Sequence[torch.Tensor]) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
         """Aggregate; see `DMCA.forward`."""
         key, value = self.project_sources(sources)
         v = self.v(value)
         q = self.q(_shrink(x, self.reduction))
         k = self.k(_shrink(key, self.reduction))
-        z = token_attention(q, self._at_scales(k),
-                            self._at_scales(_shrink(v, self.reduction)),
-                            self.num_heads)
+        z = token_attention(
+            q, self._at_scales(k), self._at_scales(_shrink(v, self.reduction)), self.num_heads
+        )
         if z.shape != v.shape:
             z = F.interpolate(z, v.shape[2:], mode='bilinear')
         return self.fuse(x, z, v)
 
     def _at_scales(self, x):
         """(B, C, H, W) -> (B, tokens of all scales, C)."""
-        return torch.cat([to_tokens(_shrink(x, s)) for s in self.scales],
-                         dim=1)
+        return torch.cat([to_tokens(_shrink(x, s)) for s in self.scales], dim=1)
 
 
 def _shrink(x, factor):

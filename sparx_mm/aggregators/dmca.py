@@ -1,5 +1,6 @@
 """Dynamic Multi-layer Channel Aggregator; paper section 3.1, equation 1."""
-from typing import Sequence, Union
+
+from collections.abc import Sequence
 
 import torch
 from mmengine.registry import MODELS
@@ -11,7 +12,7 @@ from .parts import ShuffleFuse, SourceProjection, pointwise, spatial_reducer
 
 # the released detectors' start value: tokens of a 1333x800 image at stride 4,
 # reduced eightfold each way
-_LEARNABLE_SCALE_INIT = ((800 * 1333 / 16) / 64)**-0.5
+_LEARNABLE_SCALE_INIT = ((800 * 1333 / 16) / 64) ** -0.5
 
 
 @MODELS.register_module()
@@ -43,22 +44,22 @@ class DMCA(SourceProjection):
             or ``attn_scale`` is unknown.
     """
 
-    def __init__(self,
-                 dim: int,
-                 num_sources: int,
-                 out_channels: int,
-                 reduction: int = 1,
-                 attn_scale: str = 'length',
-                 num_groups: int = 4,
-                 skip: bool = True,
-                 norm_cfg: dict = dict(type='BN')) -> None:
+    def __init__(
+        self,
+        dim: int,
+        num_sources: int,
+        out_channels: int,
+        reduction: int = 1,
+        attn_scale: str = 'length',
+        num_groups: int = 4,
+        skip: bool = True,
+        norm_cfg: dict = dict(type='BN'),
+    ) -> None:
         super().__init__(dim, num_sources, 2, norm_cfg)
         if dim % num_groups:
-            raise ValueError(f'dim must be a multiple of num_groups '
-                             f'({num_groups}), got {dim}')
+            raise ValueError(f'dim must be a multiple of num_groups ({num_groups}), got {dim}')
         if attn_scale not in ('length', 'learnable'):
-            raise ValueError("attn_scale must be 'length' or 'learnable', "
-                             f'got {attn_scale!r}')
+            raise ValueError(f"attn_scale must be 'length' or 'learnable', got {attn_scale!r}")
         self.num_groups = num_groups
         self.skip = skip
         if attn_scale == 'learnable':
@@ -66,21 +67,22 @@ class DMCA(SourceProjection):
         else:
             self.scale = None
         self.q = nn.Sequential(
-            spatial_reducer(dim, reduction, norm_cfg),
-            *pointwise(dim, dim, norm_cfg))
+            spatial_reducer(dim, reduction, norm_cfg), *pointwise(dim, dim, norm_cfg)
+        )
         self.k = nn.Sequential(
-            spatial_reducer(dim, reduction, norm_cfg),
-            *pointwise(dim, dim, norm_cfg))
+            spatial_reducer(dim, reduction, norm_cfg), *pointwise(dim, dim, norm_cfg)
+        )
         self.v = nn.Sequential(*pointwise(dim, dim, norm_cfg))
         if skip:
             self.fuse = ShuffleFuse(dim, out_channels)
         else:
             self.fuse = nn.Sequential(
-                nn.Conv2d(dim, dim, 3, padding=1, groups=dim), nn.GELU(),
-                nn.Conv2d(dim, out_channels, 1))
+                nn.Conv2d(dim, dim, 3, padding=1, groups=dim),
+                nn.GELU(),
+                nn.Conv2d(dim, out_channels, 1),
+            )
 
-    def forward(self, x: torch.Tensor,
-                sources: Sequence[torch.Tensor]) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
         """Aggregate.
 
         Args:
@@ -103,11 +105,13 @@ class DMCA(SourceProjection):
         return self.fuse(x, z, v)
 
 
-def channel_attention(q: torch.Tensor,
-                      k: torch.Tensor,
-                      v: torch.Tensor,
-                      num_groups: int,
-                      scale: Union[torch.Tensor, None] = None) -> torch.Tensor:
+def channel_attention(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    num_groups: int,
+    scale: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Attention between channels, within groups of channels.
 
     ``softmax(scale * q @ k.T) @ v`` for each contiguous group of c = C /
@@ -126,8 +130,7 @@ def channel_attention(q: torch.Tensor,
         Tensor: Map of shape (B, C, H, W), in the memory format of ``v``.
     """
     # (B, C, h, w) -> (B, groups, c, h*w)
-    q, k, grouped = (
-        t.flatten(2).unflatten(1, (num_groups, -1)) for t in (q, k, v))
+    q, k, grouped = (t.flatten(2).unflatten(1, (num_groups, -1)) for t in (q, k, v))
     attention = _attention_map(q, k, scale).to(v.dtype)
     # (B, groups, c, c) @ (B, groups, c, H*W) -> (B, C, H, W)
     out = (attention @ grouped).view(v.shape)
@@ -143,5 +146,5 @@ def _attention_map(q, k, scale):
     """(B, groups, c, h*w) queries and keys -> (B, groups, c, c)."""
     dtype = torch.promote_types(q.dtype, torch.float32)
     logits = q.to(dtype) @ k.to(dtype).transpose(-2, -1)
-    logits = logits * (q.shape[-1]**-0.5 if scale is None else scale)
+    logits = logits * (q.shape[-1] ** -0.5 if scale is None else scale)
     return logits.softmax(dim=-1)

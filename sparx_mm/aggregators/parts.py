@@ -1,5 +1,6 @@
 """What several aggregators are built of."""
-from typing import Sequence, Tuple
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -37,8 +38,7 @@ class SourceProjection(nn.Module):
         ValueError: If ``num_sources`` is below 1.
     """
 
-    def __init__(self, dim: int, num_sources: int, num_maps: int,
-                 norm_cfg: dict) -> None:
+    def __init__(self, dim: int, num_sources: int, num_maps: int, norm_cfg: dict) -> None:
         super().__init__()
         check_num_sources(num_sources)
         total = dim * num_sources
@@ -46,18 +46,19 @@ class SourceProjection(nn.Module):
         self.source_norm = GroupNorm(1, total)
         self.source_proj = nn.Sequential(
             nn.Conv2d(total, total, 3, padding=1, groups=total, bias=False),
-            build_norm(norm_cfg, total), nn.GELU(),
-            nn.Conv2d(total, num_maps * dim, 1), nn.GELU())
+            build_norm(norm_cfg, total),
+            nn.GELU(),
+            nn.Conv2d(total, num_maps * dim, 1),
+            nn.GELU(),
+        )
 
-    def project_sources(
-            self, sources: Sequence[torch.Tensor]) -> Tuple[torch.Tensor, ...]:
+    def project_sources(self, sources: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """Make ``num_maps`` maps of the sources, each (B, C, H, W)."""
         y = self.source_proj(self.source_norm(torch.cat(sources, dim=1)))
         return y.chunk(self.num_maps, dim=1)
 
 
-def pointwise(in_channels: int, out_channels: int,
-              norm_cfg: dict) -> Tuple[nn.Module, nn.Module]:
+def pointwise(in_channels: int, out_channels: int, norm_cfg: dict) -> tuple[nn.Module, nn.Module]:
     """1x1 convolution without bias, and its norm."""
     conv = nn.Conv2d(in_channels, out_channels, 1, bias=False)
     return conv, build_norm(norm_cfg, out_channels)
@@ -85,7 +86,11 @@ def spatial_reducer(dim: int, reduction: int, norm_cfg: dict) -> nn.Module:
             stride=reduction,
             padding=(reduction + 1) // 2,
             groups=dim,
-            bias=False), build_norm(norm_cfg, dim), nn.GELU())
+            bias=False,
+        ),
+        build_norm(norm_cfg, dim),
+        nn.GELU(),
+    )
 
 
 class ShuffleFuse(nn.Sequential):
@@ -102,7 +107,9 @@ class ShuffleFuse(nn.Sequential):
     def __init__(self, dim: int, out_channels: int) -> None:
         super().__init__(
             nn.Conv2d(3 * dim, 3 * dim, 3, padding=1, groups=3 * dim),
-            nn.GELU(), nn.Conv2d(3 * dim, out_channels // 3 * 3, 1, groups=3))
+            nn.GELU(),
+            nn.Conv2d(3 * dim, out_channels // 3 * 3, 1, groups=3),
+        )
         self.num_means = out_channels % 3
 
     def forward(self, *maps: torch.Tensor) -> torch.Tensor:
@@ -113,8 +120,7 @@ class ShuffleFuse(nn.Sequential):
         if self.num_means == 0:
             return x
         # (B, 3n, H, W) -> (B, H*W, 3n) -> (B, H*W, means)
-        means = F.adaptive_avg_pool1d(
-            x.permute(0, 2, 3, 1).flatten(1, 2), self.num_means)
+        means = F.adaptive_avg_pool1d(x.permute(0, 2, 3, 1).flatten(1, 2), self.num_means)
         # -> (B, H, W, means) -> (B, means, H, W), channels-last also if one
         means = means.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
         return torch.cat([x, means], dim=1)

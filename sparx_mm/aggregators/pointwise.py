@@ -1,5 +1,6 @@
 """The projection of a normal layer."""
-from typing import Sequence
+
+from collections.abc import Sequence
 
 import torch
 from mmengine.registry import MODELS
@@ -18,9 +19,7 @@ class PointwiseProjection(nn.Conv2d):
     def __init__(self, dim: int, out_channels: int) -> None:
         super().__init__(dim, out_channels, 1)
 
-    def forward(
-        self, x: torch.Tensor,
-        sources: Sequence[torch.Tensor] = ()) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor] = ()) -> torch.Tensor:
         """Project.
 
         Args:

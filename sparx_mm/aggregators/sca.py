@@ -1,5 +1,6 @@
 """Spatial cross-attention in the place of DMCA; paper Table 6."""
-from typing import Optional, Sequence
+
+from collections.abc import Sequence
 
 import torch
 from mmengine.registry import MODELS
@@ -48,8 +49,9 @@ class SCA(nn.Module):
         out_channels: int,
         reduction: int = 1,
         attn_scale: str = 'length',
-        num_heads: Optional[int] = None,
-        norm_cfg: dict = dict(type='BN')) -> None:
+        num_heads: int | None = None,
+        norm_cfg: dict = dict(type='BN'),
+    ) -> None:
         super().__init__()
         check_num_sources(num_sources)
         self.num_heads = choose_num_heads(dim, num_heads)
@@ -63,8 +65,7 @@ class SCA(nn.Module):
         self.proj = nn.Conv2d(dim, dim, 1)
         self.out_proj = nn.Conv2d(dim, out_channels, 1)
 
-    def forward(self, x: torch.Tensor,
-                sources: Sequence[torch.Tensor]) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
         """Aggregate; see `DMCA.forward`."""
         y = self.source_merge(self.source_norm(torch.cat(sources, dim=1)))
         # (B, 2C, H, W), and (B, 2C, h, w) of each earlier layer

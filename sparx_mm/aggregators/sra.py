@@ -1,5 +1,6 @@
 """Spatial-reduction attention in the place of DMCA's; paper Table 6."""
-from typing import Optional, Sequence
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -48,25 +49,24 @@ class SRA(SourceProjection):
         out_channels: int,
         reduction: int = 1,
         attn_scale: str = 'length',
-        num_heads: Optional[int] = None,
-        norm_cfg: dict = dict(type='BN')) -> None:
+        num_heads: int | None = None,
+        norm_cfg: dict = dict(type='BN'),
+    ) -> None:
         super().__init__(dim, num_sources, 2, norm_cfg)
         self.num_heads = choose_num_heads(dim, num_heads)
         self.q = nn.Sequential(*pointwise(dim, dim, norm_cfg))
         self.k = nn.Sequential(
-            _region_reducer(dim, reduction, norm_cfg),
-            *pointwise(dim, dim, norm_cfg))
+            _region_reducer(dim, reduction, norm_cfg), *pointwise(dim, dim, norm_cfg)
+        )
         self.v = nn.Sequential(*pointwise(dim, dim, norm_cfg))
         self.v_reducer = _region_reducer(dim, reduction, norm_cfg)
         self.fuse = ShuffleFuse(dim, out_channels)
 
-    def forward(self, x: torch.Tensor,
-                sources: Sequence[torch.Tensor]) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
         """Aggregate; see `DMCA.forward`."""
         key, value = self.project_sources(sources)
         q, k, v = self.q(x), self.k(key), self.v(value)
-        z = token_attention(q, to_tokens(k), to_tokens(self.v_reducer(v)),
-                            self.num_heads)
+        z = token_attention(q, to_tokens(k), to_tokens(self.v_reducer(v)), self.num_heads)
         return self.fuse(x, z, v)
 
 
@@ -88,9 +88,9 @@ class _RegionReducer(nn.Sequential):
 
     def __init__(self, dim: int, reduction: int, norm_cfg: dict) -> None:
         super().__init__(
-            nn.Conv2d(
-                dim, dim, reduction, stride=reduction, groups=dim, bias=False),
-            build_norm(norm_cfg, dim))
+            nn.Conv2d(dim, dim, reduction, stride=reduction, groups=dim, bias=False),
+            build_norm(norm_cfg, dim),
+        )
         self.reduction = reduction
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

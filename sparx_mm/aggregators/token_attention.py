@@ -1,5 +1,4 @@
 """Attention between positions, for the aggregators that have it."""
-from typing import Optional
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +7,7 @@ import torch.nn.functional as F
 _HEAD_CHANNELS = 32
 
 
-def choose_num_heads(dim: int, num_heads: Optional[int] = None) -> int:
+def choose_num_heads(dim: int, num_heads: int | None = None) -> int:
     """Number of attention heads.
 
     Args:
@@ -31,8 +30,7 @@ def choose_num_heads(dim: int, num_heads: Optional[int] = None) -> int:
         most = max(dim // _HEAD_CHANNELS, 1)
         return next(n for n in range(most, 0, -1) if dim % n == 0)
     if num_heads < 1 or dim % num_heads:
-        raise ValueError('num_heads must be at least 1 and divide dim '
-                         f'({dim}), got {num_heads}')
+        raise ValueError(f'num_heads must be at least 1 and divide dim ({dim}), got {num_heads}')
     return num_heads
 
 
@@ -41,8 +39,9 @@ def to_tokens(x: torch.Tensor) -> torch.Tensor:
     return x.flatten(2).transpose(1, 2)
 
 
-def token_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
-                    num_heads: int) -> torch.Tensor:
+def token_attention(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, num_heads: int
+) -> torch.Tensor:
     """Let the positions of a map attend to tokens.
 
     Args:
@@ -57,8 +56,8 @@ def token_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
     # the fused kernels want the channels of a head side by side
     # (B, N, C) -> (B, heads, N, c)
     heads = (
-        t.contiguous().unflatten(2, (num_heads, -1)).transpose(1, 2)
-        for t in (to_tokens(q), k, v))
+        t.contiguous().unflatten(2, (num_heads, -1)).transpose(1, 2) for t in (to_tokens(q), k, v)
+    )
     out = F.scaled_dot_product_attention(*heads)
     # (B, heads, H*W, c) -> (B, H*W, C) -> (B, C, H, W)
     out = out.transpose(1, 2).flatten(2).unflatten(1, q.shape[2:])

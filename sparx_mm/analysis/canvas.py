@@ -1,5 +1,6 @@
 """Images beside and above each other, with titles and a legend."""
-from typing import List, Sequence, Tuple
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -30,8 +31,7 @@ def enlarge(image: np.ndarray, height: int) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
 
 
-def draw_row(title: str, tiles: Sequence[np.ndarray],
-             height: int) -> np.ndarray:
+def draw_row(title: str, tiles: Sequence[np.ndarray], height: int) -> np.ndarray:
     """Put images side by side below a title.
 
     Args:
@@ -44,9 +44,8 @@ def draw_row(title: str, tiles: Sequence[np.ndarray],
         ndarray: The row: BGR, uint8, (28 + height + GAP, W, 3).
     """
     tiles = [
-        np.pad(
-            tile, ((0, height + GAP - len(tile)), (0, GAP), (0, 0)),
-            constant_values=255) for tile in tiles
+        np.pad(tile, ((0, height + GAP - len(tile)), (0, GAP), (0, 0)), constant_values=255)
+        for tile in tiles
     ]
     row = np.concatenate(tiles, axis=1)
     header = np.full((28, row.shape[1], 3), 255, np.uint8)
@@ -54,8 +53,7 @@ def draw_row(title: str, tiles: Sequence[np.ndarray],
     return np.concatenate([header, row])
 
 
-def draw_legend(entries: Sequence[Tuple[str, Sequence[int]]],
-                width: int) -> np.ndarray:
+def draw_legend(entries: Sequence[tuple[str, Sequence[int]]], width: int) -> np.ndarray:
     """Write names beside squares of their colors, in lines.
 
     Args:
@@ -65,7 +63,7 @@ def draw_legend(entries: Sequence[Tuple[str, Sequence[int]]],
     Returns:
         ndarray: The legend: BGR, uint8, (H, width, 3).
     """
-    places: List[Tuple[int, int]] = []
+    places: list[tuple[int, int]] = []
     left, line = 4, 0
     for name, _ in entries:
         (length, _), _ = cv2.getTextSize(name, FONT, 0.45, 1)
@@ -79,6 +77,5 @@ def draw_legend(entries: Sequence[Tuple[str, Sequence[int]]],
         end = (x + SQUARE, y + SQUARE)
         cv2.rectangle(legend, (x, y), end, [int(c) for c in color], -1)
         cv2.rectangle(legend, (x, y), end, BLACK, 1)
-        cv2.putText(legend, name, (end[0] + 5, y + 12), FONT, 0.45, BLACK, 1,
-                    cv2.LINE_AA)
+        cv2.putText(legend, name, (end[0] + 5, y + 12), FONT, 0.45, BLACK, 1, cv2.LINE_AA)
     return legend

@@ -1,9 +1,10 @@
 """What a model costs, and the table of it."""
+
 import textwrap
-from typing import Dict, NamedTuple, Tuple
+from typing import NamedTuple
 
 # of a part: names from the outermost inwards
-Path = Tuple[str, ...]
+Path = tuple[str, ...]
 
 
 class Part(NamedTuple):
@@ -34,11 +35,11 @@ class Complexity(NamedTuple):
             boxes it was given.
     """
 
-    parts: Dict[Path, Part]
-    shape: Tuple[int, int]
+    parts: dict[Path, Part]
+    shape: tuple[int, int]
     convention: str
     rules: str
-    boxes: Dict[str, int]
+    boxes: dict[str, int]
 
     def total(self, *path: str) -> Part:
         """Add up a part and those in it.
@@ -50,14 +51,12 @@ class Complexity(NamedTuple):
         Returns:
             Part: The sum.
         """
-        inside = [
-            part for place, part in self.parts.items()
-            if place[:len(path)] == path
-        ]
+        inside = [part for place, part in self.parts.items() if place[: len(path)] == path]
         return Part(
             sum(part.macs for part in inside),
             sum(part.params for part in inside),
-            any(part.runs for part in inside))
+            any(part.runs for part in inside),
+        )
 
 
 def make_complexity_table(complexity: Complexity) -> str:
@@ -72,38 +71,27 @@ def make_complexity_table(complexity: Complexity) -> str:
     """
     total = complexity.total()
     rows = [*_rows(complexity), (0, 'total', total)]
-    lines = [
-        f'{"part":<24}{"G multiply-adds":>17}{"share":>8}'
-        f'{"M parameters":>14}'
-    ]
+    lines = [f'{"part":<24}{"G multiply-adds":>17}{"share":>8}{"M parameters":>14}']
     for depth, name, part in rows:
         macs, share = '-', '-'
         if part.runs:
             macs = f'{part.macs / 1e9:.3f}'
             share = f'{part.macs / max(total.macs, 1):.1%}'
-        lines.append(f'{"  " * depth + name:<24}{macs:>17}{share:>8}'
-                     f'{part.params / 1e6:>14.3f}')
+        lines.append(f'{"  " * depth + name:<24}{macs:>17}{share:>8}{part.params / 1e6:>14.3f}')
     height, width = complexity.shape
     lines += ['', f'One image of {height}x{width}.']
-    lines += [
-        f'{name} reads {count} boxes.'
-        for name, count in complexity.boxes.items()
-    ]
+    lines += [f'{name} reads {count} boxes.' for name, count in complexity.boxes.items()]
     if not all(part.runs for part in complexity.parts.values()):
         lines.append('-: did not run: used in training only, or only read.')
-    lines += textwrap.wrap(
-        f"Convention '{complexity.convention}': {complexity.rules}", width=79)
+    lines += textwrap.wrap(f"Convention '{complexity.convention}': {complexity.rules}", width=79)
     return '\n'.join(lines)
 
 
 def _rows(complexity: Complexity, path: Path = ()):
     """Yield the depth, name and sum of what is in a part."""
     depth = len(path)
-    inside = [
-        place for place in complexity.parts
-        if len(place) > depth and place[:depth] == path
-    ]
-    for child in dict.fromkeys(place[:depth + 1] for place in inside):
+    inside = [place for place in complexity.parts if len(place) > depth and place[:depth] == path]
+    for child in dict.fromkeys(place[: depth + 1] for place in inside):
         yield depth, child[-1], complexity.total(*child)
         yield from _rows(complexity, child)
     if inside and path in complexity.parts:

@@ -1,7 +1,9 @@
 """A drawing of the connections of a network."""
+
 import os
 import os.path as osp
-from typing import TYPE_CHECKING, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from .connection_graph import StageGraph
@@ -28,7 +30,8 @@ LEGEND = dict(
     normal=('normal layer', 0.55),
     ganglion=('ganglion layer', 0.6),
     path=('main path', 0.75),
-    arc=('also read by a ganglion layer', 0.95))
+    arc=('also read by a ganglion layer', 0.95),
+)
 
 
 def draw_connections(graph: Sequence[StageGraph]) -> 'Figure':
@@ -52,6 +55,7 @@ def draw_connections(graph: Sequence[StageGraph]) -> 'Figure':
     # here and below: most of what imports this package draws nothing
     from matplotlib import style
     from matplotlib.figure import Figure
+
     layout = lay_out(graph)
     entries, right, lines = _place_legend(layout)
     width = max(layout.width, right) + 2 * SIDE
@@ -88,31 +92,38 @@ def write_figure(path: str, figure: 'Figure') -> None:
         UserError: If it has another ending or cannot be written.
     """
     from matplotlib import style
+
     ending = osp.splitext(path)[1].lower()
     if ending not in METADATA:
-        raise UserError(f'the picture {path} cannot be written: its name must '
-                        f'end in one of {sorted(METADATA)}')
+        raise UserError(
+            f'the picture {path} cannot be written: its name must end in one of {sorted(METADATA)}'
+        )
     try:
         os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
         # the salt makes the ids of what has no gid the same each time
         with style.context(['default', {'svg.hashsalt': 'sparx_mm'}]):
             figure.savefig(path, dpi=150, metadata=METADATA[ending])
     except OSError as error:
-        raise UserError(f'the picture {path} cannot be written: '
-                        f'{error.strerror}; give another place') from error
+        raise UserError(
+            f'the picture {path} cannot be written: {error.strerror}; give another place'
+        ) from error
 
 
 def _draw_panel(axes, panel):
     from matplotlib.patches import FancyBboxPatch
+
     axes.add_patch(
-        FancyBboxPatch((panel.x, panel.y),
-                       panel.width,
-                       panel.height,
-                       boxstyle='round,pad=0,rounding_size=0.25',
-                       color=PANEL,
-                       linewidth=0,
-                       gid=panel.gid,
-                       zorder=1))
+        FancyBboxPatch(
+            (panel.x, panel.y),
+            panel.width,
+            panel.height,
+            boxstyle='round,pad=0,rounding_size=0.25',
+            color=PANEL,
+            linewidth=0,
+            gid=panel.gid,
+            zorder=1,
+        )
+    )
     x, top = panel.x + 0.25, panel.y + panel.height
     _write(axes, x, top - 0.43, panel.title, weight='bold')
     _write(axes, x, top - 0.88, panel.text)
@@ -120,17 +131,16 @@ def _draw_panel(axes, panel):
 
 def _draw_node(axes, node):
     from matplotlib.patches import Circle, Polygon
+
     size, x, y = SIZES[node.kind], node.x, node.y
     style = dict(color=COLORS[node.kind], gid=node.gid, zorder=4, linewidth=0)
     if node.kind == 'normal':
         axes.add_patch(Circle((x, y), size, **style))
     else:
         corners = dict(
-            input=((-1, -1), (-1, 1), (1, 1), (1, -1)),
-            ganglion=((-1, 0), (0, 1), (1, 0), (0, -1)))[node.kind]
-        axes.add_patch(
-            Polygon([(x + size * a, y + size * b) for a, b in corners],
-                    **style))
+            input=((-1, -1), (-1, 1), (1, 1), (1, -1)), ganglion=((-1, 0), (0, 1), (1, 0), (0, -1))
+        )[node.kind]
+        axes.add_patch(Polygon([(x + size * a, y + size * b) for a, b in corners], **style))
     axes.text(
         x,
         y,
@@ -140,22 +150,26 @@ def _draw_node(axes, node):
         weight='bold',
         ha='center',
         va='center_baseline',
-        zorder=5)
+        zorder=5,
+    )
 
 
 def _draw_arc(axes, gid, kind, points, weight):
     from matplotlib.path import Path
+
     codes = [Path.MOVETO] + 3 * [Path.CURVE4]
     _draw_arrow(axes, gid, Path(points, codes), COLORS[kind], weight, 2)
 
 
 def _draw_path(axes, gid, points):
     from matplotlib.path import Path
+
     _draw_arrow(axes, gid, Path(points), PATH, 2.2, 3)
 
 
 def _draw_arrow(axes, gid, path, color, weight, zorder):
     from matplotlib.patches import FancyArrowPatch
+
     axes.add_patch(
         FancyArrowPatch(
             path=path,
@@ -166,7 +180,9 @@ def _draw_arrow(axes, gid, path, color, weight, zorder):
             joinstyle='miter',
             capstyle='butt',
             gid=gid,
-            zorder=zorder))
+            zorder=zorder,
+        )
+    )
 
 
 def _write(axes, x, y, text, weight='normal'):
@@ -179,7 +195,7 @@ def _place_legend(layout):
     arcs = {arc.kind for panel in layout.panels for arc in panel.arcs}
     kinds = dict(path=['path'], arc=[kind for kind in SIZES if kind in arcs])
     kinds.update((kind, [kind]) for kind in nodes)
-    x = right = 0.
+    x = right = 0.0
     line, entries = 1, []
     for key, (text, start) in LEGEND.items():
         if not kinds.get(key):
@@ -187,7 +203,7 @@ def _place_legend(layout):
         # a symbol reaches to the left as far as its text starts at the right
         length = 2 * start + LETTER * len(text)
         if x > 0 and x + length > layout.width:
-            x, line = 0., line + 1
+            x, line = 0.0, line + 1
         entries.append((x + start, -LINE * (line - 0.25), key, kinds[key]))
         right, x = max(right, x + length), x + length + 0.5
     return entries, right, line
@@ -203,7 +219,6 @@ def _draw_entry(axes, x, y, key, kinds):
         for i, kind in enumerate(kinds):
             # one inside of the other
             half, low, high = 0.7 - 0.2 * i, y - 0.25, y + 0.55 - 0.22 * i
-            points = ((x - half, low), (x - half, high), (x + half, high),
-                      (x + half, low))
+            points = ((x - half, low), (x - half, high), (x + half, high), (x + half, low))
             _draw_arc(axes, f'{gid}-{kind}', kind, points, 1.5)
     _write(axes, x + start, y, text)

@@ -1,5 +1,6 @@
 """Which layers of a network read which, as data to draw or to look at."""
-from typing import NamedTuple, Tuple
+
+from typing import NamedTuple
 
 from torch import nn
 
@@ -20,22 +21,22 @@ class StageGraph(NamedTuple):
     """
 
     channels: int
-    sources: Tuple[Tuple[int, ...], ...]
+    sources: tuple[tuple[int, ...], ...]
 
     @property
-    def kinds(self) -> Tuple[str, ...]:
+    def kinds(self) -> tuple[str, ...]:
         """By layer: ``'normal'`` or ``'ganglion'``."""
         return tuple('ganglion' if s else 'normal' for s in self.sources)
 
     @property
-    def edges(self) -> Tuple[Tuple[int, int], ...]:
+    def edges(self) -> tuple[tuple[int, int], ...]:
         """Pairs of a source and the ganglion layer that reads it."""
-        return tuple((source, layer)
-                     for layer, sources in enumerate(self.sources)
-                     for source in sources)
+        return tuple(
+            (source, layer) for layer, sources in enumerate(self.sources) for source in sources
+        )
 
 
-def connection_graph(model: nn.Module) -> Tuple[StageGraph, ...]:
+def connection_graph(model: nn.Module) -> tuple[StageGraph, ...]:
     """Graph of a backbone.
 
     Args:
@@ -56,7 +57,9 @@ def connection_graph(model: nn.Module) -> Tuple[StageGraph, ...]:
     for module in model.modules():
         if isinstance(module, SparXBackbone):
             return tuple(
-                StageGraph(channels, tuple(stage.sources)) for channels, stage
-                in zip(module.arch['embed_dims'], module.stages))
-    raise UserError(f'{type(model).__name__} has no SparX backbone: give a '
-                    'model with one, such as SparXMamba')
+                StageGraph(channels, tuple(stage.sources))
+                for channels, stage in zip(module.arch['embed_dims'], module.stages)
+            )
+    raise UserError(
+        f'{type(model).__name__} has no SparX backbone: give a model with one, such as SparXMamba'
+    )

@@ -2,18 +2,20 @@
 
 The unit is the distance of two layers; x points right and y up.
 """
+
+from collections.abc import Iterator, Sequence
 from itertools import combinations
-from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import NamedTuple
 
 from ..connections import STAGE_INPUT
 from .connection_graph import StageGraph
 
-Point = Tuple[float, float]
+Point = tuple[float, float]
 
 # half the width and height of a node: square, circle and diamond
 SIZES = dict(input=0.25, normal=0.34, ganglion=0.42)
 # in wider rows numbers are hard to read on a page of 800 pixels
-MAX_WIDTH = 28.
+MAX_WIDTH = 28.0
 # what a stage's channels and depth need
 MIN_PANEL = 4.3
 # inside of a stage: beside its first and last node, outside of its arcs, and
@@ -41,7 +43,7 @@ class Arc(NamedTuple):
 
     gid: str
     kind: str
-    points: Tuple[Point, Point, Point, Point]
+    points: tuple[Point, Point, Point, Point]
 
 
 class Panel(NamedTuple):
@@ -54,8 +56,8 @@ class Panel(NamedTuple):
     y: float
     width: float
     height: float
-    nodes: Tuple[Node, ...]
-    arcs: Tuple[Arc, ...]
+    nodes: tuple[Node, ...]
+    arcs: tuple[Arc, ...]
 
 
 class Layout(NamedTuple):
@@ -66,8 +68,8 @@ class Layout(NamedTuple):
 
     width: float
     height: float
-    panels: Tuple[Panel, ...]
-    paths: Dict[str, Tuple[Point, ...]]
+    panels: tuple[Panel, ...]
+    paths: dict[str, tuple[Point, ...]]
 
 
 def lay_out(graph: Sequence[StageGraph]) -> Layout:
@@ -83,12 +85,12 @@ def lay_out(graph: Sequence[StageGraph]) -> Layout:
         Layout: The stages lie between (0, 0) and (width, height), paths go
         up to ``OVERHANG`` beyond them at the left and right.
     """
-    panels: List[Panel] = []
+    panels: list[Panel] = []
     # from the lowest row up
-    y = 0.
+    y = 0.0
     for row in reversed(_break_rows([_panel_width(s) for s in graph])):
         below, above = (_reach([graph[i] for i in row], s) for s in (-1, 1))
-        x, placed = 0., []
+        x, placed = 0.0, []
         for i in row:
             placed.append(_place_stage(i, graph[i], x, y, below, above))
             x += placed[-1].width + GAP
@@ -105,9 +107,7 @@ def _break_rows(widths):
         for cuts in combinations(range(1, count), breaks):
             ends = (0, *cuts, count)
             rows = [range(a, b) for a, b in zip(ends, ends[1:])]
-            width = max(
-                sum(widths[i] for i in row) + GAP * (len(row) - 1)
-                for row in rows)
+            width = max(sum(widths[i] for i in row) + GAP * (len(row) - 1) for row in rows)
             choices.append((max(width, MAX_WIDTH), breaks, width, rows))
     return min(choices, key=lambda choice: choice[:3])[3]
 
@@ -119,7 +119,9 @@ def _panel_width(stage):
 def _reach(stages, side):
     """Height of a row above (1) or below (-1) its layers."""
     spans = [
-        layer - source for stage in stages for source, layer in stage.edges
+        layer - source
+        for stage in stages
+        for source, layer in stage.edges
         if _side(stage, source) == side
     ]
     return SIZES['ganglion'] + PAD + _apex(max(spans, default=0))
@@ -145,27 +147,31 @@ def _place_stage(index, stage, x, y, below, above):
     left = x + (width - depth) / 2
     nodes = [Node(f'{gid}-in', 'input', 'in', left, y + below)]
     for i, kind in enumerate(stage.kinds):
-        nodes.append(
-            Node(f'{gid}-layer{i}', kind, str(i), left + i + 1, y + below))
-    return Panel(gid, f'stage {index}',
-                 f'{stage.channels} channels, depth {depth}', x, y, width,
-                 below + above + HEADER, tuple(nodes),
-                 tuple(_arcs(stage, nodes)))
+        nodes.append(Node(f'{gid}-layer{i}', kind, str(i), left + i + 1, y + below))
+    return Panel(
+        gid,
+        f'stage {index}',
+        f'{stage.channels} channels, depth {depth}',
+        x,
+        y,
+        width,
+        below + above + HEADER,
+        tuple(nodes),
+        tuple(_arcs(stage, nodes)),
+    )
 
 
 def _arcs(stage: StageGraph, nodes: Sequence[Node]) -> Iterator[Arc]:
     for layer, sources in enumerate(stage.sources):
         for side in (1, -1):
             # the nearest first: short arcs land inside of long ones
-            read = sorted((s for s in sources if _side(stage, s) == side),
-                          reverse=True)
+            read = sorted((s for s in sources if _side(stage, s) == side), reverse=True)
             # all that read a ganglion layer leave it at one point, at the
             # right of where those that it reads arrive
             end = 0.27 if side > 0 else 0.1
             for landing, source in zip(_spread(len(read), end), read):
-                leaving = 0. if side > 0 else 0.25
-                yield _arc(nodes[source + 1], leaving, nodes[layer + 1],
-                           landing, side)
+                leaving = 0.0 if side > 0 else 0.25
+                yield _arc(nodes[source + 1], leaving, nodes[layer + 1], landing, side)
 
 
 def _spread(count, end, start=-0.27):
@@ -181,17 +187,19 @@ def _arc(source, leaving, layer, landing, side):
     # the curve reaches 3/4 of the height of its inner points
     height = SIZES['ganglion'] + _apex(layer.x - source.x) * 4 / 3
     top = source.y + side * height
-    return Arc(f'{source.gid}-to-{layer.gid.partition("-")[2]}', source.kind,
-               ((x0, y0), (x0, top), (x1, top), (x1, y1)))
+    return Arc(
+        f'{source.gid}-to-{layer.gid.partition("-")[2]}',
+        source.kind,
+        ((x0, y0), (x0, top), (x1, top), (x1, y1)),
+    )
 
 
 def _outline(node, offset, side):
     """Where a vertical line beside the middle of a node leaves it."""
     size = SIZES[node.kind]
     heights = dict(
-        input=size,
-        normal=max(size**2 - offset**2, 0)**0.5,
-        ganglion=size - abs(offset))
+        input=size, normal=max(size**2 - offset**2, 0) ** 0.5, ganglion=size - abs(offset)
+    )
     return node.y + side * heights[node.kind]
 
 

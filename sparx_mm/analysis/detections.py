@@ -1,5 +1,6 @@
 """How instances are shown: masks, boxes, classes and scores."""
-from typing import Sequence, Tuple
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -21,8 +22,7 @@ class DetectionPainter:
         self.score_thr = score_thr
         self.title = f'prediction (score at least {score_thr:g})'
 
-    def paint(self, image: np.ndarray,
-              sample: BaseDataElement) -> Tuple[np.ndarray, np.ndarray]:
+    def paint(self, image: np.ndarray, sample: BaseDataElement) -> tuple[np.ndarray, np.ndarray]:
         """Paint a sample.
 
         Args:
@@ -39,8 +39,7 @@ class DetectionPainter:
         scale = image.shape[1] / width, image.shape[0] / height
         found = sample.pred_instances
         found = found[found.scores >= self.score_thr]
-        return (self._paint(image, sample.gt_instances,
-                            scale), self._paint(image, found, scale))
+        return (self._paint(image, sample.gt_instances, scale), self._paint(image, found, scale))
 
     def legend(self) -> list:
         """Nothing: each instance bears its name."""
@@ -53,8 +52,7 @@ class DetectionPainter:
             mask = cv2.resize(mask.astype(np.uint8), image.shape[1::-1])
             color = self._color(label)
             image[mask > 0] = 0.5 * image[mask > 0] + 0.5 * np.array(color)
-            lines, _ = cv2.findContours(mask, cv2.RETR_CCOMP,
-                                        cv2.CHAIN_APPROX_NONE)
+            lines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(image, lines, -1, color, 2)
         boxes = getattr(instances.bboxes, 'tensor', instances.bboxes)
         boxes = boxes * boxes.new_tensor([*scale, *scale])

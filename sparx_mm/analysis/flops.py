@@ -1,8 +1,10 @@
 """Multiply-adds and parameters of a model, part by part."""
+
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
-from typing import Dict, Iterator, NamedTuple, Tuple
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -40,28 +42,32 @@ _NORMS = {
 }
 # products of two activations; those with weights are convolutions, mm, addmm
 _ATTENTION = (aten.bmm, aten.baddbmm)
-_ALWAYS = ('a multiply-add is 1. Counted are convolutions, matrix products, '
-           'scaled shortcuts, and for each direction of a scan L*D*(9*N + 1 '
-           '+ R), of L positions, D channels, N states and rank R of the step '
-           'sizes; ')
+_ALWAYS = (
+    'a multiply-add is 1. Counted are convolutions, matrix products, '
+    'scaled shortcuts, and for each direction of a scan L*D*(9*N + 1 '
+    '+ R), of L positions, D channels, N states and rank R of the step '
+    'sizes; '
+)
 _NEVER = 'Not counted are activations, pooling, interpolation and RoIAlign'
 CONVENTIONS = {
-    'paper':
-    Convention(
+    'paper': Convention(
         f'{_ALWAYS}an element of a batch norm as 2, of another norm as 5. '
-        f"{_NEVER}, nor the attention of SparX's aggregators.", _NORMS, False),
-    'paper-attention':
-    Convention(
-        f'{_ALWAYS}an element of a batch norm as 2, of another norm as 5; all '
-        f'attention. {_NEVER}.', _NORMS, True),
-    'plain':
-    Convention(f'{_ALWAYS}all attention. {_NEVER}, nor norms.', {}, True),
+        f"{_NEVER}, nor the attention of SparX's aggregators.",
+        _NORMS,
+        False,
+    ),
+    'paper-attention': Convention(
+        f'{_ALWAYS}an element of a batch norm as 2, of another norm as 5; all attention. {_NEVER}.',
+        _NORMS,
+        True,
+    ),
+    'plain': Convention(f'{_ALWAYS}all attention. {_NEVER}, nor norms.', {}, True),
 }
 
 
-def count_complexity(model: nn.Module,
-                     shape: Tuple[int, int],
-                     convention: str = 'paper') -> Complexity:
+def count_complexity(
+    model: nn.Module, shape: tuple[int, int], convention: str = 'paper'
+) -> Complexity:
     """Count the multiply-adds of one image, and parameters.
 
     Nothing is computed: any size takes about a second.
@@ -89,11 +95,9 @@ def count_complexity(model: nn.Module,
         26540010
     """
     if convention not in CONVENTIONS:
-        raise ValueError(f'convention must be one of {sorted(CONVENTIONS)}, '
-                         f'got {convention!r}')
+        raise ValueError(f'convention must be one of {sorted(CONVENTIONS)}, got {convention!r}')
     if min(shape) < 1:
-        raise UserError('the sides of the image must be at least 1, got '
-                        f'{shape[0]} {shape[1]}')
+        raise UserError(f'the sides of the image must be at least 1, got {shape[0]} {shape[1]}')
     rules = CONVENTIONS[convention]
     whole = list(_parts(model))
     # every module's part is the innermost one around it
@@ -112,11 +116,10 @@ def count_complexity(model: nn.Module,
     parts = {}
     for path in dict.fromkeys(path for path, _ in whole):
         counts = flops.get(path, {})
-        if not rules.aggregator_attention and path[-1:] == ('aggregator', ):
+        if not rules.aggregator_attention and path[-1:] == ('aggregator',):
             counts = {k: v for k, v in counts.items() if k not in _ATTENTION}
         # torch counts a multiply-add as 2
-        part = Part(
-            sum(counts.values()) // 2, params[path], runs=path in flops)
+        part = Part(sum(counts.values()) // 2, params[path], runs=path in flops)
         if part.macs or part.params:
             parts[path] = part
     return Complexity(parts, tuple(shape), convention, rules.text, boxes)
@@ -129,17 +132,17 @@ def _parts(module: nn.Module, path: Path = ()):
         for inner, part in _backbone_parts(module):
             yield (*path, *inner), part
     # the children of the model, and of mmdet's second stage
-    elif path in ((), ('roi_head', )):
+    elif path in ((), ('roi_head',)):
         for name, child in module.named_children():
             yield from _parts(child, (*path, name))
 
 
 def _backbone_parts(backbone: SparXBackbone):
-    yield ('stem', ), backbone.stem
+    yield ('stem',), backbone.stem
     for i, stage in enumerate(backbone.stages):
         name = f'stage {i}'
         # position encodings, norms and shortcuts remain to it
-        yield (name, ), stage
+        yield (name,), stage
         if i > 0:
             yield (name, 'downsampling'), backbone.downsamples[i - 1]
         kinds = dict(projection=[], aggregator=[], mixer=[], ffn=[])
@@ -149,12 +152,11 @@ def _backbone_parts(backbone: SparXBackbone):
             kinds['ffn'].append(layer.ffn)
         for kind, modules in kinds.items():
             yield from (((name, kind), module) for module in modules)
-    yield ('output norms', ), backbone.norms
+    yield ('output norms',), backbone.norms
 
 
 @contextmanager
-def _counting(places: Dict[nn.Module, Path],
-              norms: dict) -> Iterator[Dict[Path, Counter]]:
+def _counting(places: dict[nn.Module, Path], norms: dict) -> Iterator[dict[Path, Counter]]:
     """Book every operator on the part of the module that runs it."""
     formulas = {op: _per_element(count) for op, count in norms.items()}
     # a shortcut's scale and bias
@@ -177,9 +179,9 @@ def _counting(places: Dict[nn.Module, Path],
 
     # of all modules: mm models call some heads by forward, past the hooks
     hooks = [
-        hook for module in places
-        for hook in (module.register_forward_pre_hook(enter),
-                     module.register_forward_hook(leave))
+        hook
+        for module in places
+        for hook in (module.register_forward_pre_hook(enter), module.register_forward_hook(leave))
     ]
     try:
         with counter:

@@ -1,5 +1,6 @@
 """A model to look at, from a config or by the name of a backbone."""
-from typing import Any, Dict, Optional, Tuple
+
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
@@ -16,9 +17,8 @@ SHAPES = dict(mmdet=(800, 1280), mmseg=(512, 2048))
 
 
 def load_model(
-    name: str,
-    cfg_options: Optional[Dict[str, Any]] = None
-) -> Tuple[nn.Module, Tuple[int, int]]:
+    name: str, cfg_options: dict[str, Any] | None = None
+) -> tuple[nn.Module, tuple[int, int]]:
     """Build a model without reading weights.
 
     Args:
@@ -54,18 +54,24 @@ def load_model(
                 model = MODELS.build(cfg.model)
     except Exception as error:
         # any model may be named, and each checks its arguments its own way
-        hint = '' if scope or name.isidentifier() else (
-            '; it has no default_scope: is it a base of another config?')
+        hint = (
+            ''
+            if scope or name.isidentifier()
+            else ('; it has no default_scope: is it a base of another config?')
+        )
         raise UserError(
-            f'the model of {name} cannot be built: '
-            f'{str(error) or type(error).__name__}{hint}') from error
+            f'the model of {name} cannot be built: {str(error) or type(error).__name__}{hint}'
+        ) from error
     return model, SHAPES.get(scope, (224, 224))
 
 
 def _check_backbone(name):
     names = sorted(
-        key for key, value in MODELS.module_dict.items()
-        if isinstance(value, type) and issubclass(value, SparXBackbone))
+        key
+        for key, value in MODELS.module_dict.items()
+        if isinstance(value, type) and issubclass(value, SparXBackbone)
+    )
     if name not in names:
-        raise UserError(f'no backbone {name!r}: give one of {names}, or the '
-                        'path of a config, which ends in .py')
+        raise UserError(
+            f'no backbone {name!r}: give one of {names}, or the path of a config, which ends in .py'
+        )

@@ -1,7 +1,8 @@
 """A picture of what a model predicts, below the ground truth."""
+
 import os
 import os.path as osp
-from typing import Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -17,11 +18,13 @@ from .segmentations import SegmentationPainter
 
 
 @torch.no_grad()
-def draw_predictions(model: nn.Module,
-                     dataset: BaseDataset,
-                     indices: Sequence[int],
-                     score_thr: float = 0.5,
-                     height: int = 256) -> np.ndarray:
+def draw_predictions(
+    model: nn.Module,
+    dataset: BaseDataset,
+    indices: Sequence[int],
+    score_thr: float = 0.5,
+    height: int = 256,
+) -> np.ndarray:
     """Draw images in columns: ground truth above, predictions below.
 
     Instances bear their names; classes painted over the pixels are named in
@@ -50,10 +53,9 @@ def draw_predictions(model: nn.Module,
         image = cv2.imread(sample.img_path, cv2.IMREAD_COLOR)
         tiles.append(painter.paint(enlarge(image, height), sample))
     truths, predictions = zip(*tiles)
-    picture = np.concatenate([
-        draw_row('ground truth', truths, height),
-        draw_row(painter.title, predictions, height)
-    ])
+    picture = np.concatenate(
+        [draw_row('ground truth', truths, height), draw_row(painter.title, predictions, height)]
+    )
     entries = painter.legend()
     if not entries:
         return picture
@@ -76,8 +78,9 @@ def write_picture(path: str, picture: np.ndarray) -> None:
     except (OSError, cv2.error):
         written = False
     if not written:
-        raise UserError(f'the picture {path} cannot be written: give another '
-                        'folder, or an ending like .png')
+        raise UserError(
+            f'the picture {path} cannot be written: give another folder, or an ending like .png'
+        )
 
 
 def _make_painter(sample, metainfo, score_thr):
@@ -85,5 +88,4 @@ def _make_painter(sample, metainfo, score_thr):
         return DetectionPainter(metainfo['classes'], score_thr)
     if 'gt_sem_seg' in sample:
         return SegmentationPainter(metainfo['classes'], metainfo['palette'])
-    raise UserError('the test set has no ground truth to draw: its pipeline '
-                    'needs LoadAnnotations')
+    raise UserError('the test set has no ground truth to draw: its pipeline needs LoadAnnotations')

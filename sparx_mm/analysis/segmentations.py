@@ -1,5 +1,6 @@
 """How label maps are shown: classes in the colors of their data set."""
-from typing import List, Sequence, Tuple
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -22,16 +23,14 @@ class SegmentationPainter:
 
     title = 'prediction'
 
-    def __init__(self, names: Sequence[str],
-                 palette: Sequence[Sequence[int]]) -> None:
+    def __init__(self, names: Sequence[str], palette: Sequence[Sequence[int]]) -> None:
         self.names = names
         # (classes, 3), BGR as the images
         self.colors = np.array(palette, np.uint8)[:, ::-1]
         # pixels painted, by class
         self.areas = np.zeros(len(names), np.int64)
 
-    def paint(self, image: np.ndarray,
-              sample: BaseDataElement) -> Tuple[np.ndarray, np.ndarray]:
+    def paint(self, image: np.ndarray, sample: BaseDataElement) -> tuple[np.ndarray, np.ndarray]:
         """Paint a sample.
 
         Args:
@@ -43,20 +42,17 @@ class SegmentationPainter:
             tuple[ndarray]: The image with the ground truth, and with the
             prediction: BGR, uint8, (H, W, 3).
         """
-        return (self._paint(image, sample.gt_sem_seg),
-                self._paint(image, sample.pred_sem_seg))
+        return (self._paint(image, sample.gt_sem_seg), self._paint(image, sample.pred_sem_seg))
 
-    def legend(self) -> List[Tuple[str, np.ndarray]]:
+    def legend(self) -> list[tuple[str, np.ndarray]]:
         """Names and colors (BGR) of what was painted, the largest first."""
         order = np.argsort(-self.areas, kind='stable')
-        return [(self.names[i], self.colors[i]) for i in order
-                if self.areas[i]]
+        return [(self.names[i], self.colors[i]) for i in order if self.areas[i]]
 
     def _paint(self, image, seg):
         # (1, h, w) -> (h, w), in a type that cv2 can resize
         labels = seg.data.numpy()[0].astype(np.uint16)
-        labels = cv2.resize(
-            labels, image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        labels = cv2.resize(labels, image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         painted = labels < len(self.names)
         labels = labels[painted]
         self.areas += np.bincount(labels, minlength=len(self.names))

@@ -1,7 +1,8 @@
 """Running a model on shapes alone: no data, no arithmetic, no memory."""
+
 import os
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Dict, Iterator, Tuple
 
 import torch
 from mmengine.model import BaseModel
@@ -14,7 +15,7 @@ from ..errors import UserError
 
 
 @torch.no_grad()
-def run_on_shapes(model: nn.Module, shape: Tuple[int, int]) -> Dict[str, int]:
+def run_on_shapes(model: nn.Module, shape: tuple[int, int]) -> dict[str, int]:
     """Run a model on one image of torch's meta device, in eval mode.
 
     A model of mmengine's kind runs in its mode ``'tensor'``: without
@@ -37,16 +38,14 @@ def run_on_shapes(model: nn.Module, shape: Tuple[int, int]) -> Dict[str, int]:
     """
     model.eval()
     dtypes = [param.dtype for param in model.parameters()]
-    image = torch.empty(
-        1, 3, *shape, device='meta', dtype=dtypes[0] if dtypes else None)
-    args = (image, )
+    image = torch.empty(1, 3, *shape, device='meta', dtype=dtypes[0] if dtypes else None)
+    args = (image,)
     if isinstance(model, BaseModel):
         metainfo = dict.fromkeys(
-            ('ori_shape', 'img_shape', 'pad_shape', 'batch_input_shape'),
-            tuple(shape))
-        metainfo['scale_factor'] = (1., 1.)
-        sample = BaseDataElement(
-            metainfo=metainfo, gt_instances=InstanceData())
+            ('ori_shape', 'img_shape', 'pad_shape', 'batch_input_shape'), tuple(shape)
+        )
+        metainfo['scale_factor'] = (1.0, 1.0)
+        sample = BaseDataElement(metainfo=metainfo, gt_instances=InstanceData())
         args = (image, [sample], 'tensor')
     try:
         with _shapes_for_data(model) as boxes:
@@ -56,12 +55,13 @@ def run_on_shapes(model: nn.Module, shape: Tuple[int, int]) -> Dict[str, int]:
         reason = str(error).partition('. ')[0] or type(error).__name__
         raise UserError(
             f'{type(model).__name__} does not run on the shape of an image '
-            f'alone, {shape[0]}x{shape[1]}: {reason}') from error
+            f'alone, {shape[0]}x{shape[1]}: {reason}'
+        ) from error
     return boxes
 
 
 @contextmanager
-def _shapes_for_data(model: nn.Module) -> Iterator[Dict[str, int]]:
+def _shapes_for_data(model: nn.Module) -> Iterator[dict[str, int]]:
     """Let tensors, proposals and RoI features be shapes; yield the boxes."""
     boxes = {}
     with ExitStack() as stack:
@@ -70,21 +70,22 @@ def _shapes_for_data(model: nn.Module) -> Iterator[Dict[str, int]]:
         for module in model.modules():
             for tensors in (module._parameters, module._buffers):
                 stack.callback(tensors.update, dict(tensors))
-                tensors.update({
-                    name: tensor.to('meta')
-                    for name, tensor in tensors.items() if tensor is not None
-                })
+                tensors.update(
+                    {
+                        name: tensor.to('meta')
+                        for name, tensor in tensors.items()
+                        if tensor is not None
+                    }
+                )
         # no backend runs, and the reference is not seen as one operator
         if VARIABLE in os.environ:
-            stack.callback(os.environ.update,
-                           {VARIABLE: os.environ.pop(VARIABLE)})
+            stack.callback(os.environ.update, {VARIABLE: os.environ.pop(VARIABLE)})
         for name, module in model.named_modules():
             if name == 'rpn_head' and hasattr(module, 'predict_by_feat'):
                 _replace(stack, module, 'predict_by_feat', _propose(module))
             # an extractor that takes each box's features from one map
             elif hasattr(module, 'map_roi_levels'):
-                _replace(stack, module, 'forward',
-                         _extract(module, name, boxes))
+                _replace(stack, module, 'forward', _extract(module, name, boxes))
         yield boxes
 
 
@@ -108,7 +109,7 @@ def _extract(extractor, name, boxes):
     def forward(maps, rois, *args, **kwargs):
         boxes[name] = boxes.get(name, 0) + len(rois)
         return maps[0].new_empty(
-            len(rois), extractor.out_channels,
-            *extractor.roi_layers[0].output_size)
+            len(rois), extractor.out_channels, *extractor.roi_layers[0].output_size
+        )
 
     return forward

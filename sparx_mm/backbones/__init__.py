@@ -1,4 +1,5 @@
 """The backbones; importing them registers them in mmengine's MODELS."""
+
 # the parts that an arch names by type
 from .. import aggregators, mixers  # noqa: F401
 from .sparx import SparXBackbone

@@ -2,19 +2,17 @@
 
 And `dict(type='PretrainedSwin', ...)`, for one that starts from a plain Swin.
 """
-from typing import List, Mapping, Optional, Tuple, Union
+
+from collections.abc import Mapping
 
 from mmengine.logging import print_log
 from mmengine.model import PretrainedInit, update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
 
-from ..weights import (CoverageError, Fit, SwinFit, find_weights, fit_backbone,
-                       fit_swin)
+from ..weights import CoverageError, Fit, SwinFit, find_weights, fit_backbone, fit_swin
 
 
-def split_init_cfg(
-        init_cfg: Union[dict, List[dict],
-                        None]) -> Tuple[List[dict], List[dict]]:
+def split_init_cfg(init_cfg: dict | list[dict] | None) -> tuple[list[dict], list[dict]]:
     """Tell the files of an ``init_cfg`` from its other initialisations.
 
     Args:
@@ -26,15 +24,13 @@ def split_init_cfg(
         last: rules would write over it.
     """
     cfgs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
-    files = [
-        c for c in cfgs if c.get('type') in ('Pretrained', PretrainedInit)
-    ]
+    files = [c for c in cfgs if c.get('type') in ('Pretrained', PretrainedInit)]
     others = [c for c in cfgs if c not in files]
     partial = ('PretrainedSwin', PretrainedSwinInit)
     return sorted(others, key=lambda c: c.get('type') in partial), files
 
 
-def dotted(prefix: Optional[str]) -> str:
+def dotted(prefix: str | None) -> str:
     """A prefix with its dot; mmengine takes it with and without."""
     return f'{prefix.rstrip(".")}.' if prefix else ''
 
@@ -52,7 +48,7 @@ class PretrainedBackboneInit(PretrainedInit):
         map_location (str): Where the tensors are read to. Default: 'cpu'.
     """
 
-    def fit(self, module, file: Mapping) -> Union[Fit, SwinFit]:
+    def fit(self, module, file: Mapping) -> Fit | SwinFit:
         """Find what a backbone takes from a state dict.
 
         Args:
@@ -62,8 +58,7 @@ class PretrainedBackboneInit(PretrainedInit):
         Returns:
             Fit or SwinFit: Its ``weights`` are loaded, and its text logged.
         """
-        return fit_backbone(module.state_dict(), file, dotted(self.prefix),
-                            module.arch_zoo)
+        return fit_backbone(module.state_dict(), file, dotted(self.prefix), module.arch_zoo)
 
     def __call__(self, module) -> None:
         """Load into a backbone.
@@ -77,16 +72,18 @@ class PretrainedBackboneInit(PretrainedInit):
         """
         # here, not above: it imports OpenCV and Matplotlib
         from mmengine.runner import CheckpointLoader
+
         file = CheckpointLoader.load_checkpoint(
-            self.checkpoint, map_location=self.map_location, logger='current')
+            self.checkpoint, map_location=self.map_location, logger='current'
+        )
         try:
             fit = self.fit(module, find_weights(file))
         except CoverageError as error:
             raise CoverageError(f'{self.checkpoint}: {error}') from error
         module.load_state_dict(fit.weights, strict=False)
         print_log(
-            f'{type(module).__name__}: loaded from {self.checkpoint}: {fit}',
-            logger='current')
+            f'{type(module).__name__}: loaded from {self.checkpoint}: {fit}', logger='current'
+        )
         update_init_info(module, init_info=self._get_init_info())
 
 
@@ -116,6 +113,6 @@ class PretrainedSwinInit(PretrainedBackboneInit):
         if not hasattr(module, 'arch_zoo'):
             raise CoverageError(
                 "type='PretrainedSwin' starts a SparX backbone, not "
-                f'{type(module).__name__}: give it in model.backbone.init_cfg')
-        return fit_swin(
-            dict(module.named_parameters()), file, dotted(self.prefix))
+                f'{type(module).__name__}: give it in model.backbone.init_cfg'
+            )
+        return fit_swin(dict(module.named_parameters()), file, dotted(self.prefix))

@@ -1,6 +1,7 @@
 """The backbone that every SparX network is: a stem and stages of layers."""
+
+from collections.abc import Sequence
 from copy import deepcopy
-from typing import Dict, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.model import BaseModule
@@ -24,17 +25,16 @@ class SparXStage(nn.Module):
             Default: False.
     """
 
-    def __init__(self,
-                 layers: Sequence[SparXLayer],
-                 plans: Sequence,
-                 with_cp: bool = False) -> None:
+    def __init__(
+        self, layers: Sequence[SparXLayer], plans: Sequence, with_cp: bool = False
+    ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.sources = [plan.sources for plan in plans]
         # of each layer: the maps that layers after it read
-        self.kept = [{s
-                      for later in self.sources[i + 1:]
-                      for s in later} for i in range(len(layers))]
+        self.kept = [
+            {s for later in self.sources[i + 1 :] for s in later} for i in range(len(layers))
+        ]
         self.with_cp = with_cp
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -107,7 +107,7 @@ class SparXBackbone(BaseModule):
         ValueError: If an argument is not one of those above.
     """
 
-    arch_zoo: Dict[str, dict] = {}
+    arch_zoo: dict[str, dict] = {}
     # None: to be given
     arch_defaults: dict = dict(
         embed_dims=None,
@@ -127,109 +127,128 @@ class SparXBackbone(BaseModule):
         stem=None,
         downsample=None,
         dpe=None,
-        skip_scale=None)
+        skip_scale=None,
+    )
 
-    def __init__(self,
-                 arch: Union[str, dict],
-                 out_indices: Sequence[int] = (0, 1, 2, 3),
-                 drop_path_rate: float = 0.,
-                 attn_scale: str = 'length',
-                 out_norm: bool = True,
-                 norm_cfg: dict = dict(type='BN'),
-                 frozen_stages: int = -1,
-                 norm_eval: bool = False,
-                 with_cp: bool = False,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        arch: str | dict,
+        out_indices: Sequence[int] = (0, 1, 2, 3),
+        drop_path_rate: float = 0.0,
+        attn_scale: str = 'length',
+        out_norm: bool = True,
+        norm_cfg: dict = dict(type='BN'),
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
         super().__init__(init_cfg=init_cfg)
         self.arch = self._resolve_arch(arch)
         dims, depths = self.arch['embed_dims'], self.arch['depths']
         num_stages = len(depths)
         self.out_indices = _check_out_indices(out_indices, num_stages)
         if not -1 <= frozen_stages <= num_stages:
-            raise ValueError(f'frozen_stages must be in [-1, {num_stages}], '
-                             f'got {frozen_stages}')
+            raise ValueError(f'frozen_stages must be in [-1, {num_stages}], got {frozen_stages}')
         if not 0 <= drop_path_rate < 1:
-            raise ValueError(
-                f'drop_path_rate must be in [0, 1), got {drop_path_rate}')
+            raise ValueError(f'drop_path_rate must be in [0, 1), got {drop_path_rate}')
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
         # only what the returned maps need: no parameter goes unused
         num_stages = self.out_indices[-1] + 1
 
-        self.stem = MODELS.build(
-            dict(self.arch['stem'], dim=dims[0], norm_cfg=norm_cfg))
+        self.stem = MODELS.build(dict(self.arch['stem'], dim=dims[0], norm_cfg=norm_cfg))
         self.downsamples = nn.ModuleList(
             MODELS.build(
                 dict(
-                    self.arch['downsample'],
-                    in_channels=dims[i],
-                    dim=dims[i + 1],
-                    norm_cfg=norm_cfg)) for i in range(num_stages - 1))
+                    self.arch['downsample'], in_channels=dims[i], dim=dims[i + 1], norm_cfg=norm_cfg
+                )
+            )
+            for i in range(num_stages - 1)
+        )
         last = max(sum(depths) - 1, 1)
         rates = [drop_path_rate * i / last for i in range(sum(depths))]
         self.stages = nn.ModuleList(
-            self._build_stage(i, rates[sum(depths[:i]):], norm_cfg, attn_scale,
-                              with_cp) for i in range(num_stages))
-        self.norms = nn.ModuleDict({
-            str(i):
-            LayerNorm2d(dims[i], eps=1e-6) if out_norm else nn.Identity()
-            for i in self.out_indices
-        })
+            self._build_stage(i, rates[sum(depths[:i]) :], norm_cfg, attn_scale, with_cp)
+            for i in range(num_stages)
+        )
+        self.norms = nn.ModuleDict(
+            {
+                str(i): LayerNorm2d(dims[i], eps=1e-6) if out_norm else nn.Identity()
+                for i in self.out_indices
+            }
+        )
         self.apply(_init_linear)
         self._freeze_stages()
 
     @classmethod
-    def _resolve_arch(cls, arch: Union[str, dict]) -> dict:
+    def _resolve_arch(cls, arch: str | dict) -> dict:
         if not isinstance(arch, dict):
             if not isinstance(arch, str) or arch not in cls.arch_zoo:
-                raise ValueError(f'arch {arch!r} of {cls.__name__} is unknown;'
-                                 f' use one of {sorted(cls.arch_zoo)} or a '
-                                 'dict')
+                raise ValueError(
+                    f'arch {arch!r} of {cls.__name__} is unknown;'
+                    f' use one of {sorted(cls.arch_zoo)} or a '
+                    'dict'
+                )
             arch = cls.arch_zoo[arch]
         given = deepcopy(dict(arch))
         base = given.pop('base', None)
         unknown = sorted(set(given) - set(cls.arch_defaults))
         if unknown:
-            raise ValueError(f'arch keys {unknown} are unknown; allowed are '
-                             f'{sorted([*cls.arch_defaults, "base"])}')
+            raise ValueError(
+                f'arch keys {unknown} are unknown; allowed are '
+                f'{sorted([*cls.arch_defaults, "base"])}'
+            )
         arch = deepcopy(cls.arch_defaults)
         if base is not None:
             arch = cls._resolve_arch(base)
         arch = _merge(arch, given)
         missing = sorted(key for key, value in arch.items() if value is None)
         if missing:
-            raise ValueError(f'arch keys {missing} are missing; give them, or '
-                             f'base={next(iter(cls.arch_zoo), "NAME")!r} for '
-                             'those of a named arch')
+            raise ValueError(
+                f'arch keys {missing} are missing; give them, or '
+                f'base={next(iter(cls.arch_zoo), "NAME")!r} for '
+                'those of a named arch'
+            )
         num_stages = len(arch['depths'])
-        for key in ('embed_dims', 'strides', 'starts', 'windows',
-                    'input_in_window', 'reduction', 'skip_scale'):
+        for key in (
+            'embed_dims',
+            'strides',
+            'starts',
+            'windows',
+            'input_in_window',
+            'reduction',
+            'skip_scale',
+        ):
             if len(arch[key]) != num_stages:
                 raise ValueError(
                     f'arch key {key!r} needs one entry for each of the '
-                    f'{num_stages} stages in depths, got {arch[key]}' +
-                    ('' if key in given else ', which it has by default'))
+                    f'{num_stages} stages in depths, got {arch[key]}'
+                    + ('' if key in given else ', which it has by default')
+                )
         return arch
 
     def _build_stage(self, stage, rates, norm_cfg, attn_scale, with_cp):
         arch = self.arch
-        plans = stage_connections(arch['depths'][stage],
-                                  arch['strides'][stage],
-                                  arch['starts'][stage],
-                                  arch['windows'][stage], arch['sources'],
-                                  arch['input_in_window'][stage])
+        plans = stage_connections(
+            arch['depths'][stage],
+            arch['strides'][stage],
+            arch['starts'][stage],
+            arch['windows'][stage],
+            arch['sources'],
+            arch['input_in_window'][stage],
+        )
         layers = []
         for i, (plan, rate) in enumerate(zip(plans, rates)):
             proj = {
-                'normal':
-                arch['projection'],
-                'ganglion':
-                dict(
+                'normal': arch['projection'],
+                'ganglion': dict(
                     arch['aggregator'],
                     num_sources=len(plan.sources),
                     reduction=arch['reduction'][stage],
                     attn_scale=attn_scale,
-                    norm_cfg=norm_cfg)
+                    norm_cfg=norm_cfg,
+                ),
             }[plan.kind]
             layers.append(
                 SparXLayer(
@@ -240,10 +259,12 @@ class SparXBackbone(BaseModule):
                     norm=arch['norm'],
                     dpe=arch['dpe'],
                     skip_scale=arch['skip_scale'][stage],
-                    drop_path_rate=rate))
+                    drop_path_rate=rate,
+                )
+            )
         return SparXStage(layers, plans, with_cp)
 
-    def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, ...]:
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Extract features.
 
         Args:
@@ -290,12 +311,9 @@ class SparXBackbone(BaseModule):
     def _frozen_parts(self):
         if self.frozen_stages < 0:
             return []
-        parts = [self.stem, *self.stages[:self.frozen_stages]]
-        parts += self.downsamples[:max(self.frozen_stages - 1, 0)]
-        parts += [
-            self.norms[str(i)] for i in self.out_indices
-            if i < self.frozen_stages
-        ]
+        parts = [self.stem, *self.stages[: self.frozen_stages]]
+        parts += self.downsamples[: max(self.frozen_stages - 1, 0)]
+        parts += [self.norms[str(i)] for i in self.out_indices if i < self.frozen_stages]
         return parts
 
     def _freeze_stages(self):
@@ -303,9 +321,7 @@ class SparXBackbone(BaseModule):
             part.eval()
             part.requires_grad_(False)
 
-    def get_layer_depth(self,
-                        param_name: str,
-                        prefix: str = '') -> Tuple[int, int]:
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Depth of a parameter, for layer-wise learning rates.
 
         Args:
@@ -323,13 +339,13 @@ class SparXBackbone(BaseModule):
         num_depths = sum(depths) + 2
         if not param_name.startswith(prefix):
             return num_depths - 1, num_depths
-        part, *rest = param_name[len(prefix):].split('.')
+        part, *rest = param_name[len(prefix) :].split('.')
         if part == 'stem':
             depth = 0
         elif part == 'downsamples':
-            depth = 1 + sum(depths[:int(rest[0]) + 1])
+            depth = 1 + sum(depths[: int(rest[0]) + 1])
         elif part == 'stages':
-            depth = 1 + sum(depths[:int(rest[0])]) + int(rest[2])
+            depth = 1 + sum(depths[: int(rest[0])]) + int(rest[2])
         else:
             depth = num_depths - 1
         return depth, num_depths
@@ -344,16 +360,14 @@ class SparXBackbone(BaseModule):
         given = self.init_cfg
         others, files = split_init_cfg(given)
         # files last, as mmengine orders them
-        self.init_cfg = others + [
-            dict(cfg, type=PretrainedBackboneInit) for cfg in files
-        ]
+        self.init_cfg = others + [dict(cfg, type=PretrainedBackboneInit) for cfg in files]
         super().init_weights()
         self.init_cfg = given
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
         # in place: the children are handed this very dict afterwards
         for key in [k for k in state_dict if k.startswith(prefix)]:
-            own = from_released(key[len(prefix):])
+            own = from_released(key[len(prefix) :])
             if own is not None:
                 state_dict[prefix + own] = state_dict.pop(key)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
@@ -372,22 +386,26 @@ def _merge(arch, changes):
     merged = {**arch, **changes}
     for key, part in changes.items():
         below = arch.get(key)
-        if isinstance(part, dict) and isinstance(below, dict) and part.get(
-                'type', below['type']) == below['type']:
+        if (
+            isinstance(part, dict)
+            and isinstance(below, dict)
+            and part.get('type', below['type']) == below['type']
+        ):
             merged[key] = {**below, **part}
     return merged
 
 
 def _check_out_indices(out_indices, num_stages):
     if isinstance(out_indices, int):
-        raise ValueError('out_indices must be a sequence, got '
-                         f'{out_indices}: give ({out_indices}, )')
+        raise ValueError(
+            f'out_indices must be a sequence, got {out_indices}: give ({out_indices}, )'
+        )
     out_indices = tuple(out_indices)
     in_range = all(i in range(num_stages) for i in out_indices)
-    if not out_indices or not in_range or list(out_indices) != sorted(
-            set(out_indices)):
-        raise ValueError('out_indices must be ascending, distinct and in '
-                         f'[0, {num_stages}), got {out_indices}')
+    if not out_indices or not in_range or list(out_indices) != sorted(set(out_indices)):
+        raise ValueError(
+            f'out_indices must be ascending, distinct and in [0, {num_stages}), got {out_indices}'
+        )
     return out_indices
 
 

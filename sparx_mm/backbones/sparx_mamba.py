@@ -1,5 +1,4 @@
 """SparX-Mamba: SparX on selective scans."""
-from typing import Union
 
 from mmengine.registry import MODELS
 
@@ -11,7 +10,8 @@ _TINY = dict(
     depths=(2, 2, 7, 2),
     strides=(1, 1, 2, 1),
     starts=(None, 1, 0, 0),
-    windows=(None, None, 3, None))
+    windows=(None, None, 3, None),
+)
 
 
 @MODELS.register_module()
@@ -36,31 +36,24 @@ class SparXMamba(SparXBackbone):
     """
 
     arch_zoo = {
-        'tiny':
-        _TINY,
-        'small':
-        dict(
+        'tiny': _TINY,
+        'small': dict(
             embed_dims=(96, 192, 328, 544),
             depths=(2, 2, 17, 2),
             strides=(1, 1, 3, 1),
             starts=(None, 1, 0, 0),
             windows=(None, None, 3, None),
-            stem=dict(type='ConvStem', num_convs=3)),
-        'base':
-        dict(
+            stem=dict(type='ConvStem', num_convs=3),
+        ),
+        'base': dict(
             embed_dims=(120, 240, 396, 636),
             depths=(2, 2, 21, 3),
             strides=(1, 1, 3, 2),
             starts=(None, 1, 0, 2),
             windows=(None, None, 3, None),
-            stem=dict(type='ConvStem', num_convs=3)),
-        **{
-            f'tiny-{name}': {
-                **_TINY,
-                **changes
-            }
-            for name, changes in ABLATIONS.items()
-        }
+            stem=dict(type='ConvStem', num_convs=3),
+        ),
+        **{f'tiny-{name}': {**_TINY, **changes} for name, changes in ABLATIONS.items()},
     }
     arch_defaults = dict(
         SparXBackbone.arch_defaults,
@@ -70,7 +63,8 @@ class SparXMamba(SparXBackbone):
         stem=dict(type='ConvStem'),
         downsample=dict(type='ConvDownsample'),
         dpe=True,
-        skip_scale=(False, False, True, True))
+        skip_scale=(False, False, True, True),
+    )
 
-    def __init__(self, arch: Union[str, dict] = 'tiny', **kwargs) -> None:
+    def __init__(self, arch: str | dict = 'tiny', **kwargs) -> None:
         super().__init__(arch, **kwargs)

@@ -1,5 +1,4 @@
 """SparX-Swin: SparX on shifted-window attention."""
-from typing import Union
 
 from mmengine.registry import MODELS
 
@@ -33,24 +32,22 @@ class SparXSwin(SparXBackbone):
     """
 
     arch_zoo = {
-        'tiny':
-        dict(
+        'tiny': dict(
             embed_dims=(96, 192, 320, 576),
             depths=(2, 2, 7, 2),
             strides=(1, 1, 2, 1),
             starts=(None, 1, 0, 0),
             windows=(None, None, 3, None),
-            mixer=dict(
-                type='ShiftedWindowAttention', num_heads=(3, 6, 10, 18))),
-        'base':
-        dict(
+            mixer=dict(type='ShiftedWindowAttention', num_heads=(3, 6, 10, 18)),
+        ),
+        'base': dict(
             embed_dims=(120, 240, 396, 616),
             depths=(2, 2, 27, 3),
             strides=(1, 1, 3, 1),
             starts=(None, 1, 0, 2),
             windows=(None, None, 2, None),
-            mixer=dict(
-                type='ShiftedWindowAttention', num_heads=(4, 8, 12, 22))),
+            mixer=dict(type='ShiftedWindowAttention', num_heads=(4, 8, 12, 22)),
+        ),
     }
     arch_defaults = dict(
         SparXBackbone.arch_defaults,
@@ -61,7 +58,8 @@ class SparXSwin(SparXBackbone):
         stem=dict(type='PatchEmbed'),
         downsample=dict(type='PatchMerging'),
         dpe=False,
-        skip_scale=(False, False, False, False))
+        skip_scale=(False, False, False, False),
+    )
 
-    def __init__(self, arch: Union[str, dict] = 'tiny', **kwargs) -> None:
+    def __init__(self, arch: str | dict = 'tiny', **kwargs) -> None:
         super().__init__(arch, **kwargs)

@@ -1,23 +1,30 @@
 """Checkpoints from one layout or format to another, bit by bit the same."""
+
 import os
 import os.path as osp
 import tempfile
-from typing import Dict
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from ..errors import UserError
-from ..weights import (find_prefixes, flatten_classifier, nest_classifier,
-                       rename_released, rename_to_released, summarize)
+from ..weights import (
+    find_prefixes,
+    flatten_classifier,
+    nest_classifier,
+    rename_released,
+    rename_to_released,
+    summarize,
+)
 from .reader import read_checkpoint
 
 # what becomes of a classifier as a whole, and of each backbone
 LAYOUTS = dict(
     own=(dict, rename_released),
     mmpretrain=(nest_classifier, rename_released),
-    released=(flatten_classifier, rename_to_released))
+    released=(flatten_classifier, rename_to_released),
+)
 # what mmengine's EMAHook keeps besides
 _STATE_DICTS = ('state_dict', 'ema_state_dict')
 
@@ -51,16 +58,16 @@ def convert_checkpoint(source: str, target: str, to: str = 'own') -> str:
         raise UserError(f'to must be one of {sorted(LAYOUTS)}, got {to!r}')
     kind = osp.splitext(target)[1]
     if kind not in ('.pth', '.pt', '.safetensors'):
-        raise UserError(f'{target}: the name must end in .pth, .pt or '
-                        '.safetensors')
+        raise UserError(f'{target}: the name must end in .pth, .pt or .safetensors')
     if osp.lexists(target):
-        raise UserError(f'{osp.abspath(target)} is there already: give another'
-                        ' name, or remove it')
+        raise UserError(f'{osp.abspath(target)} is there already: give another name, or remove it')
     checkpoint = read_checkpoint(source, 'cpu')
     prefixes = find_prefixes(checkpoint['state_dict'])
     if not prefixes:
-        raise UserError(f'{source} holds no SparX backbone; its tensors are '
-                        f'{summarize(checkpoint["state_dict"])}')
+        raise UserError(
+            f'{source} holds no SparX backbone; its tensors are '
+            f'{summarize(checkpoint["state_dict"])}'
+        )
     rename_whole, rename_backbone = LAYOUTS[to]
     checkpoint['state_dict'] = rename_whole(checkpoint['state_dict'])
     prefixes = find_prefixes(checkpoint['state_dict'])
@@ -76,14 +83,15 @@ def convert_checkpoint(source: str, target: str, to: str = 'own') -> str:
         weights = {**checkpoint, 'state_dict': weights}
     _write(weights, target, kind)
     where = ', '.join(repr(prefix) for prefix in prefixes)
-    return (f'{target}: {to} names of the backbone under {where}{left_out}')
+    return f'{target}: {to} names of the backbone under {where}{left_out}'
 
 
-def _tensors(weights) -> Dict[str, torch.Tensor]:
+def _tensors(weights) -> dict[str, torch.Tensor]:
     # the format knows no views, and no tensor under two names
     return {
         name: value.detach().clone(memory_format=torch.contiguous_format)
-        for name, value in weights.items() if isinstance(value, torch.Tensor)
+        for name, value in weights.items()
+        if isinstance(value, torch.Tensor)
     }
 
 
@@ -91,8 +99,7 @@ def _write(content, target, kind):
     partial = None
     try:
         # beside the target, so that it can be renamed
-        handle, partial = tempfile.mkstemp(
-            suffix='.partial', dir=osp.dirname(osp.abspath(target)))
+        handle, partial = tempfile.mkstemp(suffix='.partial', dir=osp.dirname(osp.abspath(target)))
         os.close(handle)
         if kind == '.safetensors':
             save_file(_tensors(content), partial, metadata=dict(format='pt'))
@@ -104,8 +111,7 @@ def _write(content, target, kind):
         os.chmod(partial, 0o666 & ~mask)
         os.replace(partial, target)
     except (KeyError, OSError, RuntimeError, SafetensorError) as error:
-        raise UserError(f'{osp.abspath(target)} cannot be written '
-                        f'({error})') from error
+        raise UserError(f'{osp.abspath(target)} cannot be written ({error})') from error
     finally:
         if partial is not None and osp.exists(partial):
             os.remove(partial)

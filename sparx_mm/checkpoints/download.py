@@ -1,4 +1,5 @@
 """Downloads that arrive whole and unchanged, or leave nothing behind."""
+
 import fcntl
 import hashlib
 import http.client
@@ -8,7 +9,6 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from typing import Optional
 
 import torch
 
@@ -25,7 +25,7 @@ def cached_file(url: str) -> str:
     return osp.join(torch.hub.get_dir(), 'checkpoints', name)
 
 
-def fetch(url: str, timeout: float = 30.) -> str:
+def fetch(url: str, timeout: float = 30.0) -> str:
     """Download a URL into torch's cache, unless it is there.
 
     torch takes a connection that is cut off for the end of the file and
@@ -60,25 +60,25 @@ def fetch(url: str, timeout: float = 30.) -> str:
         elif wanted:
             _check_hash(target, wanted, f'{target}, remove it: it')
     except (OSError, http.client.HTTPException) as error:
-        raise DownloadError(f'{url} cannot be downloaded '
-                            f'({_reason(error)})') from error
+        raise DownloadError(f'{url} cannot be downloaded ({_reason(error)})') from error
     return target
 
 
 def _check_encrypted(url):
     if not url.startswith('https://'):
-        raise DownloadError(f'{url} is not encrypted; give an https URL, or '
-                            'download the file yourself and give its path')
+        raise DownloadError(
+            f'{url} is not encrypted; give an https URL, or '
+            'download the file yourself and give its path'
+        )
 
 
 class _EncryptedRedirects(urllib.request.HTTPRedirectHandler):
-
     def redirect_request(self, req, fp, code, msg, headers, newurl):
         _check_encrypted(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def known_hash(url: str) -> Optional[str]:
+def known_hash(url: str) -> str | None:
     """The SHA-256 that a URL tells of its file, or the start of it.
 
     Raises:
@@ -93,8 +93,7 @@ def known_hash(url: str) -> Optional[str]:
     if fragment.startswith('sha256='):
         match = re.fullmatch('sha256=([0-9a-f]{8,64})', fragment)
         if not match:
-            raise DownloadError(f'{url}: a SHA-256 has 8 to 64 digits of 0-9 '
-                                'and a-f')
+            raise DownloadError(f'{url}: a SHA-256 has 8 to 64 digits of 0-9 and a-f')
         return match[1]
     # as torch and the OpenMMLab projects name their files; digits alone are
     # a date
@@ -107,9 +106,7 @@ def _download(url, target, timeout, wanted):
     request = urllib.request.Request(url, headers={'User-Agent': 'sparx_mm'})
     opener = urllib.request.build_opener(_EncryptedRedirects)
     try:
-        with opener.open(
-                request, timeout=timeout) as response, open(partial,
-                                                            'wb') as file:
+        with opener.open(request, timeout=timeout) as response, open(partial, 'wb') as file:
             _copy(url, response, file)
         if wanted:
             _check_hash(partial, wanted, f'{url}: what arrived')
@@ -132,8 +129,9 @@ def _copy(url, response, file):
             shown = tenths
             print(f'{10 * tenths:3} %', flush=True)
     if file.tell() < size:
-        raise DownloadError(f'{url}: the connection was cut off after '
-                            f'{file.tell()} of {size} bytes')
+        raise DownloadError(
+            f'{url}: the connection was cut off after {file.tell()} of {size} bytes'
+        )
     file.flush()
     os.fsync(file.fileno())
 

@@ -5,6 +5,7 @@ A pickle is a program. Files are read as safetensors or with torch's
 way back to plain pickle but `trust_checkpoints`. Importing this module
 replaces the readers of mmengine's ``CheckpointLoader``.
 """
+
 import contextvars
 import functools
 import os.path as osp
@@ -12,17 +13,21 @@ import pickle
 import re
 import threading
 import zipfile
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from mmengine.fileio import get_local_path
 from mmengine.logging import HistoryBuffer, print_log
-from mmengine.runner.checkpoint import (CheckpointLoader,
-                                        get_deprecated_model_names,
-                                        get_external_models, get_mmcls_models,
-                                        get_torchvision_models)
+from mmengine.runner.checkpoint import (
+    CheckpointLoader,
+    get_deprecated_model_names,
+    get_external_models,
+    get_mmcls_models,
+    get_torchvision_models,
+)
 from safetensors.torch import load_file
 from torch import serialization
 
@@ -35,8 +40,10 @@ _lock = threading.Lock()
 _trusting = contextvars.ContextVar('trusting', default=False)
 
 # how torch's unpickler says that something is not allowed, and we do
-_REFUSALS = re.compile(r'GLOBAL ([\w.]+)|unrecognized function|allowlisted|'
-                       '(getattr)')
+_REFUSALS = re.compile(
+    r'GLOBAL ([\w.]+)|unrecognized function|allowlisted|'
+    '(getattr)'
+)
 
 
 class CheckpointError(UserError):
@@ -57,7 +64,7 @@ def trust_checkpoints(trust: bool = True) -> Iterator[None]:
         _trusting.reset(token)
 
 
-def read_checkpoint(path: str, map_location: Any = None) -> Dict[str, Any]:
+def read_checkpoint(path: str, map_location: Any = None) -> dict[str, Any]:
     """Read a checkpoint of torch or safetensors, running nothing of it.
 
     Args:
@@ -108,22 +115,25 @@ def checkpoint_kind(path: str) -> str:
         if zipfile.is_zipfile(path):
             return 'torch'
     except OSError as error:
-        raise CheckpointError(f'the file {where} cannot be read '
-                              f'({error.strerror})') from error
+        raise CheckpointError(f'the file {where} cannot be read ({error.strerror})') from error
     # the length of a header, and the header, which is JSON
     if head[8:] == b'{':
         return 'safetensors'
     # before torch 1.6 a checkpoint was a bare pickle
     if head[:1] == b'\x80':
         return 'torch'
-    what = ('is empty' if not head else 'was cut off' if head[:2] == b'PK' else
-            'is not a checkpoint of torch or safetensors')
+    what = (
+        'is empty'
+        if not head
+        else 'was cut off'
+        if head[:2] == b'PK'
+        else 'is not a checkpoint of torch or safetensors'
+    )
     raise CheckpointError(f'the file {where} {what}')
 
 
 def _load_safetensors(path, map_location):
-    device = map_location if isinstance(map_location,
-                                        (str, torch.device)) else 'cpu'
+    device = map_location if isinstance(map_location, (str, torch.device)) else 'cpu'
     return load_file(path, device=str(device))
 
 
@@ -166,22 +176,26 @@ def _no_bytes():
     return b''
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _allowed():
-    """What the checkpoints of a Runner hold besides tensors: logged numbers.
-    """
+    """What the checkpoints of a Runner hold besides tensors: logged numbers."""
     # the module of numpy's pickles was renamed in version 2
     core = getattr(np, '_core', None) or np.core
-    functions = [(getattr(core.multiarray,
-                          name), f'numpy.{module}.multiarray.{name}')
-                 for name in ('_reconstruct', 'scalar')
-                 for module in ('core', '_core')]
+    functions = [
+        (getattr(core.multiarray, name), f'numpy.{module}.multiarray.{name}')
+        for name in ('_reconstruct', 'scalar')
+        for module in ('core', '_core')
+    ]
     # the type of np.dtype('f8') is a class of its own since numpy 1.25
     dtypes = {type(np.dtype(code)) for code in '?bhilqBHILQefdSU'}
     return [
-        HistoryBuffer, (_statistics_method, 'builtins.getattr'),
-        (_no_bytes, 'builtins.bytes'), np.ndarray, np.dtype, *functions,
-        *dtypes
+        HistoryBuffer,
+        (_statistics_method, 'builtins.getattr'),
+        (_no_bytes, 'builtins.bytes'),
+        np.ndarray,
+        np.dtype,
+        *functions,
+        *dtypes,
     ]
 
 
@@ -204,8 +218,7 @@ def _check_arrays(content):
         elif isinstance(value, (np.ndarray, np.generic, np.dtype)):
             dtype = value if isinstance(value, np.dtype) else value.dtype
             if dtype.names or dtype.subdtype or dtype.hasobject:
-                raise CheckpointError('it has a numpy array of other things '
-                                      'than numbers and text')
+                raise CheckpointError('it has a numpy array of other things than numbers and text')
         # what a file hangs on a buffer, a tensor or an OrderedDict
         attributes = getattr(value, '__dict__', None)
         if isinstance(attributes, dict):
@@ -230,18 +243,21 @@ def _named_errors(path):
             raise CheckpointError(
                 f'{path} is refused: it would run code when it is read '
                 f'({what}); if you trust where it comes from, give '
-                '--trust-checkpoint') from error
+                '--trust-checkpoint'
+            ) from error
         if 'TorchScript' in text:
-            raise CheckpointError(f'{path} is a TorchScript program; give a '
-                                  'file of weights') from error
+            raise CheckpointError(
+                f'{path} is a TorchScript program; give a file of weights'
+            ) from error
         if 'Unsupported operand' in text:
             raise CheckpointError(
                 f'{path} is damaged, or a pickle of a kind that is not read '
                 'safely; save it again with torch.save and its default '
-                'protocol') from error
+                'protocol'
+            ) from error
         raise CheckpointError(
-            f'{path} was cut off or is damaged ({text[:100]}); get it '
-            'again') from error
+            f'{path} was cut off or is damaged ({text[:100]}); get it again'
+        ) from error
 
 
 def _normalize(content, path):
@@ -250,13 +266,15 @@ def _normalize(content, path):
     weights, key = find_weights(content), weights_key(content)
     if not any(isinstance(v, torch.Tensor) for v in weights.values()):
         raise CheckpointError(
-            'there is no tensor in '
-            f'{", ".join(list(content)[:5]) or "an empty dict"}')
+            f'there is no tensor in {", ".join(list(content)[:5]) or "an empty dict"}'
+        )
     for name, value in weights.items():
-        if isinstance(value, torch.Tensor) and (value.is_quantized or
-                                                value.layout != torch.strided):
-            raise CheckpointError(f'{name} is a sparse or quantised tensor; '
-                                  'save it as an ordinary one')
+        if isinstance(value, torch.Tensor) and (
+            value.is_quantized or value.layout != torch.strided
+        ):
+            raise CheckpointError(
+                f'{name} is a sparse or quantised tensor; save it as an ordinary one'
+            )
     if key is None:
         return dict(state_dict=weights)
     if key != 'state_dict':
@@ -276,8 +294,7 @@ def _innermost(content):
 
 def _check_names(content, what):
     if not isinstance(content, dict):
-        raise CheckpointError(f'{what} is a {type(content).__name__}, and not '
-                              'weights by name')
+        raise CheckpointError(f'{what} is a {type(content).__name__}, and not weights by name')
     if not all(isinstance(key, str) for key in content):
         raise CheckpointError(f'{what} has names that are not text')
 
@@ -327,8 +344,7 @@ def load_from_zoo(filename: str, map_location: Any = None) -> dict:
     checkpoint = load_from_http(table[name], map_location)
     if zoo == 'mmcls':
         # a classifier's file, of which a backbone is wanted
-        checkpoint = dict(
-            state_dict=strip_prefix(checkpoint['state_dict'], 'backbone.'))
+        checkpoint = dict(state_dict=strip_prefix(checkpoint['state_dict'], 'backbone.'))
     return checkpoint
 
 

@@ -3,7 +3,8 @@
 Six kinds of shapes, rotated, stretched, textured and overlapping, on
 textured backgrounds.
 """
-from typing import Dict, List, NamedTuple, Tuple
+
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 SUPERSAMPLE = 4
 
 
-def _polygon(num: int, radii: Tuple[float, ...] = (1., )) -> np.ndarray:
+def _polygon(num: int, radii: tuple[float, ...] = (1.0,)) -> np.ndarray:
     """Corners at equal angles, their radii in turn: (num, 2)."""
     angles = np.arange(num) * 2 * np.pi / num - np.pi / 2
     radius = np.resize(radii, num)
@@ -21,16 +22,29 @@ def _polygon(num: int, radii: Tuple[float, ...] = (1., )) -> np.ndarray:
 
 _ARM = 0.36
 # kind -> outlines in the unit circle; a second one is a hole
-OUTLINES: Dict[str, List[np.ndarray]] = {
+OUTLINES: dict[str, list[np.ndarray]] = {
     'circle': [_polygon(48)],
     'square': [_polygon(4)],
     'triangle': [_polygon(3)],
-    'star': [_polygon(10, (1., 0.45))],
-    'ring': [_polygon(48), _polygon(48, (0.55, ))],
+    'star': [_polygon(10, (1.0, 0.45))],
+    'ring': [_polygon(48), _polygon(48, (0.55,))],
     'cross': [
-        np.array([(_ARM, 1), (_ARM, _ARM), (1, _ARM), (1, -_ARM),
-                  (_ARM, -_ARM), (_ARM, -1), (-_ARM, -1), (-_ARM, -_ARM),
-                  (-1, -_ARM), (-1, _ARM), (-_ARM, _ARM), (-_ARM, 1)])
+        np.array(
+            [
+                (_ARM, 1),
+                (_ARM, _ARM),
+                (1, _ARM),
+                (1, -_ARM),
+                (_ARM, -_ARM),
+                (_ARM, -1),
+                (-_ARM, -1),
+                (-_ARM, -_ARM),
+                (-1, -_ARM),
+                (-1, _ARM),
+                (-_ARM, _ARM),
+                (-_ARM, 1),
+            ]
+        )
     ],
 }
 CLASSES = tuple(OUTLINES)
@@ -46,8 +60,8 @@ class Sample(NamedTuple):
     """
 
     image: np.ndarray
-    labels: List[int]
-    masks: List[np.ndarray]
+    labels: list[int]
+    masks: list[np.ndarray]
 
     @property
     def label_map(self) -> np.ndarray:
@@ -58,9 +72,7 @@ class Sample(NamedTuple):
         return label_map
 
 
-def draw_sample(rng: np.random.Generator,
-                size: int = 128,
-                max_shapes: int = 6) -> Sample:
+def draw_sample(rng: np.random.Generator, size: int = 128, max_shapes: int = 6) -> Sample:
     """Draw one image.
 
     Later shapes cover earlier ones; a shape that would hide more than half
@@ -104,16 +116,12 @@ def draw_sample(rng: np.random.Generator,
 def _draw_outline(rng, outlines, size):
     """Place a shape at random; its coverage of each pixel: (size, size)."""
     radius = size * rng.uniform(0.08, 0.22)
-    stretch = np.array([1., rng.uniform(0.75, 1.)])
+    stretch = np.array([1.0, rng.uniform(0.75, 1.0)])
     angle = rng.uniform(0, 2 * np.pi)
-    turn = np.array([[np.cos(angle), -np.sin(angle)],
-                     [np.sin(angle), np.cos(angle)]])
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     center = rng.uniform(0.5 * radius, size - 0.5 * radius, 2)
-    corners = [
-        SUPERSAMPLE * (center + radius * (line * stretch) @ turn.T)
-        for line in outlines
-    ]
-    large = np.zeros((size * SUPERSAMPLE, ) * 2, np.uint8)
+    corners = [SUPERSAMPLE * (center + radius * (line * stretch) @ turn.T) for line in outlines]
+    large = np.zeros((size * SUPERSAMPLE,) * 2, np.uint8)
     # even-odd rule: the second outline cuts a hole
     cv2.fillPoly(large, [c.round().astype(np.int32) for c in corners], 255)
     small = cv2.resize(large, (size, size), interpolation=cv2.INTER_AREA)
@@ -123,8 +131,7 @@ def _draw_outline(rng, outlines, size):
 def _distinct_color(rng, others):
     """The one of some random colors that is farthest from the others."""
     candidates = rng.integers(0, 256, (6, 3))
-    distance = np.linalg.norm(
-        candidates[:, None] - np.array(others)[None], axis=2)
+    distance = np.linalg.norm(candidates[:, None] - np.array(others)[None], axis=2)
     return candidates[distance.min(axis=1).argmax()]
 
 
@@ -152,8 +159,7 @@ def _checks(rng, size):
     y, x = np.mgrid[:size, :size] / size
     along = np.cos(angle) * x + np.sin(angle) * y
     across = np.cos(angle) * y - np.sin(angle) * x
-    return 0.5 * np.sign(
-        np.sin(2 * np.pi * waves * along) * np.sin(2 * np.pi * waves * across))
+    return 0.5 * np.sign(np.sin(2 * np.pi * waves * along) * np.sin(2 * np.pi * waves * across))
 
 
 def _clouds(rng, size):

@@ -1,8 +1,9 @@
 """Whether the folders of a segmentation set hold what belongs together."""
+
 import os
 import os.path as osp
+from collections.abc import Iterator
 from glob import escape, glob
-from typing import Iterator, Optional
 
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
@@ -10,15 +11,12 @@ from mmengine.registry import DATASETS
 from ..errors import UserError
 
 # what a folder of data_prefix holds, and the argument with its ending
-FOLDERS = dict(
-    img_path=('image', 'img_suffix'),
-    seg_map_path=('label map', 'seg_map_suffix'))
+FOLDERS = dict(img_path=('image', 'img_suffix'), seg_map_path=('label map', 'seg_map_suffix'))
 
 
-def check_seg_folders(dataset: dict,
-                      key: str,
-                      labelled: bool = True,
-                      scope: Optional[str] = None) -> None:
+def check_seg_folders(
+    dataset: dict, key: str, labelled: bool = True, scope: str | None = None
+) -> None:
     """Check that a set lists images and a label map for each, and has them.
 
     What it lists is the set's own business: endings, ``ann_file`` and all. A
@@ -39,9 +37,8 @@ def check_seg_folders(dataset: dict,
     if built is None:
         return
     if not built.data_list and osp.isfile(built.ann_file):
-        raise UserError(f'no image is listed in {osp.abspath(built.ann_file)} '
-                        f'({key}.ann_file)')
-    for name in FOLDERS if labelled else ('img_path', ):
+        raise UserError(f'no image is listed in {osp.abspath(built.ann_file)} ({key}.ann_file)')
+    for name in FOLDERS if labelled else ('img_path',):
         files = [item[name] for item in built.data_list if name in item]
         if built.data_list and not files:
             continue
@@ -50,10 +47,11 @@ def check_seg_folders(dataset: dict,
             root = 'data_root' if built.data_root else f'data_prefix.{name}'
             raise UserError(
                 f'{key}.data_prefix.{name}: {problem}; put the files there, '
-                f'or give their place: --cfg-options {key}.{root}=DIR')
+                f'or give their place: --cfg-options {key}.{root}=DIR'
+            )
 
 
-def _build(dataset, scope) -> Optional[BaseDataset]:
+def _build(dataset, scope) -> BaseDataset | None:
     # not serialized, because an empty list cannot be
     config = {'_scope_': scope, **dataset}
     config.update(pipeline=[], serialize_data=False)
@@ -77,15 +75,16 @@ def _find_problem(dataset, name, files) -> str:
         return ''
     problem = f'{osp.abspath(folder)} has no {what}'
     if files:
-        problem = (f'{len(missing)} of {len(files)} {what}s are missing, the '
-                   f'first is {osp.abspath(missing[0])}')
+        problem = (
+            f'{len(missing)} of {len(files)} {what}s are missing, the '
+            f'first is {osp.abspath(missing[0])}'
+        )
     if len(missing) < len(files):
         return problem
     example = 'it is empty'
     if present:
         example = f'there is for example {osp.relpath(min(present), folder)}'
-    return (f'{problem}: their names end in {getattr(dataset, suffix, "")} '
-            f'({suffix}), and {example}')
+    return f'{problem}: their names end in {getattr(dataset, suffix, "")} ({suffix}), and {example}'
 
 
 def _list_files(folder: str) -> Iterator[str]:
@@ -98,7 +97,7 @@ def _list_files(folder: str) -> Iterator[str]:
                 yield entry.path
 
 
-def find_deeper(path: str) -> Optional[str]:
+def find_deeper(path: str) -> str | None:
     """Find what was unpacked into a folder too many.
 
     Args:

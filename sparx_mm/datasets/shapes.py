@@ -4,12 +4,13 @@ The same images with two kinds of annotations: masks in COCO's format, and
 label maps. Nothing is downloaded, and a few hundred images of it are enough
 to train and measure a model in minutes.
 """
+
 import json
 import os
 import os.path as osp
 import shutil
 import tempfile
-from typing import Callable, Optional
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -22,12 +23,14 @@ SPLITS = ('train', 'val')
 MANIFEST = 'shapes.json'
 
 
-def make_shapes(root: str,
-                num_train: int = 400,
-                num_val: int = 100,
-                size: int = 128,
-                seed: int = 0,
-                progress: Optional[Callable[[int, int], None]] = None) -> bool:
+def make_shapes(
+    root: str,
+    num_train: int = 400,
+    num_val: int = 100,
+    size: int = 128,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> bool:
     """Write a training and a validation set.
 
     ``root`` gets ``annotations/instances_{train,val}.json``, the folders
@@ -58,7 +61,8 @@ def make_shapes(root: str,
     if min(num_train, num_val) < 1 or size < 16 or seed < 0:
         raise ValueError(
             'num_train and num_val must be at least 1, size at least 16 and '
-            f'seed not negative, got {num_train}, {num_val}, {size}, {seed}')
+            f'seed not negative, got {num_train}, {num_val}, {size}, {seed}'
+        )
     manifest = dict(
         what='shapes drawn by sparx_mm',
         version=2,
@@ -66,22 +70,21 @@ def make_shapes(root: str,
         num_train=num_train,
         num_val=num_val,
         size=size,
-        seed=seed)
+        seed=seed,
+    )
     root = osp.abspath(root)
     old = _read_manifest(root)
     if old == manifest:
         return False
     os.makedirs(osp.dirname(root), exist_ok=True)
-    temporary = tempfile.mkdtemp(
-        prefix=f'.{osp.basename(root)}-', dir=osp.dirname(root))
+    temporary = tempfile.mkdtemp(prefix=f'.{osp.basename(root)}-', dir=osp.dirname(root))
     try:
         # mkdtemp makes it private; a data set is as open as its parent
         os.chmod(temporary, 0o755)
         total, done = num_train + num_val, 0
         for number, split in enumerate(SPLITS):
             count = manifest[f'num_{split}']
-            for _ in _write_split(temporary, split, count, size,
-                                  (seed, number)):
+            for _ in _write_split(temporary, split, count, size, (seed, number)):
                 done += 1
                 if progress is not None:
                     progress(done, total)
@@ -107,8 +110,7 @@ def _write_split(root, split, count, size, seed):
         name = f'{index:06d}.png'
         cv2.imwrite(osp.join(root, split, name), sample.image)
         cv2.imwrite(osp.join(root, 'labels', split, name), sample.label_map)
-        images.append(
-            dict(id=index + 1, file_name=name, height=size, width=size))
+        images.append(dict(id=index + 1, file_name=name, height=size, width=size))
         for label, mask in zip(sample.labels, sample.masks):
             rle = mask_utils.encode(np.asfortranarray(mask, np.uint8))
             annotations.append(
@@ -116,11 +118,12 @@ def _write_split(root, split, count, size, seed):
                     id=len(annotations) + 1,
                     image_id=index + 1,
                     category_id=label + 1,
-                    segmentation=dict(
-                        size=rle['size'], counts=rle['counts'].decode()),
+                    segmentation=dict(size=rle['size'], counts=rle['counts'].decode()),
                     area=float(mask_utils.area(rle)),
                     bbox=mask_utils.toBbox(rle).tolist(),
-                    iscrowd=0))
+                    iscrowd=0,
+                )
+            )
         yield
     categories = [dict(id=i + 1, name=name) for i, name in enumerate(CLASSES)]
     _write_json(
@@ -130,7 +133,9 @@ def _write_split(root, split, count, size, seed):
             licenses=[],
             categories=categories,
             images=images,
-            annotations=annotations))
+            annotations=annotations,
+        ),
+    )
 
 
 def _import_mask_utils():
@@ -140,7 +145,8 @@ def _import_mask_utils():
     except ImportError as error:
         raise UserError(
             'a set cannot be drawn without pycocotools, which encodes its '
-            'masks: pip install pycocotools') from error
+            'masks: pip install pycocotools'
+        ) from error
     return mask
 
 
@@ -159,9 +165,11 @@ def _read_manifest(root):
         expected = {MANIFEST}
         for split in SPLITS:
             expected.add(f'annotations/instances_{split}.json')
-            expected.update(f'{folder}/{index:06d}.png'
-                            for folder in (split, f'labels/{split}')
-                            for index in range(manifest[f'num_{split}']))
+            expected.update(
+                f'{folder}/{index:06d}.png'
+                for folder in (split, f'labels/{split}')
+                for index in range(manifest[f'num_{split}'])
+            )
     except (OSError, ValueError, KeyError, TypeError):
         expected = set()
     found = {
@@ -173,6 +181,7 @@ def _read_manifest(root):
     if foreign:
         raise FileExistsError(
             f'{root} holds files that are not of a drawn set, for example '
-            f'{foreign[0]}; choose another folder')
+            f'{foreign[0]}; choose another folder'
+        )
     # an image that was deleted makes it another set, to be drawn again
     return manifest if found == expected else {}

@@ -1,5 +1,6 @@
 """Transforms that check what was loaded."""
-from typing import Optional, Sequence
+
+from collections.abc import Sequence
 
 import numpy as np
 from mmengine.registry import TRANSFORMS
@@ -36,16 +37,18 @@ class CheckSegMap:
     """
 
     def __init__(self, num_classes: int) -> None:
-        if not isinstance(num_classes, int) or \
-                not 1 <= num_classes <= IGNORED:
-            raise ValueError('num_classes of CheckSegMap must be 1 to '
-                             f'{IGNORED}, got {num_classes}')
+        if not isinstance(num_classes, int) or not 1 <= num_classes <= IGNORED:
+            raise ValueError(
+                f'num_classes of CheckSegMap must be 1 to {IGNORED}, got {num_classes}'
+            )
         self.num_classes = num_classes
 
     def __call__(self, results: dict) -> dict:
         if 'gt_seg_map' not in results:
-            raise UserError('CheckSegMap has no label map to check: in a '
-                            'pipeline it comes right after LoadAnnotations')
+            raise UserError(
+                'CheckSegMap has no label map to check: in a '
+                'pipeline it comes right after LoadAnnotations'
+            )
         self._check_shape(results)
         self._check_ids(results)
         return results
@@ -60,13 +63,15 @@ class CheckSegMap:
                 f'label map {path} has {seg_map.shape[2]} channels, and one '
                 'channel of class ids is expected: take the index maps of the '
                 'data set (of ADE20K, those of ADEChallengeData2016.zip), or '
-                'convert its colours to ids')
+                'convert its colours to ids'
+            )
         if seg_map.shape != shape:
             raise UserError(
                 f'label map {path} has {_size(seg_map.shape)} pixels and its '
                 f'image {results["img_path"]} has {_size(shape)} (width x '
                 'height), which must be the same: put the two that belong '
-                'together there, or remove both')
+                'together there, or remove both'
+            )
 
     def _check_ids(self, results: dict) -> None:
         path, ids = results['seg_map_path'], results['gt_seg_map']
@@ -89,12 +94,14 @@ class CheckSegMap:
                 f'{int(ids[outside].max()) + shift}: ids are 0 to '
                 f'{num_classes - 1 + first}, and {IGNORED} for what is '
                 'ignored; put the label map of this data set there, or give '
-                'the number of its classes as num_classes')
+                'the number of its classes as num_classes'
+            )
         if ignored.all() and self._is_void(results):
             raise UserError(
                 f'label map {path} is {IGNORED} in every pixel, which labels '
                 'nothing: put that of the data set there, or remove it and '
-                f'its image {results["img_path"]}')
+                f'its image {results["img_path"]}'
+            )
 
     def _is_void(self, results: dict) -> bool:
         """Whether a map that is ignored as a whole is so in its file."""
@@ -113,8 +120,7 @@ def _size(shape):
     return ' x '.join(map(str, shape[::-1])) or '1'
 
 
-def _read(path: str,
-          modes: Optional[Sequence[str]] = None) -> Optional[np.ndarray]:
+def _read(path: str, modes: Sequence[str] | None = None) -> np.ndarray | None:
     """Read the pixels of a file as they are.
 
     Returns:
@@ -123,6 +129,7 @@ def _read(path: str,
     """
     # here and not above: `import sparx_mm.engine` does without
     from PIL import Image
+
     try:
         with Image.open(path) as file:
             wanted = modes is None or file.mode in modes

@@ -1,6 +1,8 @@
 """Mixed precision: float16 on a GPU, bfloat16 anywhere."""
+
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Iterator, Optional
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -18,7 +20,7 @@ from ..errors import UserError
 AMP_DTYPES = ('float16', 'bfloat16')
 
 
-def use_amp(cfg: Config, dtype: Optional[str] = None) -> None:
+def use_amp(cfg: Config, dtype: str | None = None) -> None:
     """Change a config so that it trains in mixed precision.
 
     Args:
@@ -37,8 +39,7 @@ def use_amp(cfg: Config, dtype: Optional[str] = None) -> None:
     if dtype is None:
         dtype = 'bfloat16' if get_device() == 'cpu' else 'float16'
     if dtype == 'float16':
-        wrapper.update(
-            type='AmpOptimWrapper', loss_scale='dynamic', dtype=dtype)
+        wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic', dtype=dtype)
     else:
         # what a float16 wrapper was told and this one does not take
         for key in ('loss_scale', 'dtype', 'use_fsdp'):
@@ -80,8 +81,11 @@ class BFloat16OptimWrapper(OptimWrapper):
         Args:
             model (nn.Module): The model, in a distributed wrapper or not.
         """
-        with super().optim_context(model), autocast(dtype=torch.bfloat16), \
-                _float32_between_modules():
+        with (
+            super().optim_context(model),
+            autocast(dtype=torch.bfloat16),
+            _float32_between_modules(),
+        ):
             yield
 
     def backward(self, loss: torch.Tensor, **kwargs) -> None:

@@ -1,4 +1,5 @@
 """The number of classes: one in the data, the model and the metrics."""
+
 import re
 from itertools import zip_longest
 
@@ -34,21 +35,27 @@ def check_classes(runner: Runner, dataset: BaseDataset, split: str) -> None:
     for name, part in unwrap(runner.model).named_modules():
         number = getattr(part, 'num_classes', None)
         # one channel is a probability, of whatever classes
-        if number not in (None, total) and _PARTS.fullmatch(name) \
-                and getattr(part, 'out_channels', number) != 1:
+        if (
+            number not in (None, total)
+            and _PARTS.fullmatch(name)
+            and getattr(part, 'out_channels', number) != 1
+        ):
             wrong[f'model.{name}.num_classes'] = number
     if wrong:
         key, number = next(iter(wrong.items()))
         options = ' '.join(f'{key}={total}' for key in wrong)
-        raise UserError(f'{key} is {number} and the data set has {total} '
-                        f'classes: give {options}, or name its classes in '
-                        'metainfo.classes')
+        raise UserError(
+            f'{key} is {number} and the data set has {total} '
+            f'classes: give {options}, or name its classes in '
+            'metainfo.classes'
+        )
     key = f'{split}_evaluator'
     for key, metric in walk(runner.cfg.get(key) or {}, key):
         topk = metric.get('topk') or ()
         if max([topk] if isinstance(topk, int) else topk, default=0) > total:
-            raise UserError(f'{key}.topk is {topk} and the data set has '
-                            f'{total} classes: give {key}.topk=1')
+            raise UserError(
+                f'{key}.topk is {topk} and the data set has {total} classes: give {key}.topk=1'
+            )
 
 
 def check_same_classes(train: BaseDataset, val: BaseDataset) -> None:
@@ -64,20 +71,26 @@ def check_same_classes(train: BaseDataset, val: BaseDataset) -> None:
     """
     classes, others = map(_classes, (train, val))
     if None not in (classes, others) and classes != others:
-        raise UserError('the classes of the training and the validation set '
-                        f'differ: {_difference(classes, others)}; give both '
-                        'the same metainfo.classes and folders')
-    folders, others = (
-        getattr(dataset, 'folder_to_idx', None) for dataset in (train, val))
+        raise UserError(
+            'the classes of the training and the validation set '
+            f'differ: {_difference(classes, others)}; give both '
+            'the same metainfo.classes and folders'
+        )
+    folders, others = (getattr(dataset, 'folder_to_idx', None) for dataset in (train, val))
     if folders and others and folders != others:
         raise UserError(
             'the folders of the training and the validation set differ: '
-            f'{_difference(sorted(folders), sorted(others))}')
-    if folders and set(folders) == set(classes or ()) != set() and any(
-            classes[label] != name for name, label in folders.items()):
+            f'{_difference(sorted(folders), sorted(others))}'
+        )
+    if (
+        folders
+        and set(folders) == set(classes or ()) != set()
+        and any(classes[label] != name for name, label in folders.items())
+    ):
         raise UserError(
             'metainfo.classes are the names of the folders in another order, '
-            f'and mmpretrain numbers folders by name: give {sorted(folders)}')
+            f'and mmpretrain numbers folders by name: give {sorted(folders)}'
+        )
 
 
 def _classes(dataset):

@@ -1,4 +1,5 @@
 """What the command lines share: options, and errors of one line."""
+
 import argparse
 import os
 
@@ -21,14 +22,13 @@ class Options(DictAction):
     def __call__(self, parser, namespace, values, option_string=None):
         for value in values or []:
             if not value.partition('=')[1] or value.startswith('='):
-                raise argparse.ArgumentError(
-                    self, f'{value!r} is not of the form KEY=VALUE')
+                raise argparse.ArgumentError(self, f'{value!r} is not of the form KEY=VALUE')
             try:
                 super().__call__(parser, namespace, [value], option_string)
             except (AssertionError, RecursionError) as error:
                 raise argparse.ArgumentError(
-                    self, f'{value} cannot be read: brackets do not match, '
-                    'or it is a dict') from error
+                    self, f'{value} cannot be read: brackets do not match, or it is a dict'
+                ) from error
 
 
 def run_parser(description: str) -> ArgumentParser:
@@ -45,30 +45,31 @@ def run_parser(description: str) -> ArgumentParser:
     parser.add_argument(
         '--work-dir',
         help='folder for logs, checkpoints and metrics; default: '
-        'work_dirs/ and the name of the config')
+        'work_dirs/ and the name of the config',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=Options,
         metavar='KEY=VALUE',
         help='override settings of the config. Lists are a,b or "[a,b]", '
-        'nested ones "[(a,b),(c,d)]": with the quotes and without spaces')
+        'nested ones "[(a,b),(c,d)]": with the quotes and without spaces',
+    )
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
-        help='what started the processes; default: none, a single one')
+        help='what started the processes; default: none, a single one',
+    )
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
-        help='read checkpoints as plain pickles, which runs what is in them')
+        help='read checkpoints as plain pickles, which runs what is in them',
+    )
     # torch's launchers have used both spellings
     parser.add_argument(
-        '--local_rank',
-        '--local-rank',
-        type=int,
-        default=0,
-        help='set by torch.distributed.launch')
+        '--local_rank', '--local-rank', type=int, default=0, help='set by torch.distributed.launch'
+    )
     return parser
 
 

@@ -1,19 +1,23 @@
 """Reading a config; what is wrong with it is the user's to put right."""
+
 import os.path as osp
 import re
 import traceback
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any
 
 from mmengine.config import Config
 
 from ..errors import UserError
 
 
-def load_config(config: str,
-                cfg_options: Optional[Dict[str, Any]] = None,
-                work_dir: Optional[str] = None,
-                launcher: str = 'none') -> Config:
+def load_config(
+    config: str,
+    cfg_options: dict[str, Any] | None = None,
+    work_dir: str | None = None,
+    launcher: str = 'none',
+) -> Config:
     """Read a config file and apply what the command line overrides.
 
     Args:
@@ -39,13 +43,13 @@ def load_config(config: str,
         cfg = Config.fromfile(config)
     except Exception as error:
         # a config is the user's program: whatever it raises is theirs
-        raise UserError(f'config {config} cannot be read: '
-                        f'{_where(error, config)}{_text(error)}') from error
+        raise UserError(
+            f'config {config} cannot be read: {_where(error, config)}{_text(error)}'
+        ) from error
     try:
         cfg.merge_from_dict(cfg_options or {})
     except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise UserError(f'--cfg-options do not fit {config}: '
-                        f'{_text(error)}') from error
+        raise UserError(f'--cfg-options do not fit {config}: {_text(error)}') from error
     cfg.launcher = launcher
     if work_dir is not None:
         cfg.work_dir = work_dir
@@ -72,23 +76,22 @@ def config_errors(cfg: dict) -> Iterator[None]:
     """
     try:
         yield
-    except (AssertionError, KeyError, RuntimeError, TypeError,
-            ValueError) as error:
+    except (AssertionError, KeyError, RuntimeError, TypeError, ValueError) as error:
         frame, _ = list(traceback.walk_tb(error.__traceback__))[-1]
         module = frame.f_globals.get('__name__', '')
         registry = module.startswith('mmengine.registry')
         checked = isinstance(error, ValueError) and module.startswith('sparx_')
-        unknown = re.search(r"unexpected keyword argument '(\w+)'",
-                            _text(error))
+        unknown = re.search(r"unexpected keyword argument '(\w+)'", _text(error))
         given = unknown and any(unknown[1] in node for _, node in walk(cfg))
         folders = module.startswith('mmpretrain.datasets') and isinstance(
-            error, (AssertionError, RuntimeError, ValueError))
+            error, (AssertionError, RuntimeError, ValueError)
+        )
         if not registry and not checked and not given and not folders:
             raise
         raise UserError(f'config: {_text(error)}') from error
 
 
-def walk(node: Any, path: str = '') -> Iterator[Tuple[str, dict]]:
+def walk(node: Any, path: str = '') -> Iterator[tuple[str, dict]]:
     """Yield every dict in nested dicts and lists with its dotted key.
 
     Args:
@@ -113,7 +116,8 @@ def _where(error: BaseException, path: str) -> str:
     if isinstance(error, SyntaxError):
         return f'line {error.lineno}: '
     lines = [
-        lineno for frame, lineno in traceback.walk_tb(error.__traceback__)
+        lineno
+        for frame, lineno in traceback.walk_tb(error.__traceback__)
         if frame.f_code.co_filename == osp.abspath(path)
     ]
     return f'line {lines[-1]}: ' if lines else ''

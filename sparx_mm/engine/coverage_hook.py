@@ -1,6 +1,6 @@
 """Weights that load, or say why not, in a whole model."""
+
 from collections import OrderedDict
-from typing import Dict
 
 from mmengine.hooks import EMAHook, Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
@@ -10,10 +10,21 @@ from torch import nn
 
 from ..backbones import SparXBackbone
 from ..backbones.pretrained import dotted, split_init_cfg
-from ..weights import (CoverageError, find_prefixes, find_resized,
-                       find_weights, fit_backbone, fits, form_of, is_sound,
-                       nest_classifier, rename_released, resize_tables,
-                       strip_prefix, summarize)
+from ..weights import (
+    CoverageError,
+    find_prefixes,
+    find_resized,
+    find_weights,
+    fit_backbone,
+    fits,
+    form_of,
+    is_sound,
+    nest_classifier,
+    rename_released,
+    resize_tables,
+    strip_prefix,
+    summarize,
+)
 
 
 @HOOKS.register_module()
@@ -45,8 +56,7 @@ class CoverageHook(Hook):
                 continue
             for cfg in files:
                 source, prefix = cfg['checkpoint'], dotted(cfg.get('prefix'))
-                file = CheckpointLoader.load_checkpoint(
-                    source, map_location='cpu')
+                file = CheckpointLoader.load_checkpoint(source, map_location='cpu')
                 file = _nest(find_weights(file), module.state_dict())
                 _check(file, backbones, source, prefix)
 
@@ -70,9 +80,9 @@ class CoverageHook(Hook):
         if not backbones:
             return
         source = checkpoint_source(runner)
-        weights, text = _complete(model, backbones, source,
-                                  checkpoint.get('state_dict', checkpoint),
-                                  runner._resume)
+        weights, text = _complete(
+            model, backbones, source, checkpoint.get('state_dict', checkpoint), runner._resume
+        )
         if not runner._resume:
             # what is averaged anew begins with the average; mmpretrain's
             # EMAHook would look for all of the model's names in this
@@ -81,21 +91,21 @@ class CoverageHook(Hook):
             # mmengine keeps the averaged weights in state_dict and those
             # that were trained here, named as in the wrapper
             ema = checkpoint['ema_state_dict']
-            trained, _ = _complete(model, backbones, source,
-                                   strip_prefix(ema, 'module.'), True)
+            trained, _ = _complete(model, backbones, source, strip_prefix(ema, 'module.'), True)
             if any(isinstance(hook, EMAHook) for hook in runner.hooks):
                 rest = {k: v for k, v in ema.items() if 'module.' not in k}
                 trained = {f'module.{k}': v for k, v in trained.items()}
                 checkpoint['ema_state_dict'] = {**rest, **trained}
             else:
                 weights = trained
-                text += ('; they are those that were trained, not their '
-                         'average: this run has no EMAHook')
+                text += (
+                    '; they are those that were trained, not their average: this run has no EMAHook'
+                )
         checkpoint['state_dict'] = weights
         runner.logger.info(text)
 
 
-def find_backbones(model: nn.Module) -> Dict[str, SparXBackbone]:
+def find_backbones(model: nn.Module) -> dict[str, SparXBackbone]:
     """Find the SparX backbones of a model.
 
     Args:
@@ -139,17 +149,20 @@ def checkpoint_source(runner) -> str:
 def _check(file, backbones, source, outer=''):
     for prefix, backbone in backbones.items():
         try:
-            fit_backbone(backbone.state_dict(), file, outer + prefix,
-                         backbone.arch_zoo, _elsewhere(prefix))
+            fit_backbone(
+                backbone.state_dict(), file, outer + prefix, backbone.arch_zoo, _elsewhere(prefix)
+            )
         except CoverageError as error:
             raise CoverageError(f'{source}: {error}') from error
 
 
 def _elsewhere(prefix):
     key = f'model.{prefix}init_cfg' if prefix else 'init_cfg'
-    return (f"a checkpoint of a whole model has it under '{prefix}'; to start "
-            f'from the backbone alone, give {key}=dict('
-            "type='Pretrained', checkpoint=FILE, prefix={})")
+    return (
+        f"a checkpoint of a whole model has it under '{prefix}'; to start "
+        f'from the backbone alone, give {key}=dict('
+        "type='Pretrained', checkpoint=FILE, prefix={})"
+    )
 
 
 def _complete(model, backbones, source, state_dict, all_of_it):
@@ -162,15 +175,14 @@ def _complete(model, backbones, source, state_dict, all_of_it):
     if not all_of_it:
         file = resize_tables(file, own)
     loaded = {
-        name: file[name]
-        for name, value in own.items()
-        if name in file and fits(file[name], value)
+        name: file[name] for name, value in own.items() if name in file and fits(file[name], value)
     }
     broken = [n for n, value in loaded.items() if not is_sound(value, own[n])]
     if broken:
         raise CoverageError(
             f'{source}: it has NaN or infinity in {summarize(broken)}: the '
-            'training that wrote it had diverged; take an earlier one')
+            'training that wrote it had diverged; take an earlier one'
+        )
     text = _summary(source, own, file, loaded, find_resized(given, file))
     if all_of_it and any(_counts(n) for n in own if n not in loaded):
         raise CoverageError(f'it cannot be resumed: {text}')
@@ -207,8 +219,7 @@ def _summary(source, own, file, loaded, resized):
         text += f'; resized: {summarize(resized)}'
     reshaped = [n for n in own if n in file and n not in loaded]
     if reshaped:
-        shapes = (f'{form_of(file[reshaped[0]])} instead of '
-                  f'{form_of(own[reshaped[0]])}')
+        shapes = f'{form_of(file[reshaped[0]])} instead of {form_of(own[reshaped[0]])}'
         text += f'; of another shape: {summarize(reshaped)}, {shapes}'
     if missing:
         text += f'; not in the file: {summarize(missing)}'

@@ -3,6 +3,7 @@
 mmengine starts a process group on GPUs alone. On a machine without one it is
 started here, on gloo, and the config is changed to what runs there.
 """
+
 import datetime
 import gc
 import os
@@ -39,12 +40,20 @@ class Launcher(NamedTuple):
 
 
 LAUNCHERS = dict(
-    pytorch=Launcher('torchrun --nproc_per_node=N', 'RANK', 'WORLD_SIZE',
-                     'LOCAL_RANK', 'LOCAL_WORLD_SIZE'),
-    slurm=Launcher('srun', 'SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID',
-                   'SLURM_NTASKS_PER_NODE'),
-    mpi=Launcher('mpirun -n N', 'OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE',
-                 'OMPI_COMM_WORLD_LOCAL_RANK', 'OMPI_COMM_WORLD_LOCAL_SIZE'))
+    pytorch=Launcher(
+        'torchrun --nproc_per_node=N', 'RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'LOCAL_WORLD_SIZE'
+    ),
+    slurm=Launcher(
+        'srun', 'SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID', 'SLURM_NTASKS_PER_NODE'
+    ),
+    mpi=Launcher(
+        'mpirun -n N',
+        'OMPI_COMM_WORLD_RANK',
+        'OMPI_COMM_WORLD_SIZE',
+        'OMPI_COMM_WORLD_LOCAL_RANK',
+        'OMPI_COMM_WORLD_LOCAL_SIZE',
+    ),
+)
 
 # what torch refuses to run on the CPU in a process group
 SYNC_NORMS = ('SyncBN', 'MMSyncBN')
@@ -75,8 +84,10 @@ def join_processes(cfg: Config) -> None:
         _init_gloo(cfg.launcher, **dist_cfg)
     adapt_to_cpu(cfg)
     if distributed.get_rank() == 0:
-        print(f'no GPU is visible: {distributed.get_world_size()} processes '
-              'run on the CPU, with BN in the place of SyncBN')
+        print(
+            f'no GPU is visible: {distributed.get_world_size()} processes '
+            'run on the CPU, with BN in the place of SyncBN'
+        )
 
 
 def leave_processes() -> None:
@@ -104,7 +115,8 @@ def adapt_to_cpu(cfg: Config) -> None:
     wrapper = cfg.get('model_wrapper_cfg') or dict(
         # what mmengine takes without a model_wrapper_cfg
         broadcast_buffers=False,
-        find_unused_parameters=cfg.get('find_unused_parameters', False))
+        find_unused_parameters=cfg.get('find_unused_parameters', False),
+    )
     kind = wrapper.setdefault('type', 'MMDistributedDataParallel')
     kind = MODEL_WRAPPERS.get(kind) if isinstance(kind, str) else kind
     if isinstance(kind, type) and issubclass(kind, DistributedDataParallel):
@@ -129,7 +141,8 @@ def _init_gloo(launcher, timeout=None, port=None, **for_gpus):
         place = ':'.join(os.environ[f'MASTER_{n}'] for n in ('ADDR', 'PORT'))
         raise UserError(
             f'the processes do not meet at {place} ({error}); choose another '
-            'place with the variables MASTER_ADDR and MASTER_PORT') from error
+            'place with the variables MASTER_ADDR and MASTER_PORT'
+        ) from error
 
 
 def _first_machine(launcher):
@@ -140,5 +153,7 @@ def _first_machine(launcher):
             return subprocess.check_output(command, text=True).split()[0]
         except (OSError, subprocess.CalledProcessError, IndexError):
             pass
-    raise UserError(f'--launcher {launcher}: MASTER_ADDR is not set; give the '
-                    'name or address of the first machine to every process')
+    raise UserError(
+        f'--launcher {launcher}: MASTER_ADDR is not set; give the '
+        'name or address of the first machine to every process'
+    )

@@ -1,7 +1,8 @@
 """Predicted label maps as files."""
+
 import os
 import os.path as osp
-from typing import Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
@@ -39,6 +40,7 @@ class DumpLabelMaps(BaseMetric):
         """
         # here and not above: `import sparx_mm.engine` does without
         from PIL import Image
+
         ids = self._file_ids()
         for sample in data_samples:
             labels = sample['pred_sem_seg']['data'].cpu().numpy()
@@ -58,8 +60,7 @@ class DumpLabelMaps(BaseMetric):
         for old, new in (self.dataset_meta.get('label_map') or {}).items():
             if new < len(ids):
                 ids[new] = old
-        return (ids + bool(self.dataset_meta.get('reduce_zero_label'))).astype(
-            np.uint8)
+        return (ids + bool(self.dataset_meta.get('reduce_zero_label'))).astype(np.uint8)
 
     def _name(self, img_path: str) -> str:
         img_path = osp.abspath(img_path)

@@ -1,5 +1,4 @@
 """Layer-wise learning rates that ask the backbone how deep a parameter is."""
-from typing import Dict, List, Optional
 
 from mmengine.logging import print_log
 from mmengine.optim import DefaultOptimWrapperConstructor
@@ -9,9 +8,17 @@ from torch import nn
 from ..errors import UserError
 
 # mmengine's options are read by name: one that is misspelt does nothing
-OPTIONS = ('bias_decay_mult', 'bias_lr_mult', 'bypass_duplicate',
-           'custom_keys', 'dcn_offset_lr_mult', 'dwconv_decay_mult',
-           'flat_decay_mult', 'layer_decay_rate', 'norm_decay_mult')
+OPTIONS = (
+    'bias_decay_mult',
+    'bias_lr_mult',
+    'bypass_duplicate',
+    'custom_keys',
+    'dcn_offset_lr_mult',
+    'dwconv_decay_mult',
+    'flat_decay_mult',
+    'layer_decay_rate',
+    'norm_decay_mult',
+)
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -38,27 +45,24 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             no module has ``get_layer_depth``.
     """
 
-    def __init__(self,
-                 optim_wrapper_cfg: dict,
-                 paramwise_cfg: Optional[dict] = None) -> None:
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         unknown = sorted(set(paramwise_cfg or ()) - set(OPTIONS))
         if unknown:
-            raise UserError(f'paramwise_cfg has no option {unknown[0]!r}; it '
-                            f'has {", ".join(OPTIONS)}')
+            raise UserError(
+                f'paramwise_cfg has no option {unknown[0]!r}; it has {", ".join(OPTIONS)}'
+            )
         super().__init__(optim_wrapper_cfg, paramwise_cfg)
-        self.rate = self.paramwise_cfg.get('layer_decay_rate', 1.)
+        self.rate = self.paramwise_cfg.get('layer_decay_rate', 1.0)
         if not isinstance(self.rate, (int, float)) or not 0 < self.rate <= 1:
-            raise UserError('paramwise_cfg.layer_decay_rate must be a number '
-                            f'in (0, 1], got {self.rate!r}')
+            raise UserError(
+                f'paramwise_cfg.layer_decay_rate must be a number in (0, 1], got {self.rate!r}'
+            )
         if self.rate != 1 and self.base_lr is None:
-            raise UserError('paramwise_cfg.layer_decay_rate needs a learning '
-                            'rate to multiply: set optimizer.lr')
+            raise UserError(
+                'paramwise_cfg.layer_decay_rate needs a learning rate to multiply: set optimizer.lr'
+            )
 
-    def add_params(self,
-                   params: List[dict],
-                   module: nn.Module,
-                   prefix: str = '',
-                   **kwargs) -> None:
+    def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', **kwargs) -> None:
         """Append a group for each trainable parameter.
 
         Args:
@@ -75,15 +79,16 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         scales = layer_scales(module, self.rate)
         for group in params:
             # the parent gives each parameter a group of its own
-            scale = scales.get(id(group['params'][0]), 1.)
+            scale = scales.get(id(group['params'][0]), 1.0)
             group['lr'] = group.get('lr', self.base_lr) * scale
         print_log(
             f'layer_decay_rate {self.rate}: learning rates are multiplied '
             f'by {min(scales.values()):.3g} (first layers) to 1',
-            logger='current')
+            logger='current',
+        )
 
 
-def layer_scales(model: nn.Module, rate: float) -> Dict[int, float]:
+def layer_scales(model: nn.Module, rate: float) -> dict[int, float]:
     """What layer-wise decay multiplies learning rates by.
 
     Args:
@@ -103,7 +108,7 @@ def layer_scales(model: nn.Module, rate: float) -> Dict[int, float]:
         >>> min(scales.values()) == 0.5**14
         True
     """
-    scales: Dict[int, float] = {}
+    scales: dict[int, float] = {}
     for name, module in model.named_modules():
         if not hasattr(module, 'get_layer_depth'):
             continue
@@ -111,11 +116,12 @@ def layer_scales(model: nn.Module, rate: float) -> Dict[int, float]:
         for param_name, parameter in module.named_parameters(name):
             depth, num_depths = module.get_layer_depth(param_name, prefix)
             # of nested modules that know depths, the outer one decides
-            scales.setdefault(id(parameter), rate**(num_depths - 1 - depth))
+            scales.setdefault(id(parameter), rate ** (num_depths - 1 - depth))
     if not scales:
         raise UserError(
             'paramwise_cfg.layer_decay_rate needs a backbone that knows the '
             'depth of its layers, and no module of '
             f'{type(model).__name__} has get_layer_depth: take a SparX '
-            'backbone, or set the rate to 1')
+            'backbone, or set the rate to 1'
+        )
     return scales

@@ -1,4 +1,5 @@
 """Which parameters are trained with which learning rate and weight decay."""
+
 from os.path import commonprefix
 
 from mmengine.hooks import Hook
@@ -73,25 +74,19 @@ def make_optim_table(model: nn.Module, optim_wrapper: OptimWrapper) -> str:
     # numbers before words
     keys = sorted(rows, key=lambda key: (isinstance(key[0], str), key))
     lines = [HEAD]
-    lines += [(*map(_number, key), *_sums(rows[key].values()),
-               _summary(rows[key])) for key in keys]
+    lines += [(*map(_number, key), *_sums(rows[key].values()), _summary(rows[key])) for key in keys]
     every = [number for row in rows.values() for number in row.values()]
     lines.append(('total', '', *_sums(every), ''))
     return _align(lines)
 
 
 def _summary(sizes):
-    totals = {
-        name: sum(sizes[one] for one in group)
-        for name, group in fold_names(sizes).items()
-    }
-    parts = [
-        name.split('.') for name in sorted(totals, key=lambda n: -totals[n])
-    ]
+    totals = {name: sum(sizes[one] for one in group) for name, group in fold_names(sizes).items()}
+    parts = [name.split('.') for name in sorted(totals, key=lambda n: -totals[n])]
     # what the names have in common is said once
     common = commonprefix([part[:-1] for part in parts])
     common = common if len(parts) > 1 else []
-    shown = ['.'.join(part[len(common):]) for part in parts[:NAMES]]
+    shown = ['.'.join(part[len(common) :]) for part in parts[:NAMES]]
     if len(parts) > NAMES:
         shown.append(f'and {len(parts) - NAMES} more')
     where = '.'.join(common) + ': ' if common else ''
@@ -111,8 +106,6 @@ def _align(lines):
     rows = []
     for first, *numbers, last in lines:
         cells = [first.ljust(widths[0])]
-        cells += [
-            text.rjust(width) for text, width in zip(numbers, widths[1:])
-        ]
+        cells += [text.rjust(width) for text, width in zip(numbers, widths[1:])]
         rows.append('  '.join([*cells, last]).rstrip())
     return '\n'.join(rows)

@@ -3,19 +3,21 @@
 Each raises a `UserError` of one line that says what was looked for, where,
 and what to type.
 """
+
 import os
 import os.path as osp
 import sys
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Iterator, List, NamedTuple, Optional, Sequence
+from typing import NamedTuple
 
 from mmengine.config import Config
 from mmengine.device import get_device
 from torch.cuda import device_count
 
-from ..checkpoints import (CheckpointError, DownloadError, checkpoint_kind,
-                           fetch)
+from ..checkpoints import CheckpointError, DownloadError, checkpoint_kind, fetch
+
 # its package also registers the transform that configs name
 from ..datasets.folders import check_seg_folders, find_deeper
 from ..errors import UserError
@@ -56,17 +58,17 @@ def check_packages(cfg: Config) -> None:
     if scope in (None, 'mmengine'):
         return
     names = scope, 'mmcv', 'mmcv._ext'
-    remedy = ("pip install -e '.[onedl]' in the clone and an environment "
-              'that has torch')
+    remedy = "pip install -e '.[onedl]' in the clone and an environment that has torch"
     if scope == 'mmpretrain':
         names = *names, 'torchvision'
         # the extra would bring the torch that its torchvision is made for
-        remedy = ('pip install onedl-mmpretrain and the torchvision of your '
-                  'torch')
+        remedy = 'pip install onedl-mmpretrain and the torchvision of your torch'
         if why_hidden:
-            raise UserError('this config runs on mmpretrain, and torchvision '
-                            f'cannot be imported: {why_hidden}; install the '
-                            'one of this torch')
+            raise UserError(
+                'this config runs on mmpretrain, and torchvision '
+                f'cannot be imported: {why_hidden}; install the '
+                'one of this torch'
+            )
     for name in names:
         try:
             found = find_spec(name) is not None
@@ -75,7 +77,8 @@ def check_packages(cfg: Config) -> None:
         if not found:
             raise UserError(
                 f'this config runs on {scope}, and {name} is not installed: '
-                f'run `make setup`, or {remedy}')
+                f'run `make setup`, or {remedy}'
+            )
 
 
 def check_launcher(cfg: Config) -> None:
@@ -94,7 +97,8 @@ def check_launcher(cfg: Config) -> None:
         if variable not in os.environ:
             raise UserError(
                 f'--launcher {cfg.launcher}: {variable} is not set; start the '
-                f'tool with {launcher.command}, or leave the option out')
+                f'tool with {launcher.command}, or leave the option out'
+            )
     if get_device() != 'cuda':
         return
     # each process takes the GPU of its number
@@ -105,7 +109,8 @@ def check_launcher(cfg: Config) -> None:
         raise UserError(
             f'{needed} processes need a GPU each on this machine and '
             f'{visible} are visible: start {visible}, or run on the CPU with '
-            'CUDA_VISIBLE_DEVICES= before the command')
+            'CUDA_VISIBLE_DEVICES= before the command'
+        )
 
 
 def check_work_dir(cfg: Config) -> None:
@@ -136,8 +141,9 @@ def check_folder(path: str, option: str) -> None:
     except OSError:
         writable = False
     if not writable:
-        raise UserError(f'{osp.abspath(path)} cannot be written: choose '
-                        f'another folder with {option}')
+        raise UserError(
+            f'{osp.abspath(path)} cannot be written: choose another folder with {option}'
+        )
 
 
 def check_device(cfg: Config) -> None:
@@ -149,12 +155,16 @@ def check_device(cfg: Config) -> None:
     Raises:
         UserError: If they were compiled without those for its GPU.
     """
-    if cfg.get('default_scope') not in (None, 'mmengine') and \
-            get_device() == 'cuda' and not mmcv_has_cuda():
+    if (
+        cfg.get('default_scope') not in (None, 'mmengine')
+        and get_device() == 'cuda'
+        and not mmcv_has_cuda()
+    ):
         raise UserError(
             "mmcv's operators were compiled for the CPU only: run on it "
             'with CUDA_VISIBLE_DEVICES= before the command, or install '
-            'nvcc and run `make setup`')
+            'nvcc and run `make setup`'
+        )
 
 
 def check_amp(cfg: Config) -> None:
@@ -171,7 +181,8 @@ def check_amp(cfg: Config) -> None:
         raise UserError(
             'float16 (AmpOptimWrapper) needs a GPU and none is visible: take '
             'bfloat16 with --amp-dtype bfloat16, or in the config with '
-            "optim_wrapper.type='BFloat16OptimWrapper'")
+            "optim_wrapper.type='BFloat16OptimWrapper'"
+        )
 
 
 def mmcv_has_cuda() -> bool:
@@ -188,8 +199,10 @@ def check_display() -> None:
     """
     variables = ('DISPLAY', 'WAYLAND_DISPLAY')
     if sys.platform == 'linux' and not any(map(os.environ.get, variables)):
-        raise UserError('--show needs a screen and DISPLAY is not set: paint '
-                        'into a folder with --show-dir instead')
+        raise UserError(
+            '--show needs a screen and DISPLAY is not set: paint '
+            'into a folder with --show-dir instead'
+        )
 
 
 def check_data(cfg: Config, splits: Sequence[str]) -> None:
@@ -205,8 +218,7 @@ def check_data(cfg: Config, splits: Sequence[str]) -> None:
         UserError: If one is missing.
     """
     missing = [
-        need for split in splits for need in data_needs(cfg, split)
-        if not osp.exists(need.path)
+        need for split in splits for need in data_needs(cfg, split) if not osp.exists(need.path)
     ]
     if missing:
         more = f' and {len(missing) - 1} more' if len(missing) > 1 else ''
@@ -218,7 +230,8 @@ def check_data(cfg: Config, splits: Sequence[str]) -> None:
         raise UserError(
             f'data set not found: {osp.abspath(missing[0].path)} '
             f'({missing[0].key}){more}{deeper}; put or link it there{source}, '
-            f'or give its place: --cfg-options {options}')
+            f'or give its place: --cfg-options {options}'
+        )
     for split in splits:
         for key, node, labelled in _seg_sets(cfg, split):
             check_seg_folders(node, key, labelled, cfg.get('default_scope'))
@@ -244,29 +257,27 @@ def data_needs(cfg: Config, split: str) -> Iterator[Need]:
         root = node.get('data_root') or ''
         names = {'ann_file': node.get('ann_file')}
         prefixes = node.get('data_prefix') or {}
-        if isinstance(prefixes, str) and \
-                cfg.get('default_scope') == 'mmpretrain':
+        if isinstance(prefixes, str) and cfg.get('default_scope') == 'mmpretrain':
             names['data_prefix'] = prefixes
         elif isinstance(prefixes, dict):
             for name, prefix in prefixes.items():
                 names[f'data_prefix.{name}'] = prefix
         else:
-            raise UserError(f'{key}.data_prefix must be a dict of folders, '
-                            f'got {prefixes!r}')
+            raise UserError(f'{key}.data_prefix must be a dict of folders, got {prefixes!r}')
         if node.get('type') == 'ImageNet' and not prefixes:
             # the folder of a split has its name
             names['split'] = node.get('split')
         for name, path in names.items():
             if path:
                 yield Need(
-                    osp.join(root, path), f'{key}.{name}',
-                    f'{key}.data_root=DIR'
-                    if root or name == 'split' else f'{key}.{name}=PATH')
+                    osp.join(root, path),
+                    f'{key}.{name}',
+                    f'{key}.data_root=DIR' if root or name == 'split' else f'{key}.{name}=PATH',
+                )
     evaluator = f'{split}_evaluator'
     for key, node in walk(cfg.get(evaluator) or {}, evaluator):
         if node.get('ann_file') and not _is_remote(node):
-            yield Need(node['ann_file'], f'{key}.ann_file',
-                       f'{key}.ann_file=FILE')
+            yield Need(node['ann_file'], f'{key}.ann_file', f'{key}.ann_file=FILE')
 
 
 def _seg_sets(cfg, split):
@@ -274,12 +285,10 @@ def _seg_sets(cfg, split):
     loader = f'{split}_dataloader'
     for key, node in walk(cfg.get(loader) or {}, loader):
         prefix = node.get('data_prefix') or {}
-        if {'img_path', 'seg_map_path'} <= set(prefix) \
-                and not _is_remote(node):
+        if {'img_path', 'seg_map_path'} <= set(prefix) and not _is_remote(node):
             # a test split may have none
             steps = walk(node.get('pipeline') or [])
-            labelled = any('Annotation' in str(step.get('type'))
-                           for _, step in steps)
+            labelled = any('Annotation' in str(step.get('type')) for _, step in steps)
             yield key, node, labelled and bool(prefix['seg_map_path'])
 
 
@@ -305,9 +314,11 @@ def check_weights(cfg: Config) -> None:
     for key, node in walk(cfg.get('model') or {}, 'model'):
         if node.get('type') in _FROM_FILES and node.get('checkpoint'):
             check_checkpoint(
-                node['checkpoint'], f'{key}.checkpoint',
+                node['checkpoint'],
+                f'{key}.checkpoint',
                 f'give a file with --cfg-options {key}.checkpoint=FILE, or '
-                f'train from scratch with {key}=None')
+                f'train from scratch with {key}=None',
+            )
 
 
 def forget_weights(cfg: Config) -> None:
@@ -346,7 +357,7 @@ def check_checkpoint(path: str, what: str, remedy: str = '') -> None:
         raise UserError(f'{what}: {error}{remedy}') from error
 
 
-def last_checkpoint(work_dir: str) -> Optional[str]:
+def last_checkpoint(work_dir: str) -> str | None:
     """Find what ``--resume`` continues from.
 
     Args:
@@ -363,9 +374,9 @@ def last_checkpoint(work_dir: str) -> Optional[str]:
         return None
     with open(pointer, errors='replace') as file:
         path = file.read().strip() or 'nothing'
-    others: List[str] = sorted(
-        name for name in os.listdir(work_dir) if name.endswith('.pth'))
+    others: list[str] = sorted(name for name in os.listdir(work_dir) if name.endswith('.pth'))
     remedy = f'resume from another with --resume {work_dir}/FILE' + (
-        f' (there are {", ".join(others)})' if others else '')
+        f' (there are {", ".join(others)})' if others else ''
+    )
     check_checkpoint(path, pointer, remedy)
     return path

@@ -1,6 +1,7 @@
 """A checkpoint continues the run that it is of, or is refused."""
+
 import os.path as osp
-from typing import Any, Dict
+from typing import Any
 
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS
@@ -14,7 +15,8 @@ from .optimizer_state import NoMatch, group_names, is_single, match_optimizer
 _NEEDED = dict(
     meta=('epoch', 'iter'),
     message_hub=('log_scalars', 'runtime_info', 'resumed_keys'),
-    optimizer=())
+    optimizer=(),
+)
 
 
 @HOOKS.register_module()
@@ -56,22 +58,25 @@ class ResumeHook(Hook):
             if is_single(runner.optim_wrapper):
                 match_optimizer(runner, checkpoint)
             _forget_other_runs(runner, checkpoint['message_hub'])
-        except (NoMatch, AttributeError, IndexError, KeyError, TypeError,
-                ValueError) as error:
-            reason = str(error) if isinstance(error, NoMatch) else (
-                f'it is not what a Runner writes ({error!r})')
+        except (NoMatch, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            reason = (
+                str(error)
+                if isinstance(error, NoMatch)
+                else (f'it is not what a Runner writes ({error!r})')
+            )
             raise UserError(
                 f'{checkpoint_source(runner)} cannot be resumed: {reason}; '
                 'to start a new run from its weights, leave --resume out and '
                 'give --cfg-options '
-                f'load_from={runner._load_from or "FILE"}') from error
+                f'load_from={runner._load_from or "FILE"}'
+            ) from error
 
 
 def _check_content(runner, checkpoint):
     lacking = [
-        key for key, entries in _NEEDED.items()
-        if not isinstance(checkpoint.get(key), dict)
-        or not set(entries) <= checkpoint[key].keys()
+        key
+        for key, entries in _NEEDED.items()
+        if not isinstance(checkpoint.get(key), dict) or not set(entries) <= checkpoint[key].keys()
     ]
     if lacking:
         raise NoMatch(f'it has no {", ".join(lacking)}')
@@ -87,11 +92,10 @@ def _check_content(runner, checkpoint):
     wanted = runner.param_schedulers or []
     saved = checkpoint.get('param_schedulers') or []
     if type(saved) is not type(wanted) or len(saved) != len(wanted):
-        raise NoMatch(f'it has {len(saved)} schedules of rates, this run '
-                      f'{len(wanted)}')
+        raise NoMatch(f'it has {len(saved)} schedules of rates, this run {len(wanted)}')
 
 
-def _forget_other_runs(runner, hub: Dict[str, Any]) -> None:
+def _forget_other_runs(runner, hub: dict[str, Any]) -> None:
     """Drop what mmengine would delete in the folder of another run.
 
     It removes the best checkpoint, whatever its path, when there is a better
@@ -106,8 +110,11 @@ def _forget_other_runs(runner, hub: Dict[str, Any]) -> None:
             folders.add(osp.realpath(osp.join(hook.out_dir, name)))
     for key in [key for key in info if key.startswith('best_ckpt')]:
         path = info[key]
-        if not isinstance(path, str) or osp.isdir(path) or osp.dirname(
-                osp.realpath(path)) not in folders:
+        if (
+            not isinstance(path, str)
+            or osp.isdir(path)
+            or osp.dirname(osp.realpath(path)) not in folders
+        ):
             del info[key]
     ids = info.get('keep_ckpt_ids')
     if ids is not None:

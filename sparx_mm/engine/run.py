@@ -1,7 +1,8 @@
 """Training and testing from a config: what tools/train.py and test.py do."""
+
 import os
 import os.path as osp
-from typing import Dict, Optional, Sequence
+from collections.abc import Sequence
 
 from mmengine.config import Config
 from mmengine.dist import get_rank
@@ -14,26 +15,42 @@ from .amp import use_amp
 from .classes import check_classes, check_same_classes
 from .config import config_errors, load_config
 from .distributed import join_processes
-from .preflight import (check_amp, check_checkpoint, check_data, check_device,
-                        check_launcher, check_packages, check_weights,
-                        check_work_dir, forget_weights, last_checkpoint)
+from .preflight import (
+    check_amp,
+    check_checkpoint,
+    check_data,
+    check_device,
+    check_launcher,
+    check_packages,
+    check_weights,
+    check_work_dir,
+    forget_weights,
+    last_checkpoint,
+)
 from .testing import dump_predictions, paint_predictions, use_tta
 
 # what every run has unless its config says otherwise
-DEFAULT_HOOKS = dict(
-    coverage=dict(type='CoverageHook'), resume=dict(type='ResumeHook'))
+DEFAULT_HOOKS = dict(coverage=dict(type='CoverageHook'), resume=dict(type='ResumeHook'))
 # those that mmengine has by default, and can be told to leave out
-MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger',
-                  'param_scheduler', 'checkpoint')
+MMENGINE_HOOKS = (
+    'runtime_info',
+    'timer',
+    'sampler_seed',
+    'logger',
+    'param_scheduler',
+    'checkpoint',
+)
 
 
-def train(config: str,
-          amp: bool = False,
-          amp_dtype: Optional[str] = None,
-          auto_scale_lr: bool = False,
-          resume: Optional[str] = None,
-          show_optim: bool = False,
-          **kwargs) -> Runner:
+def train(
+    config: str,
+    amp: bool = False,
+    amp_dtype: str | None = None,
+    auto_scale_lr: bool = False,
+    resume: str | None = None,
+    show_optim: bool = False,
+    **kwargs,
+) -> Runner:
     """Train a model from a config file.
 
     Args:
@@ -62,21 +79,20 @@ def train(config: str,
     check_amp(cfg)
     _check_run(cfg)
     validates = cfg.get('val_cfg') is not None
-    loops = ('train', 'val') if validates else ('train', )
+    loops = ('train', 'val') if validates else ('train',)
     check_data(cfg, loops)
     if auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
-            raise UserError('--auto-scale-lr needs auto_scale_lr=dict('
-                            'base_batch_size=...) in the config')
+            raise UserError(
+                '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config'
+            )
         cfg.auto_scale_lr.enable = True
     if show_optim:
         hooks = cfg.get('custom_hooks') or []
         cfg.custom_hooks = [*hooks, dict(type='OptimTableHook')]
     _settle_resume(cfg, resume)
     if cfg.get('load_from') is not None:
-        check_checkpoint(
-            cfg.load_from,
-            '--resume' if cfg.load_from == resume else 'load_from')
+        check_checkpoint(cfg.load_from, '--resume' if cfg.load_from == resume else 'load_from')
     if cfg.resume:
         forget_weights(cfg)
     check_weights(cfg)
@@ -84,23 +100,25 @@ def train(config: str,
     if not len(runner.train_dataloader):
         raise UserError(
             'train_dataloader has no batch: its data set holds fewer images '
-            'than batch_size, or none with objects of its classes')
+            'than batch_size, or none with objects of its classes'
+        )
     check_classes(runner, runner.train_dataloader.dataset, 'val')
     if validates:
-        check_same_classes(runner.train_dataloader.dataset,
-                           runner.val_dataloader.dataset)
+        check_same_classes(runner.train_dataloader.dataset, runner.val_dataloader.dataset)
     runner.train()
     return runner
 
 
-def test(config: str,
-         checkpoint: Optional[str],
-         out: Optional[str] = None,
-         show: bool = False,
-         show_dir: Optional[str] = None,
-         wait_time: float = 2.,
-         tta: bool = False,
-         **kwargs) -> Dict[str, float]:
+def test(
+    config: str,
+    checkpoint: str | None,
+    out: str | None = None,
+    show: bool = False,
+    show_dir: str | None = None,
+    wait_time: float = 2.0,
+    tta: bool = False,
+    **kwargs,
+) -> dict[str, float]:
     """Evaluate a model on the test set of its config.
 
     Args:
@@ -134,7 +152,7 @@ def test(config: str,
     return load_runner(cfg, checkpoint).test()
 
 
-def load_runner(cfg: Config, checkpoint: Optional[str]) -> Runner:
+def load_runner(cfg: Config, checkpoint: str | None) -> Runner:
     """Build a runner for testing and load its weights.
 
     Args:
@@ -153,16 +171,16 @@ def load_runner(cfg: Config, checkpoint: Optional[str]) -> Runner:
     _check_run(cfg)
     if cfg.get('test_dataloader') is None:
         raise UserError('the config has no test set (test_dataloader)')
-    check_data(cfg, ('test', ))
+    check_data(cfg, ('test',))
     if checkpoint is None:
         check_weights(cfg)
     else:
         check_checkpoint(checkpoint, 'checkpoint')
-    runner = build_runner(cfg, ('test', ))
+    runner = build_runner(cfg, ('test',))
     check_classes(runner, runner.test_dataloader.dataset, 'test')
     # an average is made in training; it is what a checkpoint's state_dict has.
     # Each process would write the metrics, all into one file at once
-    idle = (EMAHook, LoggerHook) if get_rank() else (EMAHook, )
+    idle = (EMAHook, LoggerHook) if get_rank() else (EMAHook,)
     runner.hooks[:] = [h for h in runner.hooks if not isinstance(h, idle)]
     if checkpoint is None:
         runner.model.init_weights()
@@ -188,9 +206,7 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
     check_work_dir(cfg)
     hooks = {**DEFAULT_HOOKS, **(cfg.get('default_hooks') or {})}
     cfg.default_hooks = {
-        name: hook
-        for name, hook in hooks.items()
-        if hook is not None or name in MMENGINE_HOOKS
+        name: hook for name, hook in hooks.items() if hook is not None or name in MMENGINE_HOOKS
     }
     with config_errors(cfg.to_dict()):
         build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
@@ -200,12 +216,12 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
             raise UserError(
                 f'{len(averages)} EMAHooks would each put its average in the '
                 'place of the weights: leave one, in default_hooks or in '
-                'custom_hooks')
+                'custom_hooks'
+            )
         for loop in loops:
             getattr(runner, f'{loop}_loop')
         if 'train' in loops:
-            runner.optim_wrapper = runner.build_optim_wrapper(
-                runner.optim_wrapper)
+            runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     return runner
 
 
@@ -224,8 +240,10 @@ def _settle_resume(cfg, resume):
     cfg.resume = False
     # of several processes the first one says it
     if not int(os.environ.get('RANK') or 0):
-        print(f'nothing to resume in {osp.abspath(cfg.work_dir)}: training '
-              f'starts from {cfg.get("load_from") or "the beginning"}')
+        print(
+            f'nothing to resume in {osp.abspath(cfg.work_dir)}: training '
+            f'starts from {cfg.get("load_from") or "the beginning"}'
+        )
 
 
 def _check_run(cfg):

@@ -1,6 +1,7 @@
 """What the options of tools/test.py make of a config."""
+
 import os.path as osp
-from typing import Iterator, Optional
+from collections.abc import Iterator
 
 from mmengine.config import Config
 
@@ -27,7 +28,8 @@ def use_tta(cfg: Config) -> None:
         raise UserError(
             f'--tta: the config has no {" and no ".join(lacking)}; '
             'configs/mmseg/_base_/datasets/ade20k.py and default_runtime.py '
-            'beside it show them for a segmentor')
+            'beside it show them for a segmentor'
+        )
     # wrapped and concatenated data sets too
     for _, node in walk(cfg.get('test_dataloader') or {}):
         if 'pipeline' in node:
@@ -52,18 +54,18 @@ def dump_predictions(cfg: Config, out: str) -> None:
     pickled = out.endswith(('.pkl', '.pickle'))
     if cfg.get('default_scope') == 'mmseg':
         if pickled:
-            raise UserError('--out is the folder of the label maps for a '
-                            f'config of mmseg, got {out}')
+            raise UserError(
+                f'--out is the folder of the label maps for a config of mmseg, got {out}'
+            )
         place = osp.join(osp.realpath(out), '')
         for folder in _data_folders(cfg):
             if place.startswith(osp.join(osp.realpath(folder), '')):
-                raise UserError(f'--out {out} is a folder of the data, whose '
-                                'files it would write over: give another')
+                raise UserError(
+                    f'--out {out} is a folder of the data, whose '
+                    'files it would write over: give another'
+                )
         check_folder(out, '--out')
-        dump = dict(
-            type='DumpLabelMaps',
-            out_dir=out,
-            roots=list(_data_folders(cfg, 'img_path')))
+        dump = dict(type='DumpLabelMaps', out_dir=out, roots=list(_data_folders(cfg, 'img_path')))
     else:
         if not pickled:
             raise UserError(f'--out must end in .pkl or .pickle, got {out}')
@@ -71,12 +73,12 @@ def dump_predictions(cfg: Config, out: str) -> None:
         if not osp.isdir(folder):
             raise UserError(f'--out: there is no folder {folder}')
         dump = dict(
-            type=DUMP_METRICS.get(cfg.get('default_scope'), 'DumpResults'),
-            out_file_path=out)
+            type=DUMP_METRICS.get(cfg.get('default_scope'), 'DumpResults'), out_file_path=out
+        )
     cfg.test_evaluator = [*metrics, dump]
 
 
-def _data_folders(cfg: Config, name: Optional[str] = None) -> Iterator[str]:
+def _data_folders(cfg: Config, name: str | None = None) -> Iterator[str]:
     """Yield the folders of the test set, or those of one kind."""
     for _, node in walk(cfg.get('test_dataloader') or {}):
         prefix = node.get('data_prefix')
@@ -85,8 +87,7 @@ def _data_folders(cfg: Config, name: Optional[str] = None) -> Iterator[str]:
                 yield osp.join(node.get('data_root') or '', folder)
 
 
-def paint_predictions(cfg: Config, show: bool, show_dir: Optional[str],
-                      wait_time: float) -> None:
+def paint_predictions(cfg: Config, show: bool, show_dir: str | None, wait_time: float) -> None:
     """Change a config so that it paints (``--show`` and ``--show-dir``).
 
     Args:
@@ -108,8 +109,9 @@ def paint_predictions(cfg: Config, show: bool, show_dir: Optional[str],
     scope = cfg.get('default_scope')
     hook = (cfg.get('default_hooks') or {}).get('visualization')
     if hook is None:
-        raise UserError('--show and --show-dir need a visualization hook in '
-                        'the default_hooks of the config')
+        raise UserError(
+            '--show and --show-dir need a visualization hook in the default_hooks of the config'
+        )
     # mmpretrain has another word for it
     hook['enable' if scope == 'mmpretrain' else 'draw'] = True
     hook.update(show=show, wait_time=wait_time)
@@ -124,7 +126,9 @@ def paint_predictions(cfg: Config, show: bool, show_dir: Optional[str],
     # mmseg's hook leaves the place to what the visualizer writes with
     painter = cfg.get('visualizer')
     if not (painter or {}).get('vis_backends'):
-        raise UserError('--show-dir needs a visualizer in the config with '
-                        "vis_backends=[dict(type='LocalVisBackend')]")
+        raise UserError(
+            '--show-dir needs a visualizer in the config with '
+            "vis_backends=[dict(type='LocalVisBackend')]"
+        )
     check_folder(show_dir, '--show-dir')
     painter['save_dir'] = show_dir

@@ -4,17 +4,17 @@
 puts a traceback of its own and a table below what the failed process said,
 which is where a user looks.
 """
+
 import logging
 import sys
 from signal import Signals
-from typing import List, Optional
 
 from torch.distributed import DistError, run
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 
-def main(args: Optional[List[str]] = None) -> int:
+def main(args: list[str] | None = None) -> int:
     """Start processes and wait for them.
 
     Args:
@@ -34,9 +34,7 @@ def main(args: Optional[List[str]] = None) -> int:
             return failure.exitcode
         # one that was killed has said nothing
         signal = Signals(-failure.exitcode)
-        print(
-            f'error: process {rank} was ended by {signal.name}',
-            file=sys.stderr)
+        print(f'error: process {rank} was ended by {signal.name}', file=sys.stderr)
         return 128 + signal
     except SignalException as error:
         return 128 + error.sigval
@@ -46,7 +44,8 @@ def main(args: Optional[List[str]] = None) -> int:
             f'error: the processes do not find each other ({reason}): is the '
             'port in use, or another machine missing? PORT and MASTER_ADDR '
             'choose the place',
-            file=sys.stderr)
+            file=sys.stderr,
+        )
         return 1
     return 0
 

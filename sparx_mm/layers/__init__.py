@@ -1,4 +1,5 @@
 """What a layer is built of."""
+
 from .block import SparXLayer
 from .checkpoint import checkpoint_layer
 from .depthwise import DepthwiseConv
@@ -9,8 +10,19 @@ from .position import DynamicPositionEncoding
 from .stem import ConvDownsample, ConvStem, PatchEmbed, PatchMerging
 
 __all__ = [
-    'ChannelAffine', 'ConvDownsample', 'ConvFFN', 'ConvStem', 'DepthwiseConv',
-    'DropPath', 'DynamicPositionEncoding', 'GroupNorm', 'LayerNorm2d', 'MLP',
-    'PatchEmbed', 'PatchMerging', 'SparXLayer', 'build_norm',
-    'checkpoint_layer'
+    'ChannelAffine',
+    'ConvDownsample',
+    'ConvFFN',
+    'ConvStem',
+    'DepthwiseConv',
+    'DropPath',
+    'DynamicPositionEncoding',
+    'GroupNorm',
+    'LayerNorm2d',
+    'MLP',
+    'PatchEmbed',
+    'PatchMerging',
+    'SparXLayer',
+    'build_norm',
+    'checkpoint_layer',
 ]

@@ -1,5 +1,6 @@
 """The one layer that every SparX network is made of."""
-from typing import Sequence
+
+from collections.abc import Sequence
 
 import torch
 from mmengine.registry import MODELS
@@ -38,30 +39,29 @@ class SparXLayer(nn.Module):
         drop_path_rate (float): Stochastic depth rate. Default: 0.
     """
 
-    def __init__(self,
-                 dim: int,
-                 mixer: dict,
-                 proj: dict,
-                 ffn: dict,
-                 norm: dict = dict(type='GN', num_groups=1),
-                 dpe: bool = True,
-                 skip_scale: bool = False,
-                 drop_path_rate: float = 0.) -> None:
+    def __init__(
+        self,
+        dim: int,
+        mixer: dict,
+        proj: dict,
+        ffn: dict,
+        norm: dict = dict(type='GN', num_groups=1),
+        dpe: bool = True,
+        skip_scale: bool = False,
+        drop_path_rate: float = 0.0,
+    ) -> None:
         super().__init__()
         self.dpe = DynamicPositionEncoding(dim) if dpe else nn.Identity()
         self.norm1 = build_norm(norm, dim)
         self.mixer = MODELS.build(dict(mixer, dim=dim))
-        self.proj = MODELS.build(
-            dict(proj, dim=dim, out_channels=self.mixer.in_channels))
+        self.proj = MODELS.build(dict(proj, dim=dim, out_channels=self.mixer.in_channels))
         self.norm2 = build_norm(norm, dim)
         self.ffn = MODELS.build(dict(ffn, dim=dim))
         self.skip1 = ChannelAffine(dim) if skip_scale else nn.Identity()
         self.skip2 = ChannelAffine(dim) if skip_scale else nn.Identity()
         self.drop_path = DropPath(drop_path_rate)
 
-    def forward(
-        self, x: torch.Tensor,
-        sources: Sequence[torch.Tensor] = ()) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor] = ()) -> torch.Tensor:
         """Run the layer.
 
         Args:

@@ -1,6 +1,7 @@
 """Activation checkpointing that leaves batch-norm statistics alone."""
+
+from collections.abc import Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Sequence
 
 import torch
 from torch import nn
@@ -23,8 +24,9 @@ def _spare_running_stats(module):
             norm._buffers.update(buffers)
 
 
-def checkpoint_layer(layer: nn.Module, x: torch.Tensor,
-                     sources: Sequence[torch.Tensor]) -> torch.Tensor:
+def checkpoint_layer(
+    layer: nn.Module, x: torch.Tensor, sources: Sequence[torch.Tensor]
+) -> torch.Tensor:
     """Run ``layer(x, sources)`` now and again in the backward pass.
 
     The second run sees the same random numbers, and updates no running
@@ -43,4 +45,5 @@ def checkpoint_layer(layer: nn.Module, x: torch.Tensor,
         x,
         sources,
         use_reentrant=False,
-        context_fn=lambda: (nullcontext(), _spare_running_stats(layer)))
+        context_fn=lambda: (nullcontext(), _spare_running_stats(layer)),
+    )

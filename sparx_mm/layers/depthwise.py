@@ -1,4 +1,5 @@
 """Depthwise convolution that trains fast on the CPU with large kernels too."""
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -16,8 +17,7 @@ class _InWindows(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, bias):
         ctx.save_for_backward(x, weight)
-        return F.conv2d(
-            x, weight, bias, padding=weight.shape[-1] // 2, groups=len(weight))
+        return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2, groups=len(weight))
 
     @staticmethod
     def backward(ctx, dy):
@@ -25,22 +25,20 @@ class _InWindows(torch.autograd.Function):
         groups, _, side, _ = weight.shape
         dx = None
         if ctx.needs_input_grad[0]:
-            dx = conv2d_input(
-                x.shape, weight, dy, padding=side // 2, groups=groups)
-        x = F.pad(x, (side // 2, ) * 4)
+            dx = conv2d_input(x.shape, weight, dy, padding=side // 2, groups=groups)
+        x = F.pad(x, (side // 2,) * 4)
         height, width = (size + _WINDOW - 1 for size in dy.shape[2:])
         d_weight = torch.empty_like(weight)
         # the last one overlaps another where they do not fit
         starts = [min(i, side - _WINDOW) for i in range(0, side, _WINDOW)]
         for i in starts:
             for j in starts:
-                window = d_weight[..., i:i + _WINDOW, j:j + _WINDOW]
+                window = d_weight[..., i : i + _WINDOW, j : j + _WINDOW]
                 window.copy_(
                     conv2d_weight(
-                        x[..., i:i + height, j:j + width],
-                        window.shape,
-                        dy,
-                        groups=groups))
+                        x[..., i : i + height, j : j + width], window.shape, dy, groups=groups
+                    )
+                )
         return dx, d_weight, dy.sum((0, 2, 3))
 
 
@@ -53,17 +51,19 @@ class DepthwiseConv(nn.Conv2d):
     """
 
     def __init__(self, dim: int, kernel_size: int) -> None:
-        super().__init__(
-            dim, dim, kernel_size, padding=kernel_size // 2, groups=dim)
+        super().__init__(dim, dim, kernel_size, padding=kernel_size // 2, groups=dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, H, W) to the same shape."""
         dtype = x.dtype
         if dtype != torch.float64 and torch.is_autocast_enabled('cpu'):
             dtype = torch.get_autocast_dtype('cpu')
-        if (self.kernel_size[0] > _WINDOW and x.device.type == 'cpu'
-                and dtype in (torch.float32, torch.bfloat16)
-                and self.weight.requires_grad and torch.is_grad_enabled()):
-            return _InWindows.apply(
-                x.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
+        if (
+            self.kernel_size[0] > _WINDOW
+            and x.device.type == 'cpu'
+            and dtype in (torch.float32, torch.bfloat16)
+            and self.weight.requires_grad
+            and torch.is_grad_enabled()
+        ):
+            return _InWindows.apply(x.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
         return super().forward(x)

@@ -1,4 +1,5 @@
 """Stochastic depth."""
+
 import torch
 from torch import nn
 
@@ -13,16 +14,16 @@ class DropPath(nn.Module):
             kept are divided by ``1 - drop_prob``. Default: 0.
     """
 
-    def __init__(self, drop_prob: float = 0.) -> None:
+    def __init__(self, drop_prob: float = 0.0) -> None:
         super().__init__()
         self.drop_prob = drop_prob
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, ...) to the same shape."""
-        if self.drop_prob == 0. or not self.training:
+        if self.drop_prob == 0.0 or not self.training:
             return x
         keep = 1 - self.drop_prob
-        mask = x.new_empty((x.shape[0], ) + (1, ) * (x.ndim - 1))
+        mask = x.new_empty((x.shape[0],) + (1,) * (x.ndim - 1))
         return x * mask.bernoulli_(keep).div_(keep)
 
     def extra_repr(self) -> str:

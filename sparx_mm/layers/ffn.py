@@ -1,5 +1,4 @@
 """Feed-forward networks: what follows the token mixer in a layer."""
-from typing import Optional
 
 import torch
 import torch.nn.functional as F
@@ -23,11 +22,13 @@ class ConvFFN(nn.Module):
             Default: None.
     """
 
-    def __init__(self,
-                 dim: int,
-                 ratio: float = 4.,
-                 hidden_channels: Optional[int] = None,
-                 out_channels: Optional[int] = None) -> None:
+    def __init__(
+        self,
+        dim: int,
+        ratio: float = 4.0,
+        hidden_channels: int | None = None,
+        out_channels: int | None = None,
+    ) -> None:
         super().__init__()
         hidden = hidden_channels or int(dim * ratio)
         self.fc1 = nn.Conv2d(dim, hidden, 1)
@@ -51,7 +52,7 @@ class MLP(nn.Module):
         ratio (float): Hidden channels as a multiple of C. Default: 4.
     """
 
-    def __init__(self, dim: int, ratio: float = 4.) -> None:
+    def __init__(self, dim: int, ratio: float = 4.0) -> None:
         super().__init__()
         hidden = int(dim * ratio)
         self.fc1 = nn.Conv2d(dim, hidden, 1)

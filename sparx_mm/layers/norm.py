@@ -1,4 +1,5 @@
 """Norms and the scaled shortcut, for (B, C, H, W) maps."""
+
 import torch
 from mmengine.registry import MODELS
 from torch import nn
@@ -13,8 +14,12 @@ class GroupNorm(nn.GroupNorm):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalise a (B, C, H, W) map; the shape stays."""
-        if x.device.type != 'cpu' or x.requires_grad or x.is_contiguous() \
-                or not torch.is_grad_enabled():
+        if (
+            x.device.type != 'cpu'
+            or x.requires_grad
+            or x.is_contiguous()
+            or not torch.is_grad_enabled()
+        ):
             return super().forward(x)
         y = super().forward(x.contiguous())
         return y.contiguous(memory_format=torch.channels_last)
@@ -47,8 +52,7 @@ class ChannelAffine(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Scale and shift a (B, C, H, W) map; the shape stays."""
-        return torch.addcmul(
-            self.bias.view(-1, 1, 1), x, self.weight.view(-1, 1, 1))
+        return torch.addcmul(self.bias.view(-1, 1, 1), x, self.weight.view(-1, 1, 1))
 
 
 _NORMS = {
@@ -83,8 +87,10 @@ def build_norm(norm_cfg: dict, num_features: int) -> nn.Module:
     requires_grad = cfg.pop('requires_grad', True)
     norm_type = _NORMS.get(name) or MODELS.get(name)
     if norm_type is None:
-        raise ValueError(f'norm_cfg type {name!r} is unknown; use one of '
-                         f'{sorted(_NORMS)} or a norm registered in MODELS')
+        raise ValueError(
+            f'norm_cfg type {name!r} is unknown; use one of '
+            f'{sorted(_NORMS)} or a norm registered in MODELS'
+        )
     if issubclass(norm_type, nn.GroupNorm):
         norm = norm_type(num_channels=num_features, **cfg)
     else:

@@ -1,4 +1,5 @@
 """Position encodings: what a layer starts with."""
+
 import torch
 from torch import nn
 

@@ -3,7 +3,6 @@
 Maps of any size are halved upwards, ceil(H / 2): convolutions pad all around,
 patches at the bottom and the right.
 """
-from typing import Optional
 
 import torch
 import torch.nn.functional as F
@@ -14,8 +13,7 @@ from .norm import LayerNorm2d, build_norm
 
 
 def _conv(in_channels, out_channels, stride):
-    return nn.Conv2d(
-        in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
+    return nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
 
 
 @MODELS.register_module()
@@ -33,26 +31,15 @@ class ConvStem(nn.Sequential):
         num_convs (int): Number of convolutions, at least 2. Default: 2.
     """
 
-    def __init__(self,
-                 dim: int,
-                 norm_cfg: dict,
-                 in_channels: int = 3,
-                 num_convs: int = 2) -> None:
+    def __init__(self, dim: int, norm_cfg: dict, in_channels: int = 3, num_convs: int = 2) -> None:
         if num_convs < 2:
-            raise ValueError('num_convs must be at least 2 (two of them '
-                             f'halve the size), got {num_convs}')
+            raise ValueError(
+                f'num_convs must be at least 2 (two of them halve the size), got {num_convs}'
+            )
         inner = dim // 2
-        layers = [
-            _conv(in_channels, inner, 2),
-            build_norm(norm_cfg, inner),
-            nn.GELU()
-        ]
+        layers = [_conv(in_channels, inner, 2), build_norm(norm_cfg, inner), nn.GELU()]
         for _ in range(num_convs - 2):
-            layers += [
-                _conv(inner, inner, 1),
-                build_norm(norm_cfg, inner),
-                nn.GELU()
-            ]
+            layers += [_conv(inner, inner, 1), build_norm(norm_cfg, inner), nn.GELU()]
         layers += [_conv(inner, dim, 2), build_norm(norm_cfg, dim)]
         super().__init__(*layers)
 
@@ -92,10 +79,7 @@ class PatchEmbed(nn.Module):
         in_channels (int): Number of image channels. Default: 3.
     """
 
-    def __init__(self,
-                 dim: int,
-                 norm_cfg: Optional[dict] = None,
-                 in_channels: int = 3) -> None:
+    def __init__(self, dim: int, norm_cfg: dict | None = None, in_channels: int = 3) -> None:
         super().__init__()
         self.proj = nn.Conv2d(in_channels, dim, 4, stride=4)
         self.norm = LayerNorm2d(dim)
@@ -118,10 +102,7 @@ class PatchMerging(nn.Module):
         norm_cfg (dict, optional): Unused: neighbours are layer-normed.
     """
 
-    def __init__(self,
-                 in_channels: int,
-                 dim: int,
-                 norm_cfg: Optional[dict] = None) -> None:
+    def __init__(self, in_channels: int, dim: int, norm_cfg: dict | None = None) -> None:
         super().__init__()
         self.norm = LayerNorm2d(4 * in_channels)
         self.reduction = nn.Conv2d(4 * in_channels, dim, 1, bias=False)

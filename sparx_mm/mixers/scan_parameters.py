@@ -1,6 +1,6 @@
 """The learned parameters of selective scans, one set for each direction."""
+
 import math
-from typing import Union
 
 import torch
 from torch import nn
@@ -24,8 +24,14 @@ class ScanParameters(nn.Module):
         in_channels (int): Channels D of the map that is scanned.
     """
 
-    def __init__(self, dim: int, num_directions: int, d_state: int,
-                 ssm_ratio: float, dt_rank: Union[int, str]) -> None:
+    def __init__(
+        self,
+        dim: int,
+        num_directions: int,
+        d_state: int,
+        ssm_ratio: float,
+        dt_rank: int | str,
+    ) -> None:
         super().__init__()
         inner = int(dim * ssm_ratio)
         rank = math.ceil(dim / 16) if dt_rank == 'auto' else dt_rank
@@ -33,16 +39,15 @@ class ScanParameters(nn.Module):
         self.d_state = d_state
         # the shapes of the released files: directions folded into channels
         self.x_proj_weight = nn.Parameter(
-            torch.empty(num_directions * (rank + 2 * d_state), inner, 1))
+            torch.empty(num_directions * (rank + 2 * d_state), inner, 1)
+        )
         self.dt_weight = nn.Parameter(torch.empty(num_directions, inner, rank))
         self.dt_bias = nn.Parameter(torch.empty(num_directions, inner))
         self.A_log = nn.Parameter(torch.empty(num_directions * inner, d_state))
         self.D = nn.Parameter(torch.empty(num_directions * inner))
 
     @torch.no_grad()
-    def reset_scan_parameters(self,
-                              dt_min: float = 1e-3,
-                              dt_max: float = 0.1) -> None:
+    def reset_scan_parameters(self, dt_min: float = 1e-3, dt_max: float = 0.1) -> None:
         """Initialise the scan's parameters as Mamba does.
 
         Args:
@@ -52,14 +57,13 @@ class ScanParameters(nn.Module):
         # a linear layer's default: uniform within the root of its fan-in
         bound = self.in_channels**-0.5
         self.x_proj_weight.uniform_(-bound, bound)
-        bound = self.dt_weight.shape[-1]**-0.5
+        bound = self.dt_weight.shape[-1] ** -0.5
         self.dt_weight.uniform_(-bound, bound)
         # delta log-uniform in [dt_min, dt_max]; its bias is the inverse of
         # softplus, log(exp(delta) - 1)
-        log_dt = torch.empty_like(self.dt_bias).uniform_(
-            math.log(dt_min), math.log(dt_max))
+        log_dt = torch.empty_like(self.dt_bias).uniform_(math.log(dt_min), math.log(dt_max))
         dt = log_dt.exp()
         self.dt_bias.copy_(dt + torch.log(-torch.expm1(-dt)))
         states = torch.arange(1, self.d_state + 1, dtype=self.A_log.dtype)
         self.A_log.copy_(states.log().expand_as(self.A_log))
-        self.D.fill_(1.)
+        self.D.fill_(1.0)

@@ -1,5 +1,4 @@
 """The 2D selective scan as a token mixer."""
-from typing import Optional, Union
 
 import torch
 import torch.nn.functional as F
@@ -37,14 +36,16 @@ class SS2D(ScanParameters):
         in_channels (int): Channels D that ``forward`` takes.
     """
 
-    def __init__(self,
-                 dim: int,
-                 stage: Optional[int] = None,
-                 layer: Optional[int] = None,
-                 d_state: int = 1,
-                 ssm_ratio: float = 2.,
-                 dt_rank: Union[int, str] = 'auto',
-                 d_conv: int = 5) -> None:
+    def __init__(
+        self,
+        dim: int,
+        stage: int | None = None,
+        layer: int | None = None,
+        d_state: int = 1,
+        ssm_ratio: float = 2.0,
+        dt_rank: int | str = 'auto',
+        d_conv: int = 5,
+    ) -> None:
         super().__init__(dim, NUM_DIRECTIONS, d_state, ssm_ratio, dt_rank)
         self.conv = DepthwiseConv(self.in_channels, d_conv)
         self.norm = GroupNorm(1, self.in_channels)
@@ -65,6 +66,5 @@ class SS2D(ScanParameters):
         p = F.conv2d(x, self.x_proj_weight.unsqueeze(-1))
         p = p.permute(0, 2, 3, 1).unflatten(-1, (NUM_DIRECTIONS, -1))
         A = -self.A_log.exp().view(NUM_DIRECTIONS, -1, self.d_state)
-        y = ss2d(x, p, self.dt_weight, self.dt_bias, A,
-                 self.D.view(NUM_DIRECTIONS, -1))
+        y = ss2d(x, p, self.dt_weight, self.dt_bias, A, self.D.view(NUM_DIRECTIONS, -1))
         return self.out_proj(self.norm(y))

@@ -1,5 +1,4 @@
 """Selective scans of a map read as one sequence, as token mixers."""
-from typing import Optional, Union
 
 import torch
 import torch.nn.functional as F
@@ -35,13 +34,15 @@ class SSM(ScanParameters):
 
     num_directions = 1
 
-    def __init__(self,
-                 dim: int,
-                 stage: Optional[int] = None,
-                 layer: Optional[int] = None,
-                 d_state: int = 8,
-                 ssm_ratio: float = 2.,
-                 dt_rank: Union[int, str] = 'auto') -> None:
+    def __init__(
+        self,
+        dim: int,
+        stage: int | None = None,
+        layer: int | None = None,
+        d_state: int = 8,
+        ssm_ratio: float = 2.0,
+        dt_rank: int | str = 'auto',
+    ) -> None:
         super().__init__(dim, self.num_directions, d_state, ssm_ratio, dt_rank)
         self.norm = GroupNorm(1, self.in_channels)
         self.out_proj = nn.Conv2d(self.in_channels, dim, 1)
@@ -61,20 +62,15 @@ class SSM(ScanParameters):
         p = F.conv2d(x, self.x_proj_weight.unsqueeze(-1))
         p = p.flatten(2).unflatten(1, (self.num_directions, -1))
         dt, B, C = self._turn(p).split(
-            [self.dt_weight.shape[-1], self.d_state, self.d_state], dim=2)
+            [self.dt_weight.shape[-1], self.d_state, self.d_state], dim=2
+        )
         # (B, D, H, W) -> (B, K, D, H*W) -> (B, K*D, H*W)
         u = x.flatten(2).unsqueeze(1).expand(-1, self.num_directions, -1, -1)
         u = self._turn(u).flatten(1, 2)
         delta = _step_sizes(self.dt_weight, dt).flatten(1, 2)
         y = selective_scan(
-            u,
-            delta,
-            -self.A_log.exp(),
-            B,
-            C,
-            self.D,
-            self.dt_bias.flatten(),
-            delta_softplus=True)
+            u, delta, -self.A_log.exp(), B, C, self.D, self.dt_bias.flatten(), delta_softplus=True
+        )
         # (B, K*D, H*W) -> (B, K, D, H*W) -> (B, D, H, W)
         y = self._turn(y.unflatten(1, (self.num_directions, -1)))
         y = y.sum(1).unflatten(2, x.shape[2:])

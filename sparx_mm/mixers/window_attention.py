@@ -1,5 +1,6 @@
 """Attention in shifted windows as a token mixer."""
-from typing import Optional, Sequence, Union
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -44,25 +45,30 @@ class ShiftedWindowAttention(nn.Module):
             there is none for the stage, or if ``window_size`` is below 1.
     """
 
-    def __init__(self,
-                 dim: int,
-                 num_heads: Union[int, Sequence[int]],
-                 stage: Optional[int] = None,
-                 layer: Optional[int] = None,
-                 window_size: int = 7) -> None:
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int | Sequence[int],
+        stage: int | None = None,
+        layer: int | None = None,
+        window_size: int = 7,
+    ) -> None:
         super().__init__()
         self.num_heads = _heads_of_stage(num_heads, stage)
         if self.num_heads < 1 or dim % self.num_heads:
-            raise ValueError('dim must be a multiple of the number of heads, '
-                             f'got {dim} and {self.num_heads}')
+            raise ValueError(
+                f'dim must be a multiple of the number of heads, got {dim} and {self.num_heads}'
+            )
         if not isinstance(window_size, int) or window_size < 1:
-            raise ValueError('window_size must be an int from 1, the side of '
-                             f'a window, got {window_size!r}')
+            raise ValueError(
+                f'window_size must be an int from 1, the side of a window, got {window_size!r}'
+            )
         self.in_channels = 3 * dim
         self.window_size = window_size
         self.shift = window_size // 2 if layer and layer % 2 else 0
         self.relative_position_bias_table = nn.Parameter(
-            torch.empty((2 * window_size - 1)**2, self.num_heads))
+            torch.empty((2 * window_size - 1) ** 2, self.num_heads)
+        )
         self.out_proj = nn.Conv2d(dim, dim, 1)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
@@ -87,8 +93,11 @@ class ShiftedWindowAttention(nn.Module):
             tokens = tokens.roll([-s for s in shifts], (1, 2))
         grid = [side // window for side in tokens.shape[1:3]]
         # -> (B, rows, w, columns, w, 3, heads, d)
-        tokens = tokens.unflatten(3, (3, self.num_heads, -1)).unflatten(
-            2, (-1, window)).unflatten(1, (-1, window))
+        tokens = (
+            tokens.unflatten(3, (3, self.num_heads, -1))
+            .unflatten(2, (-1, window))
+            .unflatten(1, (-1, window))
+        )
         # -> (3, B, rows, columns, heads, w, w, d), of which windows and heads
         # are one axis: the biases below are then the same for every image
         tokens = tokens.permute(5, 0, 1, 3, 6, 2, 4, 7)
@@ -96,14 +105,17 @@ class ShiftedWindowAttention(nn.Module):
         bias = self._bias(size, shifts)
         out = F.scaled_dot_product_attention(q, k, v, bias)
         # (B, rows*columns*heads, w*w, d) -> (B, rows, w, columns, w, heads, d)
-        out = out.unflatten(2, (window, window)).unflatten(
-            1, (*grid, self.num_heads)).permute(0, 1, 4, 2, 5, 3, 6)
+        out = (
+            out.unflatten(2, (window, window))
+            .unflatten(1, (*grid, self.num_heads))
+            .permute(0, 1, 4, 2, 5, 3, 6)
+        )
         # -> (B, H', W', C)
         out = out.flatten(5, 6).flatten(3, 4).flatten(1, 2)
         if any(shifts):
             out = out.roll(shifts, (1, 2))
         # -> (B, C, H, W)
-        out = out[:, :size[0], :size[1]].permute(0, 3, 1, 2)
+        out = out[:, : size[0], : size[1]].permute(0, 3, 1, 2)
         memory_format = torch.channels_last
         if x.is_contiguous():
             memory_format = torch.contiguous_format
@@ -116,43 +128,38 @@ class ShiftedWindowAttention(nn.Module):
         index = _relative_position_index(self.window_size, table.device)
         bias = table[index].permute(2, 0, 1)
         apart = [
-            _apart(side, self.window_size, shift, bias.device)
-            for side, shift in zip(size, shifts)
+            _apart(side, self.window_size, shift, bias.device) for side, shift in zip(size, shifts)
         ]
         # (rows, 1, 1, w, 1, w, 1) | (1, columns, 1, 1, w, 1, w)
         # -> (rows, columns, 1, w*w, w*w)
-        mask = apart[0][:, None, None, :, None, :, None] | \
-            apart[1][None, :, None, None, :, None, :]
+        mask = apart[0][:, None, None, :, None, :, None] | apart[1][None, :, None, None, :, None, :]
         mask = mask.flatten(5, 6).flatten(3, 4)
         return bias.masked_fill(mask, -torch.inf).flatten(0, 2)
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
-        own = {
-            f'{prefix}relative_position_bias_table':
-            self.relative_position_bias_table
-        }
+        own = {f'{prefix}relative_position_bias_table': self.relative_position_bias_table}
         given = {name: state_dict[name] for name in own if name in state_dict}
         # in place: torch goes on with this very dict
         state_dict.update(resize_tables(given, own))
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
-def _heads_of_stage(num_heads: Union[int, Sequence[int]],
-                    stage: Optional[int]) -> int:
+def _heads_of_stage(num_heads: int | Sequence[int], stage: int | None) -> int:
     if isinstance(num_heads, int):
         return num_heads
     if not isinstance(num_heads, (list, tuple)) or not all(
-            isinstance(number, int) for number in num_heads):
-        raise ValueError('num_heads must be an int, or a sequence of them, '
-                         f'got {num_heads!r}')
+        isinstance(number, int) for number in num_heads
+    ):
+        raise ValueError(f'num_heads must be an int, or a sequence of them, got {num_heads!r}')
     if stage is None or not 0 <= stage < len(num_heads):
-        raise ValueError('num_heads must be an int, or have one for each '
-                         f'stage, got {num_heads} for stage {stage}')
+        raise ValueError(
+            'num_heads must be an int, or have one for each '
+            f'stage, got {num_heads} for stage {stage}'
+        )
     return num_heads[stage]
 
 
-def _relative_position_index(window: int,
-                             device: torch.device) -> torch.Tensor:
+def _relative_position_index(window: int, device: torch.device) -> torch.Tensor:
     """Row of the bias table for each query and key, (w*w, w*w)."""
     side = 2 * window - 1
     steps = torch.arange(window, device=device)
@@ -162,8 +169,7 @@ def _relative_position_index(window: int,
     return places[:, None] - places + (window - 1) * (side + 1)
 
 
-def _apart(size: int, window: int, shift: int,
-           device: torch.device) -> torch.Tensor:
+def _apart(size: int, window: int, shift: int, device: torch.device) -> torch.Tensor:
     """Which positions of each window do not see each other along an axis.
 
     Args:

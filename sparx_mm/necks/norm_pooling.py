@@ -1,5 +1,6 @@
 """The neck of the ImageNet classifiers: a norm and the mean over positions."""
-from typing import Sequence, Tuple, Union
+
+from collections.abc import Sequence
 
 import torch
 from mmengine.model import BaseModule
@@ -23,16 +24,16 @@ class NormPooling(BaseModule):
             config. Default: None.
     """
 
-    def __init__(self,
-                 in_channels: int,
-                 norm_cfg: dict = dict(type='GN', num_groups=1),
-                 init_cfg: Union[dict, Sequence[dict], None] = None) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        norm_cfg: dict = dict(type='GN', num_groups=1),
+        init_cfg: dict | Sequence[dict] | None = None,
+    ) -> None:
         super().__init__(init_cfg=init_cfg)
         self.norm = build_norm(norm_cfg, in_channels)
 
-    def forward(
-        self, inputs: Union[torch.Tensor, Sequence[torch.Tensor]]
-    ) -> Tuple[torch.Tensor]:
+    def forward(self, inputs: torch.Tensor | Sequence[torch.Tensor]) -> tuple[torch.Tensor]:
         """Pool.
 
         Args:
@@ -43,4 +44,4 @@ class NormPooling(BaseModule):
             tuple[Tensor]: One tensor of shape (B, C).
         """
         x = inputs if isinstance(inputs, torch.Tensor) else inputs[-1]
-        return (self.norm(x).mean((2, 3)), )
+        return (self.norm(x).mean((2, 3)),)

@@ -2,8 +2,10 @@
 
 Pure functions on dicts; values pass through untouched.
 """
+
 from collections import OrderedDict
-from typing import Dict, Mapping, TypeVar
+from collections.abc import Mapping
+from typing import TypeVar
 
 from .keys import find_prefixes
 
@@ -15,7 +17,7 @@ _HEAD = (('classifier.0.', 'neck.norm.'), ('classifier.3.', 'head.fc.'))
 _BACKBONE = 'backbone.'
 
 
-def nest_classifier(state_dict: Mapping[str, T]) -> Dict[str, T]:
+def nest_classifier(state_dict: Mapping[str, T]) -> dict[str, T]:
     """Give a flat classifier the names of mmpretrain's ``ImageClassifier``.
 
     Its backbone, with own or released names, gets the prefix ``'backbone.'``,
@@ -40,7 +42,7 @@ def nest_classifier(state_dict: Mapping[str, T]) -> Dict[str, T]:
     return _rename(state_dict, [*_HEAD, ('', _BACKBONE)])
 
 
-def flatten_classifier(state_dict: Mapping[str, T]) -> Dict[str, T]:
+def flatten_classifier(state_dict: Mapping[str, T]) -> dict[str, T]:
     """Inverse of `nest_classifier`, but for the backbone's own names.
 
     Args:
@@ -51,10 +53,7 @@ def flatten_classifier(state_dict: Mapping[str, T]) -> Dict[str, T]:
         is if that is no such classifier.
     """
     starts = [own for _, own in _HEAD]
-    heads = [
-        start for start in starts if any(
-            name.startswith(start) for name in state_dict)
-    ]
+    heads = [start for start in starts if any(name.startswith(start) for name in state_dict)]
     if heads != starts or find_prefixes(state_dict) != [_BACKBONE]:
         return dict(state_dict)
     swapped = [(own, released) for released, own in _HEAD]
@@ -67,7 +66,7 @@ def _rename(state_dict, table):
     for name, value in state_dict.items():
         for old, new in table:
             if name.startswith(old):
-                name = new + name[len(old):]
+                name = new + name[len(old) :]
                 break
         renamed[name] = value
     return renamed

@@ -4,8 +4,10 @@ A load that takes fewer tensors than file and model should share looks like
 success and trains from noise. Here the backbone is held to its file; what may
 differ between tasks is said in one line.
 """
+
 import re
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Tuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import torch
 
@@ -39,10 +41,10 @@ class Fit(NamedTuple):
         resized (list[str]): Own names of what was made for another window.
     """
 
-    weights: Dict[str, torch.Tensor]
-    missing: List[str]
-    unused: List[str]
-    resized: List[str]
+    weights: dict[str, torch.Tensor]
+    missing: list[str]
+    unused: list[str]
+    resized: list[str]
 
     def __str__(self) -> str:
         """One line."""
@@ -56,11 +58,13 @@ class Fit(NamedTuple):
         return text
 
 
-def fit_backbone(backbone: Mapping[str, torch.Tensor],
-                 file: Mapping[str, torch.Tensor],
-                 prefix: str,
-                 archs: Mapping[str, dict],
-                 elsewhere: str = 'did you mean prefix={}?') -> Fit:
+def fit_backbone(
+    backbone: Mapping[str, torch.Tensor],
+    file: Mapping[str, torch.Tensor],
+    prefix: str,
+    archs: Mapping[str, dict],
+    elsewhere: str = 'did you mean prefix={}?',
+) -> Fit:
     """Find a backbone's tensors in a file, and insist that they are there.
 
     Args:
@@ -89,7 +93,8 @@ def fit_backbone(backbone: Mapping[str, torch.Tensor],
             raise CoverageError(
                 "it is a plain Swin: init_cfg=dict(type='PretrainedSwin', "
                 f'checkpoint=FILE, prefix={swins[0] or None!r}) takes what '
-                'matches')
+                'matches'
+            )
         raise CoverageError(not_there(file, prefix, found, elsewhere))
     given = rename_released(strip_prefix(file, prefix))
     own = resize_tables(given, backbone)
@@ -105,15 +110,18 @@ def fit_backbone(backbone: Mapping[str, torch.Tensor],
     demand_sound(weights, backbone)
     return Fit(
         weights,
-        *([n for n in names if 'num_batches' not in n]
-          for names in (missing, unused)),
-        resized=find_resized(given, own))
+        *([n for n in names if 'num_batches' not in n] for names in (missing, unused)),
+        resized=find_resized(given, own),
+    )
 
 
 def fits(value: Any, own: torch.Tensor) -> bool:
     """Whether what a file has can stand in the place of a model's tensor."""
-    return isinstance(value, torch.Tensor) and value.shape == own.shape and \
-        value.is_floating_point() == own.is_floating_point()
+    return (
+        isinstance(value, torch.Tensor)
+        and value.shape == own.shape
+        and value.is_floating_point() == own.is_floating_point()
+    )
 
 
 def is_sound(value: torch.Tensor, own: torch.Tensor) -> bool:
@@ -123,12 +131,10 @@ def is_sound(value: torch.Tensor, own: torch.Tensor) -> bool:
         value (Tensor): A tensor of a file; it fits.
         own (Tensor): The model's; in its dtype the value will be.
     """
-    return bool(
-        value.to(own.dtype).isfinite().all() or not own.isfinite().all())
+    return bool(value.to(own.dtype).isfinite().all() or not own.isfinite().all())
 
 
-def demand_sound(weights: Mapping[str, torch.Tensor],
-                 backbone: Mapping[str, torch.Tensor]) -> None:
+def demand_sound(weights: Mapping[str, torch.Tensor], backbone: Mapping[str, torch.Tensor]) -> None:
     """Insist that weights are finite; see `is_sound`.
 
     Args:
@@ -138,14 +144,12 @@ def demand_sound(weights: Mapping[str, torch.Tensor],
     Raises:
         CoverageError: If one has NaN or infinity.
     """
-    broken = [
-        name for name, value in weights.items()
-        if not is_sound(value, backbone[name])
-    ]
+    broken = [name for name, value in weights.items() if not is_sound(value, backbone[name])]
     if broken:
         raise CoverageError(
             f'it has NaN or infinity in {summarize(broken)}: the training '
-            'that wrote it had diverged, or the file is damaged; take another')
+            'that wrote it had diverged, or the file is damaged; take another'
+        )
 
 
 def _demanded(name):
@@ -163,11 +167,13 @@ def _misplaced(unused, backbone) -> Iterable[str]:
             yield name
 
 
-def not_there(file: Mapping[str, Any],
-              prefix: str,
-              found: List[str],
-              elsewhere: str = 'did you mean prefix={}?',
-              what: str = 'SparX backbone') -> str:
+def not_there(
+    file: Mapping[str, Any],
+    prefix: str,
+    found: list[str],
+    elsewhere: str = 'did you mean prefix={}?',
+    what: str = 'SparX backbone',
+) -> str:
     """Say that a file has no backbone under a prefix, and where it has one.
 
     Args:
@@ -180,10 +186,10 @@ def not_there(file: Mapping[str, Any],
     under = f"under prefix '{prefix}'" if prefix else 'without a prefix'
     if found:
         others = ' or '.join(repr(other or None) for other in found)
-        return (f'it has no {what} {under}; '
-                f'{elsewhere.format(others)}')
-    return (f'it holds no {what}; its tensors are {summarize(file)}'
-            if file else 'it holds no tensors')
+        return f'it has no {what} {under}; {elsewhere.format(others)}'
+    return (
+        f'it holds no {what}; its tensors are {summarize(file)}' if file else 'it holds no tensors'
+    )
 
 
 def _misfit(backbone, own, missing, unused, archs):
@@ -193,12 +199,15 @@ def _misfit(backbone, own, missing, unused, archs):
         names = [_arch_name(one, archs) for one in (whose, ours)]
         if all(names):
             return "this is a '{}' file, the model is '{}'".format(*names)
-        return (f'the file has layers and channels {layout_text(whose)} by '
-                f'stage, the model {layout_text(ours)}')
+        return (
+            f'the file has layers and channels {layout_text(whose)} by '
+            f'stage, the model {layout_text(ours)}'
+        )
     parts = []
     reshaped = [
         f'{name} {form_of(own[name])} instead of {form_of(backbone[name])}'
-        for name in missing if name in own
+        for name in missing
+        if name in own
     ]
     absent = [n for n in missing if n not in own and _demanded(n)]
     wrong = list(_misplaced(unused, backbone))
@@ -210,8 +219,10 @@ def _misfit(backbone, own, missing, unused, archs):
     if wrong:
         parts.append(f'the model has no place for {summarize(wrong)}')
     fitting = len(backbone) - len(missing)
-    return (f'only {fitting} of {len(backbone)} tensors of the backbone fit: '
-            f'{"; ".join(parts)}; give the file of this arch')
+    return (
+        f'only {fitting} of {len(backbone)} tensors of the backbone fit: '
+        f'{"; ".join(parts)}; give the file of this arch'
+    )
 
 
 def form_of(value: Any) -> str:
@@ -222,10 +233,10 @@ def form_of(value: Any) -> str:
     return f'{tuple(value.shape)}{kind}'
 
 
-def layout(names: Mapping[str, torch.Tensor]) -> Tuple[Tuple[int, int], ...]:
+def layout(names: Mapping[str, torch.Tensor]) -> tuple[tuple[int, int], ...]:
     """Number of layers and of channels of each stage, by own names."""
-    depths: Dict[int, int] = {}
-    dims: Dict[int, int] = {}
+    depths: dict[int, int] = {}
+    dims: dict[int, int] = {}
     for name, value in names.items():
         layer = _LAYER.match(name)
         if layer:
@@ -239,11 +250,11 @@ def layout(names: Mapping[str, torch.Tensor]) -> Tuple[Tuple[int, int], ...]:
 def _arch_name(stages, archs):
     for name, arch in archs.items():
         whole = tuple(zip(arch['depths'], arch['embed_dims']))
-        if whole[:len(stages)] == stages:
+        if whole[: len(stages)] == stages:
             return name
     return None
 
 
-def layout_text(stages: Iterable[Tuple[int, int]]) -> str:
+def layout_text(stages: Iterable[tuple[int, int]]) -> str:
     """Layers and channels of stages, as in ``'2x96 2x192'``."""
     return ' '.join(f'{depth}x{dim}' for depth, dim in stages)

@@ -3,9 +3,11 @@
 Pure functions on dicts; values pass through untouched. Only names differ:
 shapes are the same in both.
 """
+
 import re
 from collections import OrderedDict
-from typing import Any, Dict, Iterable, List, Mapping, Optional, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 T = TypeVar('T')
 
@@ -40,27 +42,32 @@ _LAYER = (
     ('op.out_proj.', 'mixer.out_proj.'),
 )
 _RELEASED, _OWN = 0, 1
-_LAYER_PATTERNS = (re.compile(r'layers\.(\d+)\.blocks\.(\d+)\.(.+)'),
-                   re.compile(r'stages\.(\d+)\.layers\.(\d+)\.(.+)'))
+_LAYER_PATTERNS = (
+    re.compile(r'layers\.(\d+)\.blocks\.(\d+)\.(.+)'),
+    re.compile(r'stages\.(\d+)\.layers\.(\d+)\.(.+)'),
+)
 _LAYER_FORMATS = ('layers.{}.blocks.{}.{}', 'stages.{}.layers.{}.{}')
 # the released ones are sequences. Swin's `patch_embed.proj`, `norm.weight`
 # and `downsample.norm` are other parts, of which SparX-Swin has its own
 _NUMBERED = re.compile(r'[^.]+\.\d+\..+')
-_DOWNSAMPLE_PATTERNS = (re.compile(r'layers\.(\d+)\.downsample\.(\d+\..+)'),
-                        re.compile(r'downsamples\.(\d+)\.(\d+\..+)'))
+_DOWNSAMPLE_PATTERNS = (
+    re.compile(r'layers\.(\d+)\.downsample\.(\d+\..+)'),
+    re.compile(r'downsamples\.(\d+)\.(\d+\..+)'),
+)
 _DOWNSAMPLE_FORMATS = ('layers.{}.downsample.{}', 'downsamples.{}.{}')
 # where files keep their weights, averaged ones first. What mmengine saves with
 # its EMAHook has them in 'state_dict' and the raw ones in 'ema_state_dict'
-_NESTED = ('state_dict_ema', 'model_ema', 'ema', 'state_dict', 'model',
-           'module')
+_NESTED = ('state_dict_ema', 'model_ema', 'ema', 'state_dict', 'model', 'module')
 # what wrappers (DDP, torch.compile) put before every name
 _WRAPPERS = ('module.', '_orig_mod.')
 # no other network has these
-_MARKS = re.compile(r'(|.*\.)(layers\.\d+\.blocks\.\d+\.op'
-                    r'|stages\.\d+\.layers\.\d+\.mixer)\.')
+_MARKS = re.compile(
+    r'(|.*\.)(layers\.\d+\.blocks\.\d+\.op'
+    r'|stages\.\d+\.layers\.\d+\.mixer)\.'
+)
 
 
-def weights_key(checkpoint: Mapping[str, Any]) -> Optional[str]:
+def weights_key(checkpoint: Mapping[str, Any]) -> str | None:
     """Find the entry of a checkpoint that its weights are nested in.
 
     Averaged weights (``model_ema``, ``state_dict_ema``, ``ema``) come before
@@ -78,7 +85,7 @@ def weights_key(checkpoint: Mapping[str, Any]) -> Optional[str]:
     return None
 
 
-def find_weights(checkpoint: Mapping[str, Any]) -> Dict[str, Any]:
+def find_weights(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """Find the state dict in what a checkpoint file holds.
 
     It may be all of the file, or nested, see `weights_key`. Prefixes that a
@@ -104,7 +111,7 @@ def find_weights(checkpoint: Mapping[str, Any]) -> Dict[str, Any]:
     return weights
 
 
-def strip_prefix(state_dict: Mapping[str, T], prefix: str) -> Dict[str, T]:
+def strip_prefix(state_dict: Mapping[str, T], prefix: str) -> dict[str, T]:
     """Take what has a prefix, without it.
 
     Args:
@@ -114,12 +121,14 @@ def strip_prefix(state_dict: Mapping[str, T], prefix: str) -> Dict[str, T]:
     Returns:
         OrderedDict: The rest of each of these names, and its value.
     """
-    return OrderedDict((name[len(prefix):], value)
-                       for name, value in state_dict.items()
-                       if name.startswith(prefix))
+    return OrderedDict(
+        (name[len(prefix) :], value)
+        for name, value in state_dict.items()
+        if name.startswith(prefix)
+    )
 
 
-def find_prefixes(names: Iterable[str]) -> List[str]:
+def find_prefixes(names: Iterable[str]) -> list[str]:
     """Find what the names of SparX backbones begin with.
 
     Args:
@@ -133,7 +142,7 @@ def find_prefixes(names: Iterable[str]) -> List[str]:
     return list(dict.fromkeys(match[1] for match in matches if match))
 
 
-def from_released(key: str) -> Optional[str]:
+def from_released(key: str) -> str | None:
     """Own name of a released backbone name, None if it is not one.
 
     Args:
@@ -149,7 +158,7 @@ def from_released(key: str) -> Optional[str]:
     return _translate(key, _RELEASED, _OWN)
 
 
-def to_released(key: str) -> Optional[str]:
+def to_released(key: str) -> str | None:
     """Released name of one of our backbone's names, None if it has none.
 
     Args:
@@ -165,8 +174,7 @@ def to_released(key: str) -> Optional[str]:
     return _translate(key, _OWN, _RELEASED)
 
 
-def rename_released(state_dict: Dict[str, T],
-                    prefix: str = '') -> Dict[str, T]:
+def rename_released(state_dict: dict[str, T], prefix: str = '') -> dict[str, T]:
     """Translate the released backbone names of a state dict.
 
     Args:
@@ -181,8 +189,7 @@ def rename_released(state_dict: Dict[str, T],
     return _rename(state_dict, prefix, from_released)
 
 
-def rename_to_released(state_dict: Dict[str, T],
-                       prefix: str = '') -> Dict[str, T]:
+def rename_to_released(state_dict: dict[str, T], prefix: str = '') -> dict[str, T]:
     """Inverse of `rename_released`.
 
     Args:
@@ -200,7 +207,7 @@ def _rename(state_dict, prefix, rename):
     for key, value in state_dict.items():
         new = None
         if key.startswith(prefix):
-            new = rename(key[len(prefix):])
+            new = rename(key[len(prefix) :])
         renamed[key if new is None else prefix + new] = value
     return renamed
 
@@ -221,5 +228,5 @@ def _swap_start(key, table, source, target):
     for row in table:
         start = row[source]
         if key == start or (start.endswith('.') and key.startswith(start)):
-            return row[target] + key[len(start):]
+            return row[target] + key[len(start) :]
     return None

@@ -1,6 +1,8 @@
 """Tables of relative position biases, for windows of another size."""
+
 import math
-from typing import Any, Dict, List, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +31,8 @@ def resize_position_table(table: torch.Tensor, length: int) -> torch.Tensor:
     if None in sides:
         raise ValueError(
             'the offsets in a window make a square of odd side, (2w - 1)^2: '
-            f'cannot resize a table of {len(table)} to {length}')
+            f'cannot resize a table of {len(table)} to {length}'
+        )
     if len(table) == length:
         return table
     # ((2w-1)^2, heads) -> (1, heads, 2w-1, 2w-1)
@@ -37,13 +40,11 @@ def resize_position_table(table: torch.Tensor, length: int) -> torch.Tensor:
     if table.dtype != torch.float64:
         # not every device resizes in 16 bits
         maps = maps.float()
-    maps = F.interpolate(
-        maps, size=(sides[1], sides[1]), mode='bicubic', align_corners=False)
+    maps = F.interpolate(maps, size=(sides[1], sides[1]), mode='bicubic', align_corners=False)
     return maps[0].flatten(1).t().contiguous().to(table.dtype)
 
 
-def resize_tables(file: Mapping[str, Any],
-                  model: Mapping[str, torch.Tensor]) -> Dict[str, Any]:
+def resize_tables(file: Mapping[str, Any], model: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     """Resize a file's tables of relative position biases to a model's.
 
     Args:
@@ -62,8 +63,7 @@ def resize_tables(file: Mapping[str, Any],
     return {**file, **resized}
 
 
-def find_resized(file: Mapping[str, Any], resized: Mapping[str,
-                                                           Any]) -> List[str]:
+def find_resized(file: Mapping[str, Any], resized: Mapping[str, Any]) -> list[str]:
     """Names of what `resize_tables` has resized.
 
     Args:
@@ -73,15 +73,19 @@ def find_resized(file: Mapping[str, Any], resized: Mapping[str,
     return [name for name in file if resized[name] is not file[name]]
 
 
-def _resizable(name: str, value: Any, own: Optional[torch.Tensor]) -> bool:
-    return (name.endswith(_NAME) and own is not None
-            and isinstance(value, torch.Tensor) and value.is_floating_point()
-            and value.dim() == own.dim() == 2
-            and value.shape[1] == own.shape[1]
-            and all(_side(len(table)) for table in (value, own)))
+def _resizable(name: str, value: Any, own: torch.Tensor | None) -> bool:
+    return (
+        name.endswith(_NAME)
+        and own is not None
+        and isinstance(value, torch.Tensor)
+        and value.is_floating_point()
+        and value.dim() == own.dim() == 2
+        and value.shape[1] == own.shape[1]
+        and all(_side(len(table)) for table in (value, own))
+    )
 
 
-def _side(length: int) -> Optional[int]:
+def _side(length: int) -> int | None:
     """The odd number that this is the square of, None if there is none."""
     side = math.isqrt(length)
     return side if side % 2 and side * side == length else None

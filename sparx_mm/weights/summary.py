@@ -1,9 +1,10 @@
 """Many names of tensors in a few words."""
+
 import re
-from typing import Dict, Iterable, List
+from collections.abc import Iterable
 
 
-def fold_names(names: Iterable[str]) -> Dict[str, List[str]]:
+def fold_names(names: Iterable[str]) -> dict[str, list[str]]:
     """Group names that differ in numbers only.
 
     Args:
@@ -23,9 +24,7 @@ def fold_names(names: Iterable[str]) -> Dict[str, List[str]]:
     folded = {}
     for group in groups.values():
         columns = map(set, zip(*(name.split('.') for name in group)))
-        parts = [
-            '*' if len(column) > 1 else column.pop() for column in columns
-        ]
+        parts = ['*' if len(column) > 1 else column.pop() for column in columns]
         folded['.'.join(parts)] = group
     return folded
 

@@ -3,21 +3,24 @@
 The parts that both have, and only those that fit as they are. A part is taken
 whole or not at all: half of an attention is noise.
 """
+
 import re
-from typing import Dict, List, Mapping, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 
-from .coverage import (CoverageError, demand_sound, fits, form_of, layout,
-                       layout_text, not_there)
+from .coverage import CoverageError, demand_sound, fits, form_of, layout, layout_text, not_there
 from .keys import find_prefixes, strip_prefix
 from .position_table import find_resized, resize_tables
 from .summary import summarize
 from .swin_keys import find_swin_prefixes, swin_names, to_own_layout
 
 # a layer's two shortcuts go around its attention and its FFN
-_PART = re.compile(r'(stages\.\d+\.layers\.\d+)\.(?:(norm2|ffn)\.)?.*'
-                   r'|(stem)\..*|((?:downsamples|norms)\.\d+)\..*')
+_PART = re.compile(
+    r'(stages\.\d+\.layers\.\d+)\.(?:(norm2|ffn)\.)?.*'
+    r'|(stem)\..*|((?:downsamples|norms)\.\d+)\..*'
+)
 _GROUP = re.compile(r'stages\.\d+|[^.]+')
 # an aggregator may have its place
 _PROJECTION = re.compile(r'stages\.\d+\.layers\.\d+\.proj\.')
@@ -38,28 +41,29 @@ class SwinFit(NamedTuple):
             no place in the backbone.
     """
 
-    weights: Dict[str, torch.Tensor]
+    weights: dict[str, torch.Tensor]
     own: Mapping[str, torch.Tensor]
-    resized: List[str]
-    reshaped: Dict[str, str]
-    beside: List[str]
-    missing: List[str]
-    unused: List[str]
+    resized: list[str]
+    reshaped: dict[str, str]
+    beside: list[str]
+    missing: list[str]
+    unused: list[str]
 
     def __str__(self) -> str:
         """One line."""
         taken, own = (
-            sum(v.numel() for v in some.values()) / 1e6
-            for some in (self.weights, self.own))
+            sum(v.numel() for v in some.values()) / 1e6 for some in (self.weights, self.own)
+        )
         groups: dict = {}
         for name in self.own:
             group = groups.setdefault(_GROUP.match(name)[0], [0, 0])
             group[0] += name in self.weights
             group[1] += 1
-        counts = ', '.join(f'{k} {n}/{all_}'
-                           for k, (n, all_) in groups.items())
-        text = (f'{len(self.weights)} of {len(self.own)} tensors ({taken:.2f} '
-                f'of {own:.2f} M parameters) of a plain Swin: {counts}')
+        counts = ', '.join(f'{k} {n}/{all_}' for k, (n, all_) in groups.items())
+        text = (
+            f'{len(self.weights)} of {len(self.own)} tensors ({taken:.2f} '
+            f'of {own:.2f} M parameters) of a plain Swin: {counts}'
+        )
         if self.resized:
             text += f'; resized: {summarize(self.resized)}'
         if self.reshaped:
@@ -74,8 +78,9 @@ class SwinFit(NamedTuple):
         return text
 
 
-def fit_swin(own: Mapping[str, torch.Tensor], file: Mapping[str, torch.Tensor],
-             prefix: str) -> SwinFit:
+def fit_swin(
+    own: Mapping[str, torch.Tensor], file: Mapping[str, torch.Tensor], prefix: str
+) -> SwinFit:
     """Find what a backbone shares with a plain Swin.
 
     Layer j of a stage of the file is layer j of that stage. In a ganglion
@@ -103,25 +108,25 @@ def fit_swin(own: Mapping[str, torch.Tensor], file: Mapping[str, torch.Tensor],
             raise CoverageError(
                 'it holds a SparX backbone: all of it is loaded by '
                 "init_cfg=dict(type='Pretrained', checkpoint=FILE, "
-                f'prefix={sparx[0] or None!r})')
+                f'prefix={sparx[0] or None!r})'
+            )
         raise CoverageError(not_there(file, prefix, found, what='plain Swin'))
     plain = strip_prefix(file, prefix)
     names = swin_names(plain)
     theirs = {
         name: to_own_layout(key, plain[key])
-        for key, name in names.items() if isinstance(plain[key], torch.Tensor)
+        for key, name in names.items()
+        if isinstance(plain[key], torch.Tensor)
     }
     asis, theirs = theirs, resize_tables(theirs, own)
     reshaped = {
         k: f'{form_of(theirs[k])} instead of {form_of(own[k])}'
-        for k in own if k in theirs and not fits(theirs[k], own[k])
+        for k in own
+        if k in theirs and not fits(theirs[k], own[k])
     }
     out = {_part(k) for k in reshaped}
     # a part with tensors that the other does not have is another kind of part
-    out |= {
-        _part(k)
-        for k in theirs.keys() ^ own.keys() if not _PROJECTION.match(k)
-    }
+    out |= {_part(k) for k in theirs.keys() ^ own.keys() if not _PROJECTION.match(k)}
     fitting = [k for k in own if k in theirs and k not in reshaped]
     weights = {k: theirs[k] for k in fitting if _part(k) not in out}
     if not weights:
@@ -129,7 +134,8 @@ def fit_swin(own: Mapping[str, torch.Tensor], file: Mapping[str, torch.Tensor],
             'nothing of this plain Swin fits: it has layers and channels '
             f'{layout_text(layout(theirs))} by stage, the model '
             f'{layout_text(layout(own))}; give the file of another, or start '
-            'without one')
+            'without one'
+        )
     demand_sound(weights, own)
     return SwinFit(
         weights,
@@ -138,7 +144,8 @@ def fit_swin(own: Mapping[str, torch.Tensor], file: Mapping[str, torch.Tensor],
         reshaped=reshaped,
         beside=[k for k in fitting if k not in weights],
         missing=[k for k in own if k not in theirs],
-        unused=[k for k, name in names.items() if name not in own])
+        unused=[k for k, name in names.items() if name not in own],
+    )
 
 
 def _part(name):

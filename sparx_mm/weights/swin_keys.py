@@ -4,22 +4,24 @@ Pure functions on names and tensors. Two families of names exist: the original
 code's, ``layers.0.blocks.0.attn.qkv``, which timm has too, and OpenMMLab's,
 ``stages.0.blocks.0.attn.w_msa.qkv``.
 """
+
 import re
-from typing import Dict, Iterable, List
+from collections.abc import Iterable
 
 import torch
 
 _STEM = re.compile(r'patch_embed\.(?:(norm)|proj(?:ection)?)\.(weight|bias)')
 _LAYER = re.compile(r'(?:layers|stages)\.(\d+)\.blocks\.(\d+)\.(.+)')
-_DOWNSAMPLE = re.compile(r'(?:layers|stages)\.(\d+)\.downsample'
-                         r'\.((?:norm|reduction)\.(?:weight|bias))')
+_DOWNSAMPLE = re.compile(
+    r'(?:layers|stages)\.(\d+)\.downsample'
+    r'\.((?:norm|reduction)\.(?:weight|bias))'
+)
 _NORM = re.compile(r'norm(\d*)\.(weight|bias)')
 # (plain, own) within a layer, `attn.w_msa.` written as `attn.`
 _PARTS = (
     ('norm1.', 'norm1.'),
     ('attn.qkv.', 'proj.'),
-    ('attn.relative_position_bias_table',
-     'mixer.relative_position_bias_table'),
+    ('attn.relative_position_bias_table', 'mixer.relative_position_bias_table'),
     ('attn.proj.', 'mixer.out_proj.'),
     ('norm2.', 'norm2.'),
     ('mlp.fc1.', 'ffn.fc1.'),
@@ -28,13 +30,15 @@ _PARTS = (
     ('ffn.layers.1.', 'ffn.fc2.'),
 )
 # only the first version of Swin has its position bias in a table
-_MARKS = re.compile(r'(|.*\.)(?:layers|stages)\.\d+\.blocks\.\d+\.attn\.'
-                    r'(?:w_msa\.)?relative_position_bias_table')
+_MARKS = re.compile(
+    r'(|.*\.)(?:layers|stages)\.\d+\.blocks\.\d+\.attn\.'
+    r'(?:w_msa\.)?relative_position_bias_table'
+)
 # made anew from the sizes of window and map
 _DERIVED = re.compile(r'.*\.(relative_position_index|attn_mask)')
 
 
-def find_swin_prefixes(names: Iterable[str]) -> List[str]:
+def find_swin_prefixes(names: Iterable[str]) -> list[str]:
     """Find what the names of plain Swin backbones begin with.
 
     Args:
@@ -48,7 +52,7 @@ def find_swin_prefixes(names: Iterable[str]) -> List[str]:
     return list(dict.fromkeys(match[1] for match in matches if match))
 
 
-def swin_names(names: Iterable[str]) -> Dict[str, str]:
+def swin_names(names: Iterable[str]) -> dict[str, str]:
     """Own names of the tensors of a plain Swin.
 
     Args:
@@ -91,7 +95,7 @@ def _own_name(name, first_merge, last_stage):
         part = part.replace('attn.w_msa.', 'attn.', 1)
         for plain, own in _PARTS:
             if part.startswith(plain):
-                rest = own + part[len(plain):]
+                rest = own + part[len(plain) :]
                 return f'stages.{stage}.layers.{layer}.{rest}'
     return name
 

@@ -1,4 +1,5 @@
 """What every aggregator promises to the layer and the backbone."""
+
 import pytest
 import torch
 from archs import PICO
@@ -29,7 +30,9 @@ def build(kind, dim=8, num_sources=2, out_channels=16, reduction=2, **options):
             reduction=reduction,
             attn_scale='length',
             norm_cfg=dict(type='BN'),
-            **options))
+            **options,
+        )
+    )
 
 
 def maps(num=3, dim=8, size=(5, 7), dtype=torch.float32):
@@ -65,8 +68,7 @@ def test_maps_smaller_than_the_reduction(kind, size, dtype):
 
 
 @every
-@pytest.mark.parametrize(
-    'dim', [96, 192, 320, 328, 512, 544, 576, 120, 396, 616, 636])
+@pytest.mark.parametrize('dim', [96, 192, 320, 328, 512, 544, 576, 120, 396, 616, 636])
 def test_every_width_of_the_family(kind, dim):
     with torch.device('meta'):
         aggregator = build(kind, dim, 3, 2 * dim)
@@ -82,8 +84,7 @@ def test_memory_format_is_kept(kind, reduction):
     x, sources = maps(dtype=torch.float64)
     wanted = aggregator(x, sources)
     assert wanted.is_contiguous()
-    x, *sources = (
-        m.contiguous(memory_format=torch.channels_last) for m in (x, *sources))
+    x, *sources = (m.contiguous(memory_format=torch.channels_last) for m in (x, *sources))
     given = aggregator(x, sources)
     assert given.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(given, wanted, atol=1e-12, rtol=1e-12)
@@ -116,8 +117,7 @@ def test_sources_with_their_weights_may_be_permuted(kind):
         for axis, length in enumerate(tensor.shape):
             if length in blocks:
                 parts = tensor.chunk(len(blocks[length]), axis)
-                tensor.copy_(
-                    torch.cat([parts[i] for i in blocks[length]], axis))
+                tensor.copy_(torch.cat([parts[i] for i in blocks[length]], axis))
     changed = aggregator(x, sources)
     assert not torch.allclose(changed, before)
     after = aggregator(x, [sources[i] for i in order])
@@ -131,9 +131,12 @@ def test_in_a_backbone(kind):
     arch = dict(PICO, aggregator=AGGREGATORS[kind])
     model = SparXMamba(arch)
     outs = model(torch.rand(2, 3, 33, 66))
-    assert [tuple(out.shape) for out in outs] == [(2, 16, 9, 17),
-                                                  (2, 24, 5, 9), (2, 32, 3, 5),
-                                                  (2, 40, 2, 3)]
+    assert [tuple(out.shape) for out in outs] == [
+        (2, 16, 9, 17),
+        (2, 24, 5, 9),
+        (2, 32, 3, 5),
+        (2, 40, 2, 3),
+    ]
     sum(out.square().sum() for out in outs).backward()
     assert all(p.grad is not None for p in model.parameters())
 

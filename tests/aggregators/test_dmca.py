@@ -1,4 +1,5 @@
 """The Dynamic Multi-layer Channel Aggregator."""
+
 import math
 
 import pytest
@@ -39,14 +40,12 @@ def test_channel_attention():
         for b in range(2):
             for group in range(4):
                 channels = slice(2 * group, 2 * group + 2)
-                logits = torch.einsum('chw,dhw->cd', q[b, channels],
-                                      k[b, channels])
+                logits = torch.einsum('chw,dhw->cd', q[b, channels], k[b, channels])
                 weights = (factor * logits).exp()
                 weights /= weights.sum(1, keepdim=True)
                 expected = torch.einsum('cd,dhw->chw', weights, v[b, channels])
                 # 0.7 is a float32
-                torch.testing.assert_close(
-                    out[b, channels], expected, atol=1e-6, rtol=1e-6)
+                torch.testing.assert_close(out[b, channels], expected, atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize('out_channels', [24, 25, 26])
@@ -57,9 +56,7 @@ def test_memory_format_is_kept(out_channels):
     wanted = dmca(x, sources)
     assert wanted.is_contiguous()
     layout = torch.channels_last
-    given = dmca(
-        x.to(memory_format=layout),
-        [s.to(memory_format=layout) for s in sources])
+    given = dmca(x.to(memory_format=layout), [s.to(memory_format=layout) for s in sources])
     assert given.is_contiguous(memory_format=layout)
     torch.testing.assert_close(given, wanted, atol=1e-12, rtol=1e-12)
 
@@ -72,11 +69,11 @@ def test_maps_are_shuffled_before_they_are_fused():
     # nothing but the shuffle and GELU: each channel to itself
     dmca.fuse[0].weight.data[:, :, 1, 1] = 1
     dmca.fuse[2].weight.data[..., 0, 0] = torch.eye(8).repeat(3, 1)
-    maps = torch.arange(24.).double().view(1, 24, 1, 1) + 100
+    maps = torch.arange(24.0).double().view(1, 24, 1, 1) + 100
     maps = maps.expand(2, 24, 3, 5).chunk(3, dim=1)
     out = dmca.fuse(*maps)
     # beside its neighbours in the same map before, beside the others' after
-    wanted = 100 + torch.arange(24.).double().view(8, 3).t().flatten()
+    wanted = 100 + torch.arange(24.0).double().view(8, 3).t().flatten()
     torch.testing.assert_close(out[0, :, 1, 2], wanted)
 
 
@@ -98,7 +95,7 @@ def test_channel_attention_under_autocast(dtype):
         patch.setattr(torch.Tensor, 'softmax', watch)
         with torch.autocast('cpu', dtype):
             out = channel_attention(q, k, v, 4, scale)
-    (logits, attention), = seen
+    ((logits, attention),) = seen
     assert logits.dtype == attention.dtype == torch.float32
     grouped = [t.double().flatten(2).unflatten(1, (4, -1)) for t in (q, k, v)]
     wanted = grouped[0] @ grouped[1].transpose(-2, -1) * scale
@@ -116,7 +113,7 @@ def test_channel_attention_under_autocast(dtype):
 def test_scale():
     assert DMCA(8, 1, 16).scale is None
     learnable = DMCA(8, 1, 16, attn_scale='learnable').scale
-    assert learnable.shape == (1, )
+    assert learnable.shape == (1,)
     assert math.isclose(learnable.item(), 0.0309877, rel_tol=1e-5)
 
 
@@ -124,8 +121,7 @@ def test_a_full_size_query_replaces_x():
     # where the reduction changes no size, x reaches the output through q
     # alone; else also directly
     torch.manual_seed(0)
-    for reduction, size, direct in ((1, 4, False), (2, 1, False), (2, 4,
-                                                                   True)):
+    for reduction, size, direct in ((1, 4, False), (2, 1, False), (2, 4, True)):
         dmca = DMCA(8, 1, 16, reduction).eval()
         x, source = _maps(2, 8, size, size)
         before = dmca(x, [source])
@@ -160,11 +156,14 @@ def test_missing_channels_are_means():
     torch.testing.assert_close(two[:, 16], two[:, 7:15].mean(1))
 
 
-@pytest.mark.parametrize('kwargs, message', [
-    (dict(dim=10), r'dim must be a multiple of num_groups \(4\), got 10'),
-    (dict(num_sources=0), 'num_sources must be at least 1, got 0'),
-    (dict(attn_scale='big'), "attn_scale must be 'length' or 'learnable'"),
-])
+@pytest.mark.parametrize(
+    'kwargs, message',
+    [
+        (dict(dim=10), r'dim must be a multiple of num_groups \(4\), got 10'),
+        (dict(num_sources=0), 'num_sources must be at least 1, got 0'),
+        (dict(attn_scale='big'), "attn_scale must be 'length' or 'learnable'"),
+    ],
+)
 def test_wrong_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
         DMCA(**{**dict(dim=8, num_sources=1, out_channels=16), **kwargs})

@@ -1,4 +1,5 @@
 """The projection of a normal layer."""
+
 import torch
 import torch.nn.functional as F
 

@@ -1,12 +1,12 @@
 """The aggregators against definitions in loops, with every gradient."""
+
 import math
 
 import pytest
 import torch
 from torch import nn
 
-from sparx_mm.aggregators import (CSA, DMCA, SCA, SRA, ConcatAggregator,
-                                  ValueAggregator)
+from sparx_mm.aggregators import CSA, DMCA, SCA, SRA, ConcatAggregator, ValueAggregator
 
 DIM, SOURCES, HEADS = 12, 2, 4
 
@@ -22,10 +22,12 @@ def conv(x, module):
     out = 0
     for i in range(kernel):
         for j in range(kernel):
-            seen = x[..., i:i + stride * (rows - 1) + 1:stride,
-                     j:j + stride * (columns - 1) + 1:stride]
-            out = out + torch.einsum('goc,bgchw->bgohw', weight[..., i, j],
-                                     seen)
+            seen = x[
+                ...,
+                i : i + stride * (rows - 1) + 1 : stride,
+                j : j + stride * (columns - 1) + 1 : stride,
+            ]
+            out = out + torch.einsum('goc,bgchw->bgohw', weight[..., i, j], seen)
     out = out.flatten(1, 2)
     return out if module.bias is None else out + _channels(module.bias)
 
@@ -95,10 +97,7 @@ def attention(q, k, v):
 def means(x, factor):
     """Of windows, those at the border smaller."""
     rows, columns = (range(0, size, factor) for size in x.shape[2:])
-    windows = [
-        x[..., i:i + factor, j:j + factor].mean((2, 3)) for i in rows
-        for j in columns
-    ]
+    windows = [x[..., i : i + factor, j : j + factor].mean((2, 3)) for i in rows for j in columns]
     return torch.stack(windows, -1).unflatten(-1, (len(rows), len(columns)))
 
 
@@ -112,8 +111,8 @@ def enlarge(x, size):
             low = math.floor(place)
             high = min(low + 1, short - 1)
             lines.append(
-                x.select(axis, low) * (1 - place + low) +
-                x.select(axis, high) * (place - low))
+                x.select(axis, low) * (1 - place + low) + x.select(axis, high) * (place - low)
+            )
         x = torch.stack(lines, axis)
     return x
 
@@ -151,15 +150,13 @@ def naive_sra(m, x, sources):
         side = module[0].kernel_size[0]
         height, width = (math.ceil(s / side) * side for s in x.shape[2:])
         padded = x.new_zeros(*x.shape[:2], height, width)
-        padded[..., :x.shape[2], :x.shape[3]] = x
+        padded[..., : x.shape[2], : x.shape[3]] = x
         return conv_norm(padded, module)
 
     key, value = projected(m, sources).chunk(2, 1)
     k = conv_norm(regions(key, m.k[0]), m.k[1:])
     v = conv_norm(value, m.v)
-    z = attention(
-        conv_norm(x, m.q), k.flatten(2),
-        regions(v, m.v_reducer).flatten(2))
+    z = attention(conv_norm(x, m.q), k.flatten(2), regions(v, m.v_reducer).flatten(2))
     return fuse(m.fuse, x, z, v)
 
 
@@ -178,9 +175,17 @@ def naive_csa(m, x, sources):
 
 def naive_sca(m, x, sources):
     keys, values = [], []
-    weights = zip(*(t.chunk(SOURCES)
-                    for t in (m.source_norm.weight, m.source_norm.bias,
-                              m.source_kv.weight, m.source_kv.bias)))
+    weights = zip(
+        *(
+            t.chunk(SOURCES)
+            for t in (
+                m.source_norm.weight,
+                m.source_norm.bias,
+                m.source_kv.weight,
+                m.source_kv.bias,
+            )
+        )
+    )
     normed, projections = [], []
     for source, (scale, shift, weight, bias) in zip(sources, weights):
         mean = source.mean((1, 2, 3), keepdim=True)
@@ -201,8 +206,7 @@ def naive_sca(m, x, sources):
 
 CASES = {
     'DMCA': (DMCA, naive_dmca, dict(attn_scale='learnable')),
-    'DMCA without skip':
-    (DMCA, naive_dmca, dict(attn_scale='learnable', skip=False)),
+    'DMCA without skip': (DMCA, naive_dmca, dict(attn_scale='learnable', skip=False)),
     'concat': (ConcatAggregator, naive_concat, {}),
     'value': (ValueAggregator, naive_value, {}),
     'SRA': (SRA, naive_sra, dict(num_heads=HEADS)),

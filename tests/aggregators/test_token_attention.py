@@ -1,9 +1,9 @@
 """Attention between positions."""
+
 import pytest
 import torch
 
-from sparx_mm.aggregators.token_attention import (choose_num_heads, to_tokens,
-                                                  token_attention)
+from sparx_mm.aggregators.token_attention import choose_num_heads, to_tokens, token_attention
 
 
 def test_heads_are_equal_and_have_32_channels_or_more():
@@ -17,7 +17,7 @@ def test_heads_are_equal_and_have_32_channels_or_more():
 
 
 def test_tokens_are_positions_row_by_row():
-    x = torch.arange(24.).view(1, 2, 3, 4)
+    x = torch.arange(24.0).view(1, 2, 3, 4)
     for layout in (torch.contiguous_format, torch.channels_last):
         tokens = to_tokens(x.contiguous(memory_format=layout))
         assert tokens.shape == (1, 12, 2)
@@ -49,13 +49,11 @@ def test_a_position_takes_the_value_of_the_key_it_resembles():
     torch.testing.assert_close(out, wanted)
 
 
-@pytest.mark.parametrize('layout',
-                         [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
 def test_fused_kernels_take_it(layout):
     """With 4096 positions, whose logits would need 64 MiB a head."""
     q = torch.randn(1, 32, 64, 64).contiguous(memory_format=layout)
     tokens = to_tokens(q)
-    with torch.nn.attention.sdpa_kernel(
-            torch.nn.attention.SDPBackend.FLASH_ATTENTION):
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.FLASH_ATTENTION):
         out = token_attention(q, tokens, tokens, 1)
     assert out.is_contiguous(memory_format=layout)

@@ -1,4 +1,5 @@
 """Images in rows, and the legend below them."""
+
 import numpy as np
 import pytest
 
@@ -15,7 +16,8 @@ from sparx_mm.analysis.canvas import draw_legend, draw_row, enlarge
         # too long for a row: three times as wide as high, and lower
         ((7, 900), (2, 288)),
         ((900, 7), (96, 1)),
-    ])
+    ],
+)
 def test_enlarge(shape, expected):
     image = np.full((*shape, 3), 7, np.uint8)
     large = enlarge(image, 96)

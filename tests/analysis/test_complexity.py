@@ -1,4 +1,5 @@
 """Sums of parts, and the table of them."""
+
 import pytest
 
 from sparx_mm.analysis import Complexity, make_complexity_table
@@ -11,17 +12,20 @@ COUNTED = Complexity(
         ('backbone', 'stage 0'): Part(G // 2, M // 4, True),
         ('backbone', 'stage 0', 'mixer'): Part(2 * G, M, True),
         ('backbone', 'norms'): Part(0, M // 8, True),
-        ('head', ): Part(3 * G // 2, 2 * M, True),
-        ('auxiliary_head', ): Part(0, 3 * M, False)
+        ('head',): Part(3 * G // 2, 2 * M, True),
+        ('auxiliary_head',): Part(0, 3 * M, False),
     },
     shape=(512, 64),
     convention='plain',
     rules='this counts, and ' + 'that, ' * 12 + 'does not.',
-    boxes={'head.extractor': 7})
+    boxes={'head.extractor': 7},
+)
 
 
 def test_table():
-    assert make_complexity_table(COUNTED) == """\
+    assert (
+        make_complexity_table(COUNTED)
+        == """\
 part                      G multiply-adds   share  M parameters
 backbone                            2.500   62.5%         1.375
   stage 0                           2.500   62.5%         1.250
@@ -37,6 +41,7 @@ head.extractor reads 7 boxes.
 -: did not run: used in training only, or only read.
 Convention 'plain': this counts, and that, that, that, that, that, that, that,
 that, that, that, that, that, does not."""
+    )
 
 
 def test_sums():

@@ -1,4 +1,5 @@
 """The drawing of connections, as SVG and PNG."""
+
 from itertools import combinations
 from xml.etree import ElementTree
 
@@ -10,13 +11,12 @@ from archs import PICO
 from detection import ROOT
 
 from sparx_mm import SparXMamba
-from sparx_mm.analysis import (StageGraph, connection_graph, draw_connections,
-                               write_figure)
+from sparx_mm.analysis import StageGraph, connection_graph, draw_connections, write_figure
 from sparx_mm.analysis.connection_figure import COLORS
 from sparx_mm.errors import UserError
 
-PLAIN = (StageGraph(8, ((), ())), StageGraph(16, ((), )))
-WIDE = tuple(StageGraph(1234, ((), ) * depth) for depth in (2, 99, 2, 1))
+PLAIN = (StageGraph(8, ((), ())), StageGraph(16, ((),)))
+WIDE = tuple(StageGraph(1234, ((),) * depth) for depth in (2, 99, 2, 1))
 
 
 @pytest.fixture(scope='module')
@@ -60,7 +60,7 @@ def test_svg_holds_the_graph(graph, tmp_path):
     # kinds of nodes differ in shape too: a circle is made of curves
     shapes = {}
     for name, kind in nodes.items():
-        (path, ) = parts[name].iter('{http://www.w3.org/2000/svg}path')
+        (path,) = parts[name].iter('{http://www.w3.org/2000/svg}path')
         commands = ''.join(c for c in path.get('d') if c in 'MLCz')
         assert shapes.setdefault(kind, commands) == commands
     assert 'C' in shapes['normal'] and shapes['ganglion'] == 'MLLLz'
@@ -74,21 +74,24 @@ def test_svg_holds_the_graph(graph, tmp_path):
         assert np.allclose(tip, end)
 
 
-@pytest.mark.parametrize('name,missing', [
-    ('pico', set()),
-    ('plain', {'ganglion', 'arc-input', 'arc-normal', 'arc-ganglion'}),
-])
+@pytest.mark.parametrize(
+    'name,missing',
+    [
+        ('pico', set()),
+        ('plain', {'ganglion', 'arc-input', 'arc-normal', 'arc-ganglion'}),
+    ],
+)
 def test_the_legend_names_what_is_there(graph, tmp_path, name, missing):
     figure = draw_connections(dict(pico=graph, plain=PLAIN)[name])
     write_figure(str(tmp_path / 'a.svg'), figure)
     keys = {
-        name.partition('-')[2]
-        for name in elements(tmp_path / 'a.svg') if name.startswith('legend')
+        name.partition('-')[2] for name in elements(tmp_path / 'a.svg') if name.startswith('legend')
     }
-    assert keys == {
-        'input', 'normal', 'ganglion', 'path', 'arc-input', 'arc-normal',
-        'arc-ganglion'
-    } - missing
+    assert (
+        keys
+        == {'input', 'normal', 'ganglion', 'path', 'arc-input', 'arc-normal', 'arc-ganglion'}
+        - missing
+    )
     texts = {text.get_text() for text in figure.axes[0].texts}
     assert ('ganglion layer' in texts) == (name == 'pico')
 
@@ -105,21 +108,18 @@ def test_no_text_is_clipped_or_over_another(graph, name):
     assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
     patches = {patch.get_gid(): patch for patch in figure.axes[0].patches}
     panels = [patch for gid, patch in patches.items() if gid[5:].isdigit()]
-    sizes = [
-        box for text, box in zip(texts, boxes)
-        if 'channels' in text.get_text()
-    ]
+    sizes = [box for text, box in zip(texts, boxes) if 'channels' in text.get_text()]
     for panel, box in zip(panels, sizes, strict=True):
         assert box.x1 < panel.get_window_extent().x1
     # what the legend says does not run into its symbols
     symbols = [
-        patch.get_window_extent() for gid, patch in patches.items()
-        if gid.startswith('legend')
+        patch.get_window_extent() for gid, patch in patches.items() if gid.startswith('legend')
     ]
     words = [
-        box for text, box in zip(texts, boxes) if text.get_text() in (
-            'stage input', 'normal layer', 'ganglion layer',
-            'main path') or text.get_text().startswith('also')
+        box
+        for text, box in zip(texts, boxes)
+        if text.get_text() in ('stage input', 'normal layer', 'ganglion layer', 'main path')
+        or text.get_text().startswith('also')
     ]
     assert symbols and len(words) >= 3
     assert not any(a.overlaps(b) for a in symbols for b in words)
@@ -135,14 +135,13 @@ def test_png(graph, tmp_path):
     border = [picture[0], picture[-1], picture[:, 0], picture[:, -1]]
     assert all((side == 255).all() for side in border)
     for color in COLORS.values():
-        bgr = [int(color[i:i + 2], 16) for i in (5, 3, 1)]
+        bgr = [int(color[i : i + 2], 16) for i in (5, 3, 1)]
         assert (picture == bgr).all(-1).sum() > 1000
 
 
 def test_the_picture_in_the_readme_is_of_tiny(tmp_path):
     path = tmp_path / 'tiny.png'
-    write_figure(
-        str(path), draw_connections(connection_graph(SparXMamba('tiny'))))
+    write_figure(str(path), draw_connections(connection_graph(SparXMamba('tiny'))))
     drawn = cv2.imread(str(path)).astype(float)
     shown = cv2.imread(str(ROOT / 'resources/connections_tiny.png'))
     # other versions of FreeType draw the edges of letters otherwise
@@ -163,10 +162,12 @@ def test_what_cannot_be_written(graph, tmp_path):
     figure = draw_connections(PLAIN)
     (tmp_path / 'file').write_text('')
     (tmp_path / 'folder.png').mkdir()
-    for name, message in [('a.nothing', r"must end in one of \['.png', '.svg"),
-                          ('none', 'must end in one of'),
-                          ('file/a.png', 'give another place'),
-                          ('folder.png', 'give another place')]:
+    for name, message in [
+        ('a.nothing', r"must end in one of \['.png', '.svg"),
+        ('none', 'must end in one of'),
+        ('file/a.png', 'give another place'),
+        ('folder.png', 'give another place'),
+    ]:
         with pytest.raises(UserError, match=message) as caught:
             write_figure(str(tmp_path / name), figure)
         assert name in str(caught.value) and '\n' not in str(caught.value)

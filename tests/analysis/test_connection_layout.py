@@ -1,39 +1,34 @@
 """Where nodes, arcs and paths stand in a drawing of connections."""
+
 from itertools import combinations
 
 import numpy as np
 import pytest
 
 from sparx_mm.analysis import StageGraph
-from sparx_mm.analysis.connection_layout import (HEADER, MAX_WIDTH, OVERHANG,
-                                                 SIZES, lay_out)
+from sparx_mm.analysis.connection_layout import HEADER, MAX_WIDTH, OVERHANG, SIZES, lay_out
 from sparx_mm.connections import stage_connections
 
 
-def network(depths, strides, starts, windows=(None, ) * 4, **kwargs):
+def network(depths, strides, starts, windows=(None,) * 4, **kwargs):
     rules = zip(depths, strides, starts, windows)
     return [
-        StageGraph(96,
-                   tuple(p.sources for p in stage_connections(*r, **kwargs)))
-        for r in rules
+        StageGraph(96, tuple(p.sources for p in stage_connections(*r, **kwargs))) for r in rules
     ]
 
 
 T = dict(depths=(2, 2, 7, 2), strides=(1, 1, 2, 1), starts=(None, 1, 0, 0))
 GRAPHS = dict(
     tiny=network(**T, windows=(None, None, 3, None)),
-    small=network((2, 2, 17, 2), (1, 1, 3, 1), (None, 1, 0, 0),
-                  (None, None, 3, None)),
-    base=network((2, 2, 21, 3), (1, 1, 3, 2), (None, 1, 0, 2),
-                 (None, None, 3, None)),
-    swin_base=network((2, 2, 27, 3), (1, 1, 3, 1), (None, 1, 0, 2),
-                      (None, None, 2, None)),
+    small=network((2, 2, 17, 2), (1, 1, 3, 1), (None, 1, 0, 0), (None, None, 3, None)),
+    base=network((2, 2, 21, 3), (1, 1, 3, 2), (None, 1, 0, 2), (None, None, 3, None)),
+    swin_base=network((2, 2, 27, 3), (1, 1, 3, 1), (None, 1, 0, 2), (None, None, 2, None)),
     all_sources=network(**T, sources='all'),
-    input_in_window=network(
-        **T, windows=(None, None, 4, None), input_in_window=True),
-    unbounded=network((2, 2, 27, 3), (1, ) * 4, (0, ) * 4),
-    plain=network((2, 2, 7, 2), (1, ) * 4, (None, ) * 4),
-    one_layer=network((1, ), (1, ), (None, )))
+    input_in_window=network(**T, windows=(None, None, 4, None), input_in_window=True),
+    unbounded=network((2, 2, 27, 3), (1,) * 4, (0,) * 4),
+    plain=network((2, 2, 7, 2), (1,) * 4, (None,) * 4),
+    one_layer=network((1,), (1,), (None,)),
+)
 
 
 @pytest.fixture(params=GRAPHS)
@@ -44,17 +39,15 @@ def graph(request):
 def curve(points):
     t = np.linspace(0, 1, 201)[:, None]
     a, b, c, d = np.array(points)
-    return (1 - t)**3 * a + 3 * (1 - t)**2 * t * b + 3 * (
-        1 - t) * t**2 * c + t**3 * d
+    return (1 - t) ** 3 * a + 3 * (1 - t) ** 2 * t * b + 3 * (1 - t) * t**2 * c + t**3 * d
 
 
 def depth_in(node, points):
     """How far points are inside of a node, negative outside."""
     offset = abs(points - [node.x, node.y])
-    distance = dict(
-        input=offset.max(-1),
-        normal=np.hypot(*offset.T),
-        ganglion=offset.sum(-1))[node.kind]
+    distance = dict(input=offset.max(-1), normal=np.hypot(*offset.T), ganglion=offset.sum(-1))[
+        node.kind
+    ]
     return SIZES[node.kind] - distance
 
 
@@ -66,8 +59,8 @@ def test_a_node_for_each_layer_and_an_arc_for_each_source(graph):
         assert [n.gid for n in panel.nodes] == [f'stage{i}-{n}' for n in names]
         assert [n.kind for n in panel.nodes] == ['input', *stage.kinds]
         assert sorted(arc.gid for arc in panel.arcs) == sorted(
-            f'stage{i}-{names[source + 1]}-to-layer{layer}'
-            for source, layer in stage.edges)
+            f'stage{i}-{names[source + 1]}-to-layer{layer}' for source, layer in stage.edges
+        )
         assert panel.text == f'96 channels, depth {len(stage.sources)}'
 
 
@@ -80,8 +73,7 @@ def test_arcs_run_between_their_nodes_and_touch_no_other(graph):
             source, _, layer = arc.gid.partition('-')[2].partition('-to-')
             points = curve(arc.points)
             assert arc.kind == nodes[source].kind
-            for node, point in ((nodes[source], points[:1]), (nodes[layer],
-                                                              points[-1:])):
+            for node, point in ((nodes[source], points[:1]), (nodes[layer], points[-1:])):
                 assert abs(depth_in(node, point)) < 1e-9
             for node in panel.nodes:
                 assert depth_in(node, points).max() < 1e-9
@@ -126,20 +118,25 @@ def test_the_path_visits_every_node_once(graph):
             # down, and back to the left, is outside of the stages
             if x0 == x1 or x1 < x0:
                 assert not any(
-                    panel.x <= max(x0, x1) and panel.y <= max(y0, y1)
-                    and min(x0, x1) <= panel.x +
-                    panel.width and min(y0, y1) <= panel.y + panel.height
-                    for panel in layout.panels)
+                    panel.x <= max(x0, x1)
+                    and panel.y <= max(y0, y1)
+                    and min(x0, x1) <= panel.x + panel.width
+                    and min(y0, y1) <= panel.y + panel.height
+                    for panel in layout.panels
+                )
 
 
-@pytest.mark.parametrize('name,rows', [
-    ('tiny', [4]),
-    ('all_sources', [4]),
-    ('small', [2, 2]),
-    ('base', [2, 2]),
-    ('swin_base', [2, 1, 1]),
-    ('one_layer', [1]),
-])
+@pytest.mark.parametrize(
+    'name,rows',
+    [
+        ('tiny', [4]),
+        ('all_sources', [4]),
+        ('small', [2, 2]),
+        ('base', [2, 2]),
+        ('swin_base', [2, 1, 1]),
+        ('one_layer', [1]),
+    ],
+)
 def test_rows(name, rows):
     layout = lay_out(GRAPHS[name])
     heights = [panel.y for panel in layout.panels]

@@ -1,4 +1,5 @@
 """The figures of the paper are what is counted, by part and by convention."""
+
 import pytest
 import torch
 from archs import PICO
@@ -27,7 +28,7 @@ class Classifier(nn.Module):
 
     def __init__(self, arch):
         super().__init__()
-        self.backbone = SparXMamba(arch, out_indices=(3, ))
+        self.backbone = SparXMamba(arch, out_indices=(3,))
         self.head = nn.Linear(self.backbone.arch['embed_dims'][-1], 1000)
 
     def forward(self, x):
@@ -36,15 +37,18 @@ class Classifier(nn.Module):
 
 def paper_giga(model, side):
     # pooling, which dense models do without, counts 1 an element there
-    pooled = model.head.in_features * (side // 32)**2
+    pooled = model.head.in_features * (side // 32) ** 2
     return giga(count_complexity(model, (side, side)).total().macs + pooled)
 
 
-@pytest.mark.parametrize('arch,paper,plain,params', [
-    ('tiny', 5.247, 5.254, 27051794),
-    ('small', 9.259, 9.260, 47444712),
-    ('base', 15.895, 15.900, 83536168),
-])
+@pytest.mark.parametrize(
+    'arch,paper,plain,params',
+    [
+        ('tiny', 5.247, 5.254, 27051794),
+        ('small', 9.259, 9.260, 47444712),
+        ('base', 15.895, 15.900, 83536168),
+    ],
+)
 def test_classifiers(arch, paper, plain, params):
     model = Classifier(arch)
     assert paper_giga(model, 224) == paper
@@ -68,9 +72,13 @@ def test_a_published_detector_of_others():
     }
     model, shape = load_model(CONFIG, options)
     counted = count_complexity(model, shape, 'plain')
-    assert list(counted.parts) == [('backbone', ), ('neck', ), ('rpn_head', ),
-                                   ('roi_head', 'bbox_head'),
-                                   ('roi_head', 'mask_head')]
+    assert list(counted.parts) == [
+        ('backbone',),
+        ('neck',),
+        ('rpn_head',),
+        ('roi_head', 'bbox_head'),
+        ('roi_head', 'mask_head'),
+    ]
     macs = [round(part.macs / 1e9, 1) for part in counted.parts.values()]
     assert macs == [95.6, 53.1, 50.6, 14.3, 53.0]
     total = count_complexity(model, shape).total()
@@ -83,13 +91,17 @@ def test_parts():
     counted = count_complexity(model, (224, 224))
     kinds = ['projection', 'aggregator', 'mixer', 'ffn']
     # stage 0 has no ganglion layers, stage 3 has no others
-    stages = [['projection', 'mixer', 'ffn'], ['downsampling', *kinds],
-              ['downsampling', *kinds], ['downsampling', *kinds[1:]]]
-    expected = [('stem', )]
+    stages = [
+        ['projection', 'mixer', 'ffn'],
+        ['downsampling', *kinds],
+        ['downsampling', *kinds],
+        ['downsampling', *kinds[1:]],
+    ]
+    expected = [('stem',)]
     for i, inside in enumerate(stages):
-        expected += [(f'stage {i}', )]
+        expected += [(f'stage {i}',)]
         expected += [(f'stage {i}', kind) for kind in inside]
-    assert list(counted.parts) == [*expected, ('output norms', )]
+    assert list(counted.parts) == [*expected, ('output norms',)]
     # by hand, of stage 0: two layers of C channels on L positions
     L, C, R, N = 56**2, 96, 6, 1
     D = 2 * C
@@ -98,16 +110,12 @@ def test_parts():
     assert counted.total('stage 0', 'projection').macs == 2 * L * C * D
     assert counted.total('stage 0', 'ffn').macs == 2 * L * 4 * C * (2 * C + 9)
     # position encoding and two norms
-    rest = counted.parts[
-        'stage 0',
-    ]
+    rest = counted.parts['stage 0',]
     assert rest.macs == 2 * L * C * (9 + 5 + 5)
     assert rest.params == 2 * C * (10 + 2 + 2)
     # and of stage 3, whose shortcuts are scaled
     L, C = 7**2, 512
-    rest = counted.parts[
-        'stage 3',
-    ]
+    rest = counted.parts['stage 3',]
     assert rest.macs == 2 * L * C * (9 + 5 + 5 + 2)
     assert rest.params == 2 * C * (10 + 2 + 2 + 2 * 2)
     names = dict.fromkeys(path[0] for path in counted.parts)
@@ -121,26 +129,23 @@ def test_attention_of_mixers_always_counts():
     L, C = 56**2, 96
     for convention in CONVENTIONS:
         counted = count_complexity(SparXSwin(), (224, 224), convention)
-        assert counted.total('stage 0',
-                             'mixer').macs == 2 * L * C * (2 * 49 + C)
+        assert counted.total('stage 0', 'mixer').macs == 2 * L * C * (2 * 49 + C)
 
 
 def test_conventions_differ_in_norms_and_attention():
     model = SparXMamba('tiny')
-    paper, attentive, plain = (
-        count_complexity(model, (224, 224), name) for name in CONVENTIONS)
+    paper, attentive, plain = (count_complexity(model, (224, 224), name) for name in CONVENTIONS)
     L, C = 56**2, 96
     norms = 2 * L * C * (5 + 5)
-    assert paper.total('stage 0').macs - plain.total('stage 0').macs == (
-        norms + 2 * L * 2 * C * 5)
+    assert paper.total('stage 0').macs - plain.total('stage 0').macs == (norms + 2 * L * 2 * C * 5)
     # of stage 3: two ganglion layers with a source each and four groups of
     # channels; group norm and batch norm of the source, those of q, k and v
     L, C = 7**2, 512
     norms = 2 * L * C * (5 + 2 + 3 * 2)
     attention = 2 * (2 * L * C * C // 4)
     paper, attentive, plain = (
-        each.total('stage 3', 'aggregator').macs
-        for each in (paper, attentive, plain))
+        each.total('stage 3', 'aggregator').macs for each in (paper, attentive, plain)
+    )
     assert attentive - paper == attention
     assert attentive - plain == norms
 
@@ -149,10 +154,8 @@ def test_shapes_count_as_data_does():
     model = SparXMamba(PICO).eval()
     counter = FlopCounterMode(
         display=False,
-        custom_mapping={
-            torch.ops.aten.addcmul:
-            lambda *_, out_shape: 2 * out_shape.numel()
-        })
+        custom_mapping={torch.ops.aten.addcmul: lambda *_, out_shape: 2 * out_shape.numel()},
+    )
     with torch.no_grad(), counter:
         model(torch.rand(1, 3, 47, 66))
     total = count_complexity(model, (47, 66), 'plain').total()
@@ -164,8 +167,7 @@ def test_what_only_training_runs():
     counted = count_complexity(model, shape)
     head = counted.total('auxiliary_head')
     assert head.macs == 0 and not head.runs
-    assert head.params == sum(p.numel()
-                              for p in model.auxiliary_head.parameters())
+    assert head.params == sum(p.numel() for p in model.auxiliary_head.parameters())
     assert counted.total('decode_head').runs
 
 
@@ -179,8 +181,8 @@ def test_what_is_shared_counts_once():
     """Each time that it runs, and its parameters once."""
     shared = nn.Linear(8, 8, bias=False)
     model = nn.Sequential(
-        nn.Conv2d(3, 8, 1, bias=False), nn.Flatten(2),
-        nn.Linear(8, 8, bias=False), shared, shared)
+        nn.Conv2d(3, 8, 1, bias=False), nn.Flatten(2), nn.Linear(8, 8, bias=False), shared, shared
+    )
     model[2].weight = shared.weight
     total = count_complexity(model, (2, 4), 'plain').total()
     assert total.params == 3 * 8 + 64

@@ -1,4 +1,5 @@
 """Models to look at, from a config or by the name of a backbone."""
+
 import pytest
 from detection import ROOT
 from mmengine.registry import DefaultScope
@@ -17,10 +18,13 @@ def scope_name():
     return scope and scope.scope_name
 
 
-@pytest.mark.parametrize('config,kind,shape', [
-    ('mmdet/mask_rcnn_sparx_t_1x.py', 'MaskRCNN', (800, 1280)),
-    ('mmseg/semantic_fpn_sparx_t.py', 'EncoderDecoder', (512, 2048)),
-])
+@pytest.mark.parametrize(
+    'config,kind,shape',
+    [
+        ('mmdet/mask_rcnn_sparx_t_1x.py', 'MaskRCNN', (800, 1280)),
+        ('mmseg/semantic_fpn_sparx_t.py', 'EncoderDecoder', (512, 2048)),
+    ],
+)
 def test_configs(monkeypatch, config, kind, shape):
 
     def refuse(*args, **kwargs):
@@ -28,8 +32,7 @@ def test_configs(monkeypatch, config, kind, shape):
 
     monkeypatch.setattr(CheckpointLoader, 'load_checkpoint', refuse)
     scope = scope_name()
-    model, usual = load_model(
-        str(ROOT / f'configs/{config}'), {'model.backbone.arch': 'small'})
+    model, usual = load_model(str(ROOT / f'configs/{config}'), {'model.backbone.arch': 'small'})
     assert type(model).__name__ == kind
     assert usual == shape
     assert model.backbone.arch['depths'] == (2, 2, 17, 2)
@@ -45,8 +48,10 @@ def test_backbones():
 
 def test_a_config_of_a_backbone(tmp_path):
     path = tmp_path / 'backbone.py'
-    path.write_text("custom_imports = dict(imports=['mmdet.models'])\n"
-                    "model = dict(type='mmdet.ResNet', depth=18)\n")
+    path.write_text(
+        "custom_imports = dict(imports=['mmdet.models'])\n"
+        "model = dict(type='mmdet.ResNet', depth=18)\n"
+    )
     model, shape = load_model(str(path))
     assert type(model).__name__ == 'ResNet'
     assert shape == (224, 224)
@@ -55,26 +60,30 @@ def test_a_config_of_a_backbone(tmp_path):
 @pytest.mark.parametrize(
     'name,options,message',
     [
-        ('SparXMambo', {},
-         r"no backbone 'SparXMambo': .*\['SparXMamba', 'SparXSwin'\], or"),
+        ('SparXMambo', {}, r"no backbone 'SparXMambo': .*\['SparXMamba', 'SparXSwin'\], or"),
         # a part is registered too, and is no backbone
         ('SS2D', {}, "no backbone 'SS2D'"),
-        ('SparXMamba', dict(arch='huge'),
-         "'huge' of SparXMamba is unknown; use"),
+        ('SparXMamba', dict(arch='huge'), "'huge' of SparXMamba is unknown; use"),
         ('SparXMamba', dict(depth=3), "unexpected keyword argument 'depth'"),
         ('none.py', {}, 'no config file .*/none.py'),
-    ])
+    ],
+)
 def test_mistakes(name, options, message):
     with pytest.raises(UserError, match=message):
         load_model(name, options)
 
 
-@pytest.mark.parametrize('name,options,message', [
-    ('upernet_sparx_t', {
-        'model.decode_head.in_channels': [96, 192]
-    }, 'upernet_sparx_t.py cannot be built: AssertionError$'),
-    ('_base_/models/upernet_sparx_t', {}, 'is it a base of another config'),
-])
+@pytest.mark.parametrize(
+    'name,options,message',
+    [
+        (
+            'upernet_sparx_t',
+            {'model.decode_head.in_channels': [96, 192]},
+            'upernet_sparx_t.py cannot be built: AssertionError$',
+        ),
+        ('_base_/models/upernet_sparx_t', {}, 'is it a base of another config'),
+    ],
+)
 def test_a_model_that_cannot_be_built(name, options, message):
     with pytest.raises(UserError, match=message):
         load_model(str(ROOT / f'configs/mmseg/{name}.py'), options)

@@ -1,27 +1,33 @@
 """The paper's tables are what we count, or a row says why not."""
-from functools import lru_cache
+
+from functools import cache
 from math import ceil
 
 import pytest
 from detection import ROOT
 
 from sparx_mm import SparXMamba, SparXSwin
-from sparx_mm.analysis import (PAPER_ROWS, count_complexity, count_row,
-                               load_model, make_paper_table, paper)
+from sparx_mm.analysis import (
+    PAPER_ROWS,
+    count_complexity,
+    count_row,
+    load_model,
+    make_paper_table,
+    paper,
+)
 
 pytestmark = pytest.mark.stack
 CONFIGS = ROOT / 'configs'
 
 
-@lru_cache(maxsize=None)
+@cache
 def count_once(model):
     return count_row(model, str(CONFIGS))
 
 
 def counted(row):
     # the same model stands in several tables
-    return count_once(
-        row._replace(table=0, name='', flops='', params='', reason=''))
+    return count_once(row._replace(table=0, name='', flops='', params='', reason=''))
 
 
 def numbers(row):
@@ -54,7 +60,7 @@ REASONED = [row for row in PAPER_ROWS if row.reason]
 
 
 def find_row(table, name, task):
-    row, = (r for r in PAPER_ROWS if r[:2] + (r.task, ) == (table, name, task))
+    (row,) = (r for r in PAPER_ROWS if r[:2] + (r.task,) == (table, name, task))
     return row
 
 
@@ -77,7 +83,7 @@ def check_attention(row, giga, mega):
 
 
 def check_swapped(row, giga, mega):
-    name, = {'w/o Skip', 'w/o SR'} - {row.name}
+    (name,) = {'w/o Skip', 'w/o SR'} - {row.name}
     twin = find_row(row.table, name, row.task)
     assert paper.is_row_met(twin, counted(row))
 
@@ -155,18 +161,21 @@ def test_reasons_hold(row):
     CHECKS[row.reason](row, *numbers(row))
 
 
-@pytest.mark.parametrize('table,name',
-                         [(3, 'mmdet/mask_rcnn_sparx_{}_1x'),
-                          (4, 'mmseg/upernet_sparx_{}'),
-                          (4, 'mmseg/semantic_fpn_sparx_{}'),
-                          (9, 'mmdet/mask_rcnn_sparx_swin_{}_1x'),
-                          (9, 'mmseg/upernet_sparx_swin_{}')])
+@pytest.mark.parametrize(
+    'table,name',
+    [
+        (3, 'mmdet/mask_rcnn_sparx_{}_1x'),
+        (4, 'mmseg/upernet_sparx_{}'),
+        (4, 'mmseg/semantic_fpn_sparx_{}'),
+        (9, 'mmdet/mask_rcnn_sparx_swin_{}_1x'),
+        (9, 'mmseg/upernet_sparx_swin_{}'),
+    ],
+)
 def test_configs_are_the_models_of_the_rows(table, name):
     """A row's model is made from the config of T; others have their own."""
     task = {'mask': 'Mask R-CNN', 'uper': 'UperNet', 'sema': 'Semantic FPN'}
     rows = [
-        row for row in PAPER_ROWS
-        if (row.table, row.task) == (table, task[name.split('/')[1][:4]])
+        row for row in PAPER_ROWS if (row.table, row.task) == (table, task[name.split('/')[1][:4]])
     ]
     assert len(rows) == (2 if table == 9 else 3)
     # that of T is the row's
@@ -179,10 +188,7 @@ def test_configs_are_the_models_of_the_rows(table, name):
 def test_every_table_and_named_arch_is_there():
     assert {row.table for row in PAPER_ROWS} == {*range(2, 11), 15}
     for backbone in (SparXMamba, SparXSwin):
-        names = {
-            row.arch
-            for row in PAPER_ROWS if row.backbone == backbone.__name__
-        }
+        names = {row.arch for row in PAPER_ROWS if row.backbone == backbone.__name__}
         assert names == set(backbone.arch_zoo)
 
 
@@ -195,9 +201,7 @@ def test_rounding():
 def test_table():
     rows = [row for row in PAPER_ROWS if row.table == 5]
     lines = list(make_paper_table(str(CONFIGS), rows))
-    assert lines[1].split() == [
-        '5', 'DGC-Mamba-T', 'ImageNet', '5.52', '5.5', '28.84', '28.8'
-    ]
+    assert lines[1].split() == ['5', 'DGC-Mamba-T', 'ImageNet', '5.52', '5.5', '28.84', '28.8']
     assert lines[2].split()[-1] == '[1]' and lines[3].split()[-1] == '27.1'
     note = ' '.join(line.strip() for line in lines[4:])
     assert note == f'[1] {paper._DENSE}'

@@ -1,4 +1,5 @@
 """The picture of predictions beside ground truth."""
+
 import cv2
 import numpy as np
 import pytest
@@ -16,15 +17,16 @@ class _Oracle(torch.nn.Module):
     """Predicts the ground truth, half of it with a low score."""
 
     def test_step(self, data):
-        (sample, ) = data['data_samples']
+        (sample,) = data['data_samples']
         truth = sample.gt_instances
-        scores = torch.full((len(truth), ), 0.9)
+        scores = torch.full((len(truth),), 0.9)
         scores[1::2] = 0.1
         sample.pred_instances = InstanceData(
             bboxes=truth.bboxes.tensor,
             labels=truth.labels,
             masks=torch.from_numpy(truth.masks.masks > 0),
-            scores=scores)
+            scores=scores,
+        )
         return [sample]
 
 
@@ -32,7 +34,7 @@ class _Oracle(torch.nn.Module):
 def dataset(shapes, tmp_path_factory):
     work_dir = str(tmp_path_factory.mktemp('work'))
     cfg = tiny_config(CONFIGS[0], shapes, work_dir)
-    return build_runner(cfg, ('test', )).test_dataloader.dataset
+    return build_runner(cfg, ('test',)).test_dataloader.dataset
 
 
 def test_ground_truth_is_above_predictions(dataset):
@@ -44,13 +46,12 @@ def test_ground_truth_is_above_predictions(dataset):
     none_shown = draw_predictions(_Oracle(), dataset, [0, 1], 0.95, height=96)
     top = slice(0, 130)
     assert (all_shown[top] == some_shown[top]).all()
-    bottoms = [p[130 + 28:] for p in (all_shown, some_shown, none_shown)]
+    bottoms = [p[130 + 28 :] for p in (all_shown, some_shown, none_shown)]
     assert (bottoms[0] != bottoms[1]).any()
     assert (bottoms[1] != bottoms[2]).any()
     # without predictions it is the image itself
     sample = dataset[0]['data_samples']
-    image = cv2.resize(
-        cv2.imread(sample.img_path), (96, 96), interpolation=cv2.INTER_CUBIC)
+    image = cv2.resize(cv2.imread(sample.img_path), (96, 96), interpolation=cv2.INTER_CUBIC)
     assert (bottoms[2][:96, :96] == image).all()
 
 
@@ -65,12 +66,11 @@ def test_masks_are_painted_where_they_are(dataset):
 
 def test_boxes_of_a_long_image():
     # 7x900 is shown as 2x288: boxes scale apart in x and y
-    painter = DetectionPainter(('a', ), 0.5)
-    boxes = InstanceData(
-        bboxes=torch.tensor([[450., 0., 899., 6.]]), labels=torch.tensor([0]))
+    painter = DetectionPainter(('a',), 0.5)
+    boxes = InstanceData(bboxes=torch.tensor([[450.0, 0.0, 899.0, 6.0]]), labels=torch.tensor([0]))
     sample = DetDataSample(metainfo=dict(ori_shape=(7, 900)))
     sample.gt_instances = boxes
-    sample.pred_instances = InstanceData(**boxes, scores=torch.tensor([0.]))
+    sample.pred_instances = InstanceData(**boxes, scores=torch.tensor([0.0]))
     truth, found = painter.paint(np.zeros((2, 288, 3), np.uint8), sample)
     columns = np.flatnonzero((truth != found).any((0, 2)))
     assert columns.min() in (143, 144) and columns.max() == 287

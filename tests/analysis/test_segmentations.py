@@ -1,4 +1,5 @@
 """The picture of a segmentor's predictions below the ground truth."""
+
 import cv2
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ class _Model(torch.nn.Module):
         self.label = label
 
     def test_step(self, data):
-        (sample, ) = data['data_samples']
+        (sample,) = data['data_samples']
         labels = torch.full_like(sample.gt_sem_seg.data.long(), self.label)
         sample.pred_sem_seg = PixelData(data=labels)
         return [sample]
@@ -37,7 +38,7 @@ def dataset(shapes, ade, tmp_path_factory):
     def dataset(path):
         root = shapes if path == SHAPES else ade
         cfg = tiny_config(path, root, str(tmp_path_factory.mktemp('work')))
-        return build_runner(cfg, ('test', )).test_dataloader.dataset
+        return build_runner(cfg, ('test',)).test_dataloader.dataset
 
     return dataset
 
@@ -45,8 +46,7 @@ def dataset(shapes, ade, tmp_path_factory):
 def _rows(picture):
     """The images of both rows, and the legend."""
     row = 28 + HEIGHT + 6
-    return (picture[28:row - 6], picture[row + 28:2 * row - 6],
-            picture[2 * row:])
+    return (picture[28 : row - 6], picture[row + 28 : 2 * row - 6], picture[2 * row :])
 
 
 def _image(sample):
@@ -73,11 +73,10 @@ def test_classes_are_painted_in_the_colors_of_the_data_set(dataset):
     for column, index in enumerate((1, 2)):
         sample = dataset[index]['data_samples']
         left = column * (HEIGHT + 6)
-        tile = np.s_[:, left:left + HEIGHT]
+        tile = np.s_[:, left : left + HEIGHT]
         labels = sample.gt_sem_seg.data[0].numpy()
         labels = labels.repeat(2, axis=0).repeat(2, axis=1)
-        for row, expected in ((truth, colors[labels]), (prediction,
-                                                        colors[4])):
+        for row, expected in ((truth, colors[labels]), (prediction, colors[4])):
             wrong = abs(row[tile] - _mixed(_image(sample), expected))
             # cut off to whole numbers
             assert wrong.max() <= 1
@@ -116,20 +115,17 @@ def test_images_of_different_sizes_stand_in_one_row(dataset):
     names, palette = (dataset.metainfo[key] for key in ('classes', 'palette'))
     first = [(names[149], palette[149][::-1])]
     width = 4 + 13
-    assert (legend[:22, :width] == draw_legend(
-        first, picture.shape[1])[:22, :width]).all()
+    assert (legend[:22, :width] == draw_legend(first, picture.shape[1])[:22, :width]).all()
 
 
 def test_without_annotations(dataset):
     dataset = dataset(SHAPES)
     steps = dataset.pipeline.transforms
     dataset.pipeline.transforms = [
-        step for step in steps
-        if type(step).__name__ not in ('LoadAnnotations', 'CheckSegMap')
+        step for step in steps if type(step).__name__ not in ('LoadAnnotations', 'CheckSegMap')
     ]
 
     class Blind(torch.nn.Module):
-
         def test_step(self, data):
             return data['data_samples']
 

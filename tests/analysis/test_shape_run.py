@@ -1,4 +1,5 @@
 """A model runs on shapes alone and is afterwards what it was."""
+
 import os
 
 import pytest
@@ -19,8 +20,7 @@ CONFIG = str(ROOT / 'configs/mmdet/mask_rcnn_sparx_t_1x.py')
 def attributes(model):
     """Of every module: what it holds beside its defaults, and its hooks."""
     return {
-        name: (set(vars(module)), len(module._forward_hooks),
-               len(module._forward_pre_hooks))
+        name: (set(vars(module)), len(module._forward_hooks), len(module._forward_pre_hooks))
         for name, module in model.named_modules()
     }
 
@@ -31,10 +31,7 @@ def test_boxes_and_an_untouched_model():
     before = attributes(model)
     tensors = {k: v.clone() for k, v in model.state_dict().items()}
     boxes = run_on_shapes(model, (64, 96))
-    assert boxes == {
-        'roi_head.bbox_roi_extractor': 70,
-        'roi_head.mask_roi_extractor': 70
-    }
+    assert boxes == {'roi_head.bbox_roi_extractor': 70, 'roi_head.mask_roi_extractor': 70}
     count_complexity(model, (64, 96))
     assert attributes(model) == before
     after = model.state_dict()
@@ -57,17 +54,13 @@ def test_a_cascade():
     }
     model, _ = load_model(CONFIG, options)
     extractor = 'roi_head.bbox_roi_extractor'
-    assert run_on_shapes(model, (64, 96)) == {
-        f'{extractor}.0': 1000,
-        f'{extractor}.1': 1000
-    }
+    assert run_on_shapes(model, (64, 96)) == {f'{extractor}.0': 1000, f'{extractor}.1': 1000}
 
 
 def test_modules_with_two_names():
     """They and what they share have their tensors back."""
     shared = nn.Linear(8, 8)
-    model = nn.Sequential(
-        nn.Conv2d(3, 8, 1), nn.Flatten(2), nn.Linear(8, 8), shared, shared)
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Flatten(2), nn.Linear(8, 8), shared, shared)
     model[2].weight = shared.weight
     tensors = list(model.parameters())
     assert run_on_shapes(model, (2, 4)) == {}
@@ -88,7 +81,6 @@ def test_the_kernels_asked_for_do_not_matter(monkeypatch, kernels):
 
 
 class Decides(nn.Conv2d):
-
     def forward(self, x):
         x = super().forward(x)
         return x if x.mean() > 0 else -x
@@ -99,7 +91,6 @@ def test_a_model_that_decides_by_data():
     with pytest.raises(UserError) as caught:
         count_complexity(model, (9, 7))
     message = str(caught.value)
-    assert message.startswith(
-        'Decides does not run on the shape of an image alone, 9x7: ')
+    assert message.startswith('Decides does not run on the shape of an image alone, 9x7: ')
     assert not model._forward_hooks
     assert torch.is_grad_enabled()

@@ -1,4 +1,5 @@
 """Every named arch runs, trains and is what its name says."""
+
 import pytest
 import torch
 from archs import PICO_SWIN
@@ -7,8 +8,12 @@ from sparx_mm import SparXMamba, SparXSwin
 from sparx_mm.backbones.ablations import ABLATIONS
 from sparx_mm.connections import STAGE_INPUT
 
-ARCHS = [(backbone, name) for backbone in (SparXMamba, SparXSwin)
-         for name in backbone.arch_zoo if name not in ('small', 'base')]
+ARCHS = [
+    (backbone, name)
+    for backbone in (SparXMamba, SparXSwin)
+    for name in backbone.arch_zoo
+    if name not in ('small', 'base')
+]
 
 
 @pytest.mark.parametrize('frozen_stages', [-1, 0])
@@ -22,8 +27,12 @@ def test_trains(backbone, name, frozen_stages):
         arch['mixer'] = dict(num_heads=(3, 4, 5, 6))
     model = backbone(arch, norm_eval=True, frozen_stages=frozen_stages).train()
     maps = model(torch.rand(1, 3, 33, 47))
-    assert [tuple(m.shape) for m in maps] == [(1, 24, 9, 12), (1, 32, 5, 6),
-                                              (1, 40, 3, 3), (1, 48, 2, 2)]
+    assert [tuple(m.shape) for m in maps] == [
+        (1, 24, 9, 12),
+        (1, 32, 5, 6),
+        (1, 40, 3, 3),
+        (1, 48, 2, 2),
+    ]
     # the mean of a normed map is that of its bias
     sum((m * torch.randn_like(m)).mean() for m in maps).backward()
     for name, param in model.named_parameters():
@@ -47,11 +56,8 @@ def test_what_is_built_on_the_meta_device_computes_the_same():
 def test_an_arch_that_changes_a_named_one():
     swin = SparXSwin(dict(base='tiny', mixer=dict(window_size=12)))
     assert swin.arch == {
-        **SparXSwin().arch, 'mixer':
-        dict(
-            type='ShiftedWindowAttention',
-            num_heads=(3, 6, 10, 18),
-            window_size=12)
+        **SparXSwin().arch,
+        'mixer': dict(type='ShiftedWindowAttention', num_heads=(3, 6, 10, 18), window_size=12),
     }
     mixer = swin.stages[2].layers[0].mixer
     assert mixer.window_size == 12 and mixer.num_heads == 10
@@ -65,7 +71,7 @@ def test_an_arch_that_changes_a_named_one():
 
 def sources(name, stage):
     """What the ganglion layers of a stage read, by layer."""
-    stage = SparXMamba(name, out_indices=(stage, )).stages[stage]
+    stage = SparXMamba(name, out_indices=(stage,)).stages[stage]
     return {i: read for i, read in enumerate(stage.sources) if read}
 
 
@@ -80,7 +86,7 @@ def test_connections_of_the_ablations():
     assert sources('tiny-m4', 1) == sources('tiny', 1)
     assert sources('tiny-dgc', 2)[6] == (STAGE_INPUT, *range(6))
     assert list(sources('tiny-dgc', 2)) == [0, 2, 4, 6]
-    assert sources('tiny-dsn', 0) == {0: (STAGE_INPUT, ), 1: (0, )}
+    assert sources('tiny-dsn', 0) == {0: (STAGE_INPUT,), 1: (0,)}
     assert sources('tiny-dsn', 2)[6] == (0, 1, 2, 3, 4, 5)
 
 
@@ -93,8 +99,7 @@ def test_an_ablation_is_tiny_but_for_what_it_changes():
 
 def test_parts_of_the_family():
     """Section 4.5: what the variants share with Swin, and what not."""
-    for model in (SparXSwin('tiny'), SparXMamba('tiny-ssm'),
-                  SparXMamba('tiny-bissm')):
+    for model in (SparXSwin('tiny'), SparXMamba('tiny-ssm'), SparXMamba('tiny-bissm')):
         names = dict(model.named_modules())
         assert 'stem.proj' in names and 'downsamples.0.reduction' in names
         layers = [layer for stage in model.stages for layer in stage.layers]
@@ -107,17 +112,19 @@ def test_parts_of_the_family():
 
 def test_output_norm_can_be_left_to_the_head():
     torch.manual_seed(0)
-    model = SparXMamba('tiny', out_norm=False, out_indices=(3, )).eval()
+    model = SparXMamba('tiny', out_norm=False, out_indices=(3,)).eval()
     assert not any(name.startswith('norms') for name in model.state_dict())
     image = torch.rand(1, 3, 64, 64)
-    plain, = model(image)
+    (plain,) = model(image)
     assert plain.is_contiguous()
-    normed = SparXMamba('tiny', out_indices=(3, )).eval()
+    normed = SparXMamba('tiny', out_indices=(3,)).eval()
     normed.load_state_dict(model.state_dict(), strict=False)
     torch.testing.assert_close(
         normed(image)[0],
-        torch.nn.functional.layer_norm(
-            plain.permute(0, 2, 3, 1), (512, ), eps=1e-6).permute(0, 3, 1, 2))
+        torch.nn.functional.layer_norm(plain.permute(0, 2, 3, 1), (512,), eps=1e-6).permute(
+            0, 3, 1, 2
+        ),
+    )
 
 
 def test_a_swin_needs_its_heads():

@@ -1,4 +1,5 @@
 """The released models' outputs and gradients, from the released layout."""
+
 import json
 import re
 
@@ -12,17 +13,15 @@ from sparx_mm.weights import rename_to_released
 GOLDENS = sorted(
     re.fullmatch(r'golden_(det|seg)_(.)_(\d+)x(\d+)', path.stem).groups()
     for pattern in ('golden_det_*', 'golden_seg_*')
-    for path in parity.DATA.glob(pattern))
+    for path in parity.DATA.glob(pattern)
+)
 # the reference was stored in float32; its own rounding is below 1e-6
 TOLERANCES = {torch.float64: 5e-6, torch.float32: 1e-4}
 
 
 def test_every_golden_is_there():
     assert len(GOLDENS) == 7
-    assert {g[:2]
-            for g in GOLDENS} == {(f, v)
-                                  for f in ('det', 'seg')
-                                  for v in 'tsb'}
+    assert {g[:2] for g in GOLDENS} == {(f, v) for f in ('det', 'seg') for v in 'tsb'}
 
 
 @pytest.mark.parametrize('flavour, variant, height, width', GOLDENS)
@@ -46,9 +45,9 @@ def gradients():
     model.train()
     image = parity.image('t', 64, 64).double().requires_grad_()
     loss = sum(
-        (out *
-         torch.from_numpy(deterministic.make_cotangent(i, out.shape))).mean()
-        for i, out in enumerate(model(image)))
+        (out * torch.from_numpy(deterministic.make_cotangent(i, out.shape))).mean()
+        for i, out in enumerate(model(image))
+    )
     loss.backward()
     named = {name: p.grad for name, p in model.named_parameters()}
     return loss.detach(), dict(rename_to_released(named), input=image.grad)
@@ -66,11 +65,9 @@ def test_gradients(gradients):
 
 def test_gradient_norms(gradients):
     _, grads = gradients
-    expected = json.loads(
-        (parity.DATA / 'grad_norms_t_64x64.json').read_text())
+    expected = json.loads((parity.DATA / 'grad_norms_t_64x64.json').read_text())
     assert set(expected) == set(grads) - {'input'}
     for name, norm in expected.items():
         # a bias before a batch-statistics-free norm can have a gradient of
         # exactly zero, so the floor is absolute
-        assert abs(grads[name].norm().item() -
-                   norm) <= 1e-5 * norm + 1e-9, name
+        assert abs(grads[name].norm().item() - norm) <= 1e-5 * norm + 1e-9, name

@@ -1,4 +1,5 @@
 """`init_cfg=dict(type='Pretrained', ...)`: all of the file, or an error."""
+
 import parity
 import pytest
 import torch
@@ -13,7 +14,7 @@ from sparx_mm.weights import CoverageError, rename_released, rename_to_released
 
 LAYOUTS = [(f, v) for f in ('cls', 'det', 'seg') for v in 'tsb']
 # legally absent from an ImageNet file: what only dense tasks have
-DENSE_ONLY = ('norms.', )
+DENSE_ONLY = ('norms.',)
 
 
 def copied(model):
@@ -47,38 +48,27 @@ def is_loaded(source, model):
     return all(own[k].equal(v) for k, v in source.state_dict().items())
 
 
-@pytest.mark.parametrize('nest,options', [
-    (lambda w: w, {}),
-    (lambda w: dict(state_dict=w, meta={}), {}),
-    (lambda w: dict(model={}, model_ema=w), {}),
-    (lambda w: {
-        f'module.{k}': v
-        for k, v in w.items()
-    }, {}),
-    (lambda w: {
-        f'backbone.{k}': v
-        for k, v in w.items()
-    }, dict(prefix='backbone.')),
-    (lambda w: {
-        f'backbone.{k}': v
-        for k, v in w.items()
-    }, dict(prefix='backbone')),
-    (lambda w: dict(model={
-        f'module.net.{k}': v
-        for k, v in w.items()
-    }), dict(prefix='net.')),
-    (lambda w: rename_released(w), {}),
-    (lambda w: {
-        k: v.double()
-        for k, v in w.items()
-    }, dict(map_location='cpu')),
-])
+@pytest.mark.parametrize(
+    'nest,options',
+    [
+        (lambda w: w, {}),
+        (lambda w: dict(state_dict=w, meta={}), {}),
+        (lambda w: dict(model={}, model_ema=w), {}),
+        (lambda w: {f'module.{k}': v for k, v in w.items()}, {}),
+        (lambda w: {f'backbone.{k}': v for k, v in w.items()}, dict(prefix='backbone.')),
+        (lambda w: {f'backbone.{k}': v for k, v in w.items()}, dict(prefix='backbone')),
+        (lambda w: dict(model={f'module.net.{k}': v for k, v in w.items()}), dict(prefix='net.')),
+        (lambda w: rename_released(w), {}),
+        (lambda w: {k: v.double() for k, v in w.items()}, dict(map_location='cpu')),
+    ],
+)
 @pytest.mark.parametrize('reader', ['ours', "mmengine's"])
 def test_layouts(reader, nest, options, source, file, monkeypatch):
     if reader != 'ours':
         # as where sparx_mm.checkpoints was not imported
-        monkeypatch.setattr('mmengine.runner.CheckpointLoader.load_checkpoint',
-                            lambda path, **_: torch.load(path))
+        monkeypatch.setattr(
+            'mmengine.runner.CheckpointLoader.load_checkpoint', lambda path, **_: torch.load(path)
+        )
     model = SparXMamba(PICO, init_cfg=pretrained(file(nest), **options))
     assert not is_loaded(source, model)
     model.init_weights()
@@ -103,13 +93,11 @@ def test_files_come_after_other_initialisations(source, file):
     alone = SparXMamba(PICO, init_cfg=kaiming)
     before = copied(alone)
     alone.init_weights()
-    assert not alone.state_dict()['stem.0.weight'].equal(
-        before['stem.0.weight'])
+    assert not alone.state_dict()['stem.0.weight'].equal(before['stem.0.weight'])
 
 
 def test_the_class_is_a_type_too(source, file):
-    model = SparXMamba(
-        PICO, init_cfg=dict(type=PretrainedInit, checkpoint=str(file())))
+    model = SparXMamba(PICO, init_cfg=dict(type=PretrainedInit, checkpoint=str(file())))
     model.init_weights()
     assert is_loaded(source, model)
 
@@ -125,12 +113,11 @@ def test_a_second_call_changes_nothing(source, file):
 def test_inside_a_model_it_is_logged_and_recorded(source, file, tmp_path):
 
     class Detector(BaseModule):
-
         def __init__(self):
             super().__init__()
             self.backbone = MODELS.build(
-                dict(
-                    type='SparXMamba', arch=PICO, init_cfg=pretrained(file())))
+                dict(type='SparXMamba', arch=PICO, init_cfg=pretrained(file()))
+            )
 
     log = tmp_path / 'log'
     MMLogger.get_instance('test', log_file=str(log))
@@ -143,21 +130,27 @@ def test_inside_a_model_it_is_logged_and_recorded(source, file, tmp_path):
     assert f'load from {file()}' in text.split('backbone.stem.0.weight')[1]
 
 
-@pytest.mark.parametrize('nest,options,message', [
-    (lambda w: {
-        f'backbone.{k}': v
-        for k, v in w.items()
-    }, {}, "did you mean prefix='backbone.'"),
-    (lambda w: w, dict(prefix='backbone.'), 'did you mean prefix=None'),
-    (lambda w: {
-        k: v
-        for k, v in w.items() if 'layers.3' not in k
-    }, {}, 'the file has layers and channels 1x16 2x24 3x32 by stage'),
-    (lambda w: {
-        k: v * float('nan')
-        for k, v in w.items()
-    }, {}, 'NaN or infinity in stem.*.weight'),
-])
+@pytest.mark.parametrize(
+    'nest,options,message',
+    [
+        (
+            lambda w: {f'backbone.{k}': v for k, v in w.items()},
+            {},
+            "did you mean prefix='backbone.'",
+        ),
+        (lambda w: w, dict(prefix='backbone.'), 'did you mean prefix=None'),
+        (
+            lambda w: {k: v for k, v in w.items() if 'layers.3' not in k},
+            {},
+            'the file has layers and channels 1x16 2x24 3x32 by stage',
+        ),
+        (
+            lambda w: {k: v * float('nan') for k, v in w.items()},
+            {},
+            'NaN or infinity in stem.*.weight',
+        ),
+    ],
+)
 def test_errors_name_the_file_and_change_nothing(nest, options, message, file):
     model = SparXMamba(PICO, init_cfg=pretrained(file(nest), **options))
     before = copied(model)
@@ -174,9 +167,8 @@ def test_pretrained_loads_every_tensor(flavour, variant, tmp_path):
     released = parity.released_state(flavour, variant)
     torch.save(released, file)
     model = SparXMamba(
-        parity.ARCHS[variant],
-        attn_scale=parity.ATTN_SCALES[flavour],
-        init_cfg=pretrained(file))
+        parity.ARCHS[variant], attn_scale=parity.ATTN_SCALES[flavour], init_cfg=pretrained(file)
+    )
     untouched = copied(model)
     model.init_weights()
     loaded = rename_to_released(model.state_dict())

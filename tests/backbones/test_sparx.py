@@ -1,4 +1,5 @@
 """The options of a SparX backbone."""
+
 import copy
 import math
 
@@ -27,7 +28,6 @@ def test_layers_read_what_the_plan_says():
     read = []
 
     class Spy(nn.Module):
-
         def __init__(self, index):
             super().__init__()
             self.index = index
@@ -37,7 +37,6 @@ def test_layers_read_what_the_plan_says():
             return torch.tensor(self.index)
 
     class Plan:
-
         def __init__(self, *sources):
             self.sources = sources
 
@@ -47,7 +46,7 @@ def test_layers_read_what_the_plan_says():
     assert read == [[99], [], [1, 0], [99, 2]]
 
 
-@pytest.mark.parametrize('out_indices', [(0, ), (3, ), (1, 3), (0, 1, 2, 3)])
+@pytest.mark.parametrize('out_indices', [(0,), (3,), (1, 3), (0, 1, 2, 3)])
 def test_out_indices(out_indices):
     expected = _model().eval()(_images())
     model = _model()
@@ -55,9 +54,11 @@ def test_out_indices(out_indices):
     model = _model(out_indices=out_indices).eval()
     missing, unexpected = model.load_state_dict(weights, strict=False)
     assert not missing
-    later = tuple(f'{part}.{i}.'
-                  for part, first in (('stages', 1), ('downsamples', 0))
-                  for i in range(out_indices[-1] + first, 4))
+    later = tuple(
+        f'{part}.{i}.'
+        for part, first in (('stages', 1), ('downsamples', 0))
+        for i in range(out_indices[-1] + first, 4)
+    )
     assert all(key.startswith(('norms.', *later)) for key in unexpected)
     outs = model(_images())
     assert len(outs) == len(out_indices)
@@ -66,15 +67,14 @@ def test_out_indices(out_indices):
     assert set(model.norms) == {str(i) for i in out_indices}
 
 
-@pytest.mark.parametrize('out_indices', [(0, ), (0, 1), (3, ), (0, 3)])
+@pytest.mark.parametrize('out_indices', [(0,), (0, 1), (3,), (0, 3)])
 def test_no_unused_parameters(out_indices):
     model = _model(out_indices=out_indices, attn_scale='learnable').train()
     sum(out.square().mean() for out in model(_images())).backward()
     assert all(p.grad is not None for p in model.parameters())
 
 
-@pytest.mark.parametrize('out_indices', [(), (4, ), (-1, ), (1, 0),
-                                         (2, 2), 'x'])
+@pytest.mark.parametrize('out_indices', [(), (4,), (-1,), (1, 0), (2, 2), 'x'])
 def test_wrong_out_indices(out_indices):
     with pytest.raises(ValueError, match='ascending, distinct and in'):
         _model(out_indices=out_indices)
@@ -122,10 +122,7 @@ def test_norm_eval():
 
 @pytest.mark.parametrize('frozen_stages', [-1, 1])
 def test_with_cp(frozen_stages):
-    plain = _model(
-        attn_scale='learnable',
-        drop_path_rate=0.5,
-        frozen_stages=frozen_stages)
+    plain = _model(attn_scale='learnable', drop_path_rate=0.5, frozen_stages=frozen_stages)
     with_cp = copy.deepcopy(plain)
     for stage in with_cp.stages:
         stage.with_cp = True
@@ -135,8 +132,7 @@ def test_with_cp(frozen_stages):
         outs = model.train()(_images())
         sum(out.square().mean() for out in outs).backward()
     for (name, a), b in zip(plain.named_parameters(), with_cp.parameters()):
-        assert (a.grad is None and b.grad is None) or a.grad.equal(
-            b.grad), name
+        assert (a.grad is None and b.grad is None) or a.grad.equal(b.grad), name
     for (name, a), b in zip(plain.named_buffers(), with_cp.buffers()):
         assert a.equal(b), name
 
@@ -160,14 +156,11 @@ def test_with_cp_saves_less():
 
 def test_drop_path_is_a_linear_ramp():
     model = _model(drop_path_rate=0.35)
-    rates = [
-        layer.drop_path.drop_prob for stage in model.stages
-        for layer in stage.layers
-    ]
+    rates = [layer.drop_path.drop_prob for stage in model.stages for layer in stage.layers]
     assert len(rates) == sum(PICO['depths']) == 8
     assert rates == pytest.approx([0.05 * i for i in range(8)])
     with pytest.raises(ValueError, match=r'drop_path_rate must be in \[0, 1'):
-        _model(drop_path_rate=1.)
+        _model(drop_path_rate=1.0)
 
 
 def test_initialisation():
@@ -187,8 +180,7 @@ def test_norm_cfg():
     model = _model(norm_cfg=dict(type='SyncBN', momentum=0.02))
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
     assert len(norms) > 10
-    assert all(
-        type(m) is nn.SyncBatchNorm and m.momentum == 0.02 for m in norms)
+    assert all(type(m) is nn.SyncBatchNorm and m.momentum == 0.02 for m in norms)
 
 
 def test_get_layer_depth():
@@ -210,26 +202,27 @@ def test_get_layer_depth():
     for name, depth in expected.items():
         assert name in names
         assert model.get_layer_depth(name) == (depth, 10)
-        assert model.get_layer_depth(f'backbone.{name}',
-                                     'backbone.') == (depth, 10)
+        assert model.get_layer_depth(f'backbone.{name}', 'backbone.') == (depth, 10)
     depths = {model.get_layer_depth(name)[0] for name in names}
     assert depths == set(range(10))
     assert model.get_layer_depth('neck.conv.weight', 'backbone.') == (9, 10)
 
 
-@pytest.mark.parametrize('arch, message', [
-    ('huge', r"arch 'huge' of SparXMamba is unknown; use one of \['base', "),
-    (None, 'arch None of SparXMamba is unknown; use one of'),
-    (dict(PICO, width=3), r"arch keys \['width'\] are unknown; allowed are"),
-    (dict(embed_dims=(8, 16)), r"arch keys \['depths', 'starts', 'strides', "),
-    (dict(depths=(2, 2)), "are missing; give them, or base='tiny' for"),
-    (dict(PICO, depths=(1, 2, 3)), "'embed_dims' needs one entry for each of"),
-    (dict(base='tiny', input_in_window=(True, )), 'stages in depths, got'),
-    (dict(PICO, strides=(1, 1)), "arch key 'strides' needs one entry for each"
-     ' of the 4 stages'),
-    (dict(PICO, embed_dims=(16, 24, 30, 40)), 'dim must be a multiple of'),
-    (dict(PICO, starts=(None, 5, 0, 0)), 'start must be None or in'),
-])
+@pytest.mark.parametrize(
+    'arch, message',
+    [
+        ('huge', r"arch 'huge' of SparXMamba is unknown; use one of \['base', "),
+        (None, 'arch None of SparXMamba is unknown; use one of'),
+        (dict(PICO, width=3), r"arch keys \['width'\] are unknown; allowed are"),
+        (dict(embed_dims=(8, 16)), r"arch keys \['depths', 'starts', 'strides', "),
+        (dict(depths=(2, 2)), "are missing; give them, or base='tiny' for"),
+        (dict(PICO, depths=(1, 2, 3)), "'embed_dims' needs one entry for each of"),
+        (dict(base='tiny', input_in_window=(True,)), 'stages in depths, got'),
+        (dict(PICO, strides=(1, 1)), "arch key 'strides' needs one entry for each of the 4 stages"),
+        (dict(PICO, embed_dims=(16, 24, 30, 40)), 'dim must be a multiple of'),
+        (dict(PICO, starts=(None, 5, 0, 0)), 'start must be None or in'),
+    ],
+)
 def test_wrong_arch(arch, message):
     with pytest.raises(ValueError, match=message):
         SparXMamba(arch)
@@ -251,7 +244,8 @@ def test_another_number_of_stages():
         windows=(None, 1),
         input_in_window=(False, False),
         reduction=(2, 1),
-        skip_scale=(False, True))
+        skip_scale=(False, True),
+    )
     model = SparXMamba(arch, out_indices=(0, 1)).eval()
     outs = model(_images(1, 3, 32, 32))
     assert [tuple(o.shape) for o in outs] == [(1, 8, 8, 8), (1, 16, 4, 4)]
@@ -276,8 +270,7 @@ def test_one_change_of_layout_on_the_cpu():
         seen.add(type(module).__name__)
 
     for module in model.modules():
-        if isinstance(module, (nn.Conv2d, nn.GroupNorm, nn.LayerNorm,
-                               nn.GELU, _BatchNorm)):  # yapf: disable
+        if isinstance(module, (nn.Conv2d, nn.GroupNorm, nn.LayerNorm, nn.GELU, _BatchNorm)):
             module.register_forward_pre_hook(look)
     assert all(out.is_contiguous() for out in model(_images()))
     assert seen >= {'Conv2d', 'GroupNorm', 'BatchNorm2d', 'LayerNorm2d'}
@@ -310,8 +303,7 @@ def test_output_and_gradients_in_the_other_layout():
 
 def test_compiles_whole():
     model = _model(norm_eval=True).train()
-    compiled = torch.compile(
-        model, backend='aot_eager', fullgraph=True, dynamic=False)
+    compiled = torch.compile(model, backend='aot_eager', fullgraph=True, dynamic=False)
     gradients = []
     for function in (model, compiled):
         model.zero_grad()

@@ -1,4 +1,5 @@
 """SparX-Mamba: the contract that every arch meets."""
+
 import pytest
 import torch
 from archs import PICO
@@ -21,9 +22,11 @@ CHANNELS = {
 
 
 def test_the_table_holds_every_released_arch():
-    assert set(PARAMETERS) == set(CHANNELS) == set(
-        SparXMamba.arch_zoo) - {f'tiny-{name}'
-                                for name in ABLATIONS}
+    assert (
+        set(PARAMETERS)
+        == set(CHANNELS)
+        == set(SparXMamba.arch_zoo) - {f'tiny-{name}' for name in ABLATIONS}
+    )
 
 
 @pytest.fixture(scope='module', params=sorted(PARAMETERS))
@@ -34,8 +37,7 @@ def named(request):
 def test_parameter_count(named):
     arch, model = named
     learnable = SparXMamba(arch, attn_scale='learnable')
-    counts = tuple(
-        sum(p.numel() for p in m.parameters()) for m in (learnable, model))
+    counts = tuple(sum(p.numel() for p in m.parameters()) for m in (learnable, model))
     assert counts == PARAMETERS[arch]
 
 
@@ -44,8 +46,7 @@ def test_channels_and_strides(named):
     with torch.no_grad():
         outs = model.eval()(torch.randn(1, 3, 64, 96))
     assert tuple(out.shape[1] for out in outs) == CHANNELS[arch]
-    assert [out.shape[2:] for out in outs] == [(16, 24), (8, 12), (4, 6),
-                                               (2, 3)]
+    assert [out.shape[2:] for out in outs] == [(16, 24), (8, 12), (4, 6), (2, 3)]
     assert all(out.isfinite().all() for out in outs)
 
 
@@ -62,17 +63,29 @@ def test_full_size_training_step():
     first = loss()
     first.backward()
     # parameter count == gradient count, none of them lost
-    assert all(p.grad is not None and p.grad.isfinite().all()
-               for p in model.parameters())
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
     optimizer.step()
     assert all(not p.equal(before[n]) for n, p in model.named_parameters())
     with torch.no_grad():
         assert loss() < first
 
 
-@pytest.mark.parametrize('height, width', [(1, 1), (1, 2), (2, 1), (3, 5),
-                                           (4, 4), (5, 4), (7, 90), (17, 33),
-                                           (32, 32), (33, 47), (65, 31)])
+@pytest.mark.parametrize(
+    'height, width',
+    [
+        (1, 1),
+        (1, 2),
+        (2, 1),
+        (3, 5),
+        (4, 4),
+        (5, 4),
+        (7, 90),
+        (17, 33),
+        (32, 32),
+        (33, 47),
+        (65, 31),
+    ],
+)
 def test_every_size(height, width):
     model = SparXMamba(PICO).eval()
     with torch.no_grad():
@@ -100,15 +113,13 @@ def test_any_config_can_name_it(scope):
     assert type(model) is SparXMamba
 
 
-@pytest.mark.parametrize('memory_format',
-                         [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize('memory_format', [torch.contiguous_format, torch.channels_last])
 def test_memory_formats_agree(memory_format):
     torch.manual_seed(0)
     model = SparXMamba(PICO).eval().double()
     x = torch.randn(2, 3, 40, 56, dtype=torch.float64)
     expected = model(x)
-    outs = model.to(memory_format=memory_format)(
-        x.to(memory_format=memory_format))
+    outs = model.to(memory_format=memory_format)(x.to(memory_format=memory_format))
     for out, wanted in zip(outs, expected):
         torch.testing.assert_close(out, wanted, atol=1e-10, rtol=1e-10)
         # mmcv's operators misread any other layout

@@ -1,4 +1,5 @@
 """The programs' modules, which find one another as they do when run."""
+
 import sys
 
 import pytest

@@ -1,4 +1,5 @@
 """Every peer computes what the definition says."""
+
 import sys
 import types
 
@@ -13,13 +14,19 @@ from sparx_mm.kernels.ss2d.reference import ss2d as reference
 
 # batch, channels, height, width, rank, state: single rows and columns, odd
 # and even lengths, more than one state
-SIZES = [(1, 1, 1, 1, 1, 1), (2, 3, 1, 7, 2, 2), (1, 4, 8, 1, 1, 1),
-         (2, 5, 3, 5, 2, 1), (1, 2, 4, 6, 1, 3)]
+SIZES = [
+    (1, 1, 1, 1, 1, 1),
+    (2, 3, 1, 7, 2, 2),
+    (1, 4, 8, 1, 1, 1),
+    (2, 5, 3, 5, 2, 1),
+    (1, 2, 4, 6, 1, 3),
+]
 CPU = torch.device('cpu')
 
 
 def assert_is_reference(function, size):
     from agreement import evaluate
+
     inputs = [t.requires_grad_() for t in map_arguments(*size)]
     dy = torch.randn_like(inputs[0])
     given = evaluate(function, inputs, [dy])
@@ -32,6 +39,7 @@ def assert_is_reference(function, size):
 @pytest.mark.parametrize('name', ['unfused', 'two_level', 'log_depth', 'loop'])
 def test_output_and_every_gradient(name, size):
     from peers import FORMS
+
     assert_is_reference(FORMS[name].run, size)
 
 
@@ -39,16 +47,18 @@ def test_output_and_every_gradient(name, size):
 def mamba_ssm(monkeypatch):
     """A package with mamba-ssm's function and signature."""
 
-    def selective_scan_fn(u,
-                          delta,
-                          A,
-                          B,
-                          C,
-                          D=None,
-                          z=None,
-                          delta_bias=None,
-                          delta_softplus=False,
-                          return_last_state=False):
+    def selective_scan_fn(
+        u,
+        delta,
+        A,
+        B,
+        C,
+        D=None,
+        z=None,
+        delta_bias=None,
+        delta_softplus=False,
+        return_last_state=False,
+    ):
         assert z is None and not return_last_state
         return selective_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
 
@@ -62,12 +72,14 @@ def mamba_ssm(monkeypatch):
 @pytest.mark.parametrize('size', SIZES)
 def test_mamba_ssm(mamba_ssm, size):
     from peers import FORMS
+
     assert not FORMS['mamba_ssm'].why_not(torch.device('cuda'))
     assert_is_reference(FORMS['mamba_ssm'].run, size)
 
 
 def test_why_a_peer_does_not_run(monkeypatch):
     from peers import choose
+
     monkeypatch.setitem(sys.modules, 'mamba_ssm', None)
     forms, reasons = choose(['loop', 'mamba_ssm'], CPU)
     assert list(forms) == ['loop'] and not reasons['loop']
@@ -80,6 +92,7 @@ def test_why_a_peer_does_not_run(monkeypatch):
 def test_tolerances_allow_for_rounding(dtype):
     from peers import FORMS, Form
     from scan_forms import check_full, check_small, make_inputs
+
     dtype = getattr(torch, dtype)
     names = ('unfused', 'two_level', 'log_depth', 'loop')
     forms = {'ss2d': Form(ss2d), **{name: FORMS[name] for name in names}}
@@ -90,6 +103,7 @@ def test_tolerances_allow_for_rounding(dtype):
 def test_truth_of_a_batch_is_that_of_all_its_images():
     from agreement import evaluate
     from scan_forms import make_inputs, truth
+
     inputs, dy = make_inputs(3, 4, 3, 4, torch.float32, CPU)
     doubles = [t.detach().double().requires_grad_() for t in inputs]
     wanted = evaluate(reference, doubles, [dy])
@@ -120,5 +134,6 @@ def saved_bytes(function):
 def test_memory_that_the_unfused_pipeline_keeps():
     """What fusing saves, first of all."""
     from peers import FORMS
+
     assert saved_bytes(FORMS['unfused'].run) > 16
     assert saved_bytes(ss2d) < 4

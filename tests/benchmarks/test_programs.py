@@ -1,4 +1,5 @@
 """The programs: what they print, what they refuse, how mistakes end."""
+
 import math
 import re
 
@@ -13,9 +14,8 @@ from sparx_mm.kernels import ss2d
 DEVICES = [
     'cpu',
     pytest.param(
-        'cuda',
-        marks=pytest.mark.skipif(
-            not torch.cuda.is_available(), reason='there is no GPU'))
+        'cuda', marks=pytest.mark.skipif(not torch.cuda.is_available(), reason='there is no GPU')
+    ),
 ]
 # small stages of small maps
 QUICK = ('--size', '48', '--batch', '1', '--repeats', '2', '--threads', '1')
@@ -25,6 +25,7 @@ QUICK = ('--size', '48', '--batch', '1', '--repeats', '2', '--threads', '1')
 def scan(monkeypatch):
     """The program, on a network of few channels."""
     import scan
+
     monkeypatch.setattr(scan, 'EMBED_DIMS', (8, 8, 16, 16))
     monkeypatch.setattr(scan, 'SIDES', (4, 8))
     monkeypatch.setattr(scan, 'copy_bandwidth', lambda device: 1e9)
@@ -36,17 +37,26 @@ def rows(text):
     lines = [s[2:-2] for s in text.splitlines() if s.startswith('| ')]
     table = [line.split(' | ') for line in lines]
     return [
-        row for row, below in zip(table, table[1:] + [['']])
-        if row[0] != '-' and below[0] != '-'
+        row for row, below in zip(table, table[1:] + [['']]) if row[0] != '-' and below[0] != '-'
     ]
 
 
 @pytest.mark.parametrize('device', DEVICES)
 def test_scan(scan, run, tmp_path, device):
     file = tmp_path / 'results/scan.md'
-    status, out, err = run(scan.main, '--device', device, *QUICK, '--dtype',
-                           'float32', '--peers', 'unfused', 'loop', '--output',
-                           file)
+    status, out, err = run(
+        scan.main,
+        '--device',
+        device,
+        *QUICK,
+        '--dtype',
+        'float32',
+        '--peers',
+        'unfused',
+        'loop',
+        '--output',
+        file,
+    )
     assert status == 0, err
     assert file.read_text().strip() == out.strip()
     assert 'float32: scan of (1, 8, 12, 12)' in err
@@ -76,18 +86,18 @@ def wrong_when_large(x, *others):
     return ss2d(x, *others) * (1 if len(x) == 2 else 1.01)
 
 
-@pytest.mark.parametrize('form',
-                         [wrong_gradient, not_a_number, wrong_when_large])
+@pytest.mark.parametrize('form', [wrong_gradient, not_a_number, wrong_when_large])
 @pytest.mark.parametrize('program', ['scan', 'backbone'])
-def test_nothing_is_timed_where_forms_disagree(run, monkeypatch, form, program,
-                                               request, tmp_path):
+def test_nothing_is_timed_where_forms_disagree(run, monkeypatch, form, program, request, tmp_path):
     from peers import FORMS, Form
+
     main = request.getfixturevalue(program).main
     monkeypatch.setitem(FORMS, 'two_level', Form(form))
     file = tmp_path / 'kept.md'
     file.write_text('an earlier run')
-    status, out, err = run(main, '--device', 'cpu', *QUICK, '--peers',
-                           'two_level', '--output', file)
+    status, out, err = run(
+        main, '--device', 'cpu', *QUICK, '--peers', 'two_level', '--output', file
+    )
     assert status == 1
     assert file.read_text() in ('an earlier run', out.strip() + '\n')
     assert err.splitlines()[-1].startswith('error: two_level ')
@@ -104,8 +114,9 @@ def test_out_of_memory_is_a_cell(scan, run, monkeypatch):
         return ss2d(x, *others)
 
     monkeypatch.setitem(FORMS, 'unfused', Form(too_large))
-    status, out, err = run(scan.main, '--device', 'cpu', *QUICK, '--only',
-                           'stages', '--peers', 'unfused')
+    status, out, err = run(
+        scan.main, '--device', 'cpu', *QUICK, '--only', 'stages', '--peers', 'unfused'
+    )
     assert status == 0, err
     cells = [row for row in rows(out) if row[2] == 'unfused']
     # nor is it in the sum over the stages
@@ -116,32 +127,38 @@ def test_out_of_memory_is_a_cell(scan, run, monkeypatch):
 def test_time_against_length(scan, monkeypatch):
     from measure import Sample
     from options import parse
+
     times = (1, 2, 4, 9, 17.6, 39.7)
     monkeypatch.setattr(scan, 'SIDES', (14, 28, 56))
     monkeypatch.setattr(
-        scan, 'compare', lambda calls, *args: {
-            name: Sample(time, time)
-            for name, time in zip(calls, times)
-        })
+        scan,
+        'compare',
+        lambda calls, *args: {name: Sample(time, time) for name, time in zip(calls, times)},
+    )
     monkeypatch.setattr('sys.argv', ['scan', '--device', 'cpu'])
     args = parse(scan.make_parser('of a test'))
     cells = rows(scan.length_table(torch.float32, args))
-    assert [row[4:] for row in cells] == [['', ''], ['', ''], ['4.00', ''],
-                                          ['4.50', ''], ['4.40', 'yes'],
-                                          ['4.41', 'no']]
+    assert [row[4:] for row in cells] == [
+        ['', ''],
+        ['', ''],
+        ['4.00', ''],
+        ['4.50', ''],
+        ['4.40', 'yes'],
+        ['4.41', 'no'],
+    ]
 
 
 def test_bytes_of_a_fused_form():
     from scan import fused_bytes
     from scan_forms import make_inputs
+
     inputs, dy = make_inputs(2, 32, 5, 6, torch.float16, torch.device('cpu'))
     # of a map of 64 channels and of its projection at rank 2, 16 bits
     x, p = 2 * 2 * 64 * 30, 2 * 2 * 30 * 4 * 4
     parameters = 4 * 4 * 64 * (2 + 1 + 1 + 1)
     forward = 2 * x + p + parameters
     assert fused_bytes(inputs, dy, False) == forward
-    assert fused_bytes(inputs, dy,
-                       True) == forward + 3 * x + 2 * p + 2 * parameters
+    assert fused_bytes(inputs, dy, True) == forward + 3 * x + 2 * p + 2 * parameters
 
 
 @pytest.fixture
@@ -151,6 +168,7 @@ def backbone(monkeypatch):
     import networks
 
     from sparx_mm import SparXMamba
+
     monkeypatch.setitem(SparXMamba.arch_zoo, 'tiny', PICO)
     monkeypatch.setattr(networks, 'SMALL', (2, 3, 32, 32))
     return backbone
@@ -159,9 +177,20 @@ def backbone(monkeypatch):
 @pytest.mark.stack
 @pytest.mark.parametrize('device', DEVICES)
 def test_backbone(backbone, run, device):
-    status, out, err = run(backbone.main, '--device', device, *QUICK,
-                           '--dtype', 'float32', 'bfloat16', '--arch', 'tiny',
-                           '--peers', 'two_level', 'loop')
+    status, out, err = run(
+        backbone.main,
+        '--device',
+        device,
+        *QUICK,
+        '--dtype',
+        'float32',
+        'bfloat16',
+        '--arch',
+        'tiny',
+        '--peers',
+        'two_level',
+        'loop',
+    )
     assert status == 0, err
     forms = ['ss2d', 'two_level', 'loop', 'mmdet Swin-T']
     assert [row[2] for row in rows(out)] == 4 * forms
@@ -174,17 +203,20 @@ def test_family(backbone, monkeypatch, run, device):
     import family
 
     from sparx_mm import SparXMamba, SparXSwin
+
     for name in ('tiny-ssm', 'tiny-bissm'):
         arch = {**SparXMamba.arch_zoo[name], **PICO}
         monkeypatch.setitem(SparXMamba.arch_zoo, name, arch)
     monkeypatch.setitem(SparXSwin.arch_zoo, 'tiny', PICO_SWIN)
-    status, out, err = run(family.main, '--device', device, *QUICK, '--dtype',
-                           'float32')
+    status, out, err = run(family.main, '--device', device, *QUICK, '--dtype', 'float32')
     assert status == 0, err
     cells = rows(out)
     assert [row[0] for row in cells] == 2 * [
-        'SparXMamba tiny', 'SparXMamba tiny-ssm', 'SparXMamba tiny-bissm',
-        'SparXSwin tiny', 'mmdet Swin-T'
+        'SparXMamba tiny',
+        'SparXMamba tiny-ssm',
+        'SparXMamba tiny-bissm',
+        'SparXSwin tiny',
+        'mmdet Swin-T',
     ]
     assert all(float(row[2]) > 0 for row in cells)
     assert [row[-1] for row in cells[::5]] == 2 * ['1.00x']
@@ -193,6 +225,7 @@ def test_family(backbone, monkeypatch, run, device):
 
 def test_family_has_no_peers(backbone, run):
     import family
+
     status, out, err = run(family.main, '--peers', 'loop')
     assert status == 2 and not out
     assert err.splitlines()[-1].startswith('error: unrecognized arguments')
@@ -200,7 +233,8 @@ def test_family_has_no_peers(backbone, run):
 
 def test_a_network_that_disagrees_is_not_timed(backbone, monkeypatch, run):
     import family
-    monkeypatch.setattr(family, 'NETWORKS', (('SparXMamba', 'tiny'), ))
+
+    monkeypatch.setattr(family, 'NETWORKS', (('SparXMamba', 'tiny'),))
     monkeypatch.setattr(family, 'ss2d', wrong_gradient)
     status, out, err = run(family.main, '--device', 'cpu', *QUICK)
     assert status == 1 and '|' not in out
@@ -209,6 +243,7 @@ def test_a_network_that_disagrees_is_not_timed(backbone, monkeypatch, run):
 
 def test_every_layer_scans_by_the_form(backbone):
     import networks
+
     shapes = []
 
     def form(x, *others):
@@ -226,6 +261,7 @@ def test_every_layer_scans_by_the_form(backbone):
 
 def test_calls_do_not_change_the_network(backbone):
     import networks
+
     network = networks.build('tiny', torch.device('cpu'))
     images = torch.rand(2, 3, 32, 32)
     before, _ = networks.Step(network, images, torch.float32, False)()
@@ -242,53 +278,63 @@ def test_calls_do_not_change_the_network(backbone):
 
 
 @pytest.mark.parametrize('program', ['scan', 'backbone'])
-@pytest.mark.parametrize('args,message', [
-    (['--size', 'x224'], "'x224' is no size; write 224, or 800x1280"),
-    (['--size', '0'], "'0' is no size"),
-    (['--batch', '0'], "'0' is not 1, 2, 3"),
-    (['--repeats', 'a'], "'a' is not 1, 2, 3"),
-    (['--dtype', 'half'], "invalid choice: 'half'"),
-    (['--peers', 'none'], "invalid choice: 'none'"),
-    (['--device', 'tpu'], "--device must be cpu, cuda or cuda:N, got 'tpu'"),
-    (['--device', 'meta'], "--device must be cpu, cuda or cuda:N"),
-    (['--device', 'cuda:99'], '--device cuda:99: torch sees'),
-    (['--device', 'cpu', '--output', '/dev/null/x'
-      ], '--output /dev/null/x cannot be written ('),
-])
+@pytest.mark.parametrize(
+    'args,message',
+    [
+        (['--size', 'x224'], "'x224' is no size; write 224, or 800x1280"),
+        (['--size', '0'], "'0' is no size"),
+        (['--batch', '0'], "'0' is not 1, 2, 3"),
+        (['--repeats', 'a'], "'a' is not 1, 2, 3"),
+        (['--dtype', 'half'], "invalid choice: 'half'"),
+        (['--peers', 'none'], "invalid choice: 'none'"),
+        (['--device', 'tpu'], "--device must be cpu, cuda or cuda:N, got 'tpu'"),
+        (['--device', 'meta'], '--device must be cpu, cuda or cuda:N'),
+        (['--device', 'cuda:99'], '--device cuda:99: torch sees'),
+        (
+            ['--device', 'cpu', '--output', '/dev/null/x'],
+            '--output /dev/null/x cannot be written (',
+        ),
+    ],
+)
 def test_mistakes_end_in_one_line(run, request, program, args, message):
     status, out, err = run(request.getfixturevalue(program).main, *args)
     assert status in (1, 2) and not out
-    (line, ) = err.splitlines()
+    (line,) = err.splitlines()
     assert line.startswith('error: ') and message in line
 
 
 def test_batch_norms_need_more_than_one_position(backbone, run):
     status, out, err = run(backbone.main, '--device', 'cpu', '--size', '32')
-    (line, ) = err.splitlines()
+    (line,) = err.splitlines()
     assert status == 1 and not out
     assert 'take --batch 2, or a size of more than 32' in line
 
 
 def test_backbone_says_what_is_missing(tmp_path):
     program = ROOT / 'benchmarks/backbone.py'
-    code = (f'import runpy, sys; sys.argv = ["backbone"]\n'
-            f'sys.path.insert(0, {str(program.parent)!r})\n'
-            f'runpy.run_path({str(program)!r}, run_name="__main__")')
+    code = (
+        f'import runpy, sys; sys.argv = ["backbone"]\n'
+        f'sys.path.insert(0, {str(program.parent)!r})\n'
+        f'runpy.run_path({str(program)!r}, run_name="__main__")'
+    )
     done = run_without(['mmengine'], code, tmp_path)
     assert done.returncode == 1 and not done.stdout
-    (line, ) = done.stderr.splitlines()
+    (line,) = done.stderr.splitlines()
     assert re.fullmatch(
-        'error: backbones cannot be built here: .*mmengine.*type: pip '
-        'install torch onedl-mmengine', line)
+        'error: backbones cannot be built here: .*mmengine.*type: pip install torch onedl-mmengine',
+        line,
+    )
 
 
 def test_scan_needs_neither_mmengine_nor_numba(tmp_path):
     program = ROOT / 'benchmarks/scan.py'
-    code = ('import runpy, sys\n'
-            'sys.argv = ["scan", "--device", "cpu", "--size", "16", '
-            '"--repeats", "1", "--only", "stages", "--threads", "1"]\n'
-            f'sys.path.insert(0, {str(program.parent)!r})\n'
-            f'runpy.run_path({str(program)!r}, run_name="__main__")')
+    code = (
+        'import runpy, sys\n'
+        'sys.argv = ["scan", "--device", "cpu", "--size", "16", '
+        '"--repeats", "1", "--only", "stages", "--threads", "1"]\n'
+        f'sys.path.insert(0, {str(program.parent)!r})\n'
+        f'runpy.run_path({str(program)!r}, run_name="__main__")'
+    )
     done = run_without(['mmengine', 'numba', 'triton'], code, tmp_path)
     assert done.returncode == 0, done.stderr
     assert 'triton none, numba none' in done.stdout
@@ -296,19 +342,20 @@ def test_scan_needs_neither_mmengine_nor_numba(tmp_path):
 
 def test_numbers():
     from report import number
+
     values = (0.01234, 1.234, 12.34, 123.4, 12345.6)
-    assert [number(v)
-            for v in values] == ['0.012', '1.23', '12.3', '123', '12346']
+    assert [number(v) for v in values] == ['0.012', '1.23', '12.3', '123', '12346']
 
 
 def test_calls_take_turns_and_slow_ones_fewer():
     from measure import Call, compare
+
     calls = []
     samples = compare(
-        dict(
-            a=Call(lambda: calls.append('a')),
-            b=Call(lambda: calls.append('b'), repeats=1)), torch.device('cpu'),
-        3)
+        dict(a=Call(lambda: calls.append('a')), b=Call(lambda: calls.append('b'), repeats=1)),
+        torch.device('cpu'),
+        3,
+    )
     # a warm-up of three, or of as many as are timed, then the turns
     assert ''.join(calls) == 'ab' + 'aa' + 'ab' + 'a' + 'a'
     assert all(s.minimum <= s.median for s in samples.values())

@@ -1,4 +1,5 @@
 """Checkpoints are renamed and rewritten bit by bit, both ways."""
+
 import parity
 import pytest
 import torch
@@ -33,8 +34,7 @@ def convert(tmp_path):
     """Convert a file of the test's folder into another one of it."""
 
     def convert(source, target, *args):
-        return convert_checkpoint(
-            str(tmp_path / source), str(tmp_path / target), *args)
+        return convert_checkpoint(str(tmp_path / source), str(tmp_path / target), *args)
 
     return convert
 
@@ -49,10 +49,9 @@ def test_released_layouts_round_trip(convert, tmp_path, flavour, variant):
     model = SparXMamba(parity.ARCHS[variant], attn_scale=attn_scale)
     expected = model.state_dict().keys()
     if flavour == 'cls':
-        expected = {k
-                    for k in expected if not k.startswith('norms.')
-                    } | {k
-                         for k in released if k.startswith('classifier.')}
+        expected = {k for k in expected if not k.startswith('norms.')} | {
+            k for k in released if k.startswith('classifier.')
+        }
     assert own.keys() == expected
     convert('own.safetensors', 'back.pth', 'released')
     back = torch.load(tmp_path / 'back.pth', weights_only=True)
@@ -65,11 +64,12 @@ def test_a_classifier_for_mmpretrain_and_back(convert, tmp_path):
     line = convert('a.pth', 'whole.pth', 'mmpretrain')
     assert 'mmpretrain names' in line and "'backbone.'" in line
     whole = weights_of(tmp_path / 'whole.pth')
-    assert {k
-            for k in whole if not k.startswith('backbone.')} == {
-                'neck.norm.weight', 'neck.norm.bias', 'head.fc.weight',
-                'head.fc.bias'
-            }
+    assert {k for k in whole if not k.startswith('backbone.')} == {
+        'neck.norm.weight',
+        'neck.norm.bias',
+        'head.fc.weight',
+        'head.fc.bias',
+    }
     assert 'backbone.stem.0.weight' in whole
     convert('whole.pth', 'back.pth', 'released')
     assert bits(weights_of(tmp_path / 'back.pth')) == bits(released)
@@ -108,12 +108,10 @@ def test_a_training_checkpoint_keeps_the_rest(convert, tmp_path):
     averaged = {f'module.backbone.{k}': v + 1 for k, v in weights.items()}
     checkpoint = dict(
         meta=dict(epoch=3, cfg='import os'),
-        state_dict={
-            f'backbone.{k}': v
-            for k, v in weights.items()
-        },
+        state_dict={f'backbone.{k}': v for k, v in weights.items()},
         ema_state_dict=dict(averaged, steps=torch.tensor(5)),
-        optimizer=dict(state={}, param_groups=[]))
+        optimizer=dict(state={}, param_groups=[]),
+    )
     torch.save(checkpoint, tmp_path / 'a.pth')
     convert('a.pth', 'b.pth')
     found = torch.load(tmp_path / 'b.pth', weights_only=True)
@@ -133,17 +131,19 @@ def test_a_training_checkpoint_keeps_the_rest(convert, tmp_path):
         assert len(list(file.keys())) == len(weights)
 
 
-@pytest.mark.parametrize('source,target,to,message', [
-    ('a.pth', 'b.txt', 'own', 'must end in .pth, .pt or .safetensors'),
-    ('a.pth', 'b.pth', 'theirs', "one of .*'released'.*, got 'theirs'"),
-    ('a.pth', 'there.pth', 'own', 'is there already'),
-    ('a.pth', 'a.pth', 'own', 'is there already'),
-    ('none.pth', 'b.pth', 'own', 'none.pth does not exist'),
-    ('other.pth', 'b.pth', 'own', 'holds no SparX backbone; its tensors are '
-     'weight, bias'),
-    ('a.pth', 'none/b.pth', 'own', 'cannot be written'),
-    ('a.pth', 'none/b.safetensors', 'own', 'cannot be written'),
-])
+@pytest.mark.parametrize(
+    'source,target,to,message',
+    [
+        ('a.pth', 'b.txt', 'own', 'must end in .pth, .pt or .safetensors'),
+        ('a.pth', 'b.pth', 'theirs', "one of .*'released'.*, got 'theirs'"),
+        ('a.pth', 'there.pth', 'own', 'is there already'),
+        ('a.pth', 'a.pth', 'own', 'is there already'),
+        ('none.pth', 'b.pth', 'own', 'none.pth does not exist'),
+        ('other.pth', 'b.pth', 'own', 'holds no SparX backbone; its tensors are weight, bias'),
+        ('a.pth', 'none/b.pth', 'own', 'cannot be written'),
+        ('a.pth', 'none/b.safetensors', 'own', 'cannot be written'),
+    ],
+)
 def test_mistakes(convert, tmp_path, source, target, to, message):
     torch.save(SparXMamba(PICO).state_dict(), tmp_path / 'a.pth')
     torch.save(nn.Linear(1, 1).state_dict(), tmp_path / 'other.pth')
@@ -162,16 +162,13 @@ def test_other_files_stay(convert, tmp_path, ending):
     assert (tmp_path / f'b{ending}.partial').read_text() == 'kept'
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {'a.pth', f'b{ending}', f'b{ending}.partial'}
-    assert (tmp_path / f'b{ending}').stat().st_mode == (tmp_path /
-                                                        'a.pth').stat().st_mode
+    assert (tmp_path / f'b{ending}').stat().st_mode == (tmp_path / 'a.pth').stat().st_mode
 
 
 def test_hostile_files_are_refused(convert, tmp_path):
     trace = tmp_path / 'trace'
     weights = SparXMamba(PICO).state_dict()
-    torch.save(
-        dict(state_dict=weights, x=Runs(eval, touch(trace))),
-        tmp_path / 'a.pth')
+    torch.save(dict(state_dict=weights, x=Runs(eval, touch(trace))), tmp_path / 'a.pth')
     with pytest.raises(UserError, match='would run code'):
         convert('a.pth', 'b.pth')
     assert not trace.exists() and not (tmp_path / 'b.pth').exists()

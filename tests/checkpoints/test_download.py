@@ -1,4 +1,5 @@
 """A download is whole and the right one, or it is not there."""
+
 import hashlib
 import http.server
 import multiprocessing
@@ -17,7 +18,6 @@ HASH = hashlib.sha256(CONTENT).hexdigest()
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-
     def do_GET(self):
         self.server.paths.append(self.path)
         if 'missing' in self.path:
@@ -88,7 +88,10 @@ def test_arrives_where_torch_looks(server, cache, name):
 def test_shows_progress(server, cache, capsys):
     fetch(f'{server.url}/a.pth')
     assert capsys.readouterr().out.splitlines() == [
-        f'downloading {server.url}/a.pth (3 MB)', ' 30 %', ' 60 %', '100 %'
+        f'downloading {server.url}/a.pth (3 MB)',
+        ' 30 %',
+        ' 60 %',
+        '100 %',
     ]
 
 
@@ -106,15 +109,18 @@ def test_processes_share_one_download(server, cache):
     assert server.paths == ['/a.pth']
 
 
-@pytest.mark.parametrize('url,known', [
-    ('https://a.org/resnet50-0123abcd.pth', '0123abcd'),
-    (f'https://a.org/a.pth#sha256={HASH}', HASH),
-    (f'https://a.org/a.pth#SHA256={HASH.upper()}', HASH),
-    ('https://a.org/a-0123abcd.pth?b=c', '0123abcd'),
-    ('https://a.org/sparx_mamba_tiny_in1k.pth', None),
-    ('https://a.org/a-20240101.pth', None),
-    ('https://a.org/name-tiny.pth', None),
-])
+@pytest.mark.parametrize(
+    'url,known',
+    [
+        ('https://a.org/resnet50-0123abcd.pth', '0123abcd'),
+        (f'https://a.org/a.pth#sha256={HASH}', HASH),
+        (f'https://a.org/a.pth#SHA256={HASH.upper()}', HASH),
+        ('https://a.org/a-0123abcd.pth?b=c', '0123abcd'),
+        ('https://a.org/sparx_mamba_tiny_in1k.pth', None),
+        ('https://a.org/a-20240101.pth', None),
+        ('https://a.org/name-tiny.pth', None),
+    ],
+)
 def test_known_hash(url, known):
     assert known_hash(url) == known
 
@@ -137,8 +143,7 @@ def test_cached_files_are_checked_too(server, cache):
     url = f'{server.url}/a.pth#sha256={HASH[:16]}'
     cache.mkdir(parents=True)
     (cache / 'a.pth').write_text('half')
-    with pytest.raises(
-            DownloadError, match='a.pth, remove it: it has the SHA'):
+    with pytest.raises(DownloadError, match='a.pth, remove it: it has the SHA'):
         fetch(url)
     (cache / 'a.pth').write_bytes(CONTENT)
     assert fetch(url) == str(cache / 'a.pth')
@@ -159,11 +164,14 @@ def test_a_cache_that_others_keep(cache, monkeypatch):
     assert fetch('https://a.org/a.pth') == str(cache / 'a.pth')
 
 
-@pytest.mark.parametrize('name,reason', [
-    ('cut.pth', f'cut off after {len(CONTENT) // 2} of {len(CONTENT)} bytes'),
-    ('missing.pth', 'HTTP 404'),
-    ('silent.pth', 'timed out'),
-])
+@pytest.mark.parametrize(
+    'name,reason',
+    [
+        ('cut.pth', f'cut off after {len(CONTENT) // 2} of {len(CONTENT)} bytes'),
+        ('missing.pth', 'HTTP 404'),
+        ('silent.pth', 'timed out'),
+    ],
+)
 def test_failure_leaves_nothing(server, cache, name, reason):
     cache.mkdir(parents=True)
     # nor what a process that was killed has left

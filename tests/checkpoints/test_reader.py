@@ -1,4 +1,5 @@
 """Reading a checkpoint runs nothing of it, and every bad file has its name."""
+
 import os
 import pickle
 
@@ -12,12 +13,17 @@ from mmengine.runner.checkpoint import get_external_models, load_checkpoint
 from safetensors.torch import save_file
 from torch import nn, serialization
 
-from sparx_mm.checkpoints import (CheckpointError, checkpoint_kind,
-                                  read_checkpoint, reader, trust_checkpoints)
+from sparx_mm.checkpoints import (
+    CheckpointError,
+    checkpoint_kind,
+    read_checkpoint,
+    reader,
+    trust_checkpoints,
+)
 from sparx_mm.errors import UserError
 
 pytestmark = pytest.mark.stack
-WEIGHTS = {'a.weight': torch.arange(6.).view(2, 3), 'a.bias': torch.ones(2)}
+WEIGHTS = {'a.weight': torch.arange(6.0).view(2, 3), 'a.bias': torch.ones(2)}
 PAYLOADS = sorted(payloads(None))
 OLD = dict(_use_new_zipfile_serialization=False)
 
@@ -35,7 +41,8 @@ def file(tmp_path):
 
 def same(found, expected):
     return found.keys() == expected.keys() and all(
-        found[name].equal(value) for name, value in expected.items())
+        found[name].equal(value) for name, value in expected.items()
+    )
 
 
 def refused(path):
@@ -47,14 +54,14 @@ def refused(path):
 
 
 @pytest.mark.parametrize('options', [{}, OLD], ids=['zip', 'pickle'])
-@pytest.mark.parametrize('content', [
-    WEIGHTS,
-    dict(state_dict=WEIGHTS),
-    dict(model={
-        f'module.{k}': v
-        for k, v in WEIGHTS.items()
-    }),
-])
+@pytest.mark.parametrize(
+    'content',
+    [
+        WEIGHTS,
+        dict(state_dict=WEIGHTS),
+        dict(model={f'module.{k}': v for k, v in WEIGHTS.items()}),
+    ],
+)
 def test_weights_are_under_state_dict(file, content, options):
     found = read_checkpoint(file(content, **options))
     assert list(found) == ['state_dict']
@@ -90,7 +97,7 @@ def test_map_location(file):
 @pytest.mark.parametrize('options', [{}, OLD], ids=['zip', 'pickle'])
 def test_what_a_runner_logs_is_read(file, options):
     hub = MessageHub('reader test')
-    for value in (3., 1., 2.):
+    for value in (3.0, 1.0, 2.0):
         hub.update_scalar('train/loss', value)
     hub.update_scalar('train/lr', np.float32(0.5))
     hub.update_info('epoch', np.int64(7))
@@ -100,7 +107,8 @@ def test_what_a_runner_logs_is_read(file, options):
     content = dict(
         state_dict=WEIGHTS,
         message_hub=logged,
-        meta=dict(palette=np.zeros((2, 3), np.uint8), flag=np.bool_(True)))
+        meta=dict(palette=np.zeros((2, 3), np.uint8), flag=np.bool_(True)),
+    )
     found = read_checkpoint(file(content, **options))
     loss = found['message_hub']['log_scalars']['train/loss']
     assert isinstance(loss, HistoryBuffer)
@@ -132,12 +140,11 @@ def test_hostile_pickles_are_refused(file, tmp_path, payload, place, options):
 
 
 def test_a_file_changes_no_class(file):
-    buffer = HistoryBuffer([1.], [1])
+    buffer = HistoryBuffer([1.0], [1])
     # __getstate__ writes the methods of the class into each buffer
-    buffer._statistics_methods = dict(
-        HistoryBuffer._statistics_methods, mean=torch.device)
+    buffer._statistics_methods = dict(HistoryBuffer._statistics_methods, mean=torch.device)
     read_checkpoint(file(dict(state_dict=WEIGHTS, x=buffer)))
-    assert HistoryBuffer([1., 3.], [1, 1]).statistics('mean') == 2
+    assert HistoryBuffer([1.0, 3.0], [1, 1]).statistics('mean') == 2
 
 
 def test_a_bare_pickle_is_refused(tmp_path):
@@ -169,10 +176,11 @@ def test_forged_arrays_are_refused(file, place):
     # text of eight bytes that claims to be the address of an object
     core = getattr(np, '_core', None) or np.core
     objects = _Pickled(np.dtype, ('O', False, True))
-    state = (3, '|', None, ('a', ), {'a': (objects, 0)}, 8, 1, 0)
+    state = (3, '|', None, ('a',), {'a': (objects, 0)}, 8, 1, 0)
     dtype = _Pickled(np.dtype, ('S8', False, True), state)
-    array = _Pickled(core.multiarray._reconstruct, (np.ndarray, (0, ), b'b'),
-                     (1, (1, ), dtype, False, b'A' * 8))
+    array = _Pickled(
+        core.multiarray._reconstruct, (np.ndarray, (0,), b'b'), (1, (1,), dtype, False, b'A' * 8)
+    )
     content = dict(state_dict=dict(WEIGHTS), x={}, buffer=HistoryBuffer())
     if place == 'buffer':
         content[place].hidden = [array]
@@ -216,9 +224,7 @@ def test_what_others_have_allowed_is_not_allowed(file, tmp_path):
 
 def test_trust_is_a_choice_for_a_while(file, tmp_path):
     trace = tmp_path / 'trace'
-    content = dict(
-        state_dict=WEIGHTS,
-        meta=dict(cfg='a = 1', x=Runs(os.system, f'touch {trace}')))
+    content = dict(state_dict=WEIGHTS, meta=dict(cfg='a = 1', x=Runs(os.system, f'touch {trace}')))
     with trust_checkpoints(False):
         refused(file(content))
     with trust_checkpoints():
@@ -232,34 +238,27 @@ def test_config_text_is_dropped(file, tmp_path, key):
     text = touch(tmp_path / 'trace')
     hub = dict(runtime_info={key: text, 'iter': 2}, log_scalars={})
     found = read_checkpoint(
-        file(
-            dict(
-                state_dict=WEIGHTS,
-                meta={
-                    key: text,
-                    'epoch': 1
-                },
-                message_hub=hub)))
+        file(dict(state_dict=WEIGHTS, meta={key: text, 'epoch': 1}, message_hub=hub))
+    )
     assert found['meta'] == dict(epoch=1)
-    assert found['message_hub'] == dict(
-        runtime_info=dict(iter=2), log_scalars={})
+    assert found['message_hub'] == dict(runtime_info=dict(iter=2), log_scalars={})
 
 
-@pytest.mark.parametrize('content,message', [
-    ([1, 2], 'the file is a list'),
-    (torch.ones(1), 'the file is a Tensor'),
-    ({}, 'no tensor in an empty dict'),
-    (dict(a=1, b='text'), 'no tensor in a, b'),
-    ({
-        1: torch.ones(1)
-    }, 'the file has names that are not text'),
-    (dict(state_dict={}, meta={}), 'no tensor in state_dict, meta'),
-    (dict(state_dict={0: torch.ones(1)}),
-     'what should be weights has names that are not text'),
-    (dict(WEIGHTS, x=torch.ones(1).to_sparse()), 'x is a sparse or quantised'),
-    (dict(state_dict=WEIGHTS, ema_state_dict=5), 'ema_state_dict is a int'),
-    (dict(state_dict=WEIGHTS, ema_state_dict={1: 2}), 'names that are not'),
-])
+@pytest.mark.parametrize(
+    'content,message',
+    [
+        ([1, 2], 'the file is a list'),
+        (torch.ones(1), 'the file is a Tensor'),
+        ({}, 'no tensor in an empty dict'),
+        (dict(a=1, b='text'), 'no tensor in a, b'),
+        ({1: torch.ones(1)}, 'the file has names that are not text'),
+        (dict(state_dict={}, meta={}), 'no tensor in state_dict, meta'),
+        (dict(state_dict={0: torch.ones(1)}), 'what should be weights has names that are not text'),
+        (dict(WEIGHTS, x=torch.ones(1).to_sparse()), 'x is a sparse or quantised'),
+        (dict(state_dict=WEIGHTS, ema_state_dict=5), 'ema_state_dict is a int'),
+        (dict(state_dict=WEIGHTS, ema_state_dict={1: 2}), 'names that are not'),
+    ],
+)
 def test_files_without_weights(file, content, message):
     assert message in refused(file(content))
 
@@ -272,7 +271,7 @@ def test_truncated(tmp_path, file, form, tenth):
     if form == 'safetensors':
         save_file(weights, path)
     whole = (tmp_path / 'file.pth').read_bytes()
-    (tmp_path / 'file.pth').write_bytes(whole[:len(whole) * tenth // 10])
+    (tmp_path / 'file.pth').write_bytes(whole[: len(whole) * tenth // 10])
     message = refused(path)
     assert ('is empty' if tenth == 0 else 'was cut off') in message
 
@@ -287,10 +286,16 @@ def test_one_byte_short(tmp_path, file, form):
     assert 'was cut off' in refused(path)
 
 
-@pytest.mark.parametrize('content', [
-    b'not a checkpoint at all', b'<!DOCTYPE html><html></html>', b'\x80',
-    b'{"a": 1}', b'\x00' * 100
-])
+@pytest.mark.parametrize(
+    'content',
+    [
+        b'not a checkpoint at all',
+        b'<!DOCTYPE html><html></html>',
+        b'\x80',
+        b'{"a": 1}',
+        b'\x00' * 100,
+    ],
+)
 def test_not_a_checkpoint(tmp_path, content):
     (tmp_path / 'file.pth').write_bytes(content)
     message = refused(str(tmp_path / 'file.pth'))
@@ -315,14 +320,22 @@ def test_home_is_found(file, tmp_path, monkeypatch):
 
 
 def test_none_of_mmengines_readers_is_left():
-    assert {
-        loader.__module__
-        for loader in CheckpointLoader._schemes.values()
-    } == {reader.__name__}
-    schemes = ('a.pth', '/a.pth', 'http://a', 'https://a', 's3://a',
-               'petrel://a', 'cluster:s3://a', 'torchvision://a',
-               'modelzoo://a', 'open-mmlab://a', 'openmmlab://a', 'mmcls://a',
-               'pavi://a')
+    assert {loader.__module__ for loader in CheckpointLoader._schemes.values()} == {reader.__name__}
+    schemes = (
+        'a.pth',
+        '/a.pth',
+        'http://a',
+        'https://a',
+        's3://a',
+        'petrel://a',
+        'cluster:s3://a',
+        'torchvision://a',
+        'modelzoo://a',
+        'open-mmlab://a',
+        'openmmlab://a',
+        'mmcls://a',
+        'pavi://a',
+    )
     for path in schemes:
         loader = CheckpointLoader._get_checkpoint_loader(path)
         assert loader.__module__ == reader.__name__, path

@@ -1,4 +1,5 @@
 """The demo's configs: what is drawn, on the same backbone."""
+
 import numpy as np
 from detection import ROOT
 
@@ -16,10 +17,7 @@ def test_the_segmentor_has_the_classes_that_are_drawn():
     for loader in ('train', 'val', 'test'):
         dataset = cfg[f'{loader}_dataloader'].dataset
         assert tuple(dataset.metainfo.classes) == names
-        checks = [
-            step.num_classes for step in dataset.pipeline
-            if step.type == 'CheckSegMap'
-        ]
+        checks = [step.num_classes for step in dataset.pipeline if step.type == 'CheckSegMap']
         assert checks == [len(names)]
     assert cfg.model.decode_head.num_classes == len(names)
     for _, loss in walk(cfg.model.decode_head.loss_decode):
@@ -36,12 +34,12 @@ def test_the_colors_of_classes_differ():
 
 
 def test_the_segmentor_starts_from_the_detector():
-    segmentor, detector = (
-        load_config(str(path)) for path in (SEGMENTOR, DETECTOR))
+    segmentor, detector = (load_config(str(path)) for path in (SEGMENTOR, DETECTOR))
     assert segmentor.model.backbone.arch == detector.model.backbone.arch
     # the last checkpoint of what `make demo` trains
     epochs = detector.train_cfg.max_epochs
     assert segmentor.model.backbone.init_cfg == dict(
         type='Pretrained',
         checkpoint=f'work_dirs/demo/detection/training/epoch_{epochs}.pth',
-        prefix='backbone.')
+        prefix='backbone.',
+    )

@@ -1,4 +1,5 @@
 """What holds for every config, of mmdet, mmseg and mmpretrain."""
+
 import subprocess
 import sys
 
@@ -15,8 +16,7 @@ DENSE = [*detection.CONFIGS, *segmentation.CONFIGS]
 CONFIGS = [*DENSE, *classification.CONFIGS]
 NORMS = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
 # beside norms, the parameters without decay
-SPARED = dict(
-    SparXMamba={'A_log', 'D'}, SparXSwin={'relative_position_bias_table'})
+SPARED = dict(SparXMamba={'A_log', 'D'}, SparXSwin={'relative_position_bias_table'})
 
 
 def _ids(path):
@@ -31,7 +31,7 @@ def build(shapes, ade, imagenet, tmp_path):
         made_by, data = {
             'mmdet': (detection, shapes),
             'mmseg': (segmentation, ade),
-            'mmpretrain': (classification, imagenet)
+            'mmpretrain': (classification, imagenet),
         }[path.parent.name]
         if 'shapes' in path.stem:
             data = shapes
@@ -50,17 +50,19 @@ def test_runtime(path):
     cfg = load_config(str(path))
     assert cfg.default_scope == path.parent.name
     assert cfg.custom_imports == dict(
-        imports=['sparx_mm', 'sparx_mm.checkpoints', 'sparx_mm.engine'],
-        allow_failed_imports=False)
+        imports=['sparx_mm', 'sparx_mm.checkpoints', 'sparx_mm.engine'], allow_failed_imports=False
+    )
     assert cfg.default_hooks.checkpoint.max_keep_ckpts >= 2
-    assert cfg.env_cfg.mp_cfg == dict(
-        mp_start_method='fork', opencv_num_threads=0)
+    assert cfg.env_cfg.mp_cfg == dict(mp_start_method='fork', opencv_num_threads=0)
 
 
-@pytest.mark.parametrize('configs', [
-    pytest.param(DENSE, id='dense', marks=pytest.mark.stack),
-    pytest.param(classification.CONFIGS, id='classification')
-])
+@pytest.mark.parametrize(
+    'configs',
+    [
+        pytest.param(DENSE, id='dense', marks=pytest.mark.stack),
+        pytest.param(classification.CONFIGS, id='classification'),
+    ],
+)
 def test_other_programs_find_what_a_config_names(configs):
     code = f"""
 from mmengine.config import Config
@@ -83,9 +85,7 @@ for path in {[str(path) for path in configs]}:
     for step in cfg.train_dataloader.dataset.pipeline:
         find(TRANSFORMS, step.type)
 """
-    done = subprocess.run([sys.executable, '-c', code],
-                          capture_output=True,
-                          text=True)
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
@@ -95,13 +95,12 @@ def test_every_parameter_has_its_decay(path, build):
     wrapper = runner.cfg.optim_wrapper
     optimizer = runner.build_optim_wrapper(wrapper).optimizer
     decay = {
-        id(p): group['weight_decay']
-        for group in optimizer.param_groups
-        for p in group['params']
+        id(p): group['weight_decay'] for group in optimizer.param_groups for p in group['params']
     }
     of_norms = {
         id(p)
-        for module in runner.model.modules() if isinstance(module, NORMS)
+        for module in runner.model.modules()
+        if isinstance(module, NORMS)
         for p in module.parameters(recurse=False)
     }
     spared = SPARED[runner.cfg.model.backbone.type]
@@ -111,9 +110,7 @@ def test_every_parameter_has_its_decay(path, build):
         if leaf in spared:
             found.add(leaf)
         free = id(parameter) in of_norms or leaf in spared
-        assert decay.pop(
-            id(parameter)) == (0 if free else
-                               wrapper.optimizer.weight_decay), name
+        assert decay.pop(id(parameter)) == (0 if free else wrapper.optimizer.weight_decay), name
     assert found == spared
     # no parameter twice, none that is not the model's
     assert not decay

@@ -1,4 +1,5 @@
 """Every config under configs/mmdet: its recipe, its model, one step."""
+
 import pytest
 import torch
 from detection import CONFIGS, ROOT, tiny_config
@@ -14,7 +15,8 @@ BACKBONES = dict(
     s=('small', (96, 192, 328, 544), 0.3),
     b=('base', (120, 240, 396, 636), 0.45),
     swin_t=('tiny', (96, 192, 320, 576), 0.2),
-    swin_b=('base', (120, 240, 396, 616), 0.45))
+    swin_b=('base', (120, 240, 396, 616), 0.45),
+)
 EPOCHS = {'1x': (12, [8, 11]), '3x': (36, [27, 33])}
 # millions; paper Table 3 prints the same, but for 45 of Swin-T
 PARAMETERS = dict(t=47, s=67, b=103, swin_t=46, swin_b=107)
@@ -37,7 +39,7 @@ def test_the_shipped_configs_are_these():
 
 @pytest.mark.parametrize('name', RECIPES)
 def test_model_recipe(name):
-    arch, channels, drop_path = BACKBONES[name[len('mask_rcnn_sparx_'):-3]]
+    arch, channels, drop_path = BACKBONES[name[len('mask_rcnn_sparx_') : -3]]
     model = _config(name).model
     backbone = model.backbone
     assert backbone.arch == arch
@@ -52,7 +54,8 @@ def test_model_recipe(name):
         assert backbone.type == 'SparXMamba'
         assert backbone.attn_scale == 'learnable'
         assert backbone.init_cfg == dict(
-            type='Pretrained', checkpoint=f'{URL}sparx_mamba_{arch}_in1k.pth')
+            type='Pretrained', checkpoint=f'{URL}sparx_mamba_{arch}_in1k.pth'
+        )
 
 
 @pytest.mark.parametrize('name', RECIPES)
@@ -61,18 +64,14 @@ def test_schedule_recipe(name):
     epochs, milestones = EPOCHS[name[-2:]]
     assert cfg.train_cfg.max_epochs == epochs
     warmup, steps = cfg.param_scheduler
-    assert warmup == dict(
-        type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=1000)
+    assert warmup == dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=1000)
     assert steps == dict(
-        type='MultiStepLR',
-        begin=0,
-        end=epochs,
-        by_epoch=True,
-        milestones=milestones,
-        gamma=0.1)
+        type='MultiStepLR', begin=0, end=epochs, by_epoch=True, milestones=milestones, gamma=0.1
+    )
     assert cfg.optim_wrapper.type == 'OptimWrapper'
     assert cfg.optim_wrapper.optimizer == dict(
-        type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05)
+        type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05
+    )
     assert cfg.sync_bn == 'torch'
     assert cfg.auto_scale_lr == dict(enable=False, base_batch_size=16)
 
@@ -97,8 +96,11 @@ def test_data_recipe(name):
     scales = [(short, 1333) for short in shorts]
     assert [step.type for step in resize] == ['RandomChoiceResize']
     assert resize[0].scales == scales
-    assert [step.type for step in crop
-            ] == ['RandomChoiceResize', 'RandomCrop', 'RandomChoiceResize']
+    assert [step.type for step in crop] == [
+        'RandomChoiceResize',
+        'RandomCrop',
+        'RandomChoiceResize',
+    ]
     assert crop[0].scales == [(400, 1333), (500, 1333), (600, 1333)]
     assert crop[1].crop_type == 'absolute_range'
     assert crop[1].crop_size == (384, 600)
@@ -143,7 +145,8 @@ def test_pico_trains_and_tests_one_step(path, shapes, tmp_path):
     assert torch.isfinite(loss)
     assert {'loss_rpn_cls', 'loss_cls', 'loss_mask'} <= set(logged)
     assert not [
-        name for name, parameter in model.named_parameters()
+        name
+        for name, parameter in model.named_parameters()
         if parameter.requires_grad and parameter.grad is None
     ]
     model.eval()
@@ -164,10 +167,7 @@ EMA = 'default_hooks.ema.type=EMAHook'
 
 def test_the_switches_are_documented():
     bases = (ROOT / 'configs/_base_').rglob('*.py')
-    comments = [
-        line for base in bases for line in base.read_text().splitlines()
-        if '#' in line
-    ]
+    comments = [line for base in bases for line in base.read_text().splitlines() if '#' in line]
     for switch in (LAYER_DECAY, CLIPPING, SCALING, EMA):
         assert any(switch in comment for comment in comments), switch
 
@@ -183,7 +183,7 @@ def trained(shapes, tmp_path):
         cfg = tiny_config(CONFIGS[0], shapes, str(tmp_path), **(options or {}))
         cfg.train_cfg.max_epochs = 1
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-        runner = build_runner(cfg, ('train', ))
+        runner = build_runner(cfg, ('train',))
         runner.train()
         assert runner.iter == 2
         return runner
@@ -198,10 +198,7 @@ def _rates(runner):
         for group in runner.optim_wrapper.optimizer.param_groups
         for parameter in group['params']
     }
-    return {
-        name: rates[id(parameter)]
-        for name, parameter in runner.model.named_parameters()
-    }
+    return {name: rates[id(parameter)] for name, parameter in runner.model.named_parameters()}
 
 
 @pytest.mark.stack
@@ -219,13 +216,13 @@ def test_layer_decay_switch(trained):
     rates = _rates(trained(LAYER_DECAY))
     # of the 10 depths of the backbone: 0, 2, 4, 8 and 9
     for name, exponent in {
-            'backbone.stem.0.weight': 9,
-            'backbone.stages.1.layers.0.mixer.A_log': 7,
-            'backbone.downsamples.1.0.weight': 5,
-            'backbone.stages.3.layers.1.ffn.fc1.bias': 1,
-            'backbone.norms.2.weight': 0,
-            'neck.fpn_convs.0.conv.weight': 0,
-            'roi_head.mask_head.conv_logits.bias': 0,
+        'backbone.stem.0.weight': 9,
+        'backbone.stages.1.layers.0.mixer.A_log': 7,
+        'backbone.downsamples.1.0.weight': 5,
+        'backbone.stages.3.layers.1.ffn.fc1.bias': 1,
+        'backbone.norms.2.weight': 0,
+        'neck.fpn_convs.0.conv.weight': 0,
+        'roi_head.mask_head.conv_logits.bias': 0,
     }.items():
         assert rates[name] == 1e-4 * 0.8**exponent, name
 
@@ -249,13 +246,12 @@ def test_scaling_switch(trained):
 @pytest.mark.stack
 def test_ema_switch(trained, tmp_path):
     # 2 iterations move weights and average too little to tell them apart
-    runner = trained(EMA, 'default_hooks.ema.momentum=0.25',
-                     'param_scheduler.0.start_factor=1.0')
-    hook, = (hook for hook in runner.hooks if isinstance(hook, EMAHook))
+    runner = trained(EMA, 'default_hooks.ema.momentum=0.25', 'param_scheduler.0.start_factor=1.0')
+    (hook,) = (hook for hook in runner.hooks if isinstance(hook, EMAHook))
     average = hook.ema_model.module
     name = 'neck.fpn_convs.0.conv.weight'
-    saved = torch.load(
-        tmp_path / 'epoch_1.pth', map_location='cpu',
-        weights_only=False)['state_dict'][name]
+    saved = torch.load(tmp_path / 'epoch_1.pth', map_location='cpu', weights_only=False)[
+        'state_dict'
+    ][name]
     assert saved.equal(average.get_parameter(name))
     assert not saved.equal(runner.model.get_parameter(name))

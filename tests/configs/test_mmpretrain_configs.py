@@ -1,4 +1,5 @@
 """Every config under configs/mmpretrain: its recipe, its model, its steps."""
+
 from collections import Counter
 from copy import deepcopy
 
@@ -19,7 +20,8 @@ RECIPES = dict(
     sparx_s=('small', 544, 0.3, 235),
     sparx_b=('base', 636, 0.5, 235),
     sparx_swin_t=('tiny', 576, 0.2, 248),
-    sparx_swin_b=('base', 616, 0.5, 235))
+    sparx_swin_b=('base', 616, 0.5, 235),
+)
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
 
@@ -31,12 +33,11 @@ def _config(name):
 def build(imagenet, tmp_path):
     """A function that builds the runner of a small classifier."""
 
-    def build(name='sparx_t', loops=('train', ), **options):
+    def build(name='sparx_t', loops=('train',), **options):
         path = ROOT / f'configs/mmpretrain/{name}_in1k.py'
         torch.manual_seed(0)
         np.random.seed(0)
-        return build_runner(
-            tiny_config(path, imagenet, str(tmp_path), **options), loops)
+        return build_runner(tiny_config(path, imagenet, str(tmp_path), **options), loops)
 
     return build
 
@@ -52,7 +53,7 @@ def test_model_recipe(name):
     backbone, neck, head = model.backbone, model.neck, model.head
     assert backbone.arch == arch
     assert backbone.drop_path_rate == drop_path
-    assert backbone.out_indices == (3, )
+    assert backbone.out_indices == (3,)
     assert backbone.attn_scale == 'length'
     assert 'init_cfg' not in backbone
     if 'swin' in name:
@@ -61,17 +62,14 @@ def test_model_recipe(name):
     else:
         assert backbone.type == 'SparXMamba' and not backbone.out_norm
         assert neck == dict(
-            type='NormPooling',
-            in_channels=channels,
-            norm_cfg=dict(type='GN', num_groups=1))
+            type='NormPooling', in_channels=channels, norm_cfg=dict(type='GN', num_groups=1)
+        )
     assert head.type == 'LinearClsHead' and head.in_channels == channels
     assert head.num_classes == model.data_preprocessor.num_classes == 1000
-    assert head.loss == dict(
-        type='LabelSmoothLoss', label_smooth_val=0.1, mode='original')
-    assert model.train_cfg == dict(augments=[
-        dict(type='Mixup', alpha=0.8),
-        dict(type='CutMix', alpha=1.0)
-    ])
+    assert head.loss == dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original')
+    assert model.train_cfg == dict(
+        augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]
+    )
     assert model.data_preprocessor.mean == MEAN
     assert model.data_preprocessor.std == STD
     assert model.data_preprocessor.to_rgb
@@ -80,12 +78,10 @@ def test_model_recipe(name):
 @pytest.mark.parametrize('name', RECIPES)
 def test_schedule_recipe(name):
     cfg = _config(name)
-    assert cfg.train_cfg == dict(
-        type='EpochBasedTrainLoop', max_epochs=300, val_interval=1)
+    assert cfg.train_cfg == dict(type='EpochBasedTrainLoop', max_epochs=300, val_interval=1)
     wrapper = cfg.optim_wrapper
     assert wrapper.type == 'AmpOptimWrapper'
-    assert wrapper.optimizer == dict(
-        type='AdamW', lr=4e-3, betas=(0.9, 0.999), weight_decay=0.05)
+    assert wrapper.optimizer == dict(type='AdamW', lr=4e-3, betas=(0.9, 0.999), weight_decay=0.05)
     assert wrapper.clip_grad == dict(max_norm=5.0)
     assert cfg.auto_scale_lr == dict(enable=False, base_batch_size=2048)
     assert cfg.train_dataloader.batch_size == 2048 // 8
@@ -97,8 +93,7 @@ def test_schedule_recipe(name):
     assert (warmup.type, cosine.type) == ('LinearLR', 'CosineAnnealingLR')
     assert cosine.eta_min == 1e-5
     # of decay 0.9998
-    assert cfg.default_hooks.ema == dict(
-        type='EMAHook', momentum=2e-4, update_buffers=True)
+    assert cfg.default_hooks.ema == dict(type='EMAHook', momentum=2e-4, update_buffers=True)
     assert cfg.get('custom_hooks') is None
     assert cfg.sync_bn == 'torch'
     assert cfg.default_hooks.checkpoint.save_best == 'accuracy/top1'
@@ -107,34 +102,39 @@ def test_schedule_recipe(name):
 @pytest.mark.parametrize('name', RECIPES)
 def test_data_recipe(name):
     cfg = _config(name)
-    for loader, split in ((cfg.train_dataloader, 'train'),
-                          (cfg.val_dataloader, 'val'), (cfg.test_dataloader,
-                                                        'val')):
+    for loader, split in (
+        (cfg.train_dataloader, 'train'),
+        (cfg.val_dataloader, 'val'),
+        (cfg.test_dataloader, 'val'),
+    ):
         assert loader.dataset.type == 'ImageNet'
         assert loader.dataset.data_root == 'data/imagenet'
         assert loader.dataset.split == split
-    steps = {
-        step['type']: step
-        for step in cfg.train_dataloader.dataset.pipeline
-    }
+    steps = {step['type']: step for step in cfg.train_dataloader.dataset.pipeline}
     assert list(steps) == [
-        'LoadImageFromFile', 'RandomResizedCrop', 'RandomFlip', 'RandAugment',
-        'RandomErasing', 'PackInputs'
+        'LoadImageFromFile',
+        'RandomResizedCrop',
+        'RandomFlip',
+        'RandAugment',
+        'RandomErasing',
+        'PackInputs',
     ]
     assert steps['RandomResizedCrop'].scale == 224
     augment = steps['RandAugment']
     assert augment.policies == 'timm_increasing'
-    assert (augment.num_policies, augment.magnitude_level, augment.total_level,
-            augment.magnitude_std) == (2, 9, 10, 0.5)
+    assert (
+        augment.num_policies,
+        augment.magnitude_level,
+        augment.total_level,
+        augment.magnitude_std,
+    ) == (2, 9, 10, 0.5)
     erase = steps['RandomErasing']
     assert erase.erase_prob == 0.25 and erase.mode == 'rand'
     # before the channels are swapped
     assert erase.fill_color == MEAN[::-1] and erase.fill_std == STD[::-1]
     for loader in (cfg.val_dataloader, cfg.test_dataloader):
         steps = {step['type']: step for step in loader.dataset.pipeline}
-        assert list(steps) == [
-            'LoadImageFromFile', 'ResizeEdge', 'CenterCrop', 'PackInputs'
-        ]
+        assert list(steps) == ['LoadImageFromFile', 'ResizeEdge', 'CenterCrop', 'PackInputs']
         assert steps['ResizeEdge'].scale == RECIPES[name][-1]
         assert steps['ResizeEdge'].edge == 'short'
         assert steps['CenterCrop'].crop_size == 224
@@ -143,7 +143,7 @@ def test_data_recipe(name):
 
 def test_the_average_is_evaluated(build):
     runner = build(loops=('train', 'val'), train_cfg__max_epochs=1)
-    hook, = (hook for hook in runner.hooks if isinstance(hook, EMAHook))
+    (hook,) = (hook for hook in runner.hooks if isinstance(hook, EMAHook))
     names = ('head.fc.weight', 'backbone.stem.1.running_mean')
     seen = []
 
@@ -156,7 +156,7 @@ def test_the_average_is_evaluated(build):
     runner.train()
     average = hook.ema_model.module.state_dict()
     trained = runner.model.state_dict()
-    evaluated, = seen
+    (evaluated,) = seen
     for name in names:
         assert evaluated[name].equal(average[name])
         assert not evaluated[name].equal(trained[name])
@@ -205,13 +205,12 @@ def test_targets_are_mixed_and_smoothed(build):
 
 
 def test_images_are_as_imagenets_are_normalised(build):
-    runner = build(loops=('test', ))
+    runner = build(loops=('test',))
     batch = next(iter(runner.test_dataloader))
     out = runner.model.data_preprocessor(batch)['inputs']
     pixels = torch.stack(batch['inputs']).flip(1).float()
     wide = (-1, 1, 1)
-    expected = (pixels -
-                torch.tensor(MEAN).view(wide)) / torch.tensor(STD).view(wide)
+    expected = (pixels - torch.tensor(MEAN).view(wide)) / torch.tensor(STD).view(wide)
     torch.testing.assert_close(out, expected)
 
 
@@ -221,13 +220,13 @@ def test_pico_trains_one_step(name, build):
     model = runner.model
     model.init_weights()
     model.train()
-    batch = model.data_preprocessor(
-        next(iter(runner.train_dataloader)), training=True)
+    batch = model.data_preprocessor(next(iter(runner.train_dataloader)), training=True)
     loss = model(**batch, mode='loss')['loss']
     loss.backward()
     assert torch.isfinite(loss)
     assert not [
-        name for name, parameter in model.named_parameters()
+        name
+        for name, parameter in model.named_parameters()
         if parameter.requires_grad and parameter.grad is None
     ]
     # of linear layers of the released classifiers
@@ -240,8 +239,8 @@ def test_pico_trains_one_step(name, build):
 @pytest.mark.parametrize('size', [(1, 1), (33, 47)])
 def test_any_size_of_image(name, size, build):
     model = build(name).model.eval()
-    sample, = model.test_step(dict(inputs=[torch.randint(256, (3, *size))]))
-    assert sample.pred_score.shape == (6, )
+    (sample,) = model.test_step(dict(inputs=[torch.randint(256, (3, *size))]))
+    assert sample.pred_score.shape == (6,)
     assert sample.pred_score.isfinite().all()
 
 
@@ -250,8 +249,7 @@ def test_multiply_adds_at_full_size():
     parts = count_complexity(model, shape).parts.values()
     assert shape == (224, 224)
     # the paper's convention and figure, in G
-    assert sum(part.macs for part in parts) / 1e9 == pytest.approx(
-        5.247, abs=5e-4)
+    assert sum(part.macs for part in parts) / 1e9 == pytest.approx(5.247, abs=5e-4)
 
 
 def test_parameters_at_full_size():
@@ -267,6 +265,7 @@ def test_parameters_at_full_size():
         sparx_s=47444712,
         sparx_b=83536168,
         sparx_swin_t=counts['sparx_swin_t'],
-        sparx_swin_b=counts['sparx_swin_b'])
+        sparx_swin_b=counts['sparx_swin_b'],
+    )
     assert counts['sparx_swin_t'] / 1e6 == pytest.approx(26.44, abs=0.005)
     assert counts['sparx_swin_b'] / 1e6 == pytest.approx(87.72, abs=0.005)

@@ -1,4 +1,5 @@
 """Every config under configs/mmseg: its recipe, its model, one step."""
+
 import pytest
 import torch
 from detection import ROOT
@@ -14,23 +15,24 @@ BACKBONES = dict(
     s=(SparXMamba, 'small'),
     b=(SparXMamba, 'base'),
     swin_t=(SparXSwin, 'tiny'),
-    swin_b=(SparXSwin, 'base'))
+    swin_b=(SparXSwin, 'base'),
+)
 # by arch
 DROP_PATH = dict(
-    upernet=dict(tiny=0.2, small=0.4, base=0.5),
-    semantic_fpn=dict(tiny=0.1, small=0.1, base=0.1))
+    upernet=dict(tiny=0.2, small=0.4, base=0.5), semantic_fpn=dict(tiny=0.1, small=0.1, base=0.1)
+)
 # iterations, rate, decay, iterations of warm-up, schedule after it
 SCHEDULES = dict(
     upernet=(160000, 6e-5, 0.01, 1500, dict(type='PolyLR', power=1.0)),
-    semantic_fpn=(80000, 2e-4, 1e-4, 1000, dict(type='CosineAnnealingLR')))
+    semantic_fpn=(80000, 2e-4, 1e-4, 1000, dict(type='CosineAnnealingLR')),
+)
 URL = 'https://github.com/LMMMEng/SparX/releases/download/v1/'
 RECIPES = [(method, name) for method in DROP_PATH for name in BACKBONES]
 PATHS = [path for path in CONFIGS if 'shapes' not in path.stem]
 # each head and each family of backbones
 VARIED = [
     ROOT / f'configs/mmseg/{name}.py'
-    for name in ('semantic_fpn_sparx_t', 'upernet_sparx_b',
-                 'upernet_sparx_swin_t')
+    for name in ('semantic_fpn_sparx_t', 'upernet_sparx_b', 'upernet_sparx_swin_t')
 ]
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
@@ -44,8 +46,9 @@ def _stem(path):
 
 
 def test_the_shipped_recipes_are_these():
-    assert [path.stem for path in PATHS] == sorted(f'{method}_sparx_{name}'
-                                                   for method, name in RECIPES)
+    assert [path.stem for path in PATHS] == sorted(
+        f'{method}_sparx_{name}' for method, name in RECIPES
+    )
 
 
 @pytest.mark.parametrize('method,name', RECIPES)
@@ -59,7 +62,8 @@ def test_model_recipe(method, name):
     assert model.backbone.drop_path_rate == DROP_PATH[method][arch]
     if family is SparXMamba:
         assert model.backbone.init_cfg == dict(
-            type='Pretrained', checkpoint=f'{URL}sparx_mamba_{arch}_in1k.pth')
+            type='Pretrained', checkpoint=f'{URL}sparx_mamba_{arch}_in1k.pth'
+        )
     else:
         # nothing was released
         assert 'init_cfg' not in model.backbone
@@ -72,8 +76,7 @@ def test_model_recipe(method, name):
     assert not model.decode_head.align_corners
     assert model.decode_head.norm_cfg == dict(type='BN')
     if method == 'semantic_fpn':
-        assert model.neck == dict(
-            type='FPN', in_channels=dims, out_channels=256, num_outs=4)
+        assert model.neck == dict(type='FPN', in_channels=dims, out_channels=256, num_outs=4)
         assert model.decode_head.type == 'FPNHead'
         assert model.decode_head.in_channels == [256] * 4
         assert model.decode_head.feature_strides == [4, 8, 16, 32]
@@ -96,19 +99,13 @@ def test_model_recipe(method, name):
 def test_schedule_recipe(method, name):
     cfg = _config(method, name)
     iters, lr, decay, warmup, schedule = SCHEDULES[method]
-    assert cfg.train_cfg == dict(
-        type='IterBasedTrainLoop', max_iters=iters, val_interval=8000)
+    assert cfg.train_cfg == dict(type='IterBasedTrainLoop', max_iters=iters, val_interval=8000)
     assert cfg.optim_wrapper.optimizer == dict(
-        type='AdamW', lr=lr, betas=(0.9, 0.999), weight_decay=decay)
+        type='AdamW', lr=lr, betas=(0.9, 0.999), weight_decay=decay
+    )
     first, second = cfg.param_scheduler
-    assert first == dict(
-        type='LinearLR',
-        start_factor=1e-6,
-        by_epoch=False,
-        begin=0,
-        end=warmup)
-    assert second == dict(
-        eta_min=0.0, begin=warmup, end=iters, by_epoch=False, **schedule)
+    assert first == dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=warmup)
+    assert second == dict(eta_min=0.0, begin=warmup, end=iters, by_epoch=False, **schedule)
     assert cfg.sync_bn == 'torch'
     assert cfg.auto_scale_lr == dict(enable=False, base_batch_size=16)
     checkpoint = cfg.default_hooks.checkpoint
@@ -126,11 +123,18 @@ def test_data_recipe(method, name):
         assert dataset.type == 'ADE20KDataset'
         assert dataset.data_root == 'data/ade/ADEChallengeData2016/'
         assert dataset.data_prefix == dict(
-            img_path=f'images/{split}', seg_map_path=f'annotations/{split}')
+            img_path=f'images/{split}', seg_map_path=f'annotations/{split}'
+        )
     steps = {step['type']: step for step in train.dataset.pipeline}
     assert list(steps) == [
-        'LoadImageFromFile', 'LoadAnnotations', 'CheckSegMap', 'RandomResize',
-        'RandomCrop', 'RandomFlip', 'PhotoMetricDistortion', 'PackSegInputs'
+        'LoadImageFromFile',
+        'LoadAnnotations',
+        'CheckSegMap',
+        'RandomResize',
+        'RandomCrop',
+        'RandomFlip',
+        'PhotoMetricDistortion',
+        'PackSegInputs',
     ]
     assert steps['RandomResize'].scale == (2048, 512)
     assert steps['RandomResize'].ratio_range == (0.5, 2.0)
@@ -144,9 +148,14 @@ def test_tta_is_the_papers():
     cfg = _config('upernet', 't')
     assert cfg.tta_model == dict(type='SegTTAModel')
     resizes, flips, *_ = cfg.tta_pipeline[1].transforms
-    assert [step.scale for step in resizes] == [(1024, 256), (1536, 384),
-                                                (2048, 512), (2560, 640),
-                                                (3072, 768), (3584, 896)]
+    assert [step.scale for step in resizes] == [
+        (1024, 256),
+        (1536, 384),
+        (2048, 512),
+        (2560, 640),
+        (3072, 768),
+        (3584, 896),
+    ]
     assert all(step.keep_ratio for step in resizes)
     assert [step.prob for step in flips] == [0, 1]
 
@@ -157,8 +166,7 @@ def build(ade, tmp_path):
 
     def build(path, loops=(), **options):
         torch.manual_seed(0)
-        return build_runner(
-            tiny_config(path, ade, str(tmp_path), **options), loops)
+        return build_runner(tiny_config(path, ade, str(tmp_path), **options), loops)
 
     return build
 
@@ -171,8 +179,7 @@ def test_pico_trains_and_tests_one_step(path, build):
     model.init_weights()
     model.train()
     batch = next(iter(runner.train_dataloader))
-    assert [tuple(image.shape)
-            for image in batch['inputs']] == [(3, 32, 32)] * 2
+    assert [tuple(image.shape) for image in batch['inputs']] == [(3, 32, 32)] * 2
     batch = model.data_preprocessor(batch, training=True)
     loss, logged = model.parse_losses(model(**batch, mode='loss'))
     loss.backward()
@@ -182,7 +189,8 @@ def test_pico_trains_and_tests_one_step(path, build):
         heads.add('aux.loss_ce')
     assert heads == {name for name in logged if name.endswith('loss_ce')}
     assert not [
-        name for name, parameter in model.named_parameters()
+        name
+        for name, parameter in model.named_parameters()
         if parameter.requires_grad and parameter.grad is None
     ]
     model.eval()
@@ -231,8 +239,7 @@ def test_sliding_and_whole_inference_agree(path, build):
     model.test_cfg.update(crop_size=(33, 47), stride=(33, 47))
     _, slide = _predict(model, wide)
     _, flipped = _predict(model, image.flip(2))
-    torch.testing.assert_close(
-        slide, torch.cat([whole, flipped], 2), rtol=0, atol=1e-4)
+    torch.testing.assert_close(slide, torch.cat([whole, flipped], 2), rtol=0, atol=1e-4)
     # windows that overlap: the mean where they do
     model.test_cfg.update(crop_size=(33, 47), stride=(33, 24))
     _, slide = _predict(model, wide)
@@ -252,14 +259,14 @@ def test_tta_averages_probabilities(ade, tmp_path):
     model.eval()
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
     cfg.model = dict(**cfg.tta_model, module=cfg.model)
-    runner = build_runner(cfg, ('test', ))
+    runner = build_runner(cfg, ('test',))
     runner.model.module.load_state_dict(model.state_dict())
     runner.model.eval()
     inputs = runner.test_dataloader.dataset[0]
     assert len(inputs['inputs']) == 12
     batch = pseudo_collate([inputs])
     with torch.no_grad():
-        merged, = runner.model.test_step(batch)
+        (merged,) = runner.model.test_step(batch)
         single = [
             model.test_step(dict(inputs=[image], data_samples=[sample]))[0]
             for image, sample in zip(inputs['inputs'], inputs['data_samples'])
@@ -267,6 +274,4 @@ def test_tta_averages_probabilities(ade, tmp_path):
     mean = sum(sample.seg_logits.data.softmax(0) for sample in single) / 12
     assert merged.pred_sem_seg.data.equal(mean.argmax(0, keepdim=True))
     # the label map is neither flipped nor resized
-    assert all(
-        sample.gt_sem_seg.data.equal(merged.gt_sem_seg.data)
-        for sample in single)
+    assert all(sample.gt_sem_seg.data.equal(merged.gt_sem_seg.data) for sample in single)

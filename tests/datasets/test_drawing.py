@@ -1,4 +1,5 @@
 """One drawn image: shapes that cover each other and can be recognised."""
+
 import cv2
 import numpy as np
 import pytest
@@ -12,20 +13,18 @@ SIZE = 48
 def test_overlaps_occur():
     samples = [draw_sample(np.random.default_rng(i), SIZE) for i in range(40)]
     boxes = [
-        np.array([cv2.boundingRect(m.astype(np.uint8))
-                  for m in s.masks], float) for s in samples
+        np.array([cv2.boundingRect(m.astype(np.uint8)) for m in s.masks], float) for s in samples
     ]
     # the boxes of different shapes meet in a fair part of the images
-    overlaps = [(mask_utils.iou(b, b, [0] * len(b)) > 0).sum() > len(b)
-                for b in boxes]
+    overlaps = [(mask_utils.iou(b, b, [0] * len(b)) > 0).sum() > len(b) for b in boxes]
     assert 0.2 < np.mean(overlaps) < 1
 
 
 def test_ring_has_a_hole():
     ring, circle = (
-        drawing._draw_outline(
-            np.random.default_rng(1), drawing.OUTLINES[name], 64)
-        for name in ('ring', 'circle'))
+        drawing._draw_outline(np.random.default_rng(1), drawing.OUTLINES[name], 64)
+        for name in ('ring', 'circle')
+    )
     # the same place, and 0.55 ** 2 of the area cut out
     cut = 1 - ring.sum() / circle.sum()
     assert cut == pytest.approx(0.55**2, abs=0.03)

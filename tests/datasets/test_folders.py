@@ -1,4 +1,5 @@
 """Folders that do not match end in one line, before anything is built."""
+
 import shutil
 
 import pytest
@@ -23,7 +24,8 @@ def check(root, labelled=True, **kwargs):
     dataset = dict(
         type='ADE20KDataset',
         data_root=str(root),
-        data_prefix=dict(img_path=IMAGES, seg_map_path=LABELS))
+        data_prefix=dict(img_path=IMAGES, seg_map_path=LABELS),
+    )
     dataset.update(kwargs)
     check_seg_folders(dataset, 'x.dataset', labelled, scope='mmseg')
 
@@ -50,8 +52,8 @@ def test_folders_that_match(root):
     check(
         root,
         data_root=None,
-        data_prefix=dict(
-            img_path=f'{root}/{IMAGES}', seg_map_path=f'{root}/{LABELS}/'))
+        data_prefix=dict(img_path=f'{root}/{IMAGES}', seg_map_path=f'{root}/{LABELS}/'),
+    )
 
 
 def test_label_maps_are_missing(root):
@@ -59,7 +61,8 @@ def test_label_maps_are_missing(root):
     assert problem(root) == (
         'x.dataset.data_prefix.seg_map_path: 1 of 3 label maps are missing, '
         f'the first is {root}/{LABELS}/{_file(1)}; put the files there, or '
-        'give their place: --cfg-options x.dataset.data_root=DIR')
+        'give their place: --cfg-options x.dataset.data_root=DIR'
+    )
     # of a test split without labels
     check(root, labelled=False)
     # the first image alone
@@ -72,18 +75,17 @@ def test_links(root, tmp_path):
     file.symlink_to(kept)
     check(root)
     kept.unlink()
-    assert f'1 of 3 label maps are missing, the first is {file}' in problem(
-        root)
+    assert f'1 of 3 label maps are missing, the first is {file}' in problem(root)
 
 
 def test_all_label_maps_are_missing(root):
-    assert problem(
-        root, seg_map_suffix='_ids.png'
-    ) == ('x.dataset.data_prefix.seg_map_path: 3 of 3 label maps are missing, '
-          f'the first is {root}/{LABELS}/{_file(0)[:-4]}_ids.png: their names '
-          'end in _ids.png (seg_map_suffix), and there is for example '
-          f'{_file(0)}; put the files there, or give their place: '
-          '--cfg-options x.dataset.data_root=DIR')
+    assert problem(root, seg_map_suffix='_ids.png') == (
+        'x.dataset.data_prefix.seg_map_path: 3 of 3 label maps are missing, '
+        f'the first is {root}/{LABELS}/{_file(0)[:-4]}_ids.png: their names '
+        'end in _ids.png (seg_map_suffix), and there is for example '
+        f'{_file(0)}; put the files there, or give their place: '
+        '--cfg-options x.dataset.data_root=DIR'
+    )
     labels = root / LABELS
     labels.rename(root / 'moved')
     labels.mkdir()
@@ -97,13 +99,14 @@ def test_no_image(root):
     assert problem(
         root,
         data_root=None,
-        data_prefix=dict(
-            img_path=f'{root}/{IMAGES}', seg_map_path=f'{root}/{LABELS}'),
-        img_suffix='.tif') == (
-            f'x.dataset.data_prefix.img_path: {root}/{IMAGES} has no image: '
-            'their names end in .tif (img_suffix), and there is for example '
-            f'{_file(0, "jpg")}; put the files there, or give their place: '
-            '--cfg-options x.dataset.data_prefix.img_path=DIR')
+        data_prefix=dict(img_path=f'{root}/{IMAGES}', seg_map_path=f'{root}/{LABELS}'),
+        img_suffix='.tif',
+    ) == (
+        f'x.dataset.data_prefix.img_path: {root}/{IMAGES} has no image: '
+        'their names end in .tif (img_suffix), and there is for example '
+        f'{_file(0, "jpg")}; put the files there, or give their place: '
+        '--cfg-options x.dataset.data_prefix.img_path=DIR'
+    )
     shutil.rmtree(root / IMAGES)
     (root / IMAGES).mkdir()
     assert 'has no image' in problem(root, labelled=False)
@@ -117,23 +120,29 @@ def test_a_list_of_images(root):
     listed.write_text('\n'.join([names[0], f'./{names[1]}']))
     check(root, ann_file='list.txt')
     listed.write_text('\n'.join([names[0], 'other', names[2]]))
-    assert '1 of 3 images are missing, the first is ' \
-        f'{root}/{IMAGES}/other.jpg;' in problem(root, ann_file='list.txt')
+    assert f'1 of 3 images are missing, the first is {root}/{IMAGES}/other.jpg;' in problem(
+        root, ann_file='list.txt'
+    )
     listed.write_text('\n'.join([names[0], names[2]]))
-    assert f'1 of 2 label maps are missing, the first is {root}/{LABELS}/' \
+    assert (
+        f'1 of 2 label maps are missing, the first is {root}/{LABELS}/'
         f'{names[2]}.png;' in problem(root, ann_file='list.txt')
+    )
     listed.write_text('')
-    assert problem(
-        root, ann_file='list.txt') == (
-            f'no image is listed in {root}/list.txt (x.dataset.ann_file)')
+    assert problem(root, ann_file='list.txt') == (
+        f'no image is listed in {root}/list.txt (x.dataset.ann_file)'
+    )
 
 
-@pytest.mark.parametrize('kwargs', [
-    dict(type='NoSuchDataset'),
-    dict(no_such_argument=1),
-    dict(ann_file='none.txt'),
-    dict(metainfo=dict(classes=('no such class', ))),
-])
+@pytest.mark.parametrize(
+    'kwargs',
+    [
+        dict(type='NoSuchDataset'),
+        dict(no_such_argument=1),
+        dict(ann_file='none.txt'),
+        dict(metainfo=dict(classes=('no such class',))),
+    ],
+)
 def test_what_cannot_be_built_is_left_to_the_run(root, kwargs):
     (root / LABELS / _file(1)).unlink()
     check(root, **kwargs)

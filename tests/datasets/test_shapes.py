@@ -1,6 +1,7 @@
 """The drawn set is valid COCO and its label maps agree with it; it is
 deterministic, and never half written.
 """
+
 import json
 import os
 import shutil
@@ -20,7 +21,8 @@ SIZE = 48
 def _files(root):
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
-        for path in sorted(root.rglob('*')) if path.is_file()
+        for path in sorted(root.rglob('*'))
+        if path.is_file()
     }
 
 
@@ -39,8 +41,7 @@ def root(tmp_path_factory):
 @pytest.mark.parametrize('split,count', [('train', 40), ('val', 3)])
 def test_annotations_agree_with_each_other(root, split, count):
     coco = COCO(root / f'annotations/instances_{split}.json')
-    assert [c['name']
-            for c in coco.loadCats(coco.getCatIds())] == list(CLASSES)
+    assert [c['name'] for c in coco.loadCats(coco.getCatIds())] == list(CLASSES)
     assert len(coco.imgs) == count
     for image in coco.imgs.values():
         pixels = cv2.imread(str(root / split / image['file_name']))
@@ -77,8 +78,7 @@ def test_label_maps_agree_with_the_masks(root, split):
     folder = root / 'labels' / split
     assert {path.name for path in folder.iterdir()} == names
     for image in coco.imgs.values():
-        labels = cv2.imread(
-            str(folder / image['file_name']), cv2.IMREAD_UNCHANGED)
+        labels = cv2.imread(str(folder / image['file_name']), cv2.IMREAD_UNCHANGED)
         assert labels.shape == (SIZE, SIZE) and labels.dtype == np.uint8
         rest = labels.copy()
         for annotation in coco.imgToAnns[image['id']]:
@@ -103,8 +103,7 @@ def test_a_larger_set_begins_with_the_smaller_one(tmp_path):
     _make(tmp_path / 'small')
     _make(tmp_path / 'large', num_train=7)
     small, large = (_files(tmp_path / name) for name in ('small', 'large'))
-    assert all(large[f'train/{i:06d}.png'] == small[f'train/{i:06d}.png']
-               for i in range(5))
+    assert all(large[f'train/{i:06d}.png'] == small[f'train/{i:06d}.png'] for i in range(5))
 
 
 def test_again_does_nothing_and_other_options_redraw(tmp_path):
@@ -139,8 +138,7 @@ def test_a_set_without_label_maps_is_redrawn(tmp_path):
     assert _files(root) == complete
 
 
-@pytest.mark.parametrize('foreign',
-                         ['notes.txt', 'train/mine.png', 'labels/val/a.png'])
+@pytest.mark.parametrize('foreign', ['notes.txt', 'train/mine.png', 'labels/val/a.png'])
 @pytest.mark.parametrize('drawn', [False, True])
 def test_foreign_files_are_not_touched(tmp_path, foreign, drawn):
     root = tmp_path / 'shapes'
@@ -173,12 +171,15 @@ def test_an_interrupted_run_leaves_nothing(tmp_path):
     assert os.listdir(tmp_path) == ['shapes'] and _files(root) == before
 
 
-@pytest.mark.parametrize('wrong', [
-    dict(num_train=0),
-    dict(num_val=-1),
-    dict(size=8),
-    dict(seed=-1),
-])
+@pytest.mark.parametrize(
+    'wrong',
+    [
+        dict(num_train=0),
+        dict(num_val=-1),
+        dict(size=8),
+        dict(seed=-1),
+    ],
+)
 def test_wrong_numbers(tmp_path, wrong):
     with pytest.raises(ValueError, match=str(*wrong.values())):
         _make(tmp_path / 'shapes', **wrong)
@@ -188,19 +189,27 @@ def test_wrong_numbers(tmp_path, wrong):
 def test_manifest_tells_how_to_draw_it_again(root):
     manifest = json.loads((root / 'shapes.json').read_text())
     assert manifest['classes'] == list(CLASSES)
-    assert (manifest['num_train'], manifest['num_val'], manifest['size'],
-            manifest['seed']) == (40, 3, SIZE, 3)
+    assert (manifest['num_train'], manifest['num_val'], manifest['size'], manifest['seed']) == (
+        40,
+        3,
+        SIZE,
+        3,
+    )
 
 
 def test_without_pycocotools(tmp_path):
-    done = run_without(['pycocotools'], """
+    done = run_without(
+        ['pycocotools'],
+        """
 from sparx_mm.datasets import CLASSES, make_shapes
 from sparx_mm.errors import UserError
 try:
     make_shapes('shapes', 1, 1, 32)
 except UserError as error:
     print(error)
-""", tmp_path)
+""",
+        tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     assert 'pip install pycocotools' in done.stdout
     assert os.listdir(tmp_path) == ['site']

@@ -1,4 +1,5 @@
 """The demo in small: it measures what it prints and shows what it trained."""
+
 import json
 
 import cv2
@@ -6,17 +7,19 @@ import pytest
 from detection import run_tool
 
 DATA = ('--data', 'shapes', '--work-dir', 'demo', '--train', 4, '--val', 2)
-OPTIONS = ('--cfg-options', 'train_dataloader.batch_size=2',
-           'segmentation.train_cfg.max_iters=2',
-           'detection.train_cfg.max_epochs=1')
+OPTIONS = (
+    '--cfg-options',
+    'train_dataloader.batch_size=2',
+    'segmentation.train_cfg.max_iters=2',
+    'detection.train_cfg.max_epochs=1',
+)
 BOTH = ('detection', 'segmentation')
 PICTURES = dict(detection='predictions.png', segmentation='segmentation.png')
 # in the order of the table, and digits behind the point
 METRICS = dict(
     segmentation=(['mIoU', 'mAcc', 'aAcc'], 2),
-    detection=([
-        f'coco/{k}_mAP{t}' for k in ('bbox', 'segm') for t in ('', '_50')
-    ], 3))
+    detection=([f'coco/{k}_mAP{t}' for k in ('bbox', 'segm') for t in ('', '_50')], 3),
+)
 
 
 def _numbers(output, name):
@@ -40,20 +43,18 @@ def test_tables(demo):
         expected = []
         for keys, digits in (METRICS[part] for part in BOTH):
             measured = [metrics.get(key) for key in keys]
-            expected.append([
-                '-' if number is None else f'{number:.{digits}f}'
-                for number in measured
-            ])
+            expected.append(
+                ['-' if number is None else f'{number:.{digits}f}' for number in measured]
+            )
         assert _numbers(output, name) == expected
         assert 0 <= metrics['mIoU'] <= metrics['aAcc'] <= 100
 
 
 def test_the_segmentor_starts_from_the_detector(demo):
     folder, output = demo
-    loaded = (f'from {folder}/demo/detection/training/epoch_1.pth')
+    loaded = f'from {folder}/demo/detection/training/epoch_1.pth'
     # before it is measured, and before it is trained
-    assert sum(loaded in line and 'tensors' in line
-               for line in output.splitlines()) == 2
+    assert sum(loaded in line and 'tensors' in line for line in output.splitlines()) == 2
 
 
 def test_a_segmentor_alone(demo, tmp_path):
@@ -66,7 +67,8 @@ def test_a_segmentor_alone(demo, tmp_path):
         '--parts',
         'segmentation',
         folder=tmp_path,
-        status=1)
+        status=1,
+    )
     assert 'give a file with --cfg-options model.backbone.init_cfg.' in output
 
 
@@ -75,15 +77,18 @@ def test_pictures(demo):
     # two columns of images, ground truth above prediction
     height, width = 2 * (28 + 256 + 6), 2 * (256 + 6)
     detection, segmentation = (
-        cv2.imread(str(folder / 'demo' / PICTURES[part]))
-        for part in ('detection', 'segmentation'))
+        cv2.imread(str(folder / 'demo' / PICTURES[part])) for part in ('detection', 'segmentation')
+    )
     assert detection.shape == (height, width, 3)
     # and below them its legend
     assert segmentation.shape[1:] == (width, 3)
     assert segmentation.shape[0] > height
-    for file in (*PICTURES.values(), 'results.json',
-                 'segmentation/training/iter_2.pth',
-                 'detection/training/epoch_1.pth'):
+    for file in (
+        *PICTURES.values(),
+        'results.json',
+        'segmentation/training/iter_2.pth',
+        'detection/training/epoch_1.pth',
+    ):
         assert str(folder / 'demo' / file) in output
         assert (folder / 'demo' / file).is_file()
 
@@ -100,7 +105,8 @@ def test_failure_shows_nothing_of_an_older_run(demo):
         *OPTIONS,
         'model.backbone.frozen_stages=9',
         folder=folder,
-        status=1)
+        status=1,
+    )
     assert output.splitlines()[-1].startswith('error: config: frozen_stages')
     left = {path.name for path in (folder / 'demo').iterdir()}
     assert left == {*BOTH}

@@ -1,4 +1,5 @@
 """Train, save, resume and test a detector through the command lines."""
+
 import json
 import pickle
 
@@ -16,11 +17,7 @@ CONFIG = ROOT / 'configs/mmdet/mask_rcnn_sparx_t_3x.py'
 def config(shapes, tmp_path_factory):
     """The 3x config, on a drawn set and for images of 64 px."""
     path = tmp_path_factory.mktemp('config') / 'tiny.py'
-    cfg = tiny_config(
-        CONFIG,
-        shapes,
-        train_cfg__max_epochs=1,
-        default_hooks__logger__interval=1)
+    cfg = tiny_config(CONFIG, shapes, train_cfg__max_epochs=1, default_hooks__logger__interval=1)
     cfg.dump(path)
     return path
 
@@ -42,8 +39,7 @@ def trained(config, tmp_path_factory):
 
 
 def test_train_saves_and_evaluates(trained):
-    checkpoint = torch.load(
-        trained / 'out/epoch_1.pth', weights_only=False, map_location='cpu')
+    checkpoint = torch.load(trained / 'out/epoch_1.pth', weights_only=False, map_location='cpu')
     assert checkpoint['meta']['iter'] == 2
     assert any('A_log' in key for key in checkpoint['state_dict'])
     pointer = (trained / 'out/last_checkpoint').read_text()
@@ -62,11 +58,11 @@ def test_resume_continues(trained, config):
         '--resume',
         '--cfg-options',
         'train_cfg.max_epochs=2',
-        folder=trained)
+        folder=trained,
+    )
     assert 'Epoch(train) [2][1/2]' in log
     assert 'Epoch(train) [1]' not in log
-    checkpoint = torch.load(
-        trained / 'out/epoch_2.pth', weights_only=False, map_location='cpu')
+    checkpoint = torch.load(trained / 'out/epoch_2.pth', weights_only=False, map_location='cpu')
     assert checkpoint['meta']['iter'] == 4
 
 
@@ -81,14 +77,14 @@ def test_test_evaluates_dumps_and_paints(trained, config, shapes):
         'found.pkl',
         '--show-dir',
         'painted',
-        folder=trained)
+        folder=trained,
+    )
     assert 'coco/bbox_mAP:' in log and 'coco/segm_mAP:' in log
     with open(trained / 'found.pkl', 'rb') as file:
         found = pickle.load(file)
     assert [f['img_id'] for f in found] == [1, 2, 3]
     assert all('masks' in f['pred_instances'] for f in found)
     painted = sorted((trained / 'test').glob('*/painted/*.png'))
-    assert [p.name for p in painted
-            ] == sorted(p.name for p in (shapes / 'val').iterdir())
+    assert [p.name for p in painted] == sorted(p.name for p in (shapes / 'val').iterdir())
     # ground truth beside prediction, as mmdet paints
     assert cv2.imread(str(painted[0])).shape == (64, 128, 3)

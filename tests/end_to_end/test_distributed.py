@@ -1,4 +1,5 @@
 """Several processes through the scripts, as a user starts them."""
+
 import json
 import os
 import subprocess
@@ -12,7 +13,8 @@ from mmengine.device import get_device
 DEMO = ROOT / 'configs/mmdet/mask_rcnn_sparx_demo_shapes.py'
 ON_CPUS = pytest.mark.skipif(
     get_device() != 'cpu' and torch.cuda.device_count() < 2,
-    reason='two processes need two GPUs, or none')
+    reason='two processes need two GPUs, or none',
+)
 
 
 def _environment(**variables):
@@ -28,11 +30,8 @@ def _run_script(name, *args, folder, status=0, **variables):
     """Run a script of tools/; returns what it printed, errors last."""
     command = [str(ROOT / f'tools/{name}.sh'), *map(str, args)]
     done = subprocess.run(
-        command,
-        cwd=folder,
-        env=_environment(**variables),
-        capture_output=True,
-        text=True)
+        command, cwd=folder, env=_environment(**variables), capture_output=True, text=True
+    )
     output = done.stdout + done.stderr
     assert done.returncode == status, output
     return output
@@ -51,9 +50,10 @@ def config(shapes, tmp_path_factory):
         default_hooks__logger__interval=1,
         # weights that find something, so that an evaluation has numbers
         optim_wrapper__optimizer__lr=1e-3,
-        model__test_cfg__rcnn__score_thr=0.,
+        model__test_cfg__rcnn__score_thr=0.0,
         # which no CPU runs in a process group
-        model__backbone__norm_cfg=dict(type='SyncBN'))
+        model__backbone__norm_cfg=dict(type='SyncBN'),
+    )
     assert cfg.sync_bn == 'torch'
     cfg.dump(path)
     return path
@@ -63,13 +63,12 @@ def config(shapes, tmp_path_factory):
 def trained(config, tmp_path_factory):
     """A folder in which two processes trained, and what they printed."""
     folder = tmp_path_factory.mktemp('run')
-    log = _run_script(
-        'dist_train', config, 2, '--work-dir', 'out', folder=folder)
+    log = _run_script('dist_train', config, 2, '--work-dir', 'out', folder=folder)
     return folder, log
 
 
 def _metrics(folder):
-    (file, ) = folder.glob('*/*.json')
+    (file,) = folder.glob('*/*.json')
     return json.loads(file.read_text())
 
 
@@ -81,15 +80,12 @@ def test_two_processes_train_and_save_once(trained):
     assert log.count('Saving checkpoint at 1 epochs') == 1
     assert 'destroy_process_group' not in log
     assert 'Traceback' not in log
-    checkpoint = torch.load(
-        folder / 'out/epoch_1.pth', weights_only=False, map_location='cpu')
+    checkpoint = torch.load(folder / 'out/epoch_1.pth', weights_only=False, map_location='cpu')
     assert checkpoint['meta']['iter'] == 2
     # a checkpoint of one process has the same names
-    assert not any(
-        key.startswith('module.') for key in checkpoint['state_dict'])
+    assert not any(key.startswith('module.') for key in checkpoint['state_dict'])
     # one folder for the log of the run
-    assert len([path for path in (folder / 'out').iterdir()
-                if path.is_dir()]) == 1
+    assert len([path for path in (folder / 'out').iterdir() if path.is_dir()]) == 1
 
 
 @ON_CPUS
@@ -107,12 +103,12 @@ def test_two_processes_resume_in_bfloat16(trained, config):
         'bfloat16',
         '--cfg-options',
         'train_cfg.max_epochs=2',
-        folder=folder)
+        folder=folder,
+    )
     assert 'Epoch(train) [2][1/2]' in log
     assert 'Epoch(train) [1]' not in log
     assert "type='BFloat16OptimWrapper'" in log
-    checkpoint = torch.load(
-        folder / 'out/epoch_2.pth', weights_only=False, map_location='cpu')
+    checkpoint = torch.load(folder / 'out/epoch_2.pth', weights_only=False, map_location='cpu')
     assert checkpoint['meta']['iter'] == 4
 
 
@@ -129,16 +125,11 @@ def test_two_processes_evaluate_as_one(trained, config):
         'two',
         '--out',
         'two.pkl',
-        folder=folder)
+        folder=folder,
+    )
     run_tool(
-        'test',
-        config,
-        'out/epoch_1.pth',
-        '--work-dir',
-        'one',
-        '--out',
-        'one.pkl',
-        folder=folder)
+        'test', config, 'out/epoch_1.pth', '--work-dir', 'one', '--out', 'one.pkl', folder=folder
+    )
     one, two = (_metrics(folder / name) for name in ('one', 'two'))
     metrics = {key for key in one if key.startswith('coco/')}
     assert len(metrics) == 12
@@ -155,28 +146,34 @@ def test_a_mistake_is_one_line_once(config, tmp_path):
         '--cfg-options',
         'train_dataloader.dataset.ann_file=none.json',
         folder=tmp_path,
-        status=1)
-    (line, ) = [li for li in output.splitlines() if 'error' in li]
+        status=1,
+    )
+    (line,) = [li for li in output.splitlines() if 'error' in li]
     assert line.startswith('error: data set not found: ')
     assert output.splitlines()[-1] == line
 
 
-@pytest.mark.parametrize('script,args,message', [
-    ('dist_train', [], '2 arguments are needed, got 0; usage: {path} CONFIG '
-     'GPUS [options of train.py]'),
-    ('dist_train', ['none.py'], 'usage: {path} CONFIG GPUS'),
-    ('dist_train', ['none.py', 2], 'no config file none.py'),
-    ('dist_train', [DEMO, 0], "GPUS must be a number from 1, got '0'"),
-    ('dist_train', [DEMO, '--amp'], "GPUS must be a number from 1, got '--"),
-    ('dist_test', [DEMO, 2], 'usage: {path} CONFIG CHECKPOINT GPUS'),
-    ('dist_test', ['none.py', 'a.pth', 2], 'no config file none.py'),
-    ('slurm_train', ['part', 'job', DEMO
-                     ], 'usage: {path} PARTITION JOB_NAME CONFIG WORK_DIR'),
-    ('slurm_train', ['part', 'job', 'none.py', 'out'], 'no config file none'),
-])
+@pytest.mark.parametrize(
+    'script,args,message',
+    [
+        (
+            'dist_train',
+            [],
+            '2 arguments are needed, got 0; usage: {path} CONFIG GPUS [options of train.py]',
+        ),
+        ('dist_train', ['none.py'], 'usage: {path} CONFIG GPUS'),
+        ('dist_train', ['none.py', 2], 'no config file none.py'),
+        ('dist_train', [DEMO, 0], "GPUS must be a number from 1, got '0'"),
+        ('dist_train', [DEMO, '--amp'], "GPUS must be a number from 1, got '--"),
+        ('dist_test', [DEMO, 2], 'usage: {path} CONFIG CHECKPOINT GPUS'),
+        ('dist_test', ['none.py', 'a.pth', 2], 'no config file none.py'),
+        ('slurm_train', ['part', 'job', DEMO], 'usage: {path} PARTITION JOB_NAME CONFIG WORK_DIR'),
+        ('slurm_train', ['part', 'job', 'none.py', 'out'], 'no config file none'),
+    ],
+)
 def test_mistakes_of_the_scripts(tmp_path, script, args, message):
     output = _run_script(script, *args, folder=tmp_path, status=2)
-    (line, ) = output.splitlines()
+    (line,) = output.splitlines()
     assert line.startswith('error: ')
     assert message.format(path=ROOT / f'tools/{script}.sh') in line
 
@@ -199,25 +196,32 @@ def test_what_srun_is_told(stand_in, tmp_path):
     path = f'{stand_in("srun").parent}:{os.environ["PATH"]}'
     given = ('part', 'job', DEMO, 'a folder', '--cfg-options', 'a=[1, 2]')
     variables = dict(
-        GPUS='16',
-        GPUS_PER_NODE='4',
-        CPUS_PER_TASK='3',
-        SRUN_ARGS='--time=1 --quiet',
-        PYTHON='py')
-    output = _run_script(
-        'slurm_train', *given, folder=tmp_path, PATH=path, **variables)
+        GPUS='16', GPUS_PER_NODE='4', CPUS_PER_TASK='3', SRUN_ARGS='--time=1 --quiet', PYTHON='py'
+    )
+    output = _run_script('slurm_train', *given, folder=tmp_path, PATH=path, **variables)
     assert output.splitlines() == [
-        '-p', 'part', '--job-name=job', '--gres=gpu:4', '--ntasks=16',
-        '--ntasks-per-node=4', '--cpus-per-task=3', '--kill-on-bad-exit=1',
-        '--time=1', '--quiet', 'py', '-u',
+        '-p',
+        'part',
+        '--job-name=job',
+        '--gres=gpu:4',
+        '--ntasks=16',
+        '--ntasks-per-node=4',
+        '--cpus-per-task=3',
+        '--kill-on-bad-exit=1',
+        '--time=1',
+        '--quiet',
+        'py',
+        '-u',
         str(ROOT / 'tools/train.py'),
-        str(DEMO), '--work-dir=a folder', '--launcher=slurm', '--cfg-options',
-        'a=[1, 2]'
+        str(DEMO),
+        '--work-dir=a folder',
+        '--launcher=slurm',
+        '--cfg-options',
+        'a=[1, 2]',
     ]
     for gpus, per_node in ((None, 8), ('2', 2), ('16', 8)):
         variables = {} if gpus is None else dict(GPUS=gpus)
-        output = _run_script(
-            'slurm_train', *given, folder=tmp_path, PATH=path, **variables)
+        output = _run_script('slurm_train', *given, folder=tmp_path, PATH=path, **variables)
         assert f'--ntasks={gpus or 8}\n' in output
         assert f'--ntasks-per-node={per_node}\n' in output
 
@@ -227,32 +231,29 @@ def test_slurm_without_srun(tmp_path):
     for name in ('bash', 'dirname', 'env'):
         (tmp_path / name).symlink_to(f'/usr/bin/{name}')
     output = _run_script(
-        'slurm_train',
-        'part',
-        'job',
-        DEMO,
-        'out',
-        folder=tmp_path,
-        status=2,
-        PATH=str(tmp_path))
+        'slurm_train', 'part', 'job', DEMO, 'out', folder=tmp_path, status=2, PATH=str(tmp_path)
+    )
     assert output == 'error: srun is not there: this machine has no Slurm\n'
 
 
-@pytest.mark.parametrize('variables,place', [
-    ({}, ['--standalone', '--local-addr=127.0.0.1']),
-    (dict(PORT='29512'), [
-        '--nnodes=1', '--node-rank=0', '--master-addr=127.0.0.1',
-        '--master-port=29512'
-    ]),
-    (dict(NNODES='3', NODE_RANK='2', MASTER_ADDR='first', PORT='29512'), [
-        '--nnodes=3', '--node-rank=2', '--master-addr=first',
-        '--master-port=29512'
-    ]),
-    (dict(NNODES='3', NODE_RANK='2', MASTER_ADDR='first'), [
-        '--nnodes=3', '--node-rank=2', '--master-addr=first',
-        '--master-port=29500'
-    ]),
-])
+@pytest.mark.parametrize(
+    'variables,place',
+    [
+        ({}, ['--standalone', '--local-addr=127.0.0.1']),
+        (
+            dict(PORT='29512'),
+            ['--nnodes=1', '--node-rank=0', '--master-addr=127.0.0.1', '--master-port=29512'],
+        ),
+        (
+            dict(NNODES='3', NODE_RANK='2', MASTER_ADDR='first', PORT='29512'),
+            ['--nnodes=3', '--node-rank=2', '--master-addr=first', '--master-port=29512'],
+        ),
+        (
+            dict(NNODES='3', NODE_RANK='2', MASTER_ADDR='first'),
+            ['--nnodes=3', '--node-rank=2', '--master-addr=first', '--master-port=29500'],
+        ),
+    ],
+)
 def test_what_torchrun_is_told(stand_in, tmp_path, variables, place):
     output = _run_script(
         'dist_test',
@@ -263,9 +264,18 @@ def test_what_torchrun_is_told(stand_in, tmp_path, variables, place):
         'c.pkl',
         folder=tmp_path,
         **variables,
-        PYTHON=str(stand_in('py')))
+        PYTHON=str(stand_in('py')),
+    )
     assert output.splitlines() == [
-        '-m', 'sparx_mm.engine.torchrun', *place, '--nproc-per-node=4',
+        '-m',
+        'sparx_mm.engine.torchrun',
+        *place,
+        '--nproc-per-node=4',
         str(ROOT / 'tools/test.py'),
-        str(DEMO), 'a b.pth', '--launcher', 'pytorch', '--out', 'c.pkl'
+        str(DEMO),
+        'a b.pth',
+        '--launcher',
+        'pytorch',
+        '--out',
+        'c.pkl',
     ]

@@ -1,4 +1,5 @@
 """A detector of 80 classes is fine-tuned on another set, just so."""
+
 import pytest
 import torch
 from detection import ROOT, run_tool, tiny_config
@@ -10,8 +11,7 @@ from sparx_mm.weights import rename_to_released
 
 CONFIG = ROOT / 'configs/mmdet/mask_rcnn_sparx_t_1x.py'
 # the three layers that know the number of classes
-HEADS = ('roi_head.bbox_head.fc_cls', 'roi_head.bbox_head.fc_reg',
-         'roi_head.mask_head.conv_logits')
+HEADS = ('roi_head.bbox_head.fc_cls', 'roi_head.bbox_head.fc_reg', 'roi_head.mask_head.conv_logits')
 
 
 @pytest.fixture
@@ -22,7 +22,8 @@ def config(shapes, tmp_path):
         train_cfg__max_epochs=1,
         default_hooks__logger__interval=1,
         # so that the weights are still those of the file
-        optim_wrapper__optimizer__lr=0.)
+        optim_wrapper__optimizer__lr=0.0,
+    )
     cfg.dump(tmp_path / 'tiny.py')
     return cfg
 
@@ -47,8 +48,9 @@ def test_eighty_classes_to_six(released, tmp_path):
         'out',
         '--cfg-options',
         'load_from=coco.pth',
-        folder=tmp_path)
-    (line, ) = [m for m in log.splitlines() if 'tensors loaded' in m]
+        folder=tmp_path,
+    )
+    (line,) = [m for m in log.splitlines() if 'tensors loaded' in m]
     count = len(released)
     assert f'coco.pth: {count - 6} of {count} tensors loaded' in line
     assert f'of another shape: {HEADS[0]}.weight, {HEADS[0]}.bias, ' in line
@@ -60,8 +62,7 @@ def test_eighty_classes_to_six(released, tmp_path):
     for name, value in trained.items():
         if name.rpartition('.')[0] in HEADS:
             assert value.shape != released[name].shape
-            assert len(value) in (len(CLASSES) + 1, 4 * len(CLASSES),
-                                  len(CLASSES))
+            assert len(value) in (len(CLASSES) + 1, 4 * len(CLASSES), len(CLASSES))
         elif not name.endswith(('mean', 'var', 'tracked')):
             assert value.equal(released[name]), name
 
@@ -69,8 +70,7 @@ def test_eighty_classes_to_six(released, tmp_path):
 def test_an_averaged_model_is_tested(shapes, tmp_path):
     """The hook that averages in training has nothing to do in a test."""
     ema = dict(type='EMAHook')
-    cfg = tiny_config(
-        CONFIG, shapes, str(tmp_path / 'run'), default_hooks__ema=ema)
+    cfg = tiny_config(CONFIG, shapes, str(tmp_path / 'run'), default_hooks__ema=ema)
     init_default_scope('mmdet')
     weights = MODELS.build(cfg.model).state_dict()
     torch.save(dict(state_dict=weights, meta={}), tmp_path / 'a.pth')

@@ -1,4 +1,5 @@
 """The configs of docs/other_tasks.md: what they change, and that they run."""
+
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,13 +24,8 @@ PICOS = dict(SparXMamba=PICO, SparXSwin=PICO_SWIN)
 # what a model's numbers come down to in a test; scores of 0: heads that are
 # not trained are sure of nothing
 MOST = dict(
-    num_queries=20,
-    num_layers=2,
-    num_points=256,
-    num=32,
-    nms_pre=50,
-    max_per_img=20,
-    score_thr=0.)
+    num_queries=20, num_layers=2, num_points=256, num=32, nms_pre=50, max_per_img=20, score_thr=0.0
+)
 
 
 def _base(text):
@@ -58,13 +54,16 @@ def load(tmp_path):
 
 def test_the_page_shows_these():
     assert [_folder(text) for text in CONFIGS] == [
-        'retinanet', 'cascade_rcnn', 'dino', 'segformer', 'mask2former'
+        'retinanet',
+        'cascade_rcnn',
+        'dino',
+        'segformer',
+        'mask2former',
     ]
 
 
 def test_the_pages_table_is_that_of_the_archs():
-    rows = re.findall(r'^\| (?:`(\w+)`)? *\| `(\w+)` \| ([\d ]+) \|$', PAGE,
-                      re.M)
+    rows = re.findall(r'^\| (?:`(\w+)`)? *\| `(\w+)` \| ([\d ]+) \|$', PAGE, re.M)
     family, shown = None, {}
     for name, arch, channels in rows:
         family = name or family
@@ -72,7 +71,8 @@ def test_the_pages_table_is_that_of_the_archs():
     assert shown == {
         (family, arch): zoo[arch]['embed_dims']
         for family, zoo in ZOOS.items()
-        for arch in zoo if '-' not in arch
+        for arch in zoo
+        if '-' not in arch
     }
 
 
@@ -113,22 +113,23 @@ def _shrink(model, family):
 def _detected(size):
     from mmdet.structures import DetDataSample
     from mmdet.structures.mask import BitmapMasks
-    boxes = torch.tensor([[4., 8., 30., 40.], [20., 10., 45., 36.]])
+
+    boxes = torch.tensor([[4.0, 8.0, 30.0, 40.0], [20.0, 10.0, 45.0, 36.0]])
     masks = torch.zeros(2, *size, dtype=torch.uint8)
     for mask, (left, top, right, bottom) in zip(masks, boxes.int()):
         mask[top:bottom, left:right] = 1
     sample = DetDataSample(
-        metainfo=dict(
-            img_id=0, img_shape=size, ori_shape=size, scale_factor=(1., 1.)))
+        metainfo=dict(img_id=0, img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0))
+    )
     sample.gt_instances = InstanceData(
-        bboxes=boxes,
-        labels=torch.tensor([3, 71]),
-        masks=BitmapMasks(masks.numpy(), *size))
+        bboxes=boxes, labels=torch.tensor([3, 71]), masks=BitmapMasks(masks.numpy(), *size)
+    )
     return sample
 
 
 def _segmented(size):
     from mmseg.structures import SegDataSample
+
     labels = torch.full((1, *size), 255)
     labels[:, 4:40, 8:30] = 149
     labels[:, 10:36, 30:45] = 0
@@ -141,7 +142,8 @@ def _batch(scope, *sizes):
     make = dict(mmdet=_detected, mmseg=_segmented)[scope]
     return dict(
         inputs=[torch.randint(256, (3, *size)) for size in sizes],
-        data_samples=[make(size) for size in sizes])
+        data_samples=[make(size) for size in sizes],
+    )
 
 
 @pytest.mark.stack
@@ -157,22 +159,24 @@ def test_trains_and_predicts(text, family, load):
     model.init_weights()
 
     model.train()
-    batch = model.data_preprocessor(
-        _batch(scope, (64, 64), (64, 64)), training=True)
+    batch = model.data_preprocessor(_batch(scope, (64, 64), (64, 64)), training=True)
     loss, _ = model.parse_losses(model(**batch, mode='loss'))
     loss.backward()
     assert loss.isfinite()
     assert not [
-        name for name, parameter in model.named_parameters()
+        name
+        for name, parameter in model.named_parameters()
         if parameter.requires_grad and parameter.grad is None
     ]
-    assert all(parameter.grad.isfinite().all() and parameter.grad.any()
-               for parameter in model.backbone.stem.parameters())
+    assert all(
+        parameter.grad.isfinite().all() and parameter.grad.any()
+        for parameter in model.backbone.stem.parameters()
+    )
 
     model.eval()
     size = (50, 70)
     with torch.no_grad():
-        sample, = model.test_step(_batch(scope, size))
+        (sample,) = model.test_step(_batch(scope, size))
     if scope == 'mmseg':
         assert sample.pred_sem_seg.shape == size
         logits = sample.seg_logits.data
@@ -206,9 +210,9 @@ def test_optimizer(load):
     }
     named = dict(model.named_parameters())
     for name, decay in {
-            'backbone.stem.0.weight': 0.05,
-            'backbone.stages.0.layers.0.mixer.D': 0,
-            'backbone.norms.1.weight': 0,
-            'bbox_head.retina_cls.weight': 0.05,
+        'backbone.stem.0.weight': 0.05,
+        'backbone.stages.0.layers.0.mixer.D': 0,
+        'backbone.norms.1.weight': 0,
+        'bbox_head.retina_cls.weight': 0.05,
     }.items():
         assert decays[id(named[name])] == decay, name

@@ -1,4 +1,5 @@
 """Files in the layout of the released classifiers, in whole models."""
+
 import logging
 
 import parity
@@ -11,8 +12,7 @@ from mmengine.registry import MODELS, init_default_scope
 
 from sparx_mm.checkpoints import convert_checkpoint
 from sparx_mm.engine import build_runner, load_config, load_runner
-from sparx_mm.weights import (CoverageError, flatten_classifier,
-                              rename_to_released)
+from sparx_mm.weights import CoverageError, flatten_classifier, rename_to_released
 
 CONFIG = ROOT / 'configs/mmpretrain/sparx_t_in1k.py'
 CLASSES = tuple(f'class {i}' for i in range(1000))
@@ -64,8 +64,8 @@ def test_file_for_testing(load, tmp_path, variant):
     released = parity.released_state('cls', variant)
     torch.save(dict(model=released), tmp_path / 'file.pth')
     runner = load_runner(load(variant), str(tmp_path / 'file.pth'))
-    log, = (tmp_path / 'run').rglob('*.log')
-    line, = [m for m in log.read_text().splitlines() if 'tensors loaded' in m]
+    (log,) = (tmp_path / 'run').rglob('*.log')
+    (line,) = [m for m in log.read_text().splitlines() if 'tensors loaded' in m]
     # all of both, and nothing more to say of it
     count = len(released)
     assert line.endswith(f'file.pth: {count} of {count} tensors loaded')
@@ -126,7 +126,6 @@ def test_a_file_that_does_not_fit(small, released, tmp_path, depth, dropped):
     with pytest.raises(CoverageError, match=file):
         load_runner(small(model__backbone__arch=arch), file)
     init_cfg = dict(type='Pretrained', checkpoint=file)
-    runner = build_runner(
-        small(model__backbone__arch=arch, model__init_cfg=init_cfg))
+    runner = build_runner(small(model__backbone__arch=arch, model__init_cfg=init_cfg))
     with pytest.raises(CoverageError, match=file):
         runner.call_hook('before_run')

@@ -1,4 +1,5 @@
 """Files in the layout of the released ones load in full, wherever given."""
+
 import parity
 import pytest
 import torch
@@ -26,7 +27,8 @@ def detection(shapes, tmp_path):
             shapes,
             str(tmp_path / 'run'),
             model__backbone__arch=arch,
-            model__neck__in_channels=list(dims))
+            model__neck__in_channels=list(dims),
+        )
 
     return make
 
@@ -73,8 +75,7 @@ def test_backbone_file_through_init_cfg(detection, tmp_path):
     cfg = detection('t')
     released = parity.released_state('det', 't')
     torch.save(dict(model=released), tmp_path / 'file.pth')
-    cfg.model.backbone.init_cfg = dict(
-        type='Pretrained', checkpoint=str(tmp_path / 'file.pth'))
+    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'file.pth'))
     model = build_runner(cfg).model
     model.init_weights()
     loaded = rename_to_released(model.backbone.state_dict())
@@ -86,8 +87,7 @@ def test_backbone_file_through_init_cfg(detection, tmp_path):
 def test_detector_file_through_load_from(detection, tmp_path, variant):
     cfg = detection(variant)
     init_default_scope('mmdet')
-    released = released_file('det', variant, MODELS.build(cfg.model),
-                             tmp_path / 'file.pth')
+    released = released_file('det', variant, MODELS.build(cfg.model), tmp_path / 'file.pth')
     runner = load_runner(cfg, str(tmp_path / 'file.pth'))
     assert_equal(runner.model, released)
 
@@ -96,7 +96,6 @@ def test_detector_file_through_load_from(detection, tmp_path, variant):
 def test_segmentor_file_through_load_from(segmentation, tmp_path, variant):
     cfg = segmentation(variant)
     init_default_scope('mmseg')
-    released = released_file('seg', variant, MODELS.build(cfg.model),
-                             tmp_path / 'file.pth')
+    released = released_file('seg', variant, MODELS.build(cfg.model), tmp_path / 'file.pth')
     runner = load_runner(cfg, str(tmp_path / 'file.pth'))
     assert_equal(runner.model, released)

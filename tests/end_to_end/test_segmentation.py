@@ -1,4 +1,5 @@
 """Train, resume, test, augment and paint a segmentor from command lines."""
+
 import re
 import shutil
 
@@ -25,7 +26,8 @@ def config(ade, tmp_path_factory):
         train_cfg__max_iters=4,
         train_cfg__val_interval=2,
         default_hooks__checkpoint__interval=2,
-        default_hooks__logger__interval=1).dump(path)
+        default_hooks__logger__interval=1,
+    ).dump(path)
     return path
 
 
@@ -35,8 +37,7 @@ def trained(config, tmp_path_factory):
     folder = tmp_path_factory.mktemp('run')
     log = run_tool('train', config, '--work-dir', 'out', folder=folder)
     assert 'Iter(train) [4/4]' in log
-    assert {name
-            for name, _ in METRIC.findall(log)} == {'aAcc', 'mIoU', 'mAcc'}
+    assert {name for name, _ in METRIC.findall(log)} == {'aAcc', 'mIoU', 'mAcc'}
     return folder
 
 
@@ -50,16 +51,13 @@ def test_train_saves_and_keeps_the_best(trained):
 
 def test_resume_continues(trained, config, tmp_path):
     shutil.copytree(trained / 'out', tmp_path / 'out')
-    (tmp_path / 'out/last_checkpoint').write_text(
-        str(tmp_path / 'out/iter_2.pth'))
-    log = run_tool(
-        'train', config, '--work-dir', 'out', '--resume', folder=tmp_path)
+    (tmp_path / 'out/last_checkpoint').write_text(str(tmp_path / 'out/iter_2.pth'))
+    log = run_tool('train', config, '--work-dir', 'out', '--resume', folder=tmp_path)
     assert 'Iter(train) [3/4]' in log and 'Iter(train) [2/4]' not in log
 
 
-@pytest.mark.parametrize('tta', [(), ('--tta', )], ids=['plain', 'tta'])
-def test_test_evaluates_writes_maps_and_paints(trained, config, ade, tmp_path,
-                                               tta):
+@pytest.mark.parametrize('tta', [(), ('--tta',)], ids=['plain', 'tta'])
+def test_test_evaluates_writes_maps_and_paints(trained, config, ade, tmp_path, tta):
     log = run_tool(
         'test',
         config,
@@ -69,7 +67,8 @@ def test_test_evaluates_writes_maps_and_paints(trained, config, ade, tmp_path,
         '--show-dir',
         'painted',
         *tta,
-        folder=tmp_path)
+        folder=tmp_path,
+    )
     metrics = {name: float(value) for name, value in METRIC.findall(log)}
     assert metrics.keys() == {'aAcc', 'mIoU', 'mAcc'}
     files = sorted((ade / 'annotations/validation').iterdir())
@@ -77,8 +76,7 @@ def test_test_evaluates_writes_maps_and_paints(trained, config, ade, tmp_path,
     assert [path.name for path in maps] == [path.name for path in files]
     hits = pixels = 0
     for path, file in zip(maps, files):
-        found, truth = (
-            cv2.imread(str(p), cv2.IMREAD_UNCHANGED) for p in (path, file))
+        found, truth = (cv2.imread(str(p), cv2.IMREAD_UNCHANGED) for p in (path, file))
         assert found.dtype == np.uint8 and found.shape == truth.shape
         # the ids of the data set's own files
         assert found.min() >= 1 and found.max() <= max(IDS)
@@ -92,7 +90,7 @@ def _check_paint(folder, ade, maps):
     """Hold overlays to ADE20K's palette, where no class name is written."""
     palette = np.array(ADE20KDataset.METAINFO['palette'])
     for path in maps:
-        painted, = (folder / 'painted').glob(f'**/*{path.stem}*.png')
+        (painted,) = (folder / 'painted').glob(f'**/*{path.stem}*.png')
         image = cv2.imread(str(ade / f'images/validation/{path.stem}.jpg'))
         painted = cv2.imread(str(painted))[..., ::-1].astype(int)
         height, width, _ = image.shape
@@ -109,7 +107,7 @@ def test_the_shipped_config_without_data(tool, tmp_path):
     torch.save({}, tmp_path / 'a.pth')
     checkpoint = ['a.pth'] if tool == 'test' else []
     log = run_tool(tool, CONFIG, *checkpoint, folder=tmp_path, status=1)
-    error, = log.splitlines()
+    (error,) = log.splitlines()
     split = 'validation' if tool == 'test' else 'training'
     place = f'data/ade/ADEChallengeData2016/images/{split}'
     assert f'data set not found: {tmp_path}/{place}' in error

@@ -1,4 +1,5 @@
 """Data that does not fit ends a run in one line, from workers too."""
+
 import cv2
 import pytest
 from detection import ROOT, run_tool
@@ -25,7 +26,8 @@ def config(root, tmp_path):
         train_dataloader__num_workers=1,
         val_dataloader__num_workers=1,
         train_cfg__max_iters=2,
-        train_cfg__val_interval=2)
+        train_cfg__val_interval=2,
+    )
     cfg.dump(tmp_path / 'tiny.py')
     return 'tiny.py'
 
@@ -43,7 +45,8 @@ def test_a_label_map_that_does_not_fit(root, config, tmp_path):
     cv2.imwrite(str(root / name), ids)
     assert last_line(config, tmp_path).startswith(
         f'error: label map {root.relative_to(tmp_path)}/{name} has pixels of '
-        'id 151: ids are 0 to 150, and 255 for what is ignored; ')
+        'id 151: ids are 0 to 150, and 255 for what is ignored; '
+    )
 
 
 def test_folders_that_do_not_match(root, config, tmp_path):
@@ -55,12 +58,12 @@ def test_folders_that_do_not_match(root, config, tmp_path):
     option = f'{key}={tmp_path}/moved'
     line = last_line(config, tmp_path)
     assert line.startswith(f'error: data set not found: {labels} ({key})')
-    assert line.endswith(
-        '--cfg-options train_dataloader.dataset.data_root=DIR')
+    assert line.endswith('--cfg-options train_dataloader.dataset.data_root=DIR')
     line = last_line(config, tmp_path, '--cfg-options', option)
     assert line.startswith(
         f'error: {key}: 1 of 4 label maps are missing, the first is '
-        f'{tmp_path}/moved/ADE_training_00000000.png; ')
+        f'{tmp_path}/moved/ADE_training_00000000.png; '
+    )
 
 
 def test_a_folder_too_many(root, config, tmp_path):

@@ -1,4 +1,5 @@
 """Mixed precision: its wrapper, its options, and training with it."""
+
 import math
 from copy import deepcopy
 from importlib import import_module
@@ -20,8 +21,14 @@ from torch.utils.checkpoint import checkpoint
 
 from sparx_mm import SparXMamba
 from sparx_mm.datasets import make_shapes
-from sparx_mm.engine import (BFloat16OptimWrapper, UserError, amp,
-                             build_runner, leave_processes, preflight)
+from sparx_mm.engine import (
+    BFloat16OptimWrapper,
+    UserError,
+    amp,
+    build_runner,
+    leave_processes,
+    preflight,
+)
 
 DEMO = ROOT / 'configs/mmdet/mask_rcnn_sparx_demo_shapes.py'
 DEVICE = get_device()
@@ -80,7 +87,7 @@ def test_parts_compute_in_bfloat16_and_hand_on_float32():
     model = _Model()
     _step(model, _wrapper(model), torch.randn(4, 8))
     assert model.part.dtypes == [torch.bfloat16]
-    (out, ) = model.given
+    (out,) = model.given
     assert out['maps'][0].dtype == out['maps'][1][0].dtype == torch.float32
     assert out['index'].dtype == torch.int64 and out['name'] == 'part'
     for parameter in model.parameters():
@@ -120,13 +127,14 @@ def test_activation_checkpointing_changes_no_gradient():
 def _dtypes_in_a_distributed_wrapper():
     model = MMDistributedDataParallel(_Model(), device_ids=None)
     _step(model, _wrapper(model), torch.randn(4, 8))
-    (out, ) = model.module.given
+    (out,) = model.module.given
     return [*model.module.part.dtypes, out['maps'][0].dtype]
 
 
 def test_in_a_distributed_wrapper(tmp_path):
     torch.distributed.init_process_group(
-        'gloo', init_method=f'file://{tmp_path}/store', rank=0, world_size=1)
+        'gloo', init_method=f'file://{tmp_path}/store', rank=0, world_size=1
+    )
     try:
         dtypes = _dtypes_in_a_distributed_wrapper()
     finally:
@@ -141,10 +149,8 @@ def test_accumulates_and_clips():
         torch.manual_seed(1)
         model = _Model()
         wrapper = _wrapper(
-            model,
-            cls,
-            accumulative_counts=2,
-            clip_grad=dict(max_norm=1e-3, norm_type=2))
+            model, cls, accumulative_counts=2, clip_grad=dict(max_norm=1e-3, norm_type=2)
+        )
         wrapper.initialize_count_status(model, 0, 3)
         history = [model.part.linear.weight.detach().clone()]
         for batch in batches:
@@ -152,9 +158,7 @@ def test_accumulates_and_clips():
             history.append(model.part.linear.weight.detach().clone())
         weights.append(history)
         # after two batches, and after the one that is left
-        changed = [
-            not torch.equal(*pair) for pair in zip(history, history[1:])
-        ]
+        changed = [not torch.equal(*pair) for pair in zip(history, history[1:])]
         assert changed == [False, True, True]
         step = (history[2] - history[1]).norm()
         assert step <= 0.1 * 1e-3 * (1 + 1e-5)
@@ -163,11 +167,14 @@ def test_accumulates_and_clips():
     assert (moves[0] - moves[1]).norm() < 0.05 * moves[0].norm()
 
 
-@pytest.mark.parametrize('before,after', [
-    (BFloat16OptimWrapper, BFloat16OptimWrapper),
-    (OptimWrapper, BFloat16OptimWrapper),
-    (BFloat16OptimWrapper, OptimWrapper),
-])
+@pytest.mark.parametrize(
+    'before,after',
+    [
+        (BFloat16OptimWrapper, BFloat16OptimWrapper),
+        (OptimWrapper, BFloat16OptimWrapper),
+        (BFloat16OptimWrapper, OptimWrapper),
+    ],
+)
 def test_resumes(before, after):
     torch.manual_seed(0)
     x, model = torch.randn(4, 8), _Model()
@@ -178,9 +185,10 @@ def test_resumes(before, after):
     other.load_state_dict(model.state_dict())
     resumed = _wrapper(other, after)
     resumed.load_state_dict(saved)
-    momenta = [[
-        w.optimizer.state[p]['momentum_buffer'] for p in m.parameters()
-    ] for w, m in ((wrapper, model), (resumed, other))]
+    momenta = [
+        [w.optimizer.state[p]['momentum_buffer'] for p in m.parameters()]
+        for w, m in ((wrapper, model), (resumed, other))
+    ]
     for a, b in zip(*momenta):
         assert torch.equal(a, b) and a.any()
 
@@ -189,17 +197,23 @@ def _config(**wrapper):
     return Config(dict(optim_wrapper=dict(optimizer=dict(), **wrapper)))
 
 
-@pytest.mark.parametrize('device,dtype,wanted', [
-    ('cpu', None, 'bfloat16'),
-    ('cpu', 'bfloat16', 'bfloat16'),
-    ('cuda', None, 'float16'),
-    ('cuda', 'float16', 'float16'),
-    ('cuda', 'bfloat16', 'bfloat16'),
-])
-@pytest.mark.parametrize('wrapper', [
-    dict(type='OptimWrapper'),
-    dict(type='AmpOptimWrapper', loss_scale=512., dtype='bfloat16'),
-])
+@pytest.mark.parametrize(
+    'device,dtype,wanted',
+    [
+        ('cpu', None, 'bfloat16'),
+        ('cpu', 'bfloat16', 'bfloat16'),
+        ('cuda', None, 'float16'),
+        ('cuda', 'float16', 'float16'),
+        ('cuda', 'bfloat16', 'bfloat16'),
+    ],
+)
+@pytest.mark.parametrize(
+    'wrapper',
+    [
+        dict(type='OptimWrapper'),
+        dict(type='AmpOptimWrapper', loss_scale=512.0, dtype='bfloat16'),
+    ],
+)
 def test_use_amp(monkeypatch, device, dtype, wanted, wrapper):
     for module in (amp, preflight):
         monkeypatch.setattr(module, 'get_device', lambda: device)
@@ -208,11 +222,9 @@ def test_use_amp(monkeypatch, device, dtype, wanted, wrapper):
     kept = dict(optimizer=dict(), accumulative_counts=2)
     assert cfg.optim_wrapper == (
         dict(kept, type='BFloat16OptimWrapper')
-        if wanted == 'bfloat16' else dict(
-            kept,
-            type='AmpOptimWrapper',
-            loss_scale='dynamic',
-            dtype='float16'))
+        if wanted == 'bfloat16'
+        else dict(kept, type='AmpOptimWrapper', loss_scale='dynamic', dtype='float16')
+    )
     preflight.check_amp(cfg)
 
 
@@ -263,14 +275,14 @@ def _detector(images, folder, dtype=None, **options):
         train_cfg__max_epochs=13,
         train_cfg__val_interval=100,
         default_hooks__checkpoint=None,
-        **options)
+        **options,
+    )
     if dtype is not None:
         amp.use_amp(cfg, dtype)
     return build_runner(cfg)
 
 
 class _KeepLosses(Hook):
-
     def __init__(self):
         self.losses = []
 
@@ -298,7 +310,8 @@ def test_what_mmcv_is_given(images, tmp_path, monkeypatch):
     for layer in model.roi_head.bbox_roi_extractor.roi_layers:
         layer.register_forward_pre_hook(watch_align)
     model.backbone.stem[0].register_forward_hook(
-        lambda module, args, output: computed.append(output.dtype))
+        lambda module, args, output: computed.append(output.dtype)
+    )
     rpn_head = import_module('mmdet.models.dense_heads.rpn_head')
     batched_nms = rpn_head.batched_nms
 
@@ -321,17 +334,14 @@ def test_what_mmcv_is_given(images, tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(
-    DEVICE == 'cuda' and not torch.cuda.is_bf16_supported(),
-    reason='this GPU has no bfloat16')
+    DEVICE == 'cuda' and not torch.cuda.is_bf16_supported(), reason='this GPU has no bfloat16'
+)
 def test_fifty_iterations_against_float32(images, tmp_path):
     runs = []
     for dtype in (None, 'bfloat16'):
         runner = _detector(
-            images,
-            tmp_path / str(dtype),
-            dtype,
-            randomness=dict(seed=0),
-            log_level='ERROR')
+            images, tmp_path / str(dtype), dtype, randomness=dict(seed=0), log_level='ERROR'
+        )
         hook = _KeepLosses()
         runner.register_hook(hook)
         runner.train()

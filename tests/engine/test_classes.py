@@ -1,4 +1,5 @@
 """One number of classes in data, model and metrics."""
+
 from types import SimpleNamespace
 
 import pytest
@@ -12,13 +13,9 @@ DATASET = SimpleNamespace(metainfo=dict(classes=('a', 'b')))
 
 def _check(parts=None, dataset=DATASET, split='val', **cfg):
     """Check a model with parts by name, of some number of classes."""
-    modules = {
-        name: SimpleNamespace(num_classes=number)
-        for name, number in (parts or {}).items()
-    }
+    modules = {name: SimpleNamespace(num_classes=number) for name, number in (parts or {}).items()}
     model = SimpleNamespace(named_modules=modules.items)
-    check_classes(
-        SimpleNamespace(model=model, cfg=Config(cfg)), dataset, split)
+    check_classes(SimpleNamespace(model=model, cfg=Config(cfg)), dataset, split)
 
 
 def test_all_that_is_wrong_is_in_one_line():
@@ -27,7 +24,8 @@ def test_all_that_is_wrong_is_in_one_line():
     assert str(error.value) == (
         'model.data_preprocessor.num_classes is 1000 and the data set has 2 '
         'classes: give model.data_preprocessor.num_classes=2 '
-        'model.head.num_classes=2, or name its classes in metainfo.classes')
+        'model.head.num_classes=2, or name its classes in metainfo.classes'
+    )
 
 
 def test_what_has_no_number_or_the_right_one():
@@ -52,20 +50,34 @@ def test_best_of_more_classes_than_there_are(topk, several):
 
 def folder_set(classes, folders=None):
     numbers = folders and {name: i for i, name in enumerate(folders)}
-    return SimpleNamespace(
-        metainfo=dict(classes=classes), folder_to_idx=numbers)
+    return SimpleNamespace(metainfo=dict(classes=classes), folder_to_idx=numbers)
 
 
-@pytest.mark.parametrize('train,val,message', [
-    (folder_set(['cat', 'dog']), folder_set(['cat', 'dog', 'elk']),
-     "differ: None and 'elk', number 2; give both the same metainfo"),
-    (folder_set(['cat', 'dog']), folder_set(
-        ('dog', 'cat')), "differ: 'cat' and 'dog', number 0"),
-    (folder_set('ab', ['n1', 'n2']), folder_set(
-        'ab', ['n1', 'n3']), "folders .* differ: 'n2' and 'n3', number 1"),
-    (folder_set(['dog', 'cat'], ['cat', 'dog']),
-     folder_set(['dog', 'cat'], ['cat', 'dog']), "give .'cat', 'dog'.$"),
-])
+@pytest.mark.parametrize(
+    'train,val,message',
+    [
+        (
+            folder_set(['cat', 'dog']),
+            folder_set(['cat', 'dog', 'elk']),
+            "differ: None and 'elk', number 2; give both the same metainfo",
+        ),
+        (
+            folder_set(['cat', 'dog']),
+            folder_set(('dog', 'cat')),
+            "differ: 'cat' and 'dog', number 0",
+        ),
+        (
+            folder_set('ab', ['n1', 'n2']),
+            folder_set('ab', ['n1', 'n3']),
+            "folders .* differ: 'n2' and 'n3', number 1",
+        ),
+        (
+            folder_set(['dog', 'cat'], ['cat', 'dog']),
+            folder_set(['dog', 'cat'], ['cat', 'dog']),
+            "give .'cat', 'dog'.$",
+        ),
+    ],
+)
 def test_classes_of_training_and_validation(train, val, message):
     with pytest.raises(UserError, match=message):
         check_same_classes(train, val)
@@ -73,7 +85,7 @@ def test_classes_of_training_and_validation(train, val, message):
 
 def test_sets_that_agree_or_do_not_say():
     check_same_classes(
-        folder_set(['Cat', 'Dog'], ['n1', 'n2']),
-        folder_set(('Cat', 'Dog'), ['n1', 'n2']))
+        folder_set(['Cat', 'Dog'], ['n1', 'n2']), folder_set(('Cat', 'Dog'), ['n1', 'n2'])
+    )
     check_same_classes(folder_set(['cat']), SimpleNamespace())
     check_same_classes(SimpleNamespace(), SimpleNamespace(metainfo={}))

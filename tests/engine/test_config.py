@@ -1,4 +1,5 @@
 """Reading configs, and telling mistakes in them from bugs."""
+
 import pytest
 from mmengine.registry import MODELS
 
@@ -20,23 +21,31 @@ def test_options_override(tmp_path):
     assert cfg.launcher == 'none'
 
 
-@pytest.mark.parametrize('text,given,expected', [
-    ('', None, 'work_dirs/some'),
-    ('work_dir = "there"', None, 'there'),
-    ('work_dir = "there"', 'here', 'here'),
-])
+@pytest.mark.parametrize(
+    'text,given,expected',
+    [
+        ('', None, 'work_dirs/some'),
+        ('work_dir = "there"', None, 'there'),
+        ('work_dir = "there"', 'here', 'here'),
+    ],
+)
 def test_work_dir(tmp_path, text, given, expected):
     cfg = load_config(_config(tmp_path, text), work_dir=given)
     assert cfg.work_dir == expected
 
 
-@pytest.mark.parametrize('text,message', [
-    ('a = dict(', 'line 1: '),
-    ('a = 1\nb = undefined\n', "line 2: name 'undefined' is not defined"),
-    ('_base_ = "./none.py"', 'none.py'),
-    ('custom_imports = dict(imports=["no_such_module"], '
-     'allow_failed_imports=False)', 'no_such_module'),
-])
+@pytest.mark.parametrize(
+    'text,message',
+    [
+        ('a = dict(', 'line 1: '),
+        ('a = 1\nb = undefined\n', "line 2: name 'undefined' is not defined"),
+        ('_base_ = "./none.py"', 'none.py'),
+        (
+            'custom_imports = dict(imports=["no_such_module"], allow_failed_imports=False)',
+            'no_such_module',
+        ),
+    ],
+)
 def test_broken_configs(tmp_path, text, message):
     with pytest.raises(UserError, match='some.py cannot be read') as error:
         load_config(_config(tmp_path, text))
@@ -48,17 +57,14 @@ def test_missing_config(tmp_path):
         load_config(f'{tmp_path}/none.py')
 
 
-@pytest.mark.parametrize('option', [
-    {
-        'c.9': 1
-    },
-    {
-        'c.x': 1
-    },
-    {
-        'a': dict(b=dict(c=1))
-    },
-])
+@pytest.mark.parametrize(
+    'option',
+    [
+        {'c.9': 1},
+        {'c.x': 1},
+        {'a': dict(b=dict(c=1))},
+    ],
+)
 def test_options_that_do_not_fit(tmp_path, option):
     with pytest.raises(UserError, match='--cfg-options do not fit'):
         load_config(_config(tmp_path), option)
@@ -70,12 +76,15 @@ def test_walk_names_every_dict():
     assert dict(walk(tree, 'top'))['top.a.1.c'] == dict(d=2)
 
 
-@pytest.mark.parametrize('cfg,message', [
-    (dict(type='SparXMambo'), 'SparXMambo is not in the'),
-    (dict(type='SparXMamba', depth=3), "unexpected keyword argument 'depth'"),
-    (dict(type='SparXMamba', arch='huge'), "'huge'.*'tiny'"),
-    (dict(type='SparXMamba', drop_path_rate=2), 'drop_path_rate'),
-])
+@pytest.mark.parametrize(
+    'cfg,message',
+    [
+        (dict(type='SparXMambo'), 'SparXMambo is not in the'),
+        (dict(type='SparXMamba', depth=3), "unexpected keyword argument 'depth'"),
+        (dict(type='SparXMamba', arch='huge'), "'huge'.*'tiny'"),
+        (dict(type='SparXMamba', drop_path_rate=2), 'drop_path_rate'),
+    ],
+)
 def test_mistakes_in_a_config(cfg, message):
     with pytest.raises(UserError, match=message), config_errors(cfg):
         MODELS.build(cfg)
@@ -83,9 +92,12 @@ def test_mistakes_in_a_config(cfg, message):
 
 def test_what_a_data_set_of_mmpretrain_says_of_its_folders():
     name = 'mmpretrain.datasets.custom'
-    for raised in ('AssertionError("two folders")',
-                   'RuntimeError("two folders")', 'ValueError("no label")',
-                   'KeyError("bug")'):
+    for raised in (
+        'AssertionError("two folders")',
+        'RuntimeError("two folders")',
+        'ValueError("no label")',
+        'KeyError("bug")',
+    ):
         code = compile(f'raise {raised}', 'custom.py', 'exec')
         kind = KeyError if 'bug' in raised else UserError
         with pytest.raises(kind), config_errors(dict()):

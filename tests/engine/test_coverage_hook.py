@@ -1,4 +1,5 @@
 """A whole model's weights are loaded, or the error says why not."""
+
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,7 @@ from sparx_mm import SparXMamba
 from sparx_mm.backbones.pretrained import dotted
 from sparx_mm.engine.coverage_hook import CoverageHook, find_backbones
 from sparx_mm.engine.run import DEFAULT_HOOKS
-from sparx_mm.weights import (CoverageError, rename_to_released,
-                              resize_position_table)
+from sparx_mm.weights import CoverageError, rename_to_released, resize_position_table
 
 pytestmark = pytest.mark.stack
 
@@ -50,24 +50,23 @@ def load(runner, path):
 
 def summary(runner, capsys):
     """The one line about the load; mmengine has nothing to add."""
-    (log, ) = Path(runner.log_dir).glob('*.log')
-    (line, ) = [m for m in log.read_text().splitlines() if 'loaded' in m]
+    (log,) = Path(runner.log_dir).glob('*.log')
+    (line,) = [m for m in log.read_text().splitlines() if 'loaded' in m]
     for text in (log.read_text(), capsys.readouterr().out):
         assert 'WARNING' not in text and 'state_dict' not in text
     return line
 
 
-@pytest.mark.parametrize('nest', [
-    lambda w: w,
-    lambda w: dict(state_dict=w, meta={}),
-    lambda w: dict(state_dict={
-        f'module.{k}': v
-        for k, v in w.items()
-    }),
-    lambda w: dict(model=dict(w), model_ema=w),
-])
 @pytest.mark.parametrize(
-    'names', [released, lambda m: m.state_dict()], ids=['released', 'own'])
+    'nest',
+    [
+        lambda w: w,
+        lambda w: dict(state_dict=w, meta={}),
+        lambda w: dict(state_dict={f'module.{k}': v for k, v in w.items()}),
+        lambda w: dict(model=dict(w), model_ema=w),
+    ],
+)
+@pytest.mark.parametrize('names', [released, lambda m: m.state_dict()], ids=['released', 'own'])
 def test_loads_all(runner, file, nest, names, capsys):
     source = Net()
     load(runner, file(nest(names(source))))
@@ -86,9 +85,11 @@ def test_another_number_of_classes_is_one_line(runner, file, capsys):
         assert value.equal(head[name])
     count = len(source.state_dict())
     line = summary(runner, capsys)
-    assert (f'{count - 2} of {count} tensors loaded; of another shape: '
-            'head.weight, head.bias, (80, 112) instead of (3, 112); these '
-            'stay as they were initialised') in line
+    assert (
+        f'{count - 2} of {count} tensors loaded; of another shape: '
+        'head.weight, head.bias, (80, 112) instead of (3, 112); these '
+        'stay as they were initialised'
+    ) in line
 
 
 def test_what_is_left_over_is_said(runner, file, capsys):
@@ -106,12 +107,8 @@ def windowed(window_size):
     """A model with windows of attention."""
     model = Net()
     model.backbone = SparXMamba(
-        dict(
-            PICO,
-            mixer=dict(
-                type='ShiftedWindowAttention',
-                num_heads=2,
-                window_size=window_size)))
+        dict(PICO, mixer=dict(type='ShiftedWindowAttention', num_heads=2, window_size=window_size))
+    )
     return model
 
 
@@ -143,11 +140,7 @@ def bare(weights):
 
 
 def two(weights):
-    return {
-        f'{owner}.{k}': v
-        for owner in ('student', 'teacher')
-        for k, v in weights.items()
-    }
+    return {f'{owner}.{k}': v for owner in ('student', 'teacher') for k, v in weights.items()}
 
 
 def without(part):
@@ -166,20 +159,24 @@ def broken(name, value):
     return change
 
 
-@pytest.mark.parametrize('change,message', [
-    (bare, "no SparX backbone under prefix 'backbone.'; a checkpoint of a "
-     "whole model has it under 'backbone.'; to start from the backbone alone, "
-     "give model.backbone.init_cfg=dict(type='Pretrained', checkpoint=FILE, "
-     'prefix=None)'),
-    (two, "prefix='student.backbone.' or 'teacher.backbone.')"),
-    (without('backbone'),
-     'holds no SparX backbone; its tensors are head.weight, head.bias'),
-    (without('conv2d'), 'it lacks stages.'),
-    (broken('head.bias', float('nan')), 'NaN or infinity in head.bias'),
-    (broken('head.bias', float('inf')), 'NaN or infinity in head.bias'),
-    (broken('backbone.norm.0.bias',
-            float('inf')), 'NaN or infinity in norms.0.bias'),
-])
+@pytest.mark.parametrize(
+    'change,message',
+    [
+        (
+            bare,
+            "no SparX backbone under prefix 'backbone.'; a checkpoint of a "
+            "whole model has it under 'backbone.'; to start from the backbone alone, "
+            "give model.backbone.init_cfg=dict(type='Pretrained', checkpoint=FILE, "
+            'prefix=None)',
+        ),
+        (two, "prefix='student.backbone.' or 'teacher.backbone.')"),
+        (without('backbone'), 'holds no SparX backbone; its tensors are head.weight, head.bias'),
+        (without('conv2d'), 'it lacks stages.'),
+        (broken('head.bias', float('nan')), 'NaN or infinity in head.bias'),
+        (broken('head.bias', float('inf')), 'NaN or infinity in head.bias'),
+        (broken('backbone.norm.0.bias', float('inf')), 'NaN or infinity in norms.0.bias'),
+    ],
+)
 def test_errors(runner, file, change, message):
     before = {k: v.clone() for k, v in runner.model.state_dict().items()}
     path = file(change(released(Net())))
@@ -187,8 +184,7 @@ def test_errors(runner, file, change, message):
         load(runner, path)
     assert str(error.value).startswith(f'{path}: ')
     assert message in str(error.value)
-    assert all(before[k].equal(v)
-               for k, v in runner.model.state_dict().items())
+    assert all(before[k].equal(v) for k, v in runner.model.state_dict().items())
 
 
 def test_another_variant_is_named(runner, file, monkeypatch):
@@ -210,14 +206,13 @@ def test_a_model_within_another_name(runner, file, capsys):
 
 
 def test_a_models_own_infinity_may_stay(runner, file):
-    runner.model.register_buffer('mask', torch.full((2, ), -float('inf')))
+    runner.model.register_buffer('mask', torch.full((2,), -float('inf')))
     load(runner, file(runner.model.state_dict()))
 
 
 def test_wrapped_models(runner, file):
 
     class TTA(BaseTTAModel):
-
         def merge_preds(self, data_samples_list):
             return data_samples_list
 
@@ -230,9 +225,8 @@ def test_wrapped_models(runner, file):
 
 
 def test_averaged_weights_are_taken_by_the_ema_hook(file, tmp_path):
-    runner = make_runner(
-        tmp_path / 'run', hooks=dict(DEFAULT_HOOKS, ema=dict(type='EMAHook')))
-    (ema, ) = [h for h in runner.hooks if type(h).__name__ == 'EMAHook']
+    runner = make_runner(tmp_path / 'run', hooks=dict(DEFAULT_HOOKS, ema=dict(type='EMAHook')))
+    (ema,) = [h for h in runner.hooks if type(h).__name__ == 'EMAHook']
     runner.call_hook('before_run')
     assert isinstance(ema.ema_model, ExponentialMovingAverage)
     source = Net(num_classes=5)
@@ -264,8 +258,7 @@ def averaged(tmp_path_factory):
     averaging_run(folder)
     checkpoint = torch.load(folder / 'epoch_1.pth', weights_only=False)
     trained = checkpoint['ema_state_dict']
-    assert not trained['module.head.weight'].equal(
-        checkpoint['state_dict']['head.weight'])
+    assert not trained['module.head.weight'].equal(checkpoint['state_dict']['head.weight'])
     return checkpoint
 
 
@@ -277,43 +270,39 @@ def test_an_averaged_run_is_resumed(averaged, file, tmp_path):
     other = dict(
         averaged,
         state_dict=rename_to_released(averaged['state_dict'], 'backbone.'),
-        ema_state_dict=rename_to_released(averaged['ema_state_dict'],
-                                          'module.backbone.'))
-    first, second = (resumed(tmp_path / name, file(content),
-                             averaging_run).model
-                     for name, content in (('own', averaged), ('released',
-                                                               other)))
+        ema_state_dict=rename_to_released(averaged['ema_state_dict'], 'module.backbone.'),
+    )
+    first, second = (
+        resumed(tmp_path / name, file(content), averaging_run).model
+        for name, content in (('own', averaged), ('released', other))
+    )
     assert equal(first, second)
 
 
-def test_an_averaged_run_is_resumed_without_the_average(
-        averaged, file, tmp_path):
-    runner = make_runner(
-        tmp_path / 'run', epochs=2, resume=True, load_from=file(averaged))
+def test_an_averaged_run_is_resumed_without_the_average(averaged, file, tmp_path):
+    runner = make_runner(tmp_path / 'run', epochs=2, resume=True, load_from=file(averaged))
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
-    runner.param_schedulers = runner.build_param_scheduler(
-        runner.param_schedulers)
+    runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
     runner.load_or_resume()
     trained = averaged['ema_state_dict']
     for name, value in runner.model.state_dict().items():
         assert value.equal(trained[f'module.{name}'])
-    (log, ) = Path(runner.log_dir).glob('*.log')
+    (log,) = Path(runner.log_dir).glob('*.log')
     assert 'not their average' in log.read_text()
 
 
-@pytest.mark.parametrize('change,message', [
-    (broken('module.head.bias', float('nan')), 'NaN or infinity in head.bias'),
-    (lambda ema: {}, 'it holds no tensors'),
-    (lambda ema: {
-        f'foo.{k}': v
-        for k, v in ema.items()
-    }, 'it holds no tensors'),
-    (without('backbone'), 'holds no SparX backbone'),
-    (without('head'), 'cannot be resumed: .* not in the file: head.weight, '),
-])
+@pytest.mark.parametrize(
+    'change,message',
+    [
+        (broken('module.head.bias', float('nan')), 'NaN or infinity in head.bias'),
+        (lambda ema: {}, 'it holds no tensors'),
+        (lambda ema: {f'foo.{k}': v for k, v in ema.items()}, 'it holds no tensors'),
+        (without('backbone'), 'holds no SparX backbone'),
+        (without('head'), 'cannot be resumed: .* not in the file: head.weight, '),
+    ],
+)
 @pytest.mark.parametrize('run', [averaging_run, plain_run])
-def test_trained_weights_that_are_not_there(averaged, file, tmp_path, change,
-                                            message, run):
+def test_trained_weights_that_are_not_there(averaged, file, tmp_path, change, message, run):
     ema = change(averaged['ema_state_dict'])
     path = file(dict(averaged, ema_state_dict=ema))
     with pytest.raises(CoverageError, match=message):
@@ -328,8 +317,7 @@ def test_a_whole_models_init_cfg(tmp_path, file, prefix):
     half = {k: v for k, v in whole.items() if 'layers.3.blocks.1' not in k}
     for weights in (whole, half):
         model = Net()
-        model.init_cfg = dict(
-            type='Pretrained', checkpoint=file(weights), prefix=prefix)
+        model.init_cfg = dict(type='Pretrained', checkpoint=file(weights), prefix=prefix)
         runner = make_runner(tmp_path / 'run', model=model)
         if weights is whole:
             runner.call_hook('before_run')

@@ -1,4 +1,5 @@
 """Several processes: what each is told, and what they compute together."""
+
 import datetime
 import os
 from types import SimpleNamespace
@@ -9,8 +10,7 @@ from mmengine.config import Config
 from ranks import on_ranks, two_steps
 
 from sparx_mm import errors
-from sparx_mm.engine import (UserError, distributed, leave_processes,
-                             preflight, user_errors)
+from sparx_mm.engine import UserError, distributed, leave_processes, preflight, user_errors
 
 PREFIXES = ('RANK', 'WORLD_', 'LOCAL_', 'MASTER_', 'SLURM_', 'OMPI_')
 SLURM = dict(
@@ -18,12 +18,14 @@ SLURM = dict(
     SLURM_NTASKS='8',
     SLURM_LOCALID='1',
     SLURM_NTASKS_PER_NODE='4',
-    SLURM_NODELIST='node[3-4]')
+    SLURM_NODELIST='node[3-4]',
+)
 MPI = dict(
     OMPI_COMM_WORLD_RANK='5',
     OMPI_COMM_WORLD_SIZE='8',
     OMPI_COMM_WORLD_LOCAL_RANK='1',
-    OMPI_COMM_WORLD_LOCAL_SIZE='4')
+    OMPI_COMM_WORLD_LOCAL_SIZE='4',
+)
 PYTORCH = dict(RANK='5', WORLD_SIZE='8', LOCAL_RANK='1', LOCAL_WORLD_SIZE='4')
 VARIABLES = dict(slurm=SLURM, mpi=MPI, pytorch=PYTORCH)
 
@@ -48,11 +50,9 @@ def groups(monkeypatch):
     def init(backend, timeout=None):
         place = {
             name: os.environ.get(name)
-            for name in ('MASTER_ADDR', 'MASTER_PORT', 'RANK', 'LOCAL_RANK',
-                         'WORLD_SIZE')
+            for name in ('MASTER_ADDR', 'MASTER_PORT', 'RANK', 'LOCAL_RANK', 'WORLD_SIZE')
         }
-        started.append(
-            SimpleNamespace(backend=backend, timeout=timeout, **place))
+        started.append(SimpleNamespace(backend=backend, timeout=timeout, **place))
 
     for module in (distributed, preflight):
         monkeypatch.setattr(module, 'get_device', lambda: 'cpu')
@@ -60,7 +60,8 @@ def groups(monkeypatch):
         init_process_group=init,
         get_rank=lambda: 0,
         get_world_size=lambda: 8,
-        DistError=torch.distributed.DistError)
+        DistError=torch.distributed.DistError,
+    )
     monkeypatch.setattr(distributed, 'distributed', fake)
     return started
 
@@ -77,12 +78,10 @@ def _set(monkeypatch, **variables):
 @pytest.mark.parametrize('launcher', VARIABLES)
 def test_gloo_without_a_gpu(groups, monkeypatch, capsys, launcher):
     _set(monkeypatch, **VARIABLES[launcher], MASTER_ADDR='first')
-    cfg = _config(
-        launcher=launcher,
-        env_cfg=dict(dist_cfg=dict(backend='nccl', timeout=60)))
+    cfg = _config(launcher=launcher, env_cfg=dict(dist_cfg=dict(backend='nccl', timeout=60)))
     preflight.check_launcher(cfg)
     distributed.join_processes(cfg)
-    (group, ) = groups
+    (group,) = groups
     assert group.backend == 'gloo'
     assert group.timeout == datetime.timedelta(seconds=60)
     assert (group.RANK, group.LOCAL_RANK, group.WORLD_SIZE) == ('5', '1', '8')
@@ -147,29 +146,31 @@ def test_what_a_config_becomes_on_cpus():
         find_unused_parameters=True,
         model=dict(
             backbone=dict(norm_cfg=dict(type='SyncBN', eps=1e-3)),
-            heads=[
-                dict(norm_cfg=dict(type='MMSyncBN')),
-                dict(norm_cfg=dict(type='GN'))
-            ]))
+            heads=[dict(norm_cfg=dict(type='MMSyncBN')), dict(norm_cfg=dict(type='GN'))],
+        ),
+    )
     distributed.adapt_to_cpu(cfg)
     assert cfg.sync_bn is None
     assert cfg.model == dict(
         backbone=dict(norm_cfg=dict(type='BN', eps=1e-3)),
-        heads=[dict(norm_cfg=dict(type='BN')),
-               dict(norm_cfg=dict(type='GN'))])
+        heads=[dict(norm_cfg=dict(type='BN')), dict(norm_cfg=dict(type='GN'))],
+    )
     assert cfg.model_wrapper_cfg == dict(
         type='MMDistributedDataParallel',
         broadcast_buffers=False,
         find_unused_parameters=True,
-        device_ids=None)
+        device_ids=None,
+    )
 
 
-@pytest.mark.parametrize('given,added', [
-    (dict(broadcast_buffers=True),
-     dict(type='MMDistributedDataParallel', device_ids=None)),
-    (dict(type='MMSeparateDistributedDataParallel'), dict(device_ids=None)),
-    (dict(type='MMFullyShardedDataParallel'), dict()),
-])
+@pytest.mark.parametrize(
+    'given,added',
+    [
+        (dict(broadcast_buffers=True), dict(type='MMDistributedDataParallel', device_ids=None)),
+        (dict(type='MMSeparateDistributedDataParallel'), dict(device_ids=None)),
+        (dict(type='MMFullyShardedDataParallel'), dict()),
+    ],
+)
 def test_a_wrapper_of_the_config_stays(given, added):
     cfg = _config(model_wrapper_cfg=given)
     distributed.adapt_to_cpu(cfg)

@@ -1,4 +1,5 @@
 """Index PNGs have the shape, names and ids of the data set's own files."""
+
 import cv2
 import numpy as np
 import pytest
@@ -17,8 +18,7 @@ def write(tmp_path, labels, path, roots=(), **metainfo):
     metric.process({}, [dict(img_path=path, pred_sem_seg=dict(data=data))])
     assert metric.evaluate(1) == {}
     return {
-        str(file.relative_to(tmp_path / 'out')):
-        cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+        str(file.relative_to(tmp_path / 'out')): cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
         for file in (tmp_path / 'out').rglob('*.png')
     }
 
@@ -26,23 +26,21 @@ def write(tmp_path, labels, path, roots=(), **metainfo):
 @pytest.mark.parametrize('shape', [(1, 1), (1, 20), (20, 1), (3, 4)])
 def test_shapes_stay(tmp_path, shape):
     labels = np.arange(np.prod(shape)).reshape(shape) % 5
-    found, = write(tmp_path, labels, 'a.jpg').values()
+    (found,) = write(tmp_path, labels, 'a.jpg').values()
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, labels)
 
 
 def test_reduce_zero_label(tmp_path):
-    found, = write(
-        tmp_path, [[0, 4]], 'a.jpg', reduce_zero_label=True).values()
+    (found,) = write(tmp_path, [[0, 4]], 'a.jpg', reduce_zero_label=True).values()
     assert found.tolist() == [[1, 5]]
 
 
 def test_chosen_classes(tmp_path):
     # classes 3 and 1 of five, in that order
     label_map = {0: 255, 1: 1, 2: 255, 3: 0, 4: 255}
-    metainfo = dict(
-        classes=('d', 'b'), label_map=label_map, reduce_zero_label=True)
-    found, = write(tmp_path, [[0, 1]], 'a.jpg', **metainfo).values()
+    metainfo = dict(classes=('d', 'b'), label_map=label_map, reduce_zero_label=True)
+    (found,) = write(tmp_path, [[0, 1]], 'a.jpg', **metainfo).values()
     assert found.tolist() == [[4, 2]]
 
 

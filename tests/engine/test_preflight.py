@@ -1,4 +1,5 @@
 """What is missing is said in one line before anything is built."""
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -21,38 +22,37 @@ def _paths(cfg, split='train'):
 
 def test_data_of_a_plain_set():
     cfg = _config(
-        train_dataloader=_loader(
-            data_root='root', ann_file='a.json', data_prefix=dict(img='i/')))
+        train_dataloader=_loader(data_root='root', ann_file='a.json', data_prefix=dict(img='i/'))
+    )
     needs = list(preflight.data_needs(cfg, 'train'))
-    assert needs[0] == ('root/a.json', 'train_dataloader.dataset.ann_file',
-                        'train_dataloader.dataset.data_root=DIR')
+    assert needs[0] == (
+        'root/a.json',
+        'train_dataloader.dataset.ann_file',
+        'train_dataloader.dataset.data_root=DIR',
+    )
     assert [need.path for need in needs] == ['root/a.json', 'root/i/']
 
 
 def test_data_without_a_root():
     cfg = _config(train_dataloader=_loader(ann_file='a.json'))
-    (need, ) = preflight.data_needs(cfg, 'train')
+    (need,) = preflight.data_needs(cfg, 'train')
     assert need.option == 'train_dataloader.dataset.ann_file=PATH'
 
 
 def test_absolute_paths_ignore_the_root():
-    cfg = _config(
-        train_dataloader=_loader(data_root='root', ann_file='/a.json'))
+    cfg = _config(train_dataloader=_loader(data_root='root', ann_file='/a.json'))
     assert _paths(cfg) == ['/a.json']
 
 
 def test_data_of_wrapped_sets():
     inner = [
         dict(ann_file='a.json'),
-        dict(dataset=dict(data_root='r', data_prefix=dict(img='i', seg='s')))
+        dict(dataset=dict(data_root='r', data_prefix=dict(img='i', seg='s'))),
     ]
-    cfg = _config(
-        train_dataloader=dict(
-            dataset=dict(type='ConcatDataset', datasets=inner)))
+    cfg = _config(train_dataloader=dict(dataset=dict(type='ConcatDataset', datasets=inner)))
     assert _paths(cfg) == ['a.json', 'r/i', 'r/s']
     keys = [need.key for need in preflight.data_needs(cfg, 'train')]
-    assert keys[1] == ('train_dataloader.dataset.datasets.1.dataset.'
-                       'data_prefix.img')
+    assert keys[1] == ('train_dataloader.dataset.datasets.1.dataset.data_prefix.img')
 
 
 def test_data_of_evaluators():
@@ -62,10 +62,13 @@ def test_data_of_evaluators():
     assert _paths(cfg, 'val') == ['a.json']
 
 
-@pytest.mark.parametrize('remote', [
-    dict(data_root='s3://bucket/'),
-    dict(backend_args=dict(backend='petrel')),
-])
+@pytest.mark.parametrize(
+    'remote',
+    [
+        dict(data_root='s3://bucket/'),
+        dict(backend_args=dict(backend='petrel')),
+    ],
+)
 def test_remote_data_is_left_to_mmengine(remote):
     cfg = _config(train_dataloader=_loader(ann_file='a.json', **remote))
     assert _paths(cfg) == []
@@ -75,17 +78,18 @@ def test_missing_data_is_one_line(tmp_path):
     cfg = _config(
         data_source='shop.org',
         train_dataloader=_loader(
-            data_root=str(tmp_path),
-            ann_file='a.json',
-            data_prefix=dict(img='i/')),
-        val_evaluator=dict(ann_file=f'{tmp_path}/b.json'))
+            data_root=str(tmp_path), ann_file='a.json', data_prefix=dict(img='i/')
+        ),
+        val_evaluator=dict(ann_file=f'{tmp_path}/b.json'),
+    )
     with pytest.raises(UserError) as error:
         preflight.check_data(cfg, ('train', 'val'))
     assert str(error.value) == (
         f'data set not found: {tmp_path}/a.json '
         '(train_dataloader.dataset.ann_file) and 2 more; put or link it there '
         '(shop.org), or give its place: --cfg-options '
-        'train_dataloader.dataset.data_root=DIR val_evaluator.ann_file=FILE')
+        'train_dataloader.dataset.data_root=DIR val_evaluator.ann_file=FILE'
+    )
     for name in 'ab':
         (tmp_path / f'{name}.json').write_text('{}')
     (tmp_path / 'i').mkdir()
@@ -95,19 +99,19 @@ def test_missing_data_is_one_line(tmp_path):
 def test_what_was_unpacked_into_a_folder_too_many(tmp_path):
     (tmp_path / 'coco/coco/train').mkdir(parents=True)
     cfg = _config(
-        train_dataloader=_loader(
-            data_root=f'{tmp_path}/coco', data_prefix=dict(img='train')))
+        train_dataloader=_loader(data_root=f'{tmp_path}/coco', data_prefix=dict(img='train'))
+    )
     found = r'found: \S*/coco/train \S* but there is \S*/coco/coco/train; put'
     with pytest.raises(UserError, match=found):
-        preflight.check_data(cfg, ('train', ))
+        preflight.check_data(cfg, ('train',))
     cfg.train_dataloader.dataset.data_root = f'{tmp_path}/coco/coco'
-    preflight.check_data(cfg, ('train', ))
+    preflight.check_data(cfg, ('train',))
 
 
 def _segmentation(root, loads, **kwargs):
     pipeline = [
         dict(type='LoadImageFromFile'),
-        dict(type='TestTimeAug', transforms=[[dict(type=loads)]])
+        dict(type='TestTimeAug', transforms=[[dict(type=loads)]]),
     ]
     return dict(
         type='BaseSegDataset',
@@ -115,7 +119,8 @@ def _segmentation(root, loads, **kwargs):
         data_prefix=dict(img_path='images', seg_map_path='labels'),
         metainfo=dict(classes=('cat', 'dog')),
         pipeline=pipeline,
-        **kwargs)
+        **kwargs,
+    )
 
 
 @pytest.mark.stack
@@ -127,27 +132,28 @@ def test_segmentation_data_that_does_not_match(tmp_path, monkeypatch):
     labelled = _segmentation(tmp_path, 'LoadAnnotations')
     cfg = _config(
         default_scope='mmseg',
-        train_dataloader=dict(
-            dataset=dict(type='RepeatDataset', dataset=labelled)),
+        train_dataloader=dict(dataset=dict(type='RepeatDataset', dataset=labelled)),
         val_dataloader=dict(dataset=labelled),
-        test_dataloader=dict(dataset=_segmentation(tmp_path, 'Resize')))
+        test_dataloader=dict(dataset=_segmentation(tmp_path, 'Resize')),
+    )
     for split, key in (('train', 'dataset.dataset'), ('val', 'dataset')):
         with pytest.raises(UserError) as error:
-            preflight.check_data(cfg, (split, ))
+            preflight.check_data(cfg, (split,))
         assert str(error.value).startswith(
             f'{split}_dataloader.{key}.data_prefix.seg_map_path: 1 of 2 label '
-            f'maps are missing, the first is {tmp_path}/labels/b.png;')
-    preflight.check_data(cfg, ('test', ))
+            f'maps are missing, the first is {tmp_path}/labels/b.png;'
+        )
+    preflight.check_data(cfg, ('test',))
     # what is elsewhere is not listed
     labelled['backend_args'] = dict(backend='petrel')
     monkeypatch.setattr(preflight, 'check_seg_folders', None)
-    preflight.check_data(_config(train_dataloader=labelled), ('train', ))
+    preflight.check_data(_config(train_dataloader=labelled), ('train',))
 
 
 def test_splits_that_do_not_run_need_no_data():
     cfg = _config(test_dataloader=_loader(ann_file='none.json'))
     preflight.check_data(cfg, ('train', 'val'))
-    preflight.check_data(_config(val_dataloader=None), ('val', ))
+    preflight.check_data(_config(val_dataloader=None), ('val',))
 
 
 def _weights(checkpoint, kind='Pretrained'):
@@ -163,7 +169,8 @@ def test_missing_weights(kind, tmp_path):
     assert str(error.value) == (
         f'{key}.checkpoint: the file {tmp_path}/a.pth does not exist; give a '
         f'file with --cfg-options {key}.checkpoint=FILE, or train from '
-        f'scratch with {key}=None')
+        f'scratch with {key}=None'
+    )
     torch.save({}, tmp_path / 'a.pth')
     preflight.check_weights(_weights(f'{tmp_path}/a.pth', kind))
     with pytest.raises(UserError, match='is a folder'):
@@ -195,20 +202,20 @@ def test_forget_weights():
         model=dict(
             backbone=dict(init_cfg=swin),
             neck=dict(init_cfg=[kaiming, pretrained]),
-            heads=[dict(init_cfg=kaiming), dict()]))
+            heads=[dict(init_cfg=kaiming), dict()],
+        )
+    )
     preflight.forget_weights(cfg)
     preflight.check_weights(cfg)
     assert cfg.model == dict(
         backbone=dict(init_cfg=None),
         neck=dict(init_cfg=[kaiming]),
-        heads=[dict(init_cfg=[kaiming]), dict()])
+        heads=[dict(init_cfg=[kaiming]), dict()],
+    )
 
 
 def test_weights_in_a_list_are_found(tmp_path):
-    init_cfg = [
-        dict(type='Normal', layer='Conv2d'),
-        dict(type='Pretrained', checkpoint='none.pth')
-    ]
+    init_cfg = [dict(type='Normal', layer='Conv2d'), dict(type='Pretrained', checkpoint='none.pth')]
     cfg = _config(model=dict(neck=dict(init_cfg=init_cfg)))
     with pytest.raises(UserError, match=r'model.neck.init_cfg.1.checkpoint'):
         preflight.check_weights(cfg)
@@ -226,8 +233,7 @@ def test_weights_by_url(tmp_path, monkeypatch):
     with pytest.raises(UserError) as error:
         preflight.check_weights(_weights(url))
     message = str(error.value)
-    assert message.startswith('model.backbone.init_cfg.checkpoint: '
-                              f'{url} cannot be downloaded (')
+    assert message.startswith(f'model.backbone.init_cfg.checkpoint: {url} cannot be downloaded (')
     assert 'refused' in message
     assert '--cfg-options model.backbone.init_cfg.checkpoint=FILE' in message
     cache = tmp_path / 'hub/checkpoints'
@@ -251,13 +257,15 @@ def test_last_checkpoint(tmp_path):
             preflight.last_checkpoint(work_dir)
 
 
-@pytest.mark.parametrize('launcher,variable,command', [
-    ('pytorch', 'RANK', 'torchrun'),
-    ('slurm', 'SLURM_PROCID', 'srun'),
-    ('mpi', 'OMPI_COMM_WORLD_RANK', 'mpirun'),
-])
-def test_a_launcher_that_started_nothing(monkeypatch, launcher, variable,
-                                         command):
+@pytest.mark.parametrize(
+    'launcher,variable,command',
+    [
+        ('pytorch', 'RANK', 'torchrun'),
+        ('slurm', 'SLURM_PROCID', 'srun'),
+        ('mpi', 'OMPI_COMM_WORLD_RANK', 'mpirun'),
+    ],
+)
+def test_a_launcher_that_started_nothing(monkeypatch, launcher, variable, command):
     monkeypatch.delenv(variable, raising=False)
     with pytest.raises(UserError, match=f'{variable} is not set.*{command}'):
         preflight.check_launcher(_config(launcher=launcher))
@@ -271,8 +279,8 @@ def test_packages(monkeypatch):
         preflight.check_packages(_config(default_scope='mmnothing'))
     found = preflight.find_spec
     monkeypatch.setattr(
-        preflight, 'find_spec', lambda name: None
-        if name == 'mmcv._ext' else found(name))
+        preflight, 'find_spec', lambda name: None if name == 'mmcv._ext' else found(name)
+    )
     with pytest.raises(UserError, match='mmcv._ext is not installed'):
         preflight.check_packages(_config(default_scope='mmdet'))
 
@@ -280,21 +288,25 @@ def test_packages(monkeypatch):
 def test_data_of_classifiers():
     cfg = _config(
         default_scope='mmpretrain',
-        train_dataloader=dict(
-            dataset=dict(type='ImageNet', data_root='root', split='train')),
+        train_dataloader=dict(dataset=dict(type='ImageNet', data_root='root', split='train')),
         val_dataloader=dict(
-            dataset=dict(
-                type='CustomDataset', data_root='root', data_prefix='some')),
+            dataset=dict(type='CustomDataset', data_root='root', data_prefix='some')
+        ),
         test_dataloader=dict(
-            dataset=dict(
-                type='ImageNet', data_prefix='val', split='val', ann_file='')))
+            dataset=dict(type='ImageNet', data_prefix='val', split='val', ann_file='')
+        ),
+    )
     needs = list(preflight.data_needs(cfg, 'train'))
-    assert needs == [('root/train', 'train_dataloader.dataset.split',
-                      'train_dataloader.dataset.data_root=DIR')]
+    assert needs == [
+        ('root/train', 'train_dataloader.dataset.split', 'train_dataloader.dataset.data_root=DIR')
+    ]
     assert _paths(cfg, 'val') == ['root/some']
-    (need, ) = preflight.data_needs(cfg, 'test')
-    assert need == ('val', 'test_dataloader.dataset.data_prefix',
-                    'test_dataloader.dataset.data_prefix=PATH')
+    (need,) = preflight.data_needs(cfg, 'test')
+    assert need == (
+        'val',
+        'test_dataloader.dataset.data_prefix',
+        'test_dataloader.dataset.data_prefix=PATH',
+    )
 
 
 def test_data_that_is_downloaded_need_not_be_there():
@@ -304,14 +316,12 @@ def test_data_that_is_downloaded_need_not_be_there():
 
 def test_a_split_is_found_by_its_root():
     dataset = dict(type='ImageNet', data_root='', split='val')
-    cfg = _config(
-        default_scope='mmpretrain', val_dataloader=dict(dataset=dataset))
-    (need, ) = preflight.data_needs(cfg, 'val')
+    cfg = _config(default_scope='mmpretrain', val_dataloader=dict(dataset=dataset))
+    (need,) = preflight.data_needs(cfg, 'val')
     assert need.option == 'val_dataloader.dataset.data_root=DIR'
 
 
-@pytest.mark.parametrize('scope,prefix', [('mmpretrain', ['images']),
-                                          ('mmdet', 'images')])
+@pytest.mark.parametrize('scope,prefix', [('mmpretrain', ['images']), ('mmdet', 'images')])
 def test_folders_that_are_no_dict(scope, prefix):
     dataset = dict(data_root='root', data_prefix=prefix)
     cfg = _config(default_scope=scope, train_dataloader=dict(dataset=dataset))

@@ -1,4 +1,5 @@
 """An optimizer is resumed by the names of its parameters, or not at all."""
+
 import copy
 import random
 
@@ -21,8 +22,7 @@ def trained(tmp_path_factory):
     torch.manual_seed(0)
     make_runner(folder / 'first').train()
     path = folder / 'first/epoch_1.pth'
-    return torch.load(
-        path, weights_only=False), resume(folder / 'second', path)
+    return torch.load(path, weights_only=False), resume(folder / 'second', path)
 
 
 @pytest.fixture
@@ -42,8 +42,7 @@ def file(tmp_path):
 
 def resume(folder, path, **kwargs):
     """Train the second epoch; its weights."""
-    runner = make_runner(
-        folder, epochs=2, resume=True, load_from=str(path), **kwargs)
+    runner = make_runner(folder, epochs=2, resume=True, load_from=str(path), **kwargs)
     runner.train()
     assert runner.epoch == 2
     return runner.model.state_dict()
@@ -64,9 +63,7 @@ def shuffle(checkpoint):
 def swap(checkpoint):
     """Exchange two parameters of the same shape."""
     names = parameters(checkpoint)
-    first, second = (
-        names.index(f'backbone.stages.2.layers.{i}.ffn.fc1.weight')
-        for i in (0, 1))
+    first, second = (names.index(f'backbone.stages.2.layers.{i}.ffn.fc1.weight') for i in (0, 1))
     order = list(range(len(names)))
     order[first], order[second] = second, first
     return reorder(checkpoint, order)
@@ -76,13 +73,8 @@ def reorder(checkpoint, order):
     optimizer = checkpoint['optimizer']
     names, groups = parameters(checkpoint), optimizer['param_groups']
     assert all(len(group['params']) == 1 for group in groups)
-    optimizer['param_groups'] = [
-        dict(groups[i], params=[n]) for n, i in enumerate(order)
-    ]
-    optimizer['state'] = {
-        n: optimizer['state'][i]
-        for n, i in enumerate(order)
-    }
+    optimizer['param_groups'] = [dict(groups[i], params=[n]) for n, i in enumerate(order)]
+    optimizer['state'] = {n: optimizer['state'][i] for n, i in enumerate(order)}
     weights = checkpoint['state_dict']
     moved = [names[i] for i in order]
     rest = [name for name in weights if name not in names]
@@ -90,7 +82,7 @@ def reorder(checkpoint, order):
     for scheduler in checkpoint['param_schedulers']:
         for key in ('base_values', '_last_value'):
             values = scheduler[key]
-            scheduler[key] = [values[i] for i in order] + values[len(order):]
+            scheduler[key] = [values[i] for i in order] + values[len(order) :]
     return checkpoint
 
 
@@ -101,8 +93,7 @@ def unname(checkpoint):
 
 
 def release(checkpoint):
-    checkpoint['state_dict'] = rename_to_released(checkpoint['state_dict'],
-                                                  'backbone.')
+    checkpoint['state_dict'] = rename_to_released(checkpoint['state_dict'], 'backbone.')
     return checkpoint
 
 
@@ -119,17 +110,19 @@ def test_names_are_saved(checkpoint):
         assert state[i]['exp_avg'].shape == shapes[name]
 
 
-@pytest.mark.parametrize('change', [
-    unname,
-    swap,
-    shuffle,
-    release,
-    lambda c: release(shuffle(c)),
-    lambda c: unname(shuffle(c)),
-    lambda c: release(unname(shuffle(c))),
-])
-def test_any_order_continues_alike(trained, checkpoint, file, tmp_path,
-                                   change):
+@pytest.mark.parametrize(
+    'change',
+    [
+        unname,
+        swap,
+        shuffle,
+        release,
+        lambda c: release(shuffle(c)),
+        lambda c: unname(shuffle(c)),
+        lambda c: release(unname(shuffle(c))),
+    ],
+)
+def test_any_order_continues_alike(trained, checkpoint, file, tmp_path, change):
     path = file(change(checkpoint))
     assert same(resume(tmp_path / 'run', path), trained[1])
 
@@ -141,8 +134,7 @@ def test_mmengine_alone_mixes_them_up(trained, checkpoint, file, tmp_path):
     assert not same(weights, trained[1])
 
 
-def test_a_group_of_all_gives_each_its_state(trained, checkpoint, file,
-                                             tmp_path):
+def test_a_group_of_all_gives_each_its_state(trained, checkpoint, file, tmp_path):
     # saved with one group, resumed with one for each parameter
     plain = dict(paramwise_cfg=None)
     torch.manual_seed(0)
@@ -165,7 +157,7 @@ def without(key):
 
 
 def another_head(checkpoint):
-    for key, shape in (('weight', (5, 112)), ('bias', (5, ))):
+    for key, shape in (('weight', (5, 112)), ('bias', (5,))):
         name = f'head.{key}'
         checkpoint['state_dict'][name] = torch.zeros(shape)
         i = parameters(checkpoint).index(name)
@@ -209,33 +201,32 @@ def nan_moment(checkpoint):
     return checkpoint
 
 
-@pytest.mark.parametrize('change,message', [
-    (without('optimizer'), 'it has no optimizer'),
-    (without('message_hub'), 'it has no message_hub'),
-    (lambda c: dict(c, meta={}, message_hub={}),
-     'it has no meta, message_hub'),
-    (lambda c: release(c)['state_dict'], 'no meta, message_hub, optimizer'),
-    (put('optimizer', 'state', {}), 'its optimizer has no state'),
-    (nan_moment, 'exp_avg of head.bias has NaN'),
-    (without('param_schedulers'), 'it has 0 schedules of rates, this run 1'),
-    (lambda c: dict(c, param_schedulers=[*c['param_schedulers']] * 2),
-     'it has 2 schedules'),
-    (lambda c: dict(c, param_schedulers=[5]), 'not what a Runner writes'),
-    (lambda c: dict(c, optimizer={}), 'not what a Runner writes'),
-    (put('optimizer', 'param_groups', 5), 'not what a Runner writes'),
-    (put('optimizer', 'state', 5), 'not what a Runner writes'),
-    (put('meta', 'iter', 'two'), "its iter is 'two'"),
-    (put('meta', 'epoch', -5), 'its epoch is -5'),
-    (put('meta', 'seed', 'x'), "its seed is 'x'"),
-    (put('message_hub', 'log_scalars', 5), 'its message_hub is not that of'),
-    (another_head, 'exp_avg of head.weight has the shape (5, 112), the '
-     'parameter (3, 112)'),
-    (another_layer, 'parameters, and '),
-    (one_group_less, 'it has no state for head.bias'),
-    (pairs, 'groups of parameters without their names'),
-    (lambda c: one_group_less(unname(c)),
-     'of its weights are parameters here'),
-])
+@pytest.mark.parametrize(
+    'change,message',
+    [
+        (without('optimizer'), 'it has no optimizer'),
+        (without('message_hub'), 'it has no message_hub'),
+        (lambda c: dict(c, meta={}, message_hub={}), 'it has no meta, message_hub'),
+        (lambda c: release(c)['state_dict'], 'no meta, message_hub, optimizer'),
+        (put('optimizer', 'state', {}), 'its optimizer has no state'),
+        (nan_moment, 'exp_avg of head.bias has NaN'),
+        (without('param_schedulers'), 'it has 0 schedules of rates, this run 1'),
+        (lambda c: dict(c, param_schedulers=[*c['param_schedulers']] * 2), 'it has 2 schedules'),
+        (lambda c: dict(c, param_schedulers=[5]), 'not what a Runner writes'),
+        (lambda c: dict(c, optimizer={}), 'not what a Runner writes'),
+        (put('optimizer', 'param_groups', 5), 'not what a Runner writes'),
+        (put('optimizer', 'state', 5), 'not what a Runner writes'),
+        (put('meta', 'iter', 'two'), "its iter is 'two'"),
+        (put('meta', 'epoch', -5), 'its epoch is -5'),
+        (put('meta', 'seed', 'x'), "its seed is 'x'"),
+        (put('message_hub', 'log_scalars', 5), 'its message_hub is not that of'),
+        (another_head, 'exp_avg of head.weight has the shape (5, 112), the parameter (3, 112)'),
+        (another_layer, 'parameters, and '),
+        (one_group_less, 'it has no state for head.bias'),
+        (pairs, 'groups of parameters without their names'),
+        (lambda c: one_group_less(unname(c)), 'of its weights are parameters here'),
+    ],
+)
 def test_refusals_offer_load_from(checkpoint, file, tmp_path, change, message):
     path = file(change(checkpoint))
     with pytest.raises(UserError) as error:
@@ -279,7 +270,7 @@ def test_other_rates_are_said(checkpoint, file, tmp_path):
         folder = tmp_path / f'{lr}'
         adam = dict(type='AdamW', lr=lr, weight_decay=0.05)
         resume(folder, file(checkpoint), optim=dict(optimizer=adam))
-        (log, ) = folder.glob('*/*.log')
+        (log,) = folder.glob('*/*.log')
         text = 'resuming takes those of the checkpoint'
         assert (text in log.read_text()) == warned
 
@@ -295,11 +286,7 @@ def scored(trained, tmp_path):
         folder = tmp_path / 'run'
         folder.mkdir(exist_ok=True)
         torch.save(checkpoint, folder / 'epoch_1.pth')
-        runner = make_runner(
-            folder,
-            epochs=2,
-            resume=True,
-            load_from=str(folder / 'epoch_1.pth'))
+        runner = make_runner(folder, epochs=2, resume=True, load_from=str(folder / 'epoch_1.pth'))
         runner.train()
         return runner.message_hub.runtime_info
 

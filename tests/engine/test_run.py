@@ -1,4 +1,5 @@
 """What the options of train.py and test.py make of a config."""
+
 from types import SimpleNamespace
 
 import pytest
@@ -47,17 +48,13 @@ def runners(monkeypatch):
     monkeypatch.setattr(run, 'build_runner', build)
     # a machine with a GPU that mmcv can use
     monkeypatch.setattr('sparx_mm.engine.preflight.get_device', lambda: 'cuda')
-    monkeypatch.setattr('sparx_mm.engine.preflight.mmcv_has_cuda',
-                        lambda: True)
+    monkeypatch.setattr('sparx_mm.engine.preflight.mmcv_has_cuda', lambda: True)
     return built
 
 
 @pytest.fixture
 def usual(shapes, tmp_path):
-    return dict(
-        config=CONFIG,
-        work_dir=str(tmp_path),
-        cfg_options=tiny_options(shapes))
+    return dict(config=CONFIG, work_dir=str(tmp_path), cfg_options=tiny_options(shapes))
 
 
 def _options(usual, **more):
@@ -75,20 +72,21 @@ def test_train(usual):
 def test_train_without_validation(usual):
     nothing = dict.fromkeys(('val_cfg', 'val_dataloader', 'val_evaluator'))
     options = {
-        key: value
-        for key, value in usual['cfg_options'].items()
-        if not key.startswith('val_')
+        key: value for key, value in usual['cfg_options'].items() if not key.startswith('val_')
     }
     usual = {**usual, 'cfg_options': {**options, **nothing}}
-    assert run.train(**usual).loops == ('train', )
+    assert run.train(**usual).loops == ('train',)
 
 
-@pytest.mark.parametrize('options,wanted', [
-    (dict(amp=True), 'AmpOptimWrapper'),
-    (dict(amp_dtype='float16'), 'AmpOptimWrapper'),
-    (dict(amp=True, amp_dtype='bfloat16'), 'BFloat16OptimWrapper'),
-    (dict(amp_dtype='bfloat16'), 'BFloat16OptimWrapper'),
-])
+@pytest.mark.parametrize(
+    'options,wanted',
+    [
+        (dict(amp=True), 'AmpOptimWrapper'),
+        (dict(amp_dtype='float16'), 'AmpOptimWrapper'),
+        (dict(amp=True, amp_dtype='bfloat16'), 'BFloat16OptimWrapper'),
+        (dict(amp_dtype='bfloat16'), 'BFloat16OptimWrapper'),
+    ],
+)
 def test_amp(usual, monkeypatch, options, wanted):
     monkeypatch.setattr('sparx_mm.engine.amp.get_device', lambda: 'cuda')
     wrapper = run.train(**usual, **options).cfg.optim_wrapper
@@ -115,8 +113,10 @@ def test_show_optim(usual):
 def test_resume_with_nothing_there(usual, tmp_path, capsys, monkeypatch):
     cfg = run.train(**usual, resume='auto').cfg
     assert not cfg.resume and cfg.load_from is None
-    assert (f'nothing to resume in {tmp_path}: training starts from the begin'
-            in capsys.readouterr().out)
+    assert (
+        f'nothing to resume in {tmp_path}: training starts from the begin'
+        in capsys.readouterr().out
+    )
     # of several processes the first one says it
     monkeypatch.setenv('RANK', '1')
     run.train(**usual, resume='auto')
@@ -149,20 +149,15 @@ def test_resume_from_the_last_checkpoint(usual, tmp_path, capsys):
 
 def test_resume_needs_no_pretrained_file(usual, tmp_path):
     torch.save({}, tmp_path / 'a.pth')
-    missing = {
-        'model.backbone.init_cfg':
-        dict(type='Pretrained', checkpoint='none.pth')
-    }
+    missing = {'model.backbone.init_cfg': dict(type='Pretrained', checkpoint='none.pth')}
     with pytest.raises(UserError, match='none.pth does not exist'):
         run.train(**_options(usual, **missing))
-    cfg = run.train(
-        **_options(usual, **missing), resume=str(tmp_path / 'a.pth')).cfg
+    cfg = run.train(**_options(usual, **missing), resume=str(tmp_path / 'a.pth')).cfg
     assert cfg.model.backbone.init_cfg is None
 
 
 def test_mmcv_without_cuda(usual, monkeypatch, runners):
-    monkeypatch.setattr('sparx_mm.engine.preflight.mmcv_has_cuda',
-                        lambda: False)
+    monkeypatch.setattr('sparx_mm.engine.preflight.mmcv_has_cuda', lambda: False)
     with pytest.raises(UserError, match='CUDA_VISIBLE_DEVICES= before'):
         run.train(**usual)
     assert runners == []
@@ -170,16 +165,15 @@ def test_mmcv_without_cuda(usual, monkeypatch, runners):
 
 def test_fewer_images_than_a_batch(usual, monkeypatch):
     monkeypatch.setattr(
-        run, 'build_runner',
-        lambda cfg, loops: type('Runner', (), dict(train_dataloader=[])))
+        run, 'build_runner', lambda cfg, loops: type('Runner', (), dict(train_dataloader=[]))
+    )
     with pytest.raises(UserError, match='fewer images than batch_size'):
         run.train(**usual)
 
 
 def test_out_in_a_folder_that_is_not_there(usual, tmp_path, runners):
     with pytest.raises(UserError, match='there is no folder'):
-        run.test(
-            **usual, checkpoint=None, out=str(tmp_path / 'none' / 'a.pkl'))
+        run.test(**usual, checkpoint=None, out=str(tmp_path / 'none' / 'a.pkl'))
     assert runners == []
 
 
@@ -193,9 +187,7 @@ def test_nothing_is_built_when_something_is_missing(usual, runners):
     for more, options in (
         (dict(resume='none.pth'), {}),
         ({}, dict(load_from='none.pth')),
-        ({}, {
-            'model.neck.init_cfg': dict(type='Pretrained', checkpoint='n')
-        }),
+        ({}, {'model.neck.init_cfg': dict(type='Pretrained', checkpoint='n')}),
     ):
         with pytest.raises(UserError, match='does not exist'):
             run.train(**_options(usual, **options), **more)
@@ -205,8 +197,8 @@ def test_nothing_is_built_when_something_is_missing(usual, runners):
 def test_test_loads_the_checkpoint(usual, tmp_path, runners):
     torch.save({}, tmp_path / 'a.pth')
     run.test(**usual, checkpoint=str(tmp_path / 'a.pth'))
-    (runner, ) = runners
-    assert runner.loops == ('test', )
+    (runner,) = runners
+    assert runner.loops == ('test',)
     assert runner.cfg.load_from == str(tmp_path / 'a.pth')
     assert runner.did == ['load_or_resume', 'test']
 
@@ -216,10 +208,13 @@ def test_test_without_a_checkpoint(usual, runners):
     assert runners[0].did == ['init_weights', 'load_or_resume', 'test']
 
 
-@pytest.mark.parametrize('scope,metric', [
-    ('mmdet', 'DumpDetResults'),
-    (None, 'DumpResults'),
-])
+@pytest.mark.parametrize(
+    'scope,metric',
+    [
+        ('mmdet', 'DumpDetResults'),
+        (None, 'DumpResults'),
+    ],
+)
 def test_out_adds_a_metric(usual, runners, scope, metric):
     usual = _options(usual, default_scope=scope)
     run.test(**usual, checkpoint=None, out='a.pkl')
@@ -246,16 +241,18 @@ def test_show(usual, runners, monkeypatch):
     assert 'test_out_dir' not in hook
 
 
-@pytest.mark.parametrize('name,number,channels,fits', [
-    ('decode_head', 3, 3, False),
-    ('decode_head', 2, 2, True),
-    ('decode_head', 5, 1, True),
-    ('auxiliary_head.1', 3, 3, False),
-    ('decode_head.loss_decode', 3, 3, True),
-    ('roi_head', 3, 3, True),
-])
-def test_heads_with_the_classes_of_the_data(usual, monkeypatch, name, number,
-                                            channels, fits):
+@pytest.mark.parametrize(
+    'name,number,channels,fits',
+    [
+        ('decode_head', 3, 3, False),
+        ('decode_head', 2, 2, True),
+        ('decode_head', 5, 1, True),
+        ('auxiliary_head.1', 3, 3, False),
+        ('decode_head.loss_decode', 3, 3, True),
+        ('roi_head', 3, 3, True),
+    ],
+)
+def test_heads_with_the_classes_of_the_data(usual, monkeypatch, name, number, channels, fits):
     head = SimpleNamespace(num_classes=number, out_channels=channels)
 
     def build(cfg, loops):
@@ -264,20 +261,16 @@ def test_heads_with_the_classes_of_the_data(usual, monkeypatch, name, number,
         return runner
 
     monkeypatch.setattr(run, 'build_runner', build)
-    for call in (lambda: run.train(**usual),
-                 lambda: run.test(**usual, checkpoint=None)):
+    for call in (lambda: run.train(**usual), lambda: run.test(**usual, checkpoint=None)):
         if fits:
             call()
         else:
-            with pytest.raises(
-                    UserError, match=f'give model.{name}.num_classes=2'):
+            with pytest.raises(UserError, match=f'give model.{name}.num_classes=2'):
                 call()
 
 
-@pytest.mark.parametrize('rank,left', [(0, [LoggerHook, IterTimerHook]),
-                                       (1, [IterTimerHook])])
-def test_one_process_writes_the_metrics(usual, runners, monkeypatch, rank,
-                                        left):
+@pytest.mark.parametrize('rank,left', [(0, [LoggerHook, IterTimerHook]), (1, [IterTimerHook])])
+def test_one_process_writes_the_metrics(usual, runners, monkeypatch, rank, left):
     """The others would write into the same file; none averages weights."""
     hooks = [LoggerHook(), EMAHook(), IterTimerHook()]
 

@@ -1,12 +1,12 @@
 """What the options of test.py make of a config of mmseg."""
+
 import pytest
 from classification import CONFIGS as MMPRETRAIN_CONFIGS
 from detection import CONFIGS as MMDET_CONFIGS
 from segmentation import CONFIGS
 
 from sparx_mm.engine import UserError, load_config
-from sparx_mm.engine.testing import (dump_predictions, paint_predictions,
-                                     use_tta)
+from sparx_mm.engine.testing import dump_predictions, paint_predictions, use_tta
 
 
 @pytest.fixture
@@ -21,9 +21,8 @@ def test_out_is_a_folder(cfg, tmp_path):
     assert cfg.test_evaluator == [
         metric,
         dict(
-            type='DumpLabelMaps',
-            out_dir=str(tmp_path / 'a/b'),
-            roots=[f'{root}images/validation'])
+            type='DumpLabelMaps', out_dir=str(tmp_path / 'a/b'), roots=[f'{root}images/validation']
+        ),
     ]
 
 
@@ -84,17 +83,18 @@ def test_show_dir_for_a_classifier(tmp_path):
         interval=1,
         show=False,
         wait_time=2,
-        out_dir='painted')
+        out_dir='painted',
+    )
 
 
 def test_tta_reaches_every_data_set(cfg):
     plain = cfg.test_dataloader.dataset
-    cfg.test_dataloader.dataset = dict(
-        type='ConcatDataset', datasets=[plain, plain])
+    cfg.test_dataloader.dataset = dict(type='ConcatDataset', datasets=[plain, plain])
     model = cfg.model
     use_tta(cfg)
-    assert [part.pipeline for part in cfg.test_dataloader.dataset.datasets
-            ] == [cfg.tta_pipeline] * 2
+    assert [part.pipeline for part in cfg.test_dataloader.dataset.datasets] == [
+        cfg.tta_pipeline
+    ] * 2
     assert cfg.model == dict(type='SegTTAModel', module=model)
 
 

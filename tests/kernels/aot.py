@@ -7,26 +7,28 @@ launches on a GPU; every launch ends after the compiler, so what is measured
 is what runs: the same specialisation, the same constants and warps. Triton
 itself keeps what it has compiled.
 """
+
 import argparse
 import json
 import os
 import re
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from types import ModuleType
-from typing import Iterator, List, NamedTuple, Tuple
+from typing import NamedTuple
 
 # the interpreter compiles nothing; read when triton is imported
 os.environ.pop('TRITON_INTERPRET', None)
 
-import torch  # noqa: E402
-import triton  # noqa: E402
-from triton.backends.compiler import GPUTarget  # noqa: E402
-from triton.runtime.jit import JITFunction  # noqa: E402
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.runtime.jit import JITFunction
 
-from sparx_mm.kernels import examples, triton_scan  # noqa: E402
-from sparx_mm.kernels.selective_scan import triton as scan  # noqa: E402
-from sparx_mm.kernels.ss2d import triton as ss2d  # noqa: E402
+from sparx_mm.kernels import examples, triton_scan
+from sparx_mm.kernels.selective_scan import triton as scan
+from sparx_mm.kernels.ss2d import triton as ss2d
 
 # what to compile for, and multiprocessors that launches are planned for
 TARGETS = {
@@ -36,8 +38,7 @@ TARGETS = {
     'gfx942': (GPUTarget('hip', 'gfx942', 64), 304),
     'gfx1100': (GPUTarget('hip', 'gfx1100', 32), 96),
 }
-DTYPES = dict(
-    float16=torch.float16, bfloat16=torch.bfloat16, float32=torch.float32)
+DTYPES = dict(float16=torch.float16, bfloat16=torch.bfloat16, float32=torch.float32)
 
 # batch, channels, height, width, rank, state: SparX-Mamba-T's stages at 224
 # and at 800x1280, odd sizes with more than one state
@@ -64,6 +65,7 @@ SEQUENCES = {
 
 class Measured(NamedTuple):
     """A compiled kernel; sizes of code are those of NVIDIA's alone."""
+
     case: str
     kernel: str
     warps: int
@@ -74,7 +76,7 @@ class Measured(NamedTuple):
     # each of them is a spill
     spills: int = 0
     instructions: int = 0
-    loops: Tuple[int, ...] = ()
+    loops: tuple[int, ...] = ()
 
 
 class Driver:
@@ -114,20 +116,18 @@ def compile_launches(arch: str) -> list:
     return compiled
 
 
-def cases() -> Iterator[Tuple[str, ModuleType, list]]:
+def cases() -> Iterator[tuple[str, ModuleType, list]]:
     """Names of the cases, modules with their code, and its arguments."""
     for dtype in DTYPES:
         for name, size in MAPS.items():
-            arguments = examples.map_arguments(
-                *size, dtype=DTYPES[dtype], device='meta')
+            arguments = examples.map_arguments(*size, dtype=DTYPES[dtype], device='meta')
             yield f'ss2d {name} {dtype}', ss2d, arguments
         for name, size in SEQUENCES.items():
-            arguments = examples.sequence_arguments(
-                *size, dtype=DTYPES[dtype], device='meta')
+            arguments = examples.sequence_arguments(*size, dtype=DTYPES[dtype], device='meta')
             yield f'selective_scan {name} {dtype}', scan, [*arguments, True]
 
 
-def loop_lengths(code: List[Tuple[int, str]]) -> List[int]:
+def loop_lengths(code: list[tuple[int, str]]) -> list[int]:
     """Instructions in each loop, the longest first; inner ones count twice.
 
     Args:
@@ -138,32 +138,35 @@ def loop_lengths(code: List[Tuple[int, str]]) -> List[int]:
         jump = re.search(r'\bBRA\b[^;]*\b0x([0-9a-f]+)', text)
         # a jump to itself pads the end
         if jump and int(jump[1], 16) < address:
-            lengths.append(
-                sum(int(jump[1], 16) <= at <= address for at, _ in code))
+            lengths.append(sum(int(jump[1], 16) <= at <= address for at, _ in code))
     return sorted(lengths, reverse=True)
 
 
 def measure(case: str, kernel) -> Measured:
     """Read a compiled kernel, with the programs of Triton's own wheel."""
-    done = Measured(case, kernel.name, kernel.metadata.num_warps,
-                    kernel.metadata.shared)
+    done = Measured(case, kernel.name, kernel.metadata.num_warps, kernel.metadata.shared)
     if 'cubin' not in kernel.asm:
         return done
     with tempfile.NamedTemporaryFile(suffix='.cubin') as file:
         file.write(kernel.asm['cubin'])
         file.flush()
-        text = subprocess.run([
-            triton.knobs.nvidia.cuobjdump.path, '--dump-resource-usage',
-            '--dump-sass', file.name
-        ], capture_output=True, text=True, check=True).stdout  # yapf: disable
-    code = [(int(address, 16), line) for address, line in re.findall(
-        r'^\s*/\*([0-9a-f]{4,})\*/\s*(.*?);', text, re.MULTILINE)]
+        text = subprocess.run(
+            [triton.knobs.nvidia.cuobjdump.path, '--dump-resource-usage', '--dump-sass', file.name],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    code = [
+        (int(address, 16), line)
+        for address, line in re.findall(r'^\s*/\*([0-9a-f]{4,})\*/\s*(.*?);', text, re.MULTILINE)
+    ]
     code = [row for row in code if not row[1].startswith('NOP')]
     return done._replace(
         registers=int(re.search(r'REG:(\d+)', text)[1]),
         spills=sum(bool(re.search(r'\b(LDL|STL)\b', t)) for _, t in code),
         instructions=len(code),
-        loops=tuple(loop_lengths(code)))
+        loops=tuple(loop_lengths(code)),
+    )
 
 
 def compiled_kernels(arch: str, only: str = '') -> Iterator[Measured]:
@@ -199,10 +202,9 @@ def main():
     parser.add_argument(
         '--only',
         default='',
-        help='take the cases where this regular expression is found, such as '
-        '"800/. float16"')
-    parser.add_argument(
-        '--json', action='store_true', help='print a JSON object a line')
+        help='take the cases where this regular expression is found, such as "800/. float16"',
+    )
+    parser.add_argument('--json', action='store_true', help='print a JSON object a line')
     args = parser.parse_args()
     layout = '{:<30}{:<22}{:>5}{:>8}{:>11}{:>8}{:>14}  {}'
     if not args.json:

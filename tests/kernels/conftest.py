@@ -1,4 +1,5 @@
 """What the kernel tests share."""
+
 import os
 import subprocess
 import sys
@@ -50,14 +51,13 @@ def run_python():
     """Run lines of Python in a fresh process; returns what they print."""
 
     def run(code, timeout=120, **environment):
-        result = subprocess.run([sys.executable, '-c', code],
-                                env={
-                                    **os.environ,
-                                    **environment
-                                },
-                                capture_output=True,
-                                text=True,
-                                timeout=timeout)
+        result = subprocess.run(
+            [sys.executable, '-c', code],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
         assert result.returncode == 0, result.stderr
         return result.stdout
 

@@ -5,6 +5,7 @@
 Nothing is set up: torch, Triton and pytest are those of that Python, and the
 plugin is this clone, installed or not.
 """
+
 import importlib.util
 import os
 import shutil
@@ -23,11 +24,15 @@ def what_is_missing() -> str:
         if not importlib.util.find_spec(name):
             return f'{sys.executable} has no {name}; name another with PYTHON='
     import torch
+
     if not torch.cuda.is_available():
-        return (f'torch {torch.__version__} of {sys.executable} finds no GPU; '
-                'make test runs the kernels in Triton\'s interpreter')
+        return (
+            f'torch {torch.__version__} of {sys.executable} finds no GPU; '
+            "make test runs the kernels in Triton's interpreter"
+        )
     sys.path.insert(0, str(ROOT))
     from sparx_mm.kernels.backends import missing_triton
+
     return missing_triton()
 
 
@@ -37,31 +42,27 @@ def memcheck() -> int:
     Returns:
         int: Its exit status; 0 as well where it cannot, which is said.
     """
-    program = (
-        shutil.which('compute-sanitizer')
-        or shutil.which('/usr/local/cuda/bin/compute-sanitizer'))
+    program = shutil.which('compute-sanitizer') or shutil.which(
+        '/usr/local/cuda/bin/compute-sanitizer'
+    )
     if not program:
         print('memcheck left out: there is no compute-sanitizer')
         return 0
     # one allocation a tensor, so that their ends are seen
     env = dict(os.environ, PYTORCH_NO_CUDA_MEMORY_CACHING='1')
-    command = [
-        program, '--tool', 'memcheck', '--error-exitcode', '86', sys.executable
-    ]
+    command = [program, '--tool', 'memcheck', '--error-exitcode', '86', sys.executable]
     code = 'import torch; torch.zeros(1, device="cuda").cpu()'
-    tried = subprocess.run([*command, '-c', code],
-                           env=env,
-                           stdout=subprocess.PIPE,
-                           stderr=subprocess.STDOUT,
-                           text=True)
+    tried = subprocess.run(
+        [*command, '-c', code], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     # as in a container that forbids tracing
     if tried.returncode:
-        print(f'memcheck left out: {program} does not run on this machine; it '
-              f'says: {" ".join(tried.stdout.split())}')
+        print(
+            f'memcheck left out: {program} does not run on this machine; it '
+            f'says: {" ".join(tried.stdout.split())}'
+        )
         return 0
-    return subprocess.call([*command, '-m', 'sparx_mm.info', '--selftest'],
-                           cwd=ROOT,
-                           env=env)
+    return subprocess.call([*command, '-m', 'sparx_mm.info', '--selftest'], cwd=ROOT, env=env)
 
 
 def main() -> int:
@@ -77,10 +78,10 @@ def main() -> int:
         print('error:', missing, file=sys.stderr)
         return 1
     # the folder above has fixtures that need mmengine
-    status = subprocess.call([
-        sys.executable, '-m', 'pytest', '--confcutdir', FOLDER, '-p',
-        'no:cacheprovider', *TESTS
-    ], cwd=ROOT)  # yapf: disable
+    status = subprocess.call(
+        [sys.executable, '-m', 'pytest', '--confcutdir', FOLDER, '-p', 'no:cacheprovider', *TESTS],
+        cwd=ROOT,
+    )
     return status or memcheck()
 
 

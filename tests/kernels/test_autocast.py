@@ -1,4 +1,5 @@
 """Autocast changes nothing inside the operators."""
+
 import sys
 
 import pytest
@@ -13,28 +14,28 @@ def _map():
         torch.randn(2, 20, 5, 6),
         torch.randn(2, 5, 6, 4, 3 + 2),
         torch.randn(4, 20, 3),
-        torch.randn(4, 20), -torch.rand(4, 20, 1),
-        torch.randn(4, 20)
+        torch.randn(4, 20),
+        -torch.rand(4, 20, 1),
+        torch.randn(4, 20),
     ]
 
 
 def _sequence():
     return [
         torch.randn(2, 20, 70),
-        torch.randn(2, 20, 70), -torch.rand(20, 2),
+        torch.randn(2, 20, 70),
+        -torch.rand(20, 2),
         torch.randn(2, 2, 70),
         torch.randn(2, 2, 70),
         torch.randn(20),
-        torch.randn(20)
+        torch.randn(20),
     ]
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize('form', ['cpu', 'two-level', 'reference'])
-@pytest.mark.parametrize('op,make_inputs', [(ss2d, _map),
-                                            (selective_scan, _sequence)])
-def test_same_bits_as_without(op, make_inputs, form, dtype, evaluate,
-                              monkeypatch):
+@pytest.mark.parametrize('op,make_inputs', [(ss2d, _map), (selective_scan, _sequence)])
+def test_same_bits_as_without(op, make_inputs, form, dtype, evaluate, monkeypatch):
     if form == 'two-level':
         cpu = sys.modules[f'sparx_mm.kernels.{op.__name__}.cpu']
         monkeypatch.setattr(cpu, 'runs_numba', lambda tensor: False)
@@ -58,7 +59,6 @@ def _product(a, b):
 
 
 class _Product(torch.nn.Module):
-
     def forward(self, x):
         return _product(x, b=x)
 
@@ -74,7 +74,7 @@ def test_the_switch_reaches_no_further():
 @pytest.mark.parametrize('strict', [False, True])
 def test_no_switch_in_an_exported_graph(strict):
     x = torch.ones(2, 2)
-    graph = torch.export.export(_Product(), (x, ), strict=strict).graph
+    graph = torch.export.export(_Product(), (x,), strict=strict).graph
     assert 'matmul' in str(graph) and 'autocast' not in str(graph)
 
 

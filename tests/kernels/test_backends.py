@@ -1,4 +1,5 @@
 """Choosing a backend, and what threads, forks and caches may not break."""
+
 import functools
 import importlib
 import inspect
@@ -11,11 +12,10 @@ import pytest
 import torch
 from torch._subclasses import FakeTensorMode
 
-from sparx_mm.kernels import (backend_report, backends, launch, selective_scan,
-                              ss2d)
+from sparx_mm.kernels import backend_report, backends, launch, selective_scan, ss2d
 
 # builds inputs, and compares a pass with that of plain torch in float64
-PRELUDE = inspect.cleandoc('''
+PRELUDE = inspect.cleandoc("""
     import sys, torch
     {first}
     from sparx_mm.kernels import backend_report, ss2d
@@ -37,7 +37,7 @@ PRELUDE = inspect.cleandoc('''
         wanted = both(inputs(**kwargs, dtype=torch.float64))
         return all((a - b).abs().max() < 1e-5 * b.abs().max()
                    for a, b in zip(given, wanted))
-''')
+""")
 
 
 def script(lines, first=''):
@@ -46,8 +46,7 @@ def script(lines, first=''):
 
 def scan():
     x, p = torch.ones(1, 2, 3, 4), torch.ones(1, 3, 4, 4, 3)
-    return ss2d(x, p, torch.ones(4, 2, 1), torch.ones(4, 2),
-                -torch.ones(4, 2, 1), torch.ones(4, 2))
+    return ss2d(x, p, torch.ones(4, 2, 1), torch.ones(4, 2), -torch.ones(4, 2, 1), torch.ones(4, 2))
 
 
 def sequence_scan():
@@ -55,15 +54,15 @@ def sequence_scan():
     return selective_scan(u, u, -torch.ones(2, 1), B, B)
 
 
-@pytest.mark.parametrize('call, operator', [(scan, 'ss2d'),
-                                            (sequence_scan, 'selective_scan')])
+@pytest.mark.parametrize('call, operator', [(scan, 'ss2d'), (sequence_scan, 'selective_scan')])
 def test_environment_chooses(call, operator, monkeypatch):
     wanted, used = call(), []
     # the package's attribute of that name is the function
     module = sys.modules[f'sparx_mm.kernels.{operator}']
     for name, owner, attribute in (
-        ('cpu', importlib.import_module(f'{module.__name__}.cpu'),
-         'forward'), ('reference', module, '_reference')):
+        ('cpu', importlib.import_module(f'{module.__name__}.cpu'), 'forward'),
+        ('reference', module, '_reference'),
+    ):
 
         def spy(*args, name=name, run=getattr(owner, attribute), **kwargs):
             used.append(name)
@@ -80,9 +79,8 @@ def test_environment_chooses(call, operator, monkeypatch):
 def test_environment_with_another_value(call, monkeypatch):
     monkeypatch.setenv('SPARX_MM_KERNELS', 'cuda')
     with pytest.raises(
-            ValueError,
-            match="SPARX_MM_KERNELS is 'cuda'; allowed are auto, "
-            'triton, cpu, reference'):
+        ValueError, match="SPARX_MM_KERNELS is 'cuda'; allowed are auto, triton, cpu, reference"
+    ):
         call()
 
 
@@ -90,61 +88,62 @@ def test_environment_with_another_value(call, monkeypatch):
 def test_triton_where_it_cannot_run(call, monkeypatch):
     monkeypatch.setenv('SPARX_MM_KERNELS', 'triton')
     monkeypatch.setattr(backends, 'missing_triton', lambda device: 'no luck')
-    with pytest.raises(
-            RuntimeError,
-            match="SPARX_MM_KERNELS is 'triton', but no luck; unset it"):
+    with pytest.raises(RuntimeError, match="SPARX_MM_KERNELS is 'triton', but no luck; unset it"):
         call()
 
 
-@pytest.mark.parametrize('first, reason', [
-    ('', 'the tensors are on cpu'),
-    ('sys.modules["triton"] = None', 'triton is not installed'),
-    ('import triton; triton.__version__ = "3.5.1"',
-     'triton 3.5.1 is older than 3.6'),
-])
+@pytest.mark.parametrize(
+    'first, reason',
+    [
+        ('', 'the tensors are on cpu'),
+        ('sys.modules["triton"] = None', 'triton is not installed'),
+        ('import triton; triton.__version__ = "3.5.1"', 'triton 3.5.1 is older than 3.6'),
+    ],
+)
 def test_why_triton_cannot_run(first, reason, run_python):
-    code = '''
+    code = """
         from sparx_mm.kernels import backends
         print(backends.missing_triton(torch.device('cpu')))
-    '''
-    assert run_python(
-        script(code, first), TRITON_INTERPRET='0') == f'{reason}\n'
+    """
+    assert run_python(script(code, first), TRITON_INTERPRET='0') == f'{reason}\n'
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
 def test_why_there_are_no_kernels_without_a_gpu(run_python):
     code = 'print(backend_report()["triton"])'
-    assert run_python(
-        script(code),
-        TRITON_INTERPRET='0') == 'not available: torch finds no GPU\n'
+    assert run_python(script(code), TRITON_INTERPRET='0') == 'not available: torch finds no GPU\n'
 
 
 def test_old_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(torch.version, 'hip', None)
-    for capability, reason in (((7, 5), 'the GPU has compute capability 7.5, '
-                                'Triton needs 8.0'), ((8, 0), ''), ((12, 0),
-                                                                    '')):
+    for capability, reason in (
+        ((7, 5), 'the GPU has compute capability 7.5, Triton needs 8.0'),
+        ((8, 0), ''),
+        ((12, 0), ''),
+    ):
         monkeypatch.setattr(
-            torch.cuda,
-            'get_device_capability',
-            lambda device, given=capability: given)
+            torch.cuda, 'get_device_capability', lambda device, given=capability: given
+        )
         assert backends._missing_gpu.__wrapped__(None) == reason
 
 
 MODULES = dict(cpu='math', triton='json')
 
 
-@pytest.mark.parametrize('name, device, dtype, module', [
-    ('auto', 'cpu', torch.float32, 'math'),
-    ('auto', 'cuda', torch.float32, 'json'),
-    ('auto', 'cuda', torch.float16, 'json'),
-    ('auto', 'cuda', torch.bfloat16, 'json'),
-    ('auto', 'cuda', torch.float64, 'math'),
-    ('cpu', 'cuda', torch.float32, 'math'),
-    ('triton', 'cuda', torch.float32, 'json'),
-    ('triton', 'cuda', torch.float64, 'math'),
-])
+@pytest.mark.parametrize(
+    'name, device, dtype, module',
+    [
+        ('auto', 'cpu', torch.float32, 'math'),
+        ('auto', 'cuda', torch.float32, 'json'),
+        ('auto', 'cuda', torch.float16, 'json'),
+        ('auto', 'cuda', torch.bfloat16, 'json'),
+        ('auto', 'cuda', torch.float64, 'math'),
+        ('cpu', 'cuda', torch.float32, 'math'),
+        ('triton', 'cuda', torch.float32, 'json'),
+        ('triton', 'cuda', torch.float64, 'math'),
+    ],
+)
 def test_the_fastest_for_a_tensor(name, device, dtype, module, monkeypatch):
     monkeypatch.setenv('SPARX_MM_KERNELS', name)
     monkeypatch.setattr(backends, 'missing_triton', lambda device: '')
@@ -192,27 +191,26 @@ def test_report(monkeypatch):
 
 def test_import_loads_no_compiler(run_python):
     # triton itself comes with torch's FLOP counter
-    code = '''
+    code = """
         print([name for name in ('numba', 'sparx_mm.kernels.triton_kernels')
                if name in sys.modules])
-    '''
+    """
     assert run_python(script(code)) == '[]\n'
 
 
 def test_without_numba(run_python):
-    code = '''
+    code = """
         print(backend_report()['cpu'])
         print(agrees(), 'sparx_mm.kernels.numerics' in sys.modules)
-    '''
-    report, result = run_python(script(
-        code, 'sys.modules["numba"] = None')).splitlines()
+    """
+    report, result = run_python(script(code, 'sys.modules["numba"] = None')).splitlines()
     assert 'two-level' in report and 'numba is not installed' in report
     assert result == 'True False'
 
 
 def test_forked_child(run_python):
     """As in a data-loader worker; the parent has used its threads."""
-    code = '''
+    code = """
         import multiprocessing
 
         # torch's OpenMP threads do not survive a fork either. So the child
@@ -239,12 +237,12 @@ def test_forked_child(run_python):
         print(all((torch.from_numpy(a) - b).abs().max()
                   <= 1e-5 * b.abs().max() for a, b in zip(given, wanted)),
               process.exitcode, agrees())
-    '''
+    """
     assert run_python(script(code)).split() == ['True', '0', 'True']
 
 
 def test_two_python_threads(run_python):
-    code = '''
+    code = """
         from concurrent.futures import ThreadPoolExecutor
 
         torch.set_num_threads(2)
@@ -260,12 +258,12 @@ def test_two_python_threads(run_python):
             results = sum(pool.map(work, range(2)), [])
         print(all(torch.equal(a, b) for result in results
                   for a, b in zip(result, results[0])), agrees(**sizes))
-    '''
+    """
     assert run_python(script(code)).split() == ['True', 'True']
 
 
 # a kernel that compiles faster than a scan, and calls of fresh copies of it
-KERNEL = inspect.cleandoc('''
+KERNEL = inspect.cleandoc("""
     import pathlib, sys
     import numpy as np
     from sparx_mm.kernels.launch import Kernel
@@ -288,7 +286,7 @@ KERNEL = inspect.cleandoc('''
             if path.suffix == pattern:
                 path.write_bytes(b'damaged')
         print(works())
-''')
+""")
 
 
 @pytest.mark.parametrize('files', [2, 0])
@@ -300,10 +298,11 @@ def test_damaged_cache_or_none(files, run_python, tmp_path):
         # nor can any place be written that numba would take instead
         (tmp_path / '__pycache__').touch()
         nowhere = '/dev/null/nowhere'
-        environment = dict(
-            NUMBA_CACHE_DIR=nowhere, XDG_CACHE_HOME=nowhere, HOME=nowhere)
-    code = (f'import sys; sys.argv.append({str(tmp_path)!r}); '
-            f'sys.path.insert(0, {str(tmp_path)!r}); import square')
+        environment = dict(NUMBA_CACHE_DIR=nowhere, XDG_CACHE_HOME=nowhere, HOME=nowhere)
+    code = (
+        f'import sys; sys.argv.append({str(tmp_path)!r}); '
+        f'sys.path.insert(0, {str(tmp_path)!r}); import square'
+    )
     given = run_python(code, **environment)
     assert given.split() == ['True', 'True', str(files), 'True', 'True']
 
@@ -312,12 +311,10 @@ def test_cache_follows_the_shared_code(run_python, tmp_path):
     # a changed softplus is compiled into kernels whose own files are the same
     copy = tmp_path / 'sparx_mm' / 'kernels'
     shutil.copytree(
-        Path(launch.__file__).parent,
-        copy,
-        ignore=shutil.ignore_patterns('__pycache__'))
+        Path(launch.__file__).parent, copy, ignore=shutil.ignore_patterns('__pycache__')
+    )
     (copy.parent / '__init__.py').touch()
-    code = script('print(ss2d(*inputs()).sum().item())',
-                  f'sys.path.insert(0, {str(tmp_path)!r})')
+    code = script('print(ss2d(*inputs()).sum().item())', f'sys.path.insert(0, {str(tmp_path)!r})')
     before, again = run_python(code), run_python(code)
     numerics = copy / 'numerics.py'
     text = numerics.read_text()
@@ -340,25 +337,31 @@ def test_error_in_a_share_is_raised():
         kernel(2, 2, None)
 
 
-@pytest.mark.parametrize('threads, batch, slices, wanted', [
-    (1, 5, 9, (1, 1)),
-    (2, 4, 9, (2, 1)),
-    (2, 3, 9, (1, 2)),
-    (8, 1, 3, (1, 3)),
-    (8, 2, 3, (2, 3)),
-    (4, 3, 0, (3, 1)),
-])
+@pytest.mark.parametrize(
+    'threads, batch, slices, wanted',
+    [
+        (1, 5, 9, (1, 1)),
+        (2, 4, 9, (2, 1)),
+        (2, 3, 9, (1, 2)),
+        (8, 1, 3, (1, 3)),
+        (8, 2, 3, (2, 3)),
+        (4, 3, 0, (3, 1)),
+    ],
+)
 def test_shares_of_a_backward_pass(threads, batch, slices, wanted):
     assert launch.backward_shares(threads, batch, slices) == wanted
 
 
-@pytest.mark.parametrize('channels, blocks, wanted', [
-    (1, 1, 16),
-    (192, 1, 192),
-    (192, 2, 96),
-    (193, 1, 112),
-    (240, 2, 128),
-    (40, 8, 16),
-])
+@pytest.mark.parametrize(
+    'channels, blocks, wanted',
+    [
+        (1, 1, 16),
+        (192, 1, 192),
+        (192, 2, 96),
+        (193, 1, 112),
+        (240, 2, 128),
+        (40, 8, 16),
+    ],
+)
 def test_lanes_of_a_block(channels, blocks, wanted):
     assert launch.block_lanes(channels, blocks) == wanted

@@ -1,4 +1,5 @@
 """`make test-gpu` where something is missing; what it tests is beside it."""
+
 import os
 import runpy
 import subprocess
@@ -20,14 +21,13 @@ def gpu():
 
 
 def make(**environment):
-    return subprocess.run(['make', '--no-print-directory', 'test-gpu'],
-                          cwd=ROOT,
-                          capture_output=True,
-                          text=True,
-                          env={
-                              **os.environ,
-                              **environment
-                          })
+    return subprocess.run(
+        ['make', '--no-print-directory', 'test-gpu'],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
 
 
 def test_no_gpu_is_no_success():
@@ -42,8 +42,9 @@ def test_no_gpu_is_no_success():
 @pytest.mark.parametrize('name', ['torch', 'triton', 'pytest'])
 def test_what_is_missing_is_named(name, gpu, monkeypatch):
     find_spec = gpu['importlib'].util.find_spec
-    monkeypatch.setattr(gpu['importlib'].util, 'find_spec', lambda n: None
-                        if n == name else find_spec(n))
+    monkeypatch.setattr(
+        gpu['importlib'].util, 'find_spec', lambda n: None if n == name else find_spec(n)
+    )
     assert f'{sys.executable} has no {name};' in gpu['what_is_missing']()
 
 
@@ -101,14 +102,12 @@ def test_memcheck_without_the_program(gpu, monkeypatch, capsys):
 def test_memcheck_on_a_machine_that_forbids_it(gpu, sanitizer, capsys):
     sanitizer('echo no', 'echo permission', 'exit 1')
     assert gpu['memcheck']() == 0
-    assert 'does not run on this machine; it says: no permission' in (
-        capsys.readouterr().out)
+    assert 'does not run on this machine; it says: no permission' in (capsys.readouterr().out)
 
 
 def test_memcheck_of_the_selftest(gpu, sanitizer, capfd):
-    sanitizer('case "$*" in *selftest)',
-              'echo "$PYTORCH_NO_CUDA_MEMORY_CACHING $*"; exit 86; esac')
+    sanitizer('case "$*" in *selftest)', 'echo "$PYTORCH_NO_CUDA_MEMORY_CACHING $*"; exit 86; esac')
     assert gpu['memcheck']() == 86
     assert capfd.readouterr().out == (
-        f'1 --tool memcheck --error-exitcode 86 {sys.executable} -m '
-        'sparx_mm.info --selftest\n')
+        f'1 --tool memcheck --error-exitcode 86 {sys.executable} -m sparx_mm.info --selftest\n'
+    )

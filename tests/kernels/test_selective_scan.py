@@ -1,4 +1,5 @@
 """The general scan: every form against the definition."""
+
 import functools
 
 import pytest
@@ -8,8 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sparx_mm.kernels import selective_scan, ss2d
 from sparx_mm.kernels.examples import sequence_arguments
 from sparx_mm.kernels.selective_scan import cpu
-from sparx_mm.kernels.selective_scan.reference import \
-    selective_scan as reference
+from sparx_mm.kernels.selective_scan.reference import selective_scan as reference
 
 # of the largest value of a tensor. float64: nothing but rounding.
 # float32: the polynomials err by 2e-7, sums of thousands of terms are taken
@@ -47,16 +47,16 @@ class TwoLevel(torch.autograd.Function):
 @pytest.mark.parametrize('dtype', TOLERANCES)
 @pytest.mark.parametrize('size', SIZES)
 def test_output_and_every_gradient_are_those_of_the_loop(
-        size, dtype, softplus, evaluate, assert_near):
+    size, dtype, softplus, evaluate, assert_near
+):
     inputs = sequence_arguments(*size)
     if not softplus:
         # steps as given are used as they are: positive
         inputs[1], inputs[6] = inputs[1].abs(), inputs[6].abs()
-    wanted = evaluate(
-        functools.partial(reference, delta_softplus=softplus), inputs)
+    wanted = evaluate(functools.partial(reference, delta_softplus=softplus), inputs)
     given = evaluate(
-        functools.partial(selective_scan, delta_softplus=softplus),
-        [t.to(dtype) for t in inputs])
+        functools.partial(selective_scan, delta_softplus=softplus), [t.to(dtype) for t in inputs]
+    )
     assert all(t.dtype == dtype for t in given)
     assert_near(given, wanted, TOLERANCES[dtype])
 
@@ -64,8 +64,7 @@ def test_output_and_every_gradient_are_those_of_the_loop(
 @pytest.mark.parametrize('size', [s for s in SIZES if s[-1]])
 def test_plain_torch_form_in_float32(size, evaluate, assert_near):
     inputs = sequence_arguments(*size)
-    wanted = evaluate(
-        functools.partial(reference, delta_softplus=True), inputs)
+    wanted = evaluate(functools.partial(reference, delta_softplus=True), inputs)
     given = evaluate(TwoLevel.apply, [t.float() for t in inputs])
     assert_near(given, wanted, TOLERANCES[torch.float32])
 
@@ -100,8 +99,7 @@ def test_any_number_of_threads(batch, groups, threads, evaluate, assert_near):
 
 def test_gradcheck():
     inputs = [t.requires_grad_() for t in sequence_arguments(2, 4, 3, 2, 2)]
-    assert torch.autograd.gradcheck(
-        functools.partial(selective_scan, delta_softplus=True), inputs)
+    assert torch.autograd.gradcheck(functools.partial(selective_scan, delta_softplus=True), inputs)
     inputs[1] = inputs[1].detach().abs().requires_grad_()
     assert torch.autograd.gradcheck(selective_scan, inputs[:5])
 
@@ -111,13 +109,10 @@ def test_gradcheck():
 def test_opcheck(strided, dtype):
     inputs = sequence_arguments(2, 6, 5, 2, 3, dtype)
     if strided:
-        inputs = [
-            t.transpose(0, -1).contiguous().transpose(0, -1) for t in inputs
-        ]
+        inputs = [t.transpose(0, -1).contiguous().transpose(0, -1) for t in inputs]
         inputs[5] = inputs[5].repeat_interleave(2)[::2]
     inputs = [t.detach().requires_grad_() for t in inputs]
-    torch.library.opcheck(torch.ops.sparx_mm.selective_scan.default,
-                          (*inputs, True))
+    torch.library.opcheck(torch.ops.sparx_mm.selective_scan.default, (*inputs, True))
 
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
@@ -137,10 +132,8 @@ def test_16_bit_inputs(dtype, evaluate, assert_near):
     inputs = sequence_arguments(2, 20, 9, 2, None, torch.float32)
     for i in (0, 1, 3, 4):
         inputs[i] = inputs[i].to(dtype)
-    wanted = evaluate(
-        functools.partial(reference, delta_softplus=True), inputs)
-    given = evaluate(
-        functools.partial(selective_scan, delta_softplus=True), inputs)
+    wanted = evaluate(functools.partial(reference, delta_softplus=True), inputs)
+    given = evaluate(functools.partial(selective_scan, delta_softplus=True), inputs)
     assert [t.dtype for t in given[1:]] == [t.dtype for t in inputs]
     # a rounding of the result to the dtype, no more: the state is float32
     assert_near(given, wanted, torch.finfo(dtype).eps)
@@ -149,24 +142,29 @@ def test_16_bit_inputs(dtype, evaluate, assert_near):
 @pytest.mark.parametrize('shape', [(0, 3, 4), (2, 3, 0)])
 @pytest.mark.parametrize('dtype', TOLERANCES)
 def test_empty_sequences(shape, dtype, evaluate):
-    y, *gradients = evaluate(selective_scan,
-                             sequence_arguments(*shape, 2, None, dtype))
+    y, *gradients = evaluate(selective_scan, sequence_arguments(*shape, 2, None, dtype))
     assert y.shape == shape
     assert all(not t.any() for t in gradients)
 
 
-@pytest.mark.parametrize('index, replacement, message', [
-    (0, None, 'u must be a tensor, got NoneType'),
-    (0, torch.zeros(4, 5), r'u must be \(B, D, L\), got \(4, 5\)'),
-    (1, torch.zeros(1, 4, 6), r'delta must be \(B=1, D=4, L=5\)'),
-    (3, torch.zeros(1, 3, 5), r'B must be \(B=1, N=2, L=5\)'),
-    (3, torch.zeros(1, 3, 2, 5), 'multiple of the groups of B, got 4 and 3'),
-    (4, torch.zeros(1, 1, 2, 5), r'C must be \(B=1, N=2, L=5\)'),
-    (2, torch.zeros(4, 0), 'N must be at least 1, got 0'),
-    (5, torch.zeros(3), r'D must be \(D=4\), got \(3\,\)'),
-    (2, torch.zeros(4, 2).half(),
-     'A must be torch.float32 with a torch.float32 u, got torch.float16'),
-])
+@pytest.mark.parametrize(
+    'index, replacement, message',
+    [
+        (0, None, 'u must be a tensor, got NoneType'),
+        (0, torch.zeros(4, 5), r'u must be \(B, D, L\), got \(4, 5\)'),
+        (1, torch.zeros(1, 4, 6), r'delta must be \(B=1, D=4, L=5\)'),
+        (3, torch.zeros(1, 3, 5), r'B must be \(B=1, N=2, L=5\)'),
+        (3, torch.zeros(1, 3, 2, 5), 'multiple of the groups of B, got 4 and 3'),
+        (4, torch.zeros(1, 1, 2, 5), r'C must be \(B=1, N=2, L=5\)'),
+        (2, torch.zeros(4, 0), 'N must be at least 1, got 0'),
+        (5, torch.zeros(3), r'D must be \(D=4\), got \(3\,\)'),
+        (
+            2,
+            torch.zeros(4, 2).half(),
+            'A must be torch.float32 with a torch.float32 u, got torch.float16',
+        ),
+    ],
+)
 def test_bad_arguments(index, replacement, message):
     inputs = sequence_arguments(1, 4, 5, 2, None, torch.float32)
     inputs[index] = replacement
@@ -190,8 +188,7 @@ def test_flops():
 
 def test_compiles_whole_with_dynamic_sizes(evaluate, assert_near):
     scan = functools.partial(selective_scan, delta_softplus=True)
-    compiled = torch.compile(
-        lambda *t: scan(*t), backend='aot_eager', fullgraph=True, dynamic=True)
+    compiled = torch.compile(lambda *t: scan(*t), backend='aot_eager', fullgraph=True, dynamic=True)
     for size in [(2, 4, 7, 3, None), (3, 4, 70, 3, None)]:
         inputs = sequence_arguments(*size, torch.float32)
         assert_near(evaluate(compiled, inputs), evaluate(scan, inputs), 0)
@@ -213,10 +210,10 @@ def test_four_of_them_make_the_scan_of_a_map(assert_near):
         low = scanned(p[:, :, :, k].permute(0, 3, 1, 2))
         dt, B, C = low.split([3, 2, 2], 1)
         y_k = selective_scan(
-            scanned(x), torch.einsum('brl,dr->bdl', dt, weight[k]), A[k], B, C,
-            D[k], bias[k], True)
+            scanned(x), torch.einsum('brl,dr->bdl', dt, weight[k]), A[k], B, C, D[k], bias[k], True
+        )
         y_k = y_k.flip(-1) if k >= 2 else y_k
         y = y + (
-            y_k.unflatten(-1, (7, 5)).transpose(-2, -1) if k %
-            2 else y_k.unflatten(-1, (5, 7)))
+            y_k.unflatten(-1, (7, 5)).transpose(-2, -1) if k % 2 else y_k.unflatten(-1, (5, 7))
+        )
     assert_near([ss2d(x, p, weight, bias, A, D)], [y], 1e-6)

@@ -1,4 +1,5 @@
 """The self-test: it passes on this machine, and sees what it should."""
+
 import pytest
 import torch
 
@@ -37,8 +38,7 @@ def test_a_wrong_output_or_gradient_is_seen(wrong, factor, monkeypatch):
         return results
 
     if wrong:
-        monkeypatch.setattr(cpu, 'backward',
-                            lambda *t: broken(backward(*t), wrong - 1))
+        monkeypatch.setattr(cpu, 'backward', lambda *t: broken(backward(*t), wrong - 1))
     else:
         monkeypatch.setattr(cpu, 'forward', lambda *t: broken(forward(*t), 0))
     check = first(monkeypatch)
@@ -67,5 +67,5 @@ def test_random_numbers_go_on_as_before():
 
 def test_the_reference_is_not_held_to_itself(monkeypatch):
     monkeypatch.setenv('SPARX_MM_KERNELS', 'reference')
-    with pytest.raises(ValueError, match='\'reference\'.*unset it'):
+    with pytest.raises(ValueError, match="'reference'.*unset it"):
         next(selftest.run('cpu'))

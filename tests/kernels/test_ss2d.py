@@ -1,4 +1,5 @@
 """The four-direction scan: every form against the definition."""
+
 import inspect
 
 import pytest
@@ -34,8 +35,7 @@ SIZES = [
 
 @pytest.mark.parametrize('dtype', TOLERANCES)
 @pytest.mark.parametrize('size', SIZES)
-def test_output_and_every_gradient_are_those_of_the_loop(
-        size, dtype, evaluate, assert_near):
+def test_output_and_every_gradient_are_those_of_the_loop(size, dtype, evaluate, assert_near):
     inputs = map_arguments(*size)
     wanted = evaluate(reference, inputs)
     given = evaluate(ss2d, [t.to(dtype) for t in inputs])
@@ -81,9 +81,12 @@ def test_long_scan_stays_accurate(evaluate, assert_near):
 
 
 def test_directions():
-    assert scan_order(2,
-                      3).tolist() == [[0, 1, 2, 3, 4, 5], [0, 3, 1, 4, 2, 5],
-                                      [5, 4, 3, 2, 1, 0], [5, 2, 4, 1, 3, 0]]
+    assert scan_order(2, 3).tolist() == [
+        [0, 1, 2, 3, 4, 5],
+        [0, 3, 1, 4, 2, 5],
+        [5, 4, 3, 2, 1, 0],
+        [5, 2, 4, 1, 3, 0],
+    ]
 
 
 def test_gradcheck():
@@ -96,15 +99,12 @@ def layouts(inputs):
     x, p, *parameters = inputs
     sparse = torch.stack([x, x], -1).flatten(3)[..., ::2]
     return {
-        'contiguous':
-        inputs,
-        'channels_last':
-        [x.to(memory_format=torch.channels_last), p, *parameters],
+        'contiguous': inputs,
+        'channels_last': [x.to(memory_format=torch.channels_last), p, *parameters],
         'strided': [
             sparse,
             p.transpose(1, 2).contiguous().transpose(1, 2),
-            *(t.transpose(0, 1).contiguous().transpose(0, 1)
-              for t in parameters)
+            *(t.transpose(0, 1).contiguous().transpose(0, 1) for t in parameters),
         ],
     }
 
@@ -125,8 +125,8 @@ def test_memory_format_is_kept(dtype, evaluate, assert_near):
         given = evaluate(ss2d, arguments)
         assert_near(given, wanted, 1e-6)
         memory_format = (
-            torch.channels_last
-            if layout == 'channels_last' else torch.contiguous_format)
+            torch.channels_last if layout == 'channels_last' else torch.contiguous_format
+        )
         assert given[0].is_contiguous(memory_format=memory_format)
         assert given[1].is_contiguous(memory_format=memory_format)
 
@@ -161,7 +161,7 @@ def test_non_finite_values_reach_the_output(dtype, where, value):
     assert torch.equal(plain.isfinite(), wanted)
 
 
-@pytest.mark.parametrize('bias', [-100., -20., -8., 0., 20., 40., 200.])
+@pytest.mark.parametrize('bias', [-100.0, -20.0, -8.0, 0.0, 20.0, 40.0, 200.0])
 def test_step_sizes_far_from_one(bias, evaluate, assert_near):
     inputs = map_arguments(1, 18, 4, 5, 3, 1)
     inputs[3] += bias
@@ -193,22 +193,33 @@ def test_empty_maps(shape, dtype, evaluate):
     assert all(not t.any() for t in gradients)
 
 
-@pytest.mark.parametrize('index, replacement, message', [
-    (0, torch.zeros(1, 3, 4), r'x must be \(B, D, H, W\), got \(1, 3, 4\)'),
-    (1, torch.zeros(1, 4, 5, 4, 3),
-     r'p must be \(B=1, H=4, W=5, 4, R \+ 2N=4\), got \(1, 4, 5, 4, 3\)'),
-    (2, torch.zeros(4, 5, 2), r'dt_weight must be \(4, D=3, R\)'),
-    (2, torch.zeros(4, 3, 0), 'R must be at least 1, got 0'),
-    (4, torch.zeros(4, 3, 0), 'N must be at least 1, got 0'),
-    (3, torch.zeros(3, 3), r'dt_bias must be \(4, D=3\), got \(3, 3\)'),
-    (4, None, 'A must be a tensor, got NoneType'),
-    (5, torch.zeros(4, 3).double(),
-     'D must be torch.float32 with a torch.float32 x, got torch.float64'),
-    (0, torch.zeros(1, 3, 4, 5).long(),
-     'x must be float16, bfloat16, float32 or float64, got torch.int64'),
-    (1, torch.zeros(1, 4, 5, 4, 4,
-                    device='meta'), 'p must be on cpu like x, got meta'),
-])
+@pytest.mark.parametrize(
+    'index, replacement, message',
+    [
+        (0, torch.zeros(1, 3, 4), r'x must be \(B, D, H, W\), got \(1, 3, 4\)'),
+        (
+            1,
+            torch.zeros(1, 4, 5, 4, 3),
+            r'p must be \(B=1, H=4, W=5, 4, R \+ 2N=4\), got \(1, 4, 5, 4, 3\)',
+        ),
+        (2, torch.zeros(4, 5, 2), r'dt_weight must be \(4, D=3, R\)'),
+        (2, torch.zeros(4, 3, 0), 'R must be at least 1, got 0'),
+        (4, torch.zeros(4, 3, 0), 'N must be at least 1, got 0'),
+        (3, torch.zeros(3, 3), r'dt_bias must be \(4, D=3\), got \(3, 3\)'),
+        (4, None, 'A must be a tensor, got NoneType'),
+        (
+            5,
+            torch.zeros(4, 3).double(),
+            'D must be torch.float32 with a torch.float32 x, got torch.float64',
+        ),
+        (
+            0,
+            torch.zeros(1, 3, 4, 5).long(),
+            'x must be float16, bfloat16, float32 or float64, got torch.int64',
+        ),
+        (1, torch.zeros(1, 4, 5, 4, 4, device='meta'), 'p must be on cpu like x, got meta'),
+    ],
+)
 def test_bad_arguments(index, replacement, message):
     inputs = map_arguments(1, 3, 4, 5, 2, 1, torch.float32)
     inputs[index] = replacement
@@ -229,8 +240,7 @@ def test_flops():
 
 
 def test_compiles_whole_with_dynamic_sizes(evaluate, assert_near):
-    compiled = torch.compile(
-        ss2d, backend='aot_eager', fullgraph=True, dynamic=True)
+    compiled = torch.compile(ss2d, backend='aot_eager', fullgraph=True, dynamic=True)
     for size in [(2, 5, 3, 4, 2, 1), (3, 5, 6, 7, 2, 1)]:
         inputs = map_arguments(*size, torch.float32)
         assert_near(evaluate(compiled, inputs), evaluate(ss2d, inputs), 0)
@@ -239,7 +249,6 @@ def test_compiles_whole_with_dynamic_sizes(evaluate, assert_near):
 def test_exports_with_dynamic_sizes():
 
     class Scan(torch.nn.Module):
-
         def forward(self, *inputs):
             return ss2d(*inputs)
 
@@ -248,23 +257,17 @@ def test_exports_with_dynamic_sizes():
     program = torch.export.export(
         Scan(),
         tuple(inputs),
-        dynamic_shapes=(({
-            0: batch,
-            2: height,
-            3: width
-        }, {
-            0: batch,
-            1: height,
-            2: width
-        }, {}, {}, {}, {}), ))
+        dynamic_shapes=(
+            ({0: batch, 2: height, 3: width}, {0: batch, 1: height, 2: width}, {}, {}, {}, {}),
+        ),
+    )
     inputs = map_arguments(4, 5, 7, 6, 2, 1, torch.float32)
     assert torch.equal(program.module()(*inputs), ss2d(*inputs))
 
 
 def test_checkpointing(evaluate, assert_near):
     inputs = map_arguments(1, 5, 3, 4, 2, 1, torch.float32)
-    given = evaluate(lambda *t: checkpoint(ss2d, *t, use_reentrant=False),
-                     inputs)
+    given = evaluate(lambda *t: checkpoint(ss2d, *t, use_reentrant=False), inputs)
     assert_near(given, evaluate(ss2d, inputs), 0)
 
 
@@ -275,7 +278,7 @@ def test_no_fourfold_copy_of_the_map(run_python):
     partial gradients of p and a little scratch. A single (4, D, L) temporary
     is four maps.
     """
-    code = inspect.cleandoc('''
+    code = inspect.cleandoc("""
         import torch
         from sparx_mm.kernels import ss2d
 
@@ -303,6 +306,6 @@ def test_no_fourfold_copy_of_the_map(run_python):
         before = memory('VmRSS')
         both(large, dy)
         print((memory('VmHWM') - before) / (4 * dy.numel()))
-    ''')
+    """)
     maps = float(run_python(code))
     assert maps < 3.5, maps

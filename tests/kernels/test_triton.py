@@ -3,6 +3,7 @@
 Without a GPU they run in Triton's interpreter, on the CPU and slowly, so the
 sizes here are small; test_triton_gpu.py has the large ones.
 """
+
 import functools
 from itertools import product
 
@@ -13,13 +14,12 @@ from torch.utils.checkpoint import checkpoint
 
 from sparx_mm.kernels import backends, selective_scan, ss2d, triton_scan
 from sparx_mm.kernels.examples import map_arguments, sequence_arguments
-from sparx_mm.kernels.selective_scan.reference import \
-    selective_scan as scan_definition
+from sparx_mm.kernels.selective_scan.reference import selective_scan as scan_definition
 from sparx_mm.kernels.ss2d.reference import ss2d as ss2d_definition
 
 pytestmark = pytest.mark.skipif(
-    bool(backends.missing_triton()),
-    reason=f'the kernels cannot run: {backends.missing_triton()}')
+    bool(backends.missing_triton()), reason=f'the kernels cannot run: {backends.missing_triton()}'
+)
 
 # of the largest value of a tensor. float32: a GPU's 2^x errs by 2^-22, which
 # a decay near 1 repeats over the steps that a state lives for, 30 here.
@@ -77,8 +77,7 @@ def use_plan(monkeypatch):
         make_plan = triton_scan.make_plan
 
         def changed(batch, length, channels, groups, directions, *others):
-            plan = make_plan(batch, length, channels, groups, directions,
-                             *others)
+            plan = make_plan(batch, length, channels, groups, directions, *others)
             plan = plan._replace(**changes)
             used.append(plan)
             return plan
@@ -100,8 +99,7 @@ def compare(device, evaluate, assert_near):
         wanted = evaluate(definition, doubles, dy)
         given = evaluate(function, inputs, dy.to(device))
         assert [t.dtype for t in given[1:]] == [t.dtype for t in inputs]
-        assert_near([t.cpu() for t in given], wanted,
-                    TOLERANCES[inputs[0].dtype])
+        assert_near([t.cpu() for t in given], wanted, TOLERANCES[inputs[0].dtype])
 
     return run
 
@@ -117,8 +115,7 @@ def test_maps(size, compare):
 
 @pytest.mark.parametrize('size', SEQUENCES)
 def test_sequences(size, compare):
-    compare(soft_scan, soft_definition,
-            sequence_arguments(*size, torch.float32))
+    compare(soft_scan, soft_definition, sequence_arguments(*size, torch.float32))
 
 
 def test_steps_without_softplus(compare):
@@ -131,8 +128,7 @@ def test_steps_without_softplus(compare):
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_16_bits(dtype, compare):
     compare(ss2d, ss2d_definition, map_arguments(2, 33, 3, 3, 3, 1, dtype))
-    compare(soft_scan, soft_definition,
-            sequence_arguments(1, 33, 9, 2, 1, dtype))
+    compare(soft_scan, soft_definition, sequence_arguments(1, 33, 9, 2, 1, dtype))
 
 
 def test_16_bit_map_with_a_float32_projection(compare):
@@ -143,12 +139,15 @@ def test_16_bit_map_with_a_float32_projection(compare):
 
 # one program for all directions, for two, for one; and several chunks, the
 # last of them short
-@pytest.mark.parametrize('plan', [
-    dict(splits=1, chunk=35),
-    dict(splits=2, chunk=35),
-    dict(splits=4, chunk=35),
-    dict(splits=4, chunk=16),
-])
+@pytest.mark.parametrize(
+    'plan',
+    [
+        dict(splits=1, chunk=35),
+        dict(splits=2, chunk=35),
+        dict(splits=4, chunk=35),
+        dict(splits=4, chunk=16),
+    ],
+)
 @pytest.mark.parametrize('state', [1, 2])
 def test_every_way_to_share_a_map_out(plan, state, compare, use_plan):
     used = use_plan(**plan)
@@ -160,14 +159,12 @@ def test_every_way_to_share_a_map_out(plan, state, compare, use_plan):
 @pytest.mark.parametrize('block', [32, 64, 128])
 def test_every_width_of_a_program(block, compare, use_plan):
     use_plan(block=block)
-    compare(ss2d, ss2d_definition,
-            map_arguments(1, 70, 3, 3, 2, 1, torch.bfloat16))
+    compare(ss2d, ss2d_definition, map_arguments(1, 70, 3, 3, 2, 1, torch.bfloat16))
 
 
 def test_chunks_of_a_sequence(compare, use_plan):
     use_plan(splits=1, chunk=16)
-    compare(soft_scan, soft_definition,
-            sequence_arguments(1, 6, 35, 2, 2, torch.float32))
+    compare(soft_scan, soft_definition, sequence_arguments(1, 6, 35, 2, 2, torch.float32))
 
 
 # a gradient that a chunk hands on to the one before it must not die out
@@ -179,12 +176,10 @@ def test_state_that_lives_for_many_chunks(compare, use_plan):
 
 
 @pytest.mark.parametrize('chunk', [9, 16])
-def test_reads_and_writes_only_what_is_its_own(chunk, device, use_plan,
-                                               monkeypatch):
+def test_reads_and_writes_only_what_is_its_own(chunk, device, use_plan, monkeypatch):
     """Inputs lie between NaNs, and all memory is NaN before it is written."""
     use_plan(splits=4, chunk=chunk)
-    inputs = map_arguments(1, 5, 3, 3 if chunk == 9 else 7, 3, 1,
-                           torch.float32, device)
+    inputs = map_arguments(1, 5, 3, 3 if chunk == 9 else 7, 3, 1, torch.float32, device)
     inputs[0] = inputs[0].to(memory_format=torch.channels_last)
     inside = [_between_nans(t) for t in inputs]
     results = []
@@ -193,8 +188,7 @@ def test_reads_and_writes_only_what_is_its_own(chunk, device, use_plan,
         y = ss2d(*arguments)
         results.append([y, *torch.autograd.grad(y.square().sum(), arguments)])
         # fills what torch.empty gives
-        monkeypatch.setattr(torch.utils.deterministic,
-                            'fill_uninitialized_memory', True)
+        monkeypatch.setattr(torch.utils.deterministic, 'fill_uninitialized_memory', True)
         torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         assert torch.empty(3, device=device).isnan().all()
@@ -208,7 +202,7 @@ def test_reads_and_writes_only_what_is_its_own(chunk, device, use_plan,
 def _between_nans(tensor):
     """The same values and strides, with 4 KiB of NaN before and after."""
     margin = 1024
-    storage = tensor.new_full((tensor.numel() + 2 * margin, ), float('nan'))
+    storage = tensor.new_full((tensor.numel() + 2 * margin,), float('nan'))
     inside = storage.as_strided(tensor.shape, tensor.stride(), margin)
     return inside.copy_(tensor)
 
@@ -224,9 +218,7 @@ def test_memory_format_is_kept(layout, device, evaluate):
         x = x.to(memory_format=memory_format)
     if layout == 'strided':
         x = torch.stack([x, x], -1).flatten(3)[..., ::2]
-        p, *parameters = (
-            t.transpose(0, 1).contiguous().transpose(0, 1)
-            for t in (p, *parameters))
+        p, *parameters = (t.transpose(0, 1).contiguous().transpose(0, 1) for t in (p, *parameters))
     given = evaluate(ss2d, [x, p, *parameters], torch.ones_like(inputs[0]))
     for a, b in zip(given, wanted):
         assert torch.equal(a, b)
@@ -249,7 +241,7 @@ def test_non_finite_values_reach_the_output(where, value, device):
     assert torch.equal(given.isfinite(), wanted)
 
 
-@pytest.mark.parametrize('bias', [-100., -20., -8., 20., 40., 200.])
+@pytest.mark.parametrize('bias', [-100.0, -20.0, -8.0, 20.0, 40.0, 200.0])
 def test_step_sizes_far_from_one(bias, device, evaluate):
     inputs = map_arguments(1, 5, 3, 4, 3, 1, torch.float32)
     inputs[3] += bias
@@ -264,7 +256,7 @@ def test_step_sizes_far_from_one(bias, device, evaluate):
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize('scale', [1e-4, 2000.])
+@pytest.mark.parametrize('scale', [1e-4, 2000.0])
 def test_gradients_of_16_bits_keep_their_range(scale, dtype, device, evaluate):
     """Sums over a map and small step sizes leave the range of float16."""
     inputs = map_arguments(1, 4, 12, 12, 2, 1, dtype)
@@ -307,8 +299,8 @@ def test_images_do_not_depend_on_their_batch(device, use_plan):
     inputs = map_arguments(3, 5, 3, 4, 2, 1, torch.float32, device)
     every = ss2d(*inputs)
     for b in range(3):
-        alone = ss2d(inputs[0][b:b + 1], inputs[1][b:b + 1], *inputs[2:])
-        assert torch.equal(every[b:b + 1], alone)
+        alone = ss2d(inputs[0][b : b + 1], inputs[1][b : b + 1], *inputs[2:])
+        assert torch.equal(every[b : b + 1], alone)
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
@@ -316,28 +308,25 @@ def test_opcheck(dtype, device):
     inputs = map_arguments(1, 3, 2, 3, 2, 1, dtype, device)
     for memory_format in (torch.contiguous_format, torch.channels_last):
         inputs[0] = inputs[0].to(memory_format=memory_format)
-        torch.library.opcheck(torch.ops.sparx_mm.ss2d.default,
-                              [t.requires_grad_() for t in inputs])
+        torch.library.opcheck(torch.ops.sparx_mm.ss2d.default, [t.requires_grad_() for t in inputs])
     inputs = sequence_arguments(1, 3, 4, 2, 1, dtype, device)
-    torch.library.opcheck(torch.ops.sparx_mm.selective_scan.default,
-                          [*(t.requires_grad_() for t in inputs), True])
+    torch.library.opcheck(
+        torch.ops.sparx_mm.selective_scan.default, [*(t.requires_grad_() for t in inputs), True]
+    )
 
 
 def test_compiles_whole_with_dynamic_sizes(device, evaluate, assert_near):
-    compiled = torch.compile(
-        ss2d, backend='aot_eager', fullgraph=True, dynamic=True)
+    compiled = torch.compile(ss2d, backend='aot_eager', fullgraph=True, dynamic=True)
     for size in [(2, 3, 2, 3, 2, 1), (3, 3, 3, 4, 2, 1)]:
         inputs = map_arguments(*size, torch.float32, device)
         dy = torch.ones_like(inputs[0])
-        assert_near(
-            evaluate(compiled, inputs, dy), evaluate(ss2d, inputs, dy), 0)
+        assert_near(evaluate(compiled, inputs, dy), evaluate(ss2d, inputs, dy), 0)
 
 
 def test_checkpointing(device, evaluate, assert_near):
     inputs = map_arguments(1, 5, 3, 4, 2, 1, torch.float32, device)
     dy = torch.ones_like(inputs[0])
-    given = evaluate(lambda *t: checkpoint(ss2d, *t, use_reentrant=False),
-                     inputs, dy)
+    given = evaluate(lambda *t: checkpoint(ss2d, *t, use_reentrant=False), inputs, dy)
     assert_near(given, evaluate(ss2d, inputs, dy), 0)
 
 
@@ -355,9 +344,7 @@ def test_autocast_leaves_the_operator_alone(dtype, device, evaluate):
 def test_float64_runs_in_plain_torch(device, evaluate, assert_near):
     inputs = map_arguments(1, 5, 3, 4, 2, 1, torch.float64, device)
     dy = torch.ones_like(inputs[0])
-    assert_near(
-        evaluate(ss2d, inputs, dy), evaluate(ss2d_definition, inputs, dy),
-        1e-12)
+    assert_near(evaluate(ss2d, inputs, dy), evaluate(ss2d_definition, inputs, dy), 1e-12)
 
 
 @pytest.mark.parametrize('shape', [(0, 3, 4, 5), (2, 3, 0, 5)])
@@ -369,8 +356,7 @@ def test_empty_maps(shape, device, evaluate):
 
 
 # stages of SparX-Mamba-T, S and B
-@pytest.mark.parametrize('channels, rank', [(192, 6), (640, 20), (1088, 34),
-                                            (1272, 40)])
+@pytest.mark.parametrize('channels, rank', [(192, 6), (640, 20), (1088, 34), (1272, 40)])
 def test_memory_saved_for_backward(channels, rank, device):
     """At most 4 bytes for each element of a 16-bit map."""
     saved = {}
@@ -381,8 +367,7 @@ def test_memory_saved_for_backward(channels, rank, device):
 
     # shapes alone: the sizes that matter take too long in the interpreter
     with FakeTensorMode():
-        inputs = map_arguments(2, channels, 56, 56, rank, 1, torch.bfloat16,
-                               device)
+        inputs = map_arguments(2, channels, 56, 56, rank, 1, torch.bfloat16, device)
         inputs = [t.requires_grad_() for t in inputs]
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
             ss2d(*inputs)
@@ -404,19 +389,21 @@ def test_memory_saved_for_backward(channels, rank, device):
         # too short for chunks
         (1, 49, 1024, (128, 4, 49)),
         (1, 1, 3, (32, 4, 1)),
-    ])
+    ],
+)
 def test_plan_on_132_multiprocessors(batch, length, channels, expected):
     plan = triton_scan.make_plan(batch, length, channels, 1, 4, 132, 128)
     assert plan == expected
 
 
 def test_plan_fills_a_gpu_with_no_more_than_it_needs():
-    cases = product((1, 2, 7, 300), (1, 100, 5000), (1, 96, 240, 1272), (1, 4),
-                    (1, 4), (1, 30, 148))
+    cases = product(
+        (1, 2, 7, 300), (1, 100, 5000), (1, 96, 240, 1272), (1, 4), (1, 4), (1, 30, 148)
+    )
     for batch, length, channels, groups, directions, processors in cases:
-        block, splits, chunk = triton_scan.make_plan(batch, length, channels,
-                                                     groups, directions,
-                                                     processors, 128)
+        block, splits, chunk = triton_scan.make_plan(
+            batch, length, channels, groups, directions, processors, 128
+        )
         programs = batch * groups * -(-channels // block)
         wanted = processors * triton_scan._PROGRAMS
         assert chunk == length or chunk % triton_scan.KEPT == 0

@@ -5,6 +5,7 @@
 prints what the limits are made from. They are those of the Triton that
 setup.cfg pins: another one allocates otherwise.
 """
+
 import json
 import subprocess
 import sys
@@ -20,8 +21,7 @@ FEW = 'ss2d 800/1 float16|selective_scan N=16 float16'
 SOME = f'{FEW}|ss2d 224/0 float16'
 CASES = {
     '80': SOME,
-    '90': f'{SOME}|ss2d (224/3 float32|odd bfloat16)'
-    '|selective_scan N=8 bfloat16',
+    '90': f'{SOME}|ss2d (224/3 float32|odd bfloat16)|selective_scan N=8 bfloat16',
     '100': SOME,
     # only compiled: Triton brings no program that looks inside
     'gfx942': FEW,
@@ -35,14 +35,15 @@ LIMITS = {
     'carry_kernel': ({'80': 48, '90': 56, '100': 48}, 0),
     'backward_kernel': ({'80': 255, '90': 255, '100': 255}, 16),
     'merge_kernel': ({'80': 40, '90': 40, '100': 40}, 0),
-}  # yapf: disable
+}
 
 
 def measure(arch, only):
     done = subprocess.run(
         [sys.executable, AOT, '--arch', arch, '--only', only, '--json'],
         capture_output=True,
-        text=True)
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -57,18 +58,16 @@ def test_registers_and_spills(arch):
     for kernel in kernels:
         registers, spills = LIMITS[kernel['kernel']]
         assert kernel['registers'] and kernel['instructions']
-        if (kernel['registers'] > registers[arch]
-                or kernel['spills'] > spills):
+        if kernel['registers'] > registers[arch] or kernel['spills'] > spills:
             too_much.append(kernel)
     assert not too_much
 
 
 def test_forward_spills_nothing():
-    assert not any(spills for kernel, (_, spills) in LIMITS.items()
-                   if kernel != 'backward_kernel')
+    assert not any(spills for kernel, (_, spills) in LIMITS.items() if kernel != 'backward_kernel')
 
 
-SPILLING = '''
+SPILLING = """
 import json
 import sys
 sys.path.insert(0, {folder!r})
@@ -95,7 +94,7 @@ kernel[1, ](x, 1, SIZE=4096, num_warps=1)
 kernel[1, ](x[1:], 3, SIZE=4096, num_warps=1)
 rows = [aot.measure('', kernel) for kernel in launches]
 print(json.dumps([(*row[3:], row.kernel) for row in rows]))
-'''
+"""
 
 
 def test_spills_loops_and_specialisations_are_seen(tmp_path):
@@ -104,17 +103,16 @@ def test_spills_loops_and_specialisations_are_seen(tmp_path):
     output = subprocess.check_output([sys.executable, script], text=True)
     looped, again, constant, unaligned = json.loads(output)
     assert looped == again != unaligned
-    for shared, registers, spills, instructions, loops, name in (looped,
-                                                                 unaligned):
+    for shared, registers, spills, instructions, loops, name in (looped, unaligned):
         assert (name, shared, registers) == ('kernel', 0, 255)
-        loop, = loops
+        (loop,) = loops
         assert 0 < spills < instructions and loop < instructions
     _, registers, spills, instructions, loops, _ = constant
     assert registers < 255 and not spills and not loops
     assert 0 < instructions < looped[3]
 
 
-MERGING = '''
+MERGING = """
 import re
 import sys
 sys.path.insert(0, {folder!r})
@@ -127,7 +125,7 @@ partial = torch.empty(8, device='meta')
 merge_kernel[1, ](partial, partial, 2**31 - 16, SPLITS=4, BLOCK=1024)
 offsets = re.findall(r'tt.addptr .*(i[0-9]+)>?', launches[0].asm['ttir'])
 print(*offsets)
-'''
+"""
 
 
 def test_maps_just_below_2_31_elements(tmp_path):

@@ -3,6 +3,7 @@
 The expected values are those of plain torch in float64 on the same GPU, for
 an image at a time.
 """
+
 import pytest
 import torch
 
@@ -12,9 +13,9 @@ from sparx_mm.kernels.selective_scan import cpu as scan_cpu
 from sparx_mm.kernels.ss2d import cpu
 
 pytestmark = pytest.mark.skipif(
-    not torch.cuda.is_available() or backends.interprets()
-    or bool(backends.missing_triton()),
-    reason='no GPU that the kernels run on')
+    not torch.cuda.is_available() or backends.interprets() or bool(backends.missing_triton()),
+    reason='no GPU that the kernels run on',
+)
 
 # of the largest value of a tensor; see test_triton.py. Gradients of
 # parameters are sums over up to a million positions, of either sign
@@ -36,8 +37,9 @@ def need_memory(elements, bytes_each):
     """Skip where the GPU is too small for so many elements of a map."""
     free, _ = torch.cuda.mem_get_info()
     if free < elements * bytes_each:
-        pytest.skip(f'the GPU has {free >> 30} GiB free, this takes '
-                    f'{(elements * bytes_each) >> 30}')
+        pytest.skip(
+            f'the GPU has {free >> 30} GiB free, this takes {(elements * bytes_each) >> 30}'
+        )
 
 
 def image(inputs, b):
@@ -54,8 +56,7 @@ def assert_near(name, given, wanted, tolerance):
 
 # T's stage 0 of two detector images, and of 8 and 32 images of 1024 x 1024
 @pytest.mark.parametrize('dtype', TOLERANCES)
-@pytest.mark.parametrize('batch, height, width', [(2, 200, 334), (8, 256, 256),
-                                                  (32, 256, 256)])
+@pytest.mark.parametrize('batch, height, width', [(2, 200, 334), (8, 256, 256), (32, 256, 256)])
 def test_large_maps(batch, height, width, dtype):
     channels = 192
     need_memory(batch * height * width * channels, 80)
@@ -70,13 +71,10 @@ def test_large_maps(batch, height, width, dtype):
         for b in range(batch):
             arguments = image(inputs, b)
             wanted, states = cpu.two_level_forward(*arguments)
-            assert_near(f'y of {b}', y[b:b + 1], wanted, TOLERANCES[dtype])
-            wanted = cpu.two_level_backward(dy[b:b + 1].double(), states,
-                                            *arguments)
-            assert_near(f'dx of {b}', dx[b:b + 1], wanted[0],
-                        TOLERANCES[dtype])
-            assert_near(f'dp of {b}', dp[b:b + 1], wanted[1],
-                        TOLERANCES[dtype])
+            assert_near(f'y of {b}', y[b : b + 1], wanted, TOLERANCES[dtype])
+            wanted = cpu.two_level_backward(dy[b : b + 1].double(), states, *arguments)
+            assert_near(f'dx of {b}', dx[b : b + 1], wanted[0], TOLERANCES[dtype])
+            assert_near(f'dp of {b}', dp[b : b + 1], wanted[1], TOLERANCES[dtype])
             for total, part in zip(sums, wanted[2:]):
                 total += part
     for i, (given, wanted) in enumerate(zip(dparameters, sums)):
@@ -88,8 +86,7 @@ def test_two_runs_give_the_same_bits(dtype):
     inputs = map_arguments(2, 384, 100, 160, 12, 1, dtype, 'cuda')
     inputs = [t.requires_grad_() for t in inputs]
     dy = torch.randn_like(inputs[0])
-    once, again = ([y, *torch.autograd.grad(y, inputs, dy)]
-                   for y in (ss2d(*inputs), ss2d(*inputs)))
+    once, again = ([y, *torch.autograd.grad(y, inputs, dy)] for y in (ss2d(*inputs), ss2d(*inputs)))
     assert all(torch.equal(a, b) for a, b in zip(once, again))
 
 
@@ -97,10 +94,8 @@ def huge_arguments(batch, side):
     """A large bfloat16 map, made where it stays."""
     channels, dtype = 192, torch.bfloat16
     need_memory(batch * side * side * channels, 32 if batch > 1 else 24)
-    x = torch.empty(
-        batch, side, side, channels, dtype=dtype, device='cuda').normal_()
-    p = torch.empty(
-        batch, side, side, 4, 3, dtype=dtype, device='cuda').normal_()
+    x = torch.empty(batch, side, side, channels, dtype=dtype, device='cuda').normal_()
+    p = torch.empty(batch, side, side, 4, 3, dtype=dtype, device='cuda').normal_()
     parameters = map_arguments(1, channels, 1, 1, 1, 1, dtype, 'cuda')[2:]
     return [x.permute(0, 3, 1, 2), p, *parameters]
 
@@ -128,12 +123,15 @@ def test_large_map(side):
     y, _ = torch.ops.sparx_mm.ss2d(*inputs)
     window, inside = slice(-128, -8), slice(16, -16)
     x, p, *parameters = inputs
-    wanted, _ = cpu.two_level_forward(*(t.double()
-                                        for t in (x[..., window, window],
-                                                  p[:, window,
-                                                    window], *parameters)))
-    assert_near('y', y[..., window, window][..., inside, inside],
-                wanted[..., inside, inside], TOLERANCES[torch.bfloat16])
+    wanted, _ = cpu.two_level_forward(
+        *(t.double() for t in (x[..., window, window], p[:, window, window], *parameters))
+    )
+    assert_near(
+        'y',
+        y[..., window, window][..., inside, inside],
+        wanted[..., inside, inside],
+        TOLERANCES[torch.bfloat16],
+    )
 
 
 @pytest.mark.parametrize('dtype', TOLERANCES)

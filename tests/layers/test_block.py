@@ -1,4 +1,5 @@
 """The SparX layer."""
+
 import pytest
 import torch
 from mmengine.registry import MODELS
@@ -11,8 +12,7 @@ GANGLION = dict(type='DMCA', num_sources=2, reduction=2)
 
 
 def _layer(proj, **kwargs):
-    return SparXLayer(16, dict(type='SS2D'), proj, dict(type='ConvFFN'),
-                      **kwargs)
+    return SparXLayer(16, dict(type='SS2D'), proj, dict(type='ConvFFN'), **kwargs)
 
 
 @pytest.mark.parametrize('proj', [NORMAL, GANGLION])
@@ -24,10 +24,12 @@ def test_order_of_operations(proj):
     sources = [torch.randn(2, 16, 4, 6) for _ in range(2)]
     y = layer.dpe(x)
     mixed = layer.mixer(layer.proj(layer.norm1(y), sources))
-    y = y * layer.skip1.weight.view(-1, 1, 1) + \
-        layer.skip1.bias.view(-1, 1, 1) + mixed
-    y = y * layer.skip2.weight.view(-1, 1, 1) + \
-        layer.skip2.bias.view(-1, 1, 1) + layer.ffn(layer.norm2(y))
+    y = y * layer.skip1.weight.view(-1, 1, 1) + layer.skip1.bias.view(-1, 1, 1) + mixed
+    y = (
+        y * layer.skip2.weight.view(-1, 1, 1)
+        + layer.skip2.bias.view(-1, 1, 1)
+        + layer.ffn(layer.norm2(y))
+    )
     torch.testing.assert_close(layer(x, sources), y)
 
 
@@ -66,8 +68,7 @@ class _ThreefoldMixer(nn.Module):
 def test_any_projection_feeds_any_mixer(proj):
     MODELS.register_module('_ThreefoldMixer', module=_ThreefoldMixer)
     try:
-        layer = SparXLayer(16, dict(type='_ThreefoldMixer'), proj,
-                           dict(type='ConvFFN'))
+        layer = SparXLayer(16, dict(type='_ThreefoldMixer'), proj, dict(type='ConvFFN'))
     finally:
         MODELS.module_dict.pop('_ThreefoldMixer')
     x = torch.randn(1, 16, 5, 5)

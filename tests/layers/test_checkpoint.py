@@ -1,4 +1,5 @@
 """Activation checkpointing."""
+
 import pytest
 import torch
 from torch import nn
@@ -7,12 +8,15 @@ from sparx_mm.layers import DropPath, checkpoint_layer
 
 
 class _Layer(nn.Module):
-
     def __init__(self):
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3, momentum=None),
-            nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), DropPath(0.5))
+            nn.Conv2d(3, 3, 3, padding=1),
+            nn.BatchNorm2d(3, momentum=None),
+            nn.Conv2d(3, 3, 1),
+            nn.BatchNorm2d(3),
+            DropPath(0.5),
+        )
 
     def forward(self, x, sources):
         return self.body(x) + sum(sources)
@@ -24,8 +28,7 @@ def test_equals_a_plain_run(autocast):
     layer = _Layer().train()
     start = {k: v.clone() for k, v in layer.state_dict().items()}
     runs = []
-    for run in (lambda x, s: layer(x, s),
-                lambda x, s: checkpoint_layer(layer, x, s)):
+    for run in (lambda x, s: layer(x, s), lambda x, s: checkpoint_layer(layer, x, s)):
         layer.load_state_dict(start)
         layer.zero_grad()
         torch.manual_seed(1)
@@ -39,10 +42,9 @@ def test_equals_a_plain_run(autocast):
                 layer.state_dict(),
                 x=x.grad,
                 source=source.grad,
-                **{
-                    f'{name}.grad': p.grad.clone()
-                    for name, p in layer.named_parameters()
-                }))
+                **{f'{name}.grad': p.grad.clone() for name, p in layer.named_parameters()},
+            )
+        )
         runs[-1] = {k: v.clone() for k, v in runs[-1].items()}
     plain, checkpointed = runs
     assert plain.keys() == checkpointed.keys()

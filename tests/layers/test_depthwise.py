@@ -1,4 +1,5 @@
 """The depthwise convolution and its weight gradient in windows."""
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -25,40 +26,45 @@ def _output_and_gradients(function, *inputs):
 
 # even and odd maps, smaller than the kernel too; kernels that windows fit in
 # or not
-@pytest.mark.parametrize('memory_format',
-                         [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize('memory_format', [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize('size', [(1, 1), (1, 9), (2, 3), (7, 8), (16, 5)])
 @pytest.mark.parametrize('kernel_size', [1, 3, 5, 7, 9])
 def test_output_and_every_gradient(kernel_size, size, memory_format):
     conv = _conv(kernel_size)
     x = torch.randn(2, 6, *size).to(memory_format=memory_format)
     given = _output_and_gradients(
-        lambda *t: torch.func.functional_call(conv, dict(
-            weight=t[1], bias=t[2]), t[0]), x, conv.weight, conv.bias)
+        lambda *t: torch.func.functional_call(conv, dict(weight=t[1], bias=t[2]), t[0]),
+        x,
+        conv.weight,
+        conv.bias,
+    )
     wanted = _output_and_gradients(
         lambda *t: F.conv2d(*t, padding=kernel_size // 2, groups=6),
-        *(t.double() for t in (x, conv.weight, conv.bias)))
+        *(t.double() for t in (x, conv.weight, conv.bias)),
+    )
     for a, b in zip(given, wanted):
         # float32 sums of up to 160 products
         torch.testing.assert_close(a.double(), b, atol=2e-5, rtol=2e-5)
     assert given[0].is_contiguous(memory_format=memory_format)
 
 
-@pytest.mark.parametrize('kernel_size, case, in_windows', [
-    (5, 'train', True),
-    (7, 'train', True),
-    (3, 'train', False),
-    (5, 'float64', False),
-    (5, 'autocast', True),
-    (5, 'frozen', False),
-    (5, 'no_grad', False),
-])
+@pytest.mark.parametrize(
+    'kernel_size, case, in_windows',
+    [
+        (5, 'train', True),
+        (7, 'train', True),
+        (3, 'train', False),
+        (5, 'float64', False),
+        (5, 'autocast', True),
+        (5, 'frozen', False),
+        (5, 'no_grad', False),
+    ],
+)
 def test_when_windows_are_used(kernel_size, case, in_windows, monkeypatch):
     """Where the weights' gradient is wanted, and oneDNN's own is slow."""
     used = []
     apply = _InWindows.apply
-    monkeypatch.setattr(_InWindows, 'apply',
-                        lambda *args: used.append(1) or apply(*args))
+    monkeypatch.setattr(_InWindows, 'apply', lambda *args: used.append(1) or apply(*args))
     conv = _conv(kernel_size).requires_grad_(case != 'frozen')
     x = torch.randn(2, 6, 8, 8, requires_grad=True)
     if case == 'float64':
@@ -84,8 +90,7 @@ def test_under_autocast(dtype):
         with torch.autocast('cpu', dtype):
             y = function(inputs)
         y.sum().backward()
-        results.append((y, inputs.grad, *(p.grad for p in (
-            function.weight, function.bias))))  # yapf: disable
+        results.append((y, inputs.grad, *(p.grad for p in (function.weight, function.bias))))
     for a, b in zip(*results):
         assert a.dtype == b.dtype
         error = (a.float() - b.float()).abs().max()
@@ -96,7 +101,7 @@ def test_gradient_of_the_weights_alone():
     conv, x = _conv(), torch.randn(2, 6, 8, 8)
     conv(x).square().sum().backward()
     wanted = F.conv2d(x, conv.weight, conv.bias, padding=2, groups=6)
-    wanted, = torch.autograd.grad(wanted.square().sum(), conv.weight)
+    (wanted,) = torch.autograd.grad(wanted.square().sum(), conv.weight)
     torch.testing.assert_close(conv.weight.grad, wanted, atol=1e-4, rtol=1e-4)
 
 

@@ -1,4 +1,5 @@
 """Feed-forward networks."""
+
 import torch
 import torch.nn.functional as F
 
@@ -6,11 +7,10 @@ from sparx_mm.layers import MLP, ConvFFN
 
 
 def test_conv_ffn():
-    ffn = ConvFFN(3, ratio=2.)
+    ffn = ConvFFN(3, ratio=2.0)
     x = torch.randn(2, 3, 4, 5)
     hidden = F.conv2d(x, ffn.fc1.weight, ffn.fc1.bias)
-    near = F.conv2d(
-        hidden, ffn.dwconv.weight, ffn.dwconv.bias, padding=1, groups=6)
+    near = F.conv2d(hidden, ffn.dwconv.weight, ffn.dwconv.bias, padding=1, groups=6)
     hidden = hidden + near
     # the exact GELU, not its tanh form
     hidden = hidden * 0.5 * (1 + torch.erf(hidden / 2**0.5))
@@ -25,11 +25,10 @@ def test_conv_ffn_of_other_widths():
 
 
 def test_mlp():
-    mlp = MLP(3, ratio=2.)
+    mlp = MLP(3, ratio=2.0)
     x = torch.randn(2, 3, 4, 5)
     tokens = x.permute(0, 2, 3, 1)
     hidden = F.linear(tokens, mlp.fc1.weight[..., 0, 0], mlp.fc1.bias)
     hidden = hidden * 0.5 * (1 + torch.erf(hidden / 2**0.5))
     expected = F.linear(hidden, mlp.fc2.weight[..., 0, 0], mlp.fc2.bias)
-    torch.testing.assert_close(
-        mlp(x), expected.permute(0, 3, 1, 2), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(mlp(x), expected.permute(0, 3, 1, 2), atol=1e-6, rtol=1e-5)

@@ -1,4 +1,5 @@
 """Norms and the scaled shortcut."""
+
 from copy import deepcopy
 
 import pytest
@@ -24,11 +25,15 @@ def test_layer_norm_2d():
         assert out.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize('norm', [
-    nn.BatchNorm2d(16),
-    nn.GroupNorm(1, 16),
-    LayerNorm2d(16),
-], ids=lambda norm: type(norm).__name__)  # yapf: disable
+@pytest.mark.parametrize(
+    'norm',
+    [
+        nn.BatchNorm2d(16),
+        nn.GroupNorm(1, 16),
+        LayerNorm2d(16),
+    ],
+    ids=lambda norm: type(norm).__name__,
+)
 def test_statistics_under_autocast(norm):
     torch.manual_seed(0)
     # a mean of 64 leaves bfloat16 two bits for a spread of one; statistics
@@ -50,18 +55,21 @@ def test_channel_affine():
     x = torch.randn(2, 3, 4, 5)
     assert affine(x).equal(x)
     with torch.no_grad():
-        affine.weight.copy_(torch.tensor([2., 3., 4.]).view(3, 1, 1, 1))
-        affine.bias.copy_(torch.tensor([1., 0., -1.]))
+        affine.weight.copy_(torch.tensor([2.0, 3.0, 4.0]).view(3, 1, 1, 1))
+        affine.bias.copy_(torch.tensor([1.0, 0.0, -1.0]))
     out = affine(x)
     for c, (scale, bias) in enumerate([(2, 1), (3, 0), (4, -1)]):
         torch.testing.assert_close(out[:, c], x[:, c] * scale + bias)
 
 
-@pytest.mark.parametrize('cfg, norm_type', [
-    (dict(type='BN'), nn.BatchNorm2d),
-    (dict(type='SyncBN'), nn.SyncBatchNorm),
-    (dict(type='BN', momentum=0.03, eps=1e-4), nn.BatchNorm2d),
-])
+@pytest.mark.parametrize(
+    'cfg, norm_type',
+    [
+        (dict(type='BN'), nn.BatchNorm2d),
+        (dict(type='SyncBN'), nn.SyncBatchNorm),
+        (dict(type='BN', momentum=0.03, eps=1e-4), nn.BatchNorm2d),
+    ],
+)
 def test_build_norm(cfg, norm_type):
     norm = build_norm(cfg, 8)
     assert type(norm) is norm_type
@@ -76,17 +84,19 @@ def test_build_norm_frozen():
     assert not any(p.requires_grad for p in norm.parameters())
 
 
-@pytest.mark.parametrize('cfg, message', [
-    (dict(), "norm_cfg needs a 'type'"),
-    (dict(type='Nonsense'), "norm_cfg type 'Nonsense' is unknown; use one of"),
-])
+@pytest.mark.parametrize(
+    'cfg, message',
+    [
+        (dict(), "norm_cfg needs a 'type'"),
+        (dict(type='Nonsense'), "norm_cfg type 'Nonsense' is unknown; use one of"),
+    ],
+)
 def test_build_norm_wrong(cfg, message):
     with pytest.raises(ValueError, match=message):
         build_norm(cfg, 8)
 
 
-@pytest.mark.parametrize('layout',
-                         [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
 def test_group_norm_trains_behind_frozen_parts(layout):
     """torch's own ends the process: channels-last, no gradient wanted."""
     x = torch.randn(2, 4, 3, 5).to(memory_format=layout)

@@ -1,4 +1,5 @@
 """Position encoding."""
+
 import torch
 import torch.nn.functional as F
 

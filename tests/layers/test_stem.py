@@ -1,4 +1,5 @@
 """Stem and downsampling."""
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -45,7 +46,7 @@ def test_patch_embedding(size):
     x = torch.randn(2, 3, *size, dtype=torch.float64)
     rows, columns = -(-size[0] // 4), -(-size[1] // 4)
     padded = x.new_zeros(2, 3, 4 * rows, 4 * columns)
-    padded[:, :, :size[0], :size[1]] = x
+    padded[:, :, : size[0], : size[1]] = x
     patches = padded.view(2, 3, rows, 4, columns, 4)
     tokens = torch.einsum('bcymxn,dcmn->bdyx', patches, embed.proj.weight)
     tokens = tokens + embed.proj.bias.view(-1, 1, 1)
@@ -62,8 +63,9 @@ def test_patch_merging(size):
     rows, columns = -(-size[0] // 2), -(-size[1] // 2)
     padded = F.pad(x, (0, 2 * columns - size[1], 0, 2 * rows - size[0]))
     tokens = nn.Unfold(2, stride=2)(padded).view(2, 16, rows, columns)
-    expected = torch.einsum('bcyx,dc->bdyx', _layer_norm(tokens, merge.norm),
-                            merge.reduction.weight[..., 0, 0])
+    expected = torch.einsum(
+        'bcyx,dc->bdyx', _layer_norm(tokens, merge.norm), merge.reduction.weight[..., 0, 0]
+    )
     for layout in (torch.contiguous_format, torch.channels_last):
         out = merge(x.to(memory_format=layout))
         torch.testing.assert_close(out, expected)

@@ -1,4 +1,5 @@
 """The SS2D mixer."""
+
 import math
 
 import pytest
@@ -15,8 +16,7 @@ def _scan(u, dt, A, B, C, D):
     h = torch.zeros_like(A)
     ys = []
     for t in range(len(u)):
-        h = (dt[t, :, None] * A).exp() * h + \
-            (dt[t] * u[t])[:, None] * B[t]
+        h = (dt[t, :, None] * A).exp() * h + (dt[t] * u[t])[:, None] * B[t]
         ys.append(h @ C[t] + D * u[t])
     return torch.stack(ys)
 
@@ -58,13 +58,13 @@ def test_parameters():
         'dt_weight': (4, 80, 3),
         'dt_bias': (4, 80),
         'A_log': (320, 2),
-        'D': (320, ),
+        'D': (320,),
         'conv.weight': (80, 1, 5, 5),
-        'conv.bias': (80, ),
-        'norm.weight': (80, ),
-        'norm.bias': (80, ),
+        'conv.bias': (80,),
+        'norm.weight': (80,),
+        'norm.bias': (80,),
         'out_proj.weight': (40, 80, 1, 1),
-        'out_proj.bias': (40, ),
+        'out_proj.bias': (40,),
     }
 
 
@@ -72,8 +72,7 @@ def test_initialisation():
     torch.manual_seed(0)
     mixer = SS2D(64, d_state=3)
     assert mixer.D.eq(1).all()
-    torch.testing.assert_close(mixer.A_log.exp(),
-                               torch.tensor([[1., 2., 3.]]).expand(512, 3))
+    torch.testing.assert_close(mixer.A_log.exp(), torch.tensor([[1.0, 2.0, 3.0]]).expand(512, 3))
     delta = F.softplus(mixer.dt_bias)
     assert 0.99e-3 < delta.min() < 2e-3
     assert 0.05 < delta.max() < 0.101
@@ -106,11 +105,10 @@ def test_scan_under_autocast(monkeypatch):
     with torch.autocast('cpu', torch.bfloat16):
         y = mixer(x)
     assert y.dtype == torch.bfloat16
-    (inputs, scanned), = scans
+    ((inputs, scanned),) = scans
     # map and projection may be rounded; what step sizes and decays are made
     # of may not
-    assert [t.dtype
-            for t in inputs] == [torch.bfloat16] * 2 + 4 * [torch.float32]
+    assert [t.dtype for t in inputs] == [torch.bfloat16] * 2 + 4 * [torch.float32]
     own = (mixer.dt_weight, mixer.dt_bias, -mixer.A_log.exp(), mixer.D)
     for given, parameter in zip(inputs[2:], own):
         assert torch.equal(given.flatten(), parameter.flatten())

@@ -1,4 +1,5 @@
 """The mixers that scan a map as one sequence."""
+
 import math
 
 import pytest
@@ -43,11 +44,9 @@ def definition(mixer, x, num_directions):
 
 
 @pytest.mark.parametrize('mixer_type,num_directions', [(SSM, 1), (BiSSM, 2)])
-@pytest.mark.parametrize('size,d_state', [((1, 1), 8), ((1, 9), 2),
-                                          ((5, 3), 1), ((9, 8), 3)])
+@pytest.mark.parametrize('size,d_state', [((1, 1), 8), ((1, 9), 2), ((5, 3), 1), ((9, 8), 3)])
 @pytest.mark.parametrize('memory_format', FORMATS)
-def test_against_the_definition(mixer_type, num_directions, size, d_state,
-                                memory_format):
+def test_against_the_definition(mixer_type, num_directions, size, d_state, memory_format):
     torch.manual_seed(0)
     mixer = make(mixer_type, d_state=d_state, dt_rank=2)
     x = torch.randn(2, 12, *size, dtype=torch.float64)
@@ -56,8 +55,7 @@ def test_against_the_definition(mixer_type, num_directions, size, d_state,
     assert y.is_contiguous(memory_format=memory_format)
     inputs = [x, *mixer.parameters()]
     dy = torch.randn_like(y)
-    grads, wanted_grads = (
-        torch.autograd.grad(out, inputs, dy) for out in (y, wanted))
+    grads, wanted_grads = (torch.autograd.grad(out, inputs, dy) for out in (y, wanted))
     for given, other in zip((y, *grads), (wanted, *wanted_grads)):
         torch.testing.assert_close(given, other, atol=1e-10, rtol=1e-10)
 
@@ -99,8 +97,8 @@ def test_a_silent_direction_leaves_the_other(k):
     one = one_direction_of(both, k)
     with torch.no_grad():
         # C reads nothing, D passes nothing
-        both.x_proj_weight.view(2, 5, 12)[1 - k, 3:] = 0.
-        both.D.view(2, 12)[1 - k] = 0.
+        both.x_proj_weight.view(2, 5, 12)[1 - k, 3:] = 0.0
+        both.D.view(2, 12)[1 - k] = 0.0
     x = torch.randn(2, 12, 3, 4, dtype=torch.float64)
     # the reverse order is that of a map turned by half a turn
     wanted = one(x if k == 0 else x.flip(2, 3))
@@ -119,11 +117,11 @@ def test_parameters(mixer_type, num):
         'dt_weight': (num, 80, 3),
         'dt_bias': (num, 80),
         'A_log': (num * 80, 8),
-        'D': (num * 80, ),
-        'norm.weight': (80, ),
-        'norm.bias': (80, ),
+        'D': (num * 80,),
+        'norm.weight': (80,),
+        'norm.bias': (80,),
         'out_proj.weight': (40, 80, 1, 1),
-        'out_proj.bias': (40, ),
+        'out_proj.bias': (40,),
     }
 
 
@@ -132,7 +130,7 @@ def test_initialisation(mixer_type):
     torch.manual_seed(0)
     mixer = mixer_type(64)
     assert mixer.D.eq(1).all()
-    rates = torch.arange(1., 9).expand_as(mixer.A_log)
+    rates = torch.arange(1.0, 9).expand_as(mixer.A_log)
     torch.testing.assert_close(mixer.A_log.exp(), rates)
     delta = F.softplus(mixer.dt_bias)
     assert 0.99e-3 < delta.min() < 2e-3
@@ -165,7 +163,7 @@ def test_scan_under_autocast(mixer_type, monkeypatch):
         # as after a projection
         y = mixer(x.bfloat16())
     assert y.dtype == torch.bfloat16 and y.isfinite().all()
-    (u, delta, *_, bias), = scans
+    ((u, delta, *_, bias),) = scans
     assert u.dtype == torch.bfloat16
     assert [t.dtype for t in (delta, bias)] == 2 * [torch.float32]
     # step sizes are products of float32: few of them have 8 bits only
@@ -173,8 +171,7 @@ def test_scan_under_autocast(mixer_type, monkeypatch):
     assert rounded.float().mean() < 0.05
     # a dozen roundings to 8 bits
     wanted = mixer(x)
-    torch.testing.assert_close(
-        y.float(), wanted, atol=0.03 * wanted.abs().max().item(), rtol=0)
+    torch.testing.assert_close(y.float(), wanted, atol=0.03 * wanted.abs().max().item(), rtol=0)
     y.float().sum().backward()
     for parameter in mixer.parameters():
         assert parameter.grad.dtype == torch.float32
@@ -191,5 +188,5 @@ def test_shapes_alone(mixer_type):
 def test_exports():
     torch.manual_seed(0)
     mixer, x = BiSSM(8).eval(), torch.randn(1, 16, 3, 5)
-    exported = torch.export.export(mixer, (x, )).module()
+    exported = torch.export.export(mixer, (x,)).module()
     torch.testing.assert_close(exported(x), mixer(x))

@@ -1,4 +1,5 @@
 """The shifted-window attention mixer."""
+
 from bisect import bisect_right
 
 import pytest
@@ -14,7 +15,8 @@ TABLE = 'relative_position_bias_table'
 def make(dim=6, num_heads=2, window_size=4, shifted=False):
     """A mixer in float64 with noticeable biases."""
     mixer = ShiftedWindowAttention(
-        dim, num_heads, layer=int(shifted), window_size=window_size).double()
+        dim, num_heads, layer=int(shifted), window_size=window_size
+    ).double()
     for param in mixer.parameters():
         nn.init.normal_(param)
     return mixer
@@ -33,34 +35,30 @@ def naive(mixer, x, shifted):
     height, width = x.shape[2:]
     rows, columns = (groups(s, window, shifted) for s in (height, width))
     # by offset down and to the right: (2w-1, 2w-1, heads)
-    table = mixer.relative_position_bias_table.unflatten(
-        0, (2 * window - 1, -1))
+    table = mixer.relative_position_bias_table.unflatten(0, (2 * window - 1, -1))
     places = [(i, j) for i in range(height) for j in range(width)]
     # (B, 3C, H, W) -> (3, B, heads, d, H, W)
     q, k, v = x.unflatten(1, (3, heads, -1)).transpose(0, 1)
     out = []
     for i, j in places:
-        seen = [(a, b) for a, b in places
-                if rows[a] == rows[i] and columns[b] == columns[j]]
+        seen = [(a, b) for a, b in places if rows[a] == rows[i] and columns[b] == columns[j]]
         bias = [table[i - a + window - 1, j - b + window - 1] for a, b in seen]
         # (B, heads, seen)
-        logits = torch.stack([(q[..., i, j] * k[..., a, b]).sum(-1)
-                              for a, b in seen], -1) * q.shape[2]**-0.5
+        logits = (
+            torch.stack([(q[..., i, j] * k[..., a, b]).sum(-1) for a, b in seen], -1)
+            * q.shape[2] ** -0.5
+        )
         weights = (logits + torch.stack(bias, -1)).softmax(-1)
-        out.append(
-            sum(weights[..., n, None] * v[..., a, b]
-                for n, (a, b) in enumerate(seen)))
+        out.append(sum(weights[..., n, None] * v[..., a, b] for n, (a, b) in enumerate(seen)))
     # of each position (B, heads, d) -> (B, C, H, W)
     out = torch.stack(out, -1).flatten(1, 2).unflatten(-1, (height, width))
     return mixer.out_proj(out)
 
 
-@pytest.mark.parametrize('size', [(1, 1), (3, 2), (4, 4), (2, 9), (5, 7),
-                                  (8, 12), (13, 4)])
+@pytest.mark.parametrize('size', [(1, 1), (3, 2), (4, 4), (2, 9), (5, 7), (8, 12), (13, 4)])
 @pytest.mark.parametrize('window', [1, 3, 4])
 @pytest.mark.parametrize('shifted', [False, True])
-@pytest.mark.parametrize('memory_format',
-                         [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize('memory_format', [torch.contiguous_format, torch.channels_last])
 def test_against_pairs_of_tokens(size, window, shifted, memory_format):
     torch.manual_seed(0)
     mixer = make(window_size=window, shifted=shifted)
@@ -70,8 +68,7 @@ def test_against_pairs_of_tokens(size, window, shifted, memory_format):
     assert y.is_contiguous(memory_format=memory_format)
     inputs = [x, *mixer.parameters()]
     dy = torch.randn_like(y)
-    grads, wanted_grads = (
-        torch.autograd.grad(out, inputs, dy) for out in (y, wanted))
+    grads, wanted_grads = (torch.autograd.grad(out, inputs, dy) for out in (y, wanted))
     for given, other in zip((y, *grads), (wanted, *wanted_grads)):
         torch.testing.assert_close(given, other, atol=1e-11, rtol=1e-11)
 
@@ -81,20 +78,16 @@ def test_against_pairs_of_tokens(size, window, shifted, memory_format):
 def test_is_swins_on_several_whole_windows(shifted):
     """With Swin's own weights, those of qkv and of the table as they are."""
     from mmdet.models.backbones.swin import ShiftWindowMSA
+
     torch.manual_seed(0)
     mixer = make(shifted=shifted)
-    swin = ShiftWindowMSA(
-        6, 2, window_size=4, shift_size=2 * int(shifted)).double()
+    swin = ShiftWindowMSA(6, 2, window_size=4, shift_size=2 * int(shifted)).double()
     proj = nn.Conv2d(6, 18, 1).double()
     own = swin.w_msa
     with torch.no_grad():
-        own.relative_position_bias_table.copy_(
-            mixer.relative_position_bias_table)
+        own.relative_position_bias_table.copy_(mixer.relative_position_bias_table)
     for conv, linear in ((proj, own.qkv), (mixer.out_proj, own.proj)):
-        conv.load_state_dict({
-            'weight': linear.weight[..., None, None],
-            'bias': linear.bias
-        })
+        conv.load_state_dict({'weight': linear.weight[..., None, None], 'bias': linear.bias})
     x = torch.randn(2, 6, 8, 12, dtype=torch.float64)
     wanted = swin(x.flatten(2).transpose(1, 2), (8, 12))
     wanted = wanted.transpose(1, 2).view_as(x)
@@ -121,14 +114,13 @@ def test_a_token_sees_its_window_only():
     # windows of the one lie across those of the other, so two layers connect
     assert reach(shifted, size, (5, 1)) == area(range(2, 6), range(2))
     # the last windows of either are cut off by the map's edge
-    assert reach(plain, size, (9, 8)) == area((8, 9), (8, ))
+    assert reach(plain, size, (9, 8)) == area((8, 9), (8,))
     assert reach(shifted, size, (9, 8)) == area(range(6, 10), range(6, 9))
     # no shift along an axis that one window covers
     assert reach(shifted, (4, 9), (0, 4)) == area(range(4), range(2, 6))
 
 
-@pytest.mark.parametrize('layer,shift', [(None, 0), (0, 0), (1, 3), (2, 0),
-                                         (5, 3)])
+@pytest.mark.parametrize('layer,shift', [(None, 0), (0, 0), (1, 3), (2, 0), (5, 3)])
 def test_odd_layers_shift(layer, shift):
     assert ShiftedWindowAttention(8, 2, stage=0, layer=layer).shift == shift
 
@@ -141,22 +133,25 @@ def test_parameters():
     assert shapes == {
         TABLE: (169, 5),
         'out_proj.weight': (40, 40, 1, 1),
-        'out_proj.bias': (40, ),
+        'out_proj.bias': (40,),
     }
     table = mixer.relative_position_bias_table
     assert 0.017 < table.std() < 0.023 and abs(table.mean()) < 3e-3
 
 
-@pytest.mark.parametrize('kwargs,message', [
-    (dict(num_heads=3), 'dim must be a multiple .* got 8 and 3'),
-    (dict(num_heads=0), 'dim must be a multiple .* got 8 and 0'),
-    (dict(num_heads=(2, 4)), r'got \(2, 4\) for stage None'),
-    (dict(num_heads=(2, 4), stage=2), r'got \(2, 4\) for stage 2'),
-    (dict(num_heads=2., window_size=7), 'num_heads must be an int, or a'),
-    (dict(num_heads='24', stage=0), "a sequence of them, got '24'"),
-    (dict(num_heads=2, window_size=0), 'window_size must be .* got 0'),
-    (dict(num_heads=2, window_size=(7, 7)), r'side of .* got \(7, 7\)'),
-])
+@pytest.mark.parametrize(
+    'kwargs,message',
+    [
+        (dict(num_heads=3), 'dim must be a multiple .* got 8 and 3'),
+        (dict(num_heads=0), 'dim must be a multiple .* got 8 and 0'),
+        (dict(num_heads=(2, 4)), r'got \(2, 4\) for stage None'),
+        (dict(num_heads=(2, 4), stage=2), r'got \(2, 4\) for stage 2'),
+        (dict(num_heads=2.0, window_size=7), 'num_heads must be an int, or a'),
+        (dict(num_heads='24', stage=0), "a sequence of them, got '24'"),
+        (dict(num_heads=2, window_size=0), 'window_size must be .* got 0'),
+        (dict(num_heads=2, window_size=(7, 7)), r'side of .* got \(7, 7\)'),
+    ],
+)
 def test_errors(kwargs, message):
     with pytest.raises(ValueError, match=message):
         ShiftedWindowAttention(8, **kwargs)
@@ -173,7 +168,8 @@ def test_a_table_of_another_window_is_resized(prefix):
     before = dict(file)
     holder.load_state_dict(file)
     assert mixer.relative_position_bias_table.equal(
-        resize_position_table(source.state_dict()[TABLE], 13**2))
+        resize_position_table(source.state_dict()[TABLE], 13**2)
+    )
     assert mixer.out_proj.weight.equal(source.out_proj.weight)
     # the caller's own tensors stay
     assert all(file[name] is value for name, value in before.items())
@@ -202,8 +198,7 @@ def test_autocast(dtype):
         assert tensor.grad.dtype == torch.float32
         assert tensor.grad.isfinite().all()
     # three roundings to 8 bits
-    torch.testing.assert_close(
-        y.float(), wanted, atol=0.02 * wanted.abs().max().item(), rtol=0)
+    torch.testing.assert_close(y.float(), wanted, atol=0.02 * wanted.abs().max().item(), rtol=0)
 
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
@@ -234,5 +229,5 @@ def test_exports():
     torch.manual_seed(0)
     mixer = ShiftedWindowAttention(8, 2, layer=1, window_size=3).eval()
     x = torch.randn(1, 24, 5, 7)
-    exported = torch.export.export(mixer, (x, )).module()
+    exported = torch.export.export(mixer, (x,)).module()
     torch.testing.assert_close(exported(x), mixer(x))

@@ -1,4 +1,5 @@
 """The neck of the classifiers against the released head."""
+
 import pytest
 import torch
 from mmengine.registry import MODELS
@@ -19,16 +20,14 @@ def _neck(**kwargs):
 
 
 @pytest.mark.parametrize('size', [(1, 1), (7, 7), (3, 5)])
-@pytest.mark.parametrize('layout',
-                         [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
 def test_it_is_the_released_head(size, layout):
     neck = _neck().double()
-    released = nn.Sequential(
-        nn.GroupNorm(1, 6), nn.AdaptiveAvgPool2d(1), nn.Flatten()).double()
+    released = nn.Sequential(nn.GroupNorm(1, 6), nn.AdaptiveAvgPool2d(1), nn.Flatten()).double()
     released[0].load_state_dict(neck.norm.state_dict())
     x = torch.rand(2, 6, *size, dtype=torch.double)
     x = x.to(memory_format=layout)
-    pooled, = neck((x, ))
+    (pooled,) = neck((x,))
     assert pooled.shape == (2, 6)
     torch.testing.assert_close(pooled, released(x))
 
@@ -36,7 +35,7 @@ def test_it_is_the_released_head(size, layout):
 def test_maps_of_a_backbone():
     neck = _neck()
     last = torch.rand(1, 6, 2, 2)
-    expected, = neck(last)
+    (expected,) = neck(last)
     # the last of several, in a tuple or a list
     for maps in ((torch.rand(1, 3, 4, 4), last), [last]):
         assert neck(maps)[0].equal(expected)

@@ -1,4 +1,5 @@
 """Tools that run in the test's own process."""
+
 import runpy
 import sys
 

@@ -1,4 +1,5 @@
 """Bad and hostile checkpoints, wherever a command line reads one."""
+
 import runpy
 import sys
 
@@ -20,7 +21,8 @@ READERS = dict(
     resume_last=('train', ['{config}', '--work-dir', '{folder}', '--resume']),
     test=('test', ['{config}', '{file}']),
     draw=('draw_predictions', ['{config}', '{file}']),
-    convert=('convert_checkpoint', ['{file}', '{folder}/out.pth']))
+    convert=('convert_checkpoint', ['{file}', '{folder}/out.pth']),
+)
 
 
 @pytest.fixture
@@ -34,8 +36,7 @@ def read(run, config, shapes, tmp_path, monkeypatch):
     init_cfg = dict(type='Pretrained', checkpoint=str(file))
     cfg = tiny_config(CONFIG, shapes, model__backbone__init_cfg=init_cfg)
     cfg.dump(pretrained)
-    places = dict(
-        config=config, pretrained=pretrained, file=file, folder=folder)
+    places = dict(config=config, pretrained=pretrained, file=file, folder=folder)
 
     def read(reader, content, *options):
         if content is None:
@@ -57,13 +58,11 @@ def checkpoint(**more):
     """What a Runner would save of a backbone, and more."""
     weights = rename_to_released(SparXMamba(PICO).state_dict())
     return dict(
-        state_dict={
-            f'backbone.{k}': v
-            for k, v in weights.items()
-        },
+        state_dict={f'backbone.{k}': v for k, v in weights.items()},
         meta=dict(epoch=1, iter=2),
         message_hub={},
-        **more)
+        **more,
+    )
 
 
 @pytest.mark.parametrize('reader', READERS)
@@ -88,12 +87,15 @@ def test_trust_runs_it(read, tmp_path):
 
 
 @pytest.mark.parametrize('reader', READERS)
-@pytest.mark.parametrize('content,message', [
-    (b'', 'is empty'),
-    (b'PK\x03\x04 and so on', 'was cut off'),
-    (b'<html></html>', 'is not a checkpoint'),
-    ([1, 2], 'the file is a list, and not weights'),
-])
+@pytest.mark.parametrize(
+    'content,message',
+    [
+        (b'', 'is empty'),
+        (b'PK\x03\x04 and so on', 'was cut off'),
+        (b'<html></html>', 'is not a checkpoint'),
+        ([1, 2], 'the file is a list, and not weights'),
+    ],
+)
 def test_bad_files(read, reader, content, message):
     status, line = read(reader, content)
     assert status == 1
@@ -120,11 +122,13 @@ def test_converts(monkeypatch, capsys, tmp_path):
     path = str(ROOT / 'tools/convert_checkpoint.py')
     own = SparXMamba(PICO).state_dict()
     torch.save(own, tmp_path / 'own.pth')
-    for args in (['own.pth', 'released.safetensors', '--to',
-                  'released'], ['released.safetensors', 'back.pth']):
+    for args in (
+        ['own.pth', 'released.safetensors', '--to', 'released'],
+        ['released.safetensors', 'back.pth'],
+    ):
         monkeypatch.setattr(sys, 'argv', [path, *args])
         runpy.run_path(path, run_name='__main__')
-        (line, ) = capsys.readouterr().out.splitlines()
+        (line,) = capsys.readouterr().out.splitlines()
         assert line.startswith(f'{args[1]}: ')
     back = torch.load(tmp_path / 'back.pth')
     assert back.keys() == own.keys()

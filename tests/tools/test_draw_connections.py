@@ -1,4 +1,5 @@
 """tools/draw_connections.py: a picture, or one line."""
+
 import runpy
 import sys
 from pathlib import Path
@@ -35,20 +36,24 @@ def test_the_backbone_of_a_config(draw):
     assert 'id="stage2-layer0-to-layer6"' in Path('pictures/t.svg').read_text()
 
 
-@pytest.mark.parametrize('args,message', [
-    ([], 'required: config'),
-    (['none.py'], 'no config file'),
-    (['SparXMambo'], "no backbone 'SparXMambo': give one of ['SparXMamba"),
-    (['SparXMamba', '--cfg-options', 'arch=huge'], "arch 'huge'"),
-    (['SparXMamba', '--cfg-options', 'arch'], 'not of the form KEY=VALUE'),
-    (['SparXMamba', '--out', 'a.nothing'], 'a.nothing cannot be written'),
-    (['SparXMamba', '--out', '/dev/null/a.png'], 'give another place'),
-    (['other.py'], 'ResNet has no SparX backbone'),
-])
+@pytest.mark.parametrize(
+    'args,message',
+    [
+        ([], 'required: config'),
+        (['none.py'], 'no config file'),
+        (['SparXMambo'], "no backbone 'SparXMambo': give one of ['SparXMamba"),
+        (['SparXMamba', '--cfg-options', 'arch=huge'], "arch 'huge'"),
+        (['SparXMamba', '--cfg-options', 'arch'], 'not of the form KEY=VALUE'),
+        (['SparXMamba', '--out', 'a.nothing'], 'a.nothing cannot be written'),
+        (['SparXMamba', '--out', '/dev/null/a.png'], 'give another place'),
+        (['other.py'], 'ResNet has no SparX backbone'),
+    ],
+)
 def test_mistakes_end_in_one_line(run, args, message):
     Path('other.py').write_text(
         "custom_imports = dict(imports=['mmseg.models'])\n"
-        "model = dict(type='mmseg.ResNet', depth=18)\n")
+        "model = dict(type='mmseg.ResNet', depth=18)\n"
+    )
     status, error = run('draw_connections', *args)
     assert status in (1, 2)
     line = [line for line in error.splitlines() if line][-1]

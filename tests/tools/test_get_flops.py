@@ -1,4 +1,5 @@
 """tools/get_flops.py: a table, or one line."""
+
 import runpy
 import sys
 
@@ -51,28 +52,35 @@ def test_tables_of_the_paper(table):
     names = [line[1] for line in lines[1:] if line[0] in '25']
     # in the order of the paper
     assert names == [
-        'SparX-Mamba-T', 'SparX-Mamba-S', 'SparX-Mamba-B', 'DGC-Mamba-T',
-        'DSN-Mamba-T', 'SparX-Mamba-T'
+        'SparX-Mamba-T',
+        'SparX-Mamba-S',
+        'SparX-Mamba-B',
+        'DGC-Mamba-T',
+        'DSN-Mamba-T',
+        'SparX-Mamba-T',
     ]
     assert ['2', *names[:1], 'ImageNet', '5.25', '5.2', '27.05', '27'] in lines
 
 
-@pytest.mark.parametrize('args,message', [
-    ([], 'give a config, the name of a backbone, or --paper'),
-    (['SparXMamba', '--paper'], 'give a config, the name of a backbone, or'),
-    (['--paper', '5', '16'], '15], got [5, 16]'),
-    (['--paper', '5', '--shape', '64'], 'leave --shape, --convention and'),
-    (['--paper', '--convention', 'plain'], 'leave --shape, --convention'),
-    (['none.py'], 'no config file'),
-    (['SparXMambo'], "give one of ['SparXMamba', 'SparXSwin'], or"),
-    (['SparXMamba', '--shape', '0'], 'at least 1, got 0 0'),
-    (['SparXMamba', '--shape', '1', '2', '3'], 'one or two numbers, got 3'),
-    (['SparXMamba', '--shape', 'x'], 'invalid int'),
-    (['SparXMamba', '--convention', 'x'], "invalid choice: 'x'"),
-    (['SparXMamba', '--cfg-options', 'arch=huge'], "arch 'huge'"),
-    (['SparXMamba', '--cfg-options', 'arch'], 'not of the form KEY=VALUE'),
-    ([UPERNET, '--cfg-options', 'model.neck=1.2'], 'error: '),
-])
+@pytest.mark.parametrize(
+    'args,message',
+    [
+        ([], 'give a config, the name of a backbone, or --paper'),
+        (['SparXMamba', '--paper'], 'give a config, the name of a backbone, or'),
+        (['--paper', '5', '16'], '15], got [5, 16]'),
+        (['--paper', '5', '--shape', '64'], 'leave --shape, --convention and'),
+        (['--paper', '--convention', 'plain'], 'leave --shape, --convention'),
+        (['none.py'], 'no config file'),
+        (['SparXMambo'], "give one of ['SparXMamba', 'SparXSwin'], or"),
+        (['SparXMamba', '--shape', '0'], 'at least 1, got 0 0'),
+        (['SparXMamba', '--shape', '1', '2', '3'], 'one or two numbers, got 3'),
+        (['SparXMamba', '--shape', 'x'], 'invalid int'),
+        (['SparXMamba', '--convention', 'x'], "invalid choice: 'x'"),
+        (['SparXMamba', '--cfg-options', 'arch=huge'], "arch 'huge'"),
+        (['SparXMamba', '--cfg-options', 'arch'], 'not of the form KEY=VALUE'),
+        ([UPERNET, '--cfg-options', 'model.neck=1.2'], 'error: '),
+    ],
+)
 def test_mistakes_end_in_one_line(run, args, message):
     status, error = run('get_flops', *args)
     assert status in (1, 2)

@@ -1,4 +1,5 @@
 """The command lines: help, and mistakes that end in one line."""
+
 import os
 import runpy
 import subprocess
@@ -14,70 +15,82 @@ TOOLS = sorted((ROOT / 'tools').glob('*.py'))
 
 @pytest.mark.parametrize('tool', TOOLS, ids=lambda path: path.stem)
 def test_help(tool):
-    done = subprocess.run([sys.executable, str(tool), '--help'],
-                          capture_output=True,
-                          text=True)
+    done = subprocess.run([sys.executable, str(tool), '--help'], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f'usage: {tool.name}')
 
 
-@pytest.mark.parametrize('tool,args,message', [
-    ('train', [], 'required: config'),
-    ('train', ['none.py'], 'no config file {cwd}/none.py'),
-    ('train', [CONFIG, '--nonsense'], 'unrecognized arguments: --nonsense'),
-    ('train', [CONFIG, '--launcher', 'ssh'], "invalid choice: 'ssh'"),
-    ('train', [CONFIG, '--cfg-options', 'a'], "'a' is not of the form"),
-    ('train', [CONFIG, '--cfg-options', 'a=[1,(2]'], 'a=[1,(2] cannot be'),
-    ('train', [CONFIG, '--cfg-options', "a={'b':(1,2)}"], 'cannot be'),
-    ('train', [CONFIG, '--cfg-options', 'load_from.x.y=1'], 'do not fit'),
-    ('train', [CONFIG, '--amp-dtype', 'half'], "invalid choice: 'half'"),
-    ('train', [CONFIG, '--amp-dtype', 'float16'], '--amp-dtype bfloat16'),
-    ('train', [CONFIG, '--cfg-options', 'optim_wrapper.type=AmpOptimWrapper'
-               ], "optim_wrapper.type='BFloat16OptimWrapper'"),
-    ('train', [CONFIG, '--amp'], 'data set not found'),
-    ('train', [CONFIG, '--launcher', 'pytorch'], 'torchrun'),
-    ('train', [CONFIG],
-     'data set not found: {cwd}/data/coco/annotations/instances_train2017'
-     '.json (train_dataloader.dataset.ann_file) and 4 more'),
-    ('test', [CONFIG], 'required: checkpoint'),
-    ('test', [CONFIG, 'none.pth', '--out', 'a.json'], 'must end in .pkl'),
-    ('test', [CONFIG, 'none.pth'],
-     'data set not found: {cwd}/data/coco/annotations/instances_val2017'),
-    ('draw_predictions', [CONFIG, 'none.pth', '--num', 'x'], 'invalid int'),
-    ('draw_predictions', [CONFIG, 'none.pth', '--num', '0'], 'at least 1'),
-    ('test', [CONFIG, 'none.pth', '--show'], '--show-dir'),
-    ('make_shapes', ['shapes', '--train', '0'], 'at least 1'),
-    ('make_shapes', ['/dev/null/x'], '/dev/null'),
-    ('demo', ['--val', '0'], 'at least 1'),
-    ('demo', ['--parts', 'panoptic'], "invalid choice: 'panoptic'"),
-    ('demo', ['--cfg-options', 'a'], "'a' is not of the form KEY=VALUE"),
-    ('demo', ['--cfg-options', 'detection.=1'], 'give detection.KEY=1'),
-    ('demo', ['--work-dir', '/dev/null/x'], 'Not a directory'),
-])
+@pytest.mark.parametrize(
+    'tool,args,message',
+    [
+        ('train', [], 'required: config'),
+        ('train', ['none.py'], 'no config file {cwd}/none.py'),
+        ('train', [CONFIG, '--nonsense'], 'unrecognized arguments: --nonsense'),
+        ('train', [CONFIG, '--launcher', 'ssh'], "invalid choice: 'ssh'"),
+        ('train', [CONFIG, '--cfg-options', 'a'], "'a' is not of the form"),
+        ('train', [CONFIG, '--cfg-options', 'a=[1,(2]'], 'a=[1,(2] cannot be'),
+        ('train', [CONFIG, '--cfg-options', "a={'b':(1,2)}"], 'cannot be'),
+        ('train', [CONFIG, '--cfg-options', 'load_from.x.y=1'], 'do not fit'),
+        ('train', [CONFIG, '--amp-dtype', 'half'], "invalid choice: 'half'"),
+        ('train', [CONFIG, '--amp-dtype', 'float16'], '--amp-dtype bfloat16'),
+        (
+            'train',
+            [CONFIG, '--cfg-options', 'optim_wrapper.type=AmpOptimWrapper'],
+            "optim_wrapper.type='BFloat16OptimWrapper'",
+        ),
+        ('train', [CONFIG, '--amp'], 'data set not found'),
+        ('train', [CONFIG, '--launcher', 'pytorch'], 'torchrun'),
+        (
+            'train',
+            [CONFIG],
+            'data set not found: {cwd}/data/coco/annotations/instances_train2017'
+            '.json (train_dataloader.dataset.ann_file) and 4 more',
+        ),
+        ('test', [CONFIG], 'required: checkpoint'),
+        ('test', [CONFIG, 'none.pth', '--out', 'a.json'], 'must end in .pkl'),
+        (
+            'test',
+            [CONFIG, 'none.pth'],
+            'data set not found: {cwd}/data/coco/annotations/instances_val2017',
+        ),
+        ('draw_predictions', [CONFIG, 'none.pth', '--num', 'x'], 'invalid int'),
+        ('draw_predictions', [CONFIG, 'none.pth', '--num', '0'], 'at least 1'),
+        ('test', [CONFIG, 'none.pth', '--show'], '--show-dir'),
+        ('make_shapes', ['shapes', '--train', '0'], 'at least 1'),
+        ('make_shapes', ['/dev/null/x'], '/dev/null'),
+        ('demo', ['--val', '0'], 'at least 1'),
+        ('demo', ['--parts', 'panoptic'], "invalid choice: 'panoptic'"),
+        ('demo', ['--cfg-options', 'a'], "'a' is not of the form KEY=VALUE"),
+        ('demo', ['--cfg-options', 'detection.=1'], 'give detection.KEY=1'),
+        ('demo', ['--work-dir', '/dev/null/x'], 'Not a directory'),
+    ],
+)
 def test_mistakes_end_in_one_line(run, monkeypatch, tool, args, message):
     for variable in ('RANK', 'DISPLAY', 'WAYLAND_DISPLAY'):
         monkeypatch.delenv(variable, raising=False)
     for module in ('amp', 'preflight'):
-        monkeypatch.setattr(f'sparx_mm.engine.{module}.get_device',
-                            lambda: 'cpu')
+        monkeypatch.setattr(f'sparx_mm.engine.{module}.get_device', lambda: 'cpu')
     monkeypatch.setattr('mmengine.device.get_device', lambda: 'cpu')
     status, error = run(tool, *args)
     assert status in (1, 2)
-    (line, ) = error.splitlines()
+    (line,) = error.splitlines()
     assert line.startswith('error: ')
     assert message.format(cwd=os.getcwd()) in line
 
 
-@pytest.mark.parametrize('option,message', [
-    ('model.backbone.arch=huge', "arch 'huge' of SparXMamba is unknown"),
-    ('model.backbone.arch.depth=2', "arch keys ['depth'] are unknown"),
-    ('model.backbone.type=SparXMambo', 'SparXMambo is not in the'),
-    ('model.backbone.depth=3', "unexpected keyword argument 'depth'"),
-    ('model.backbone.frozen_stages=9', 'frozen_stages'),
-    ('optim_wrapper.paramwise_cfg.layer_decay_rate=2', 'in (0, 1], got 2'),
-    ('train_dataloader.dataset.type=CocoDatasets', 'CocoDatasets is not in'),
-    ('load_from=none.pth', 'load_from: the file {cwd}/none.pth does not'),
-])
+@pytest.mark.parametrize(
+    'option,message',
+    [
+        ('model.backbone.arch=huge', "arch 'huge' of SparXMamba is unknown"),
+        ('model.backbone.arch.depth=2', "arch keys ['depth'] are unknown"),
+        ('model.backbone.type=SparXMambo', 'SparXMambo is not in the'),
+        ('model.backbone.depth=3', "unexpected keyword argument 'depth'"),
+        ('model.backbone.frozen_stages=9', 'frozen_stages'),
+        ('optim_wrapper.paramwise_cfg.layer_decay_rate=2', 'in (0, 1], got 2'),
+        ('train_dataloader.dataset.type=CocoDatasets', 'CocoDatasets is not in'),
+        ('load_from=none.pth', 'load_from: the file {cwd}/none.pth does not'),
+    ],
+)
 def test_mistakes_in_options(run, config, tmp_path, option, message):
     status, error = run('train', config, '--cfg-options', option)
     assert status == 1
@@ -87,15 +100,18 @@ def test_mistakes_in_options(run, config, tmp_path, option, message):
     assert 'Traceback' not in error
 
 
-@pytest.mark.parametrize('tool,args,message', [
-    ('train', ['--resume', 'none.pth'], '--resume: the file {cwd}/none.pth'),
-    ('test', ['none.pth'], 'checkpoint: the file {cwd}/none.pth'),
-    ('draw_predictions', ['none.pth'], 'checkpoint: the file {cwd}/none.pth'),
-])
+@pytest.mark.parametrize(
+    'tool,args,message',
+    [
+        ('train', ['--resume', 'none.pth'], '--resume: the file {cwd}/none.pth'),
+        ('test', ['none.pth'], 'checkpoint: the file {cwd}/none.pth'),
+        ('draw_predictions', ['none.pth'], 'checkpoint: the file {cwd}/none.pth'),
+    ],
+)
 def test_missing_checkpoints(run, config, tmp_path, tool, args, message):
     status, error = run(tool, config, *args)
     assert status == 1
-    (line, ) = error.splitlines()
+    (line,) = error.splitlines()
     assert message.format(cwd=tmp_path) in line
 
 
@@ -108,7 +124,7 @@ def test_weights_that_cannot_be_downloaded(run, shapes, tmp_path, monkeypatch):
     cfg.dump(tmp_path / 'tiny.py')
     status, error = run('train', tmp_path / 'tiny.py')
     assert status == 1
-    (line, ) = error.splitlines()
+    (line,) = error.splitlines()
     assert f'{url} cannot be downloaded (' in line
     assert 'model.backbone.init_cfg.checkpoint=FILE' in line
     cache = tmp_path / 'cache/hub/checkpoints'
@@ -121,6 +137,5 @@ def test_make_shapes_draws_and_says_so(monkeypatch, capsys, tmp_path):
     for told in ('drawn', 'already there'):
         monkeypatch.setattr(sys, 'argv', [path, *args])
         runpy.run_path(path, run_name='__main__')
-        assert (f'set: {told}, 2 training and 1 validation images'
-                in capsys.readouterr().out)
+        assert f'set: {told}, 2 training and 1 validation images' in capsys.readouterr().out
     assert (tmp_path / 'set/annotations/instances_val.json').is_file()

@@ -1,9 +1,14 @@
 """Names of classifiers, flat and nested, there and back."""
+
 import parity
 import pytest
 
-from sparx_mm.weights import (flatten_classifier, nest_classifier,
-                              rename_released, rename_to_released)
+from sparx_mm.weights import (
+    flatten_classifier,
+    nest_classifier,
+    rename_released,
+    rename_to_released,
+)
 
 
 def _names(flavour, variant):
@@ -17,11 +22,12 @@ def test_released_names_round_trip(variant):
     assert list(nested.values()) == list(flat)
     tops = {name.split('.')[0] for name in nested}
     assert tops == {'backbone', 'neck', 'head'}
-    assert {name
-            for name in nested if not name.startswith('backbone.')} == {
-                'neck.norm.weight', 'neck.norm.bias', 'head.fc.weight',
-                'head.fc.bias'
-            }
+    assert {name for name in nested if not name.startswith('backbone.')} == {
+        'neck.norm.weight',
+        'neck.norm.bias',
+        'head.fc.weight',
+        'head.fc.bias',
+    }
     assert nested['neck.norm.weight'] == 'classifier.0.weight'
     assert nested['head.fc.bias'] == 'classifier.3.bias'
     assert flatten_classifier(nested) == flat

@@ -1,12 +1,12 @@
 """A file covers the backbone, or the error says why not."""
+
 import parity
 import pytest
 import torch
 
 from sparx_mm import SparXMamba
 from sparx_mm.errors import UserError
-from sparx_mm.weights import (CoverageError, fit_backbone, rename_released,
-                              resize_position_table)
+from sparx_mm.weights import CoverageError, fit_backbone, rename_released, resize_position_table
 
 FLAVOURS, VARIANTS = ('cls', 'det', 'seg'), 'tsb'
 ZOO = SparXMamba.arch_zoo
@@ -36,14 +36,12 @@ def test_every_task_from_every_task(model, file, variant):
     # just what one of the two has and the other one lacks
     scales = {n for n in own if n.endswith('.proj.scale')}
     norms = {n for n in own if n.startswith('norms.')}
-    assert missing == (scales if file != 'det' else set()) | (
-        norms if file == 'cls' else set())
-    assert {
-        n
-        for n in unused if n.startswith('classifier.')
-    } == ({f'classifier.{i}.{p}'
-           for i in (0, 3)
-           for p in ('weight', 'bias')} if file == 'cls' else set())
+    assert missing == (scales if file != 'det' else set()) | (norms if file == 'cls' else set())
+    assert {n for n in unused if n.startswith('classifier.')} == (
+        {f'classifier.{i}.{p}' for i in (0, 3) for p in ('weight', 'bias')}
+        if file == 'cls'
+        else set()
+    )
     rest = {n for n in unused if not n.startswith('classifier.')}
     assert bool(rest) == (file == 'det' and model == 'seg')
     assert all(n.endswith('.proj.scale') for n in rest)
@@ -67,8 +65,7 @@ def test_other_variants_are_named(file, model):
         return
     with pytest.raises(CoverageError) as error:
         fit_backbone(backbone('seg', model), released('cls', file), '', ZOO)
-    assert str(error.value) == (f"this is a '{names[file]}' file, the model "
-                                f"is '{names[model]}'")
+    assert str(error.value) == (f"this is a '{names[file]}' file, the model is '{names[model]}'")
 
 
 def test_an_arch_without_a_name_is_described():
@@ -82,14 +79,18 @@ def test_an_arch_without_a_name_is_described():
         fit_backbone(own, file, '', ZOO)
     assert str(error.value) == (
         'the file has layers and channels 2x96 2x192 6x320 2x512 by stage, '
-        'the model 2x96 2x192 7x320 2x512')
+        'the model 2x96 2x192 7x320 2x512'
+    )
 
 
-@pytest.mark.parametrize('given,there,hint', [
-    ('', ['backbone.'], "did you mean prefix='backbone.'?"),
-    ('backbone.', [''], 'did you mean prefix=None?'),
-    ('', ['a.', 'b.'], "did you mean prefix='a.' or 'b.'?"),
-])
+@pytest.mark.parametrize(
+    'given,there,hint',
+    [
+        ('', ['backbone.'], "did you mean prefix='backbone.'?"),
+        ('backbone.', [''], 'did you mean prefix=None?'),
+        ('', ['a.', 'b.'], "did you mean prefix='a.' or 'b.'?"),
+    ],
+)
 def test_prefixes_are_suggested(given, there, hint):
     file = {}
     for prefix in there:
@@ -100,10 +101,7 @@ def test_prefixes_are_suggested(given, there, hint):
 
 
 def test_a_file_of_another_network_shows_what_it_has():
-    file = {
-        'conv1.weight': torch.ones(1),
-        'layers.0.blocks.0.mlp.fc1.weight': torch.ones(1)
-    }
+    file = {'conv1.weight': torch.ones(1), 'layers.0.blocks.0.mlp.fc1.weight': torch.ones(1)}
     with pytest.raises(CoverageError, match=r'holds no .* are conv1\.weight'):
         fit_backbone(backbone('seg', 't'), file, '', ZOO)
     with pytest.raises(CoverageError, match='holds no tensors'):
@@ -132,7 +130,8 @@ def test_another_shape_is_not_there():
     assert str(error.value) == (
         'only 668 of 669 tensors of the backbone fit: it has '
         'stages.2.layers.3.ffn.fc1.weight (640, 320, 1, 1) instead of '
-        '(1280, 320, 1, 1); give the file of this arch')
+        '(1280, 320, 1, 1); give the file of this arch'
+    )
 
 
 def test_what_has_no_place_is_an_error():
@@ -143,7 +142,7 @@ def test_what_has_no_place_is_an_error():
 
 @pytest.mark.parametrize('last', [0, 1, 2])
 def test_stages_that_are_not_built_may_be_left_over(last):
-    wanted = SparXMamba('tiny', out_indices=(last, ))
+    wanted = SparXMamba('tiny', out_indices=(last,))
     fit = fit_backbone(wanted.state_dict(), released('seg', 't'), '', ZOO)
     assert not fit.missing
     kept = {n for n in wanted.state_dict() if 'num_batches' not in n}
@@ -181,7 +180,7 @@ def test_a_tensor_of_another_kind_is_not_there():
 
 def test_numbers_are_finite_in_the_models_dtype():
     own, file = backbone('seg', 't'), released('seg', 't')
-    file['patch_embed.1.bias'] = torch.full((48, ), 1e300, dtype=torch.float64)
+    file['patch_embed.1.bias'] = torch.full((48,), 1e300, dtype=torch.float64)
     with pytest.raises(CoverageError, match='infinity in stem.1.bias'):
         fit_backbone(own, file, '', ZOO)
     file['patch_embed.1.bias'] = torch.ones(48).to(torch.float8_e4m3fn)

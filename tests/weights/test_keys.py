@@ -1,4 +1,5 @@
 """Names to and from the released files."""
+
 import parity
 import pytest
 import torch
@@ -6,8 +7,14 @@ from mmengine.runner.checkpoint import load_checkpoint, load_state_dict
 from torch import nn
 
 from sparx_mm import SparXMamba
-from sparx_mm.weights import (find_prefixes, find_weights, from_released,
-                              rename_released, rename_to_released, to_released)
+from sparx_mm.weights import (
+    find_prefixes,
+    find_weights,
+    from_released,
+    rename_released,
+    rename_to_released,
+    to_released,
+)
 
 LAYOUTS = [(f, v) for f in ('cls', 'det', 'seg') for v in 'tsb']
 
@@ -16,36 +23,31 @@ LAYOUTS = [(f, v) for f in ('cls', 'det', 'seg') for v in 'tsb']
 def own_names(request):
     """Names and shapes of a dense backbone of ours, by variant."""
     model = SparXMamba(parity.ARCHS[request.param], attn_scale='learnable')
-    return request.param, {
-        key: list(value.shape)
-        for key, value in model.state_dict().items()
-    }
+    return request.param, {key: list(value.shape) for key, value in model.state_dict().items()}
 
 
 @pytest.mark.parametrize('flavour', ['cls', 'det', 'seg'])
 def test_layout(own_names, flavour):
     variant, own = own_names
-    released = {
-        key: shape
-        for key, shape, _ in parity.manifest(flavour, variant)
-    }
+    released = {key: shape for key, shape, _ in parity.manifest(flavour, variant)}
     renamed = rename_released(released)
     left = {key: renamed.pop(key) for key in list(renamed) if key not in own}
     assert all(key.startswith('classifier.') for key in left)
     assert all(own[key] == shape for key, shape in renamed.items())
     missing = set(own) - set(renamed)
     assert all(
-        key.startswith('norms.') and flavour == 'cls'
-        or key.endswith('.proj.scale') and flavour != 'det' for key in missing)
+        key.startswith('norms.')
+        and flavour == 'cls'
+        or key.endswith('.proj.scale')
+        and flavour != 'det'
+        for key in missing
+    )
 
 
 @pytest.mark.parametrize('flavour, variant', LAYOUTS)
 @pytest.mark.parametrize('prefix', ['', 'backbone.', 'module.ema.backbone.'])
 def test_round_trip(flavour, variant, prefix):
-    released = {
-        prefix + key: i
-        for i, (key, _, _) in enumerate(parity.manifest(flavour, variant))
-    }
+    released = {prefix + key: i for i, (key, _, _) in enumerate(parity.manifest(flavour, variant))}
     own = rename_released(released, prefix)
     assert list(own.values()) == list(released.values())
     assert rename_to_released(own, prefix) == released
@@ -54,9 +56,15 @@ def test_round_trip(flavour, variant, prefix):
 
 
 def test_foreign_names():
-    for key in ('classifier.0.weight', 'fc.weight', 'layers.0.weight',
-                'layers.0.blocks.0.op.unknown', 'norm', 'neck.norm.0.weight',
-                'layers.0.blocks.0.op.scales'):
+    for key in (
+        'classifier.0.weight',
+        'fc.weight',
+        'layers.0.weight',
+        'layers.0.blocks.0.op.unknown',
+        'norm',
+        'neck.norm.0.weight',
+        'layers.0.blocks.0.op.scales',
+    ):
         assert from_released(key) is None
     for key in ('stages.0.layers.0.unknown', 'head.weight', 'stems.0'):
         assert to_released(key) is None
@@ -65,7 +73,6 @@ def test_foreign_names():
 
 
 class _Detector(nn.Module):
-
     def __init__(self):
         super().__init__()
         self.backbone = SparXMamba('tiny', attn_scale='learnable')
@@ -112,7 +119,8 @@ def test_own_names_load_too(tmp_path):
         lambda w: dict(ema=dict(module=w, updates=7), model=dict(other=0)),
         # mmengine's EMAHook keeps the averaged weights in state_dict
         lambda w: dict(state_dict=w, ema_state_dict=dict(other=0)),
-    ])
+    ],
+)
 @pytest.mark.parametrize('wrap', ['', 'module.', 'module._orig_mod.'])
 def test_find_weights(nest, wrap):
     weights = {'backbone.a': 1, 'b': 2}
@@ -138,7 +146,13 @@ def test_find_prefixes():
         nested = [f'{p}{n}' for p in ('backbone.', 'a.b.') for n in names]
         assert find_prefixes(nested) == ['backbone.', 'a.b.']
     # Swin's and ResNet's names are alike
-    assert find_prefixes([
-        'layers.0.blocks.0.attn.qkv.weight', 'backbone.stem.0.weight',
-        'stages.0.blocks.0.mlp.fc1.weight'
-    ]) == []
+    assert (
+        find_prefixes(
+            [
+                'layers.0.blocks.0.attn.qkv.weight',
+                'backbone.stem.0.weight',
+                'stages.0.blocks.0.mlp.fc1.weight',
+            ]
+        )
+        == []
+    )

@@ -1,9 +1,10 @@
 """Many names in a few words."""
+
 from sparx_mm.weights import fold_names, summarize
 
 
 def test_numbers_are_folded_where_they_differ():
-    names = [f'a.{i}.b.{j}.w1' for i in (0, 10) for j in (3, )] + ['a.3.c']
+    names = [f'a.{i}.b.{j}.w1' for i in (0, 10) for j in (3,)] + ['a.3.c']
     assert fold_names(names) == {
         'a.*.b.3.w1': ['a.0.b.3.w1', 'a.10.b.3.w1'],
         'a.3.c': ['a.3.c'],

@@ -1,4 +1,5 @@
 """What the published Swins share with SparX-Swin."""
+
 import pytest
 import torch
 from plain_swin import mm_names, to_original
@@ -9,17 +10,15 @@ from sparx_mm.weights import CoverageError, fit_swin
 SWINS = dict(
     tiny=((2, 2, 6, 2), (96, 192, 384, 768)),
     small=((2, 2, 18, 2), (96, 192, 384, 768)),
-    base=((2, 2, 18, 2), (128, 256, 512, 1024)))
+    base=((2, 2, 18, 2), (128, 256, 512, 1024)),
+)
 
 
 def published(variant):
     """Tensors of the right shapes that need no memory."""
     shapes = mm_names(*SWINS[variant], head_dim=32, window=7)
     weights = {k: torch.zeros(()).expand(v) for k, v in shapes.items()}
-    return {
-        k: v
-        for k, v in to_original(weights).items() if not k.startswith('norm')
-    }
+    return {k: v for k, v in to_original(weights).items() if not k.startswith('norm')}
 
 
 def parameters(arch):
@@ -33,9 +32,7 @@ def test_the_first_stages_of_tiny(variant):
     parts = ('stem.', 'downsamples.0.', 'stages.0.', 'stages.1.')
     # the last layer of the second stage is a ganglion
     assert set(fit.weights) == {
-        k
-        for k in own
-        if k.startswith(parts) and not k.startswith('stages.1.layers.1.proj.')
+        k for k in own if k.startswith(parts) and not k.startswith('stages.1.layers.1.proj.')
     }
     # patch, two merged maps; four layers but for a qkv, with 3 and 6 heads
     stem = 3 * 16 * 96 + 3 * 96
@@ -45,8 +42,7 @@ def test_the_first_stages_of_tiny(variant):
     count = stem + merging + stages - qkv
     assert sum(v.numel() for v in fit.weights.values()) == count
     assert f'({count / 1e6:.2f} of ' in str(fit)
-    assert ('stem 4/4, downsamples 3/9, stages.0 26/26, stages.1 24/'
-            in str(fit))
+    assert 'stem 4/4, downsamples 3/9, stages.0 26/26, stages.1 24/' in str(fit)
     assert 'stages.2 0/' in str(fit) and 'stages.3 0/' in str(fit)
 
 
@@ -57,4 +53,5 @@ def test_base_shares_nothing():
     assert str(error.value) == (
         'nothing of this plain Swin fits: it has layers and channels 2x128 '
         '2x256 18x512 2x1024 by stage, the model 2x120 2x240 27x396 3x616; '
-        'give the file of another, or start without one')
+        'give the file of another, or start without one'
+    )

@@ -6,4 +6,5 @@ arch = dict(
     depths=(2, 2, 3, 2),
     strides=(1, 1, 2, 1),
     starts=(None, 1, 0, 0),
-    windows=(None, None, 3, None))
+    windows=(None, None, 3, None),
+)

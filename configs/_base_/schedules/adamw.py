@@ -3,8 +3,7 @@
 # logs the rate and decay that each parameter gets.
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(
-        type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
     # gradients are not clipped; switch to clip the norm of all of them:
     #   optim_wrapper.clip_grad.max_norm=1.0
     constructor='LayerDecayOptimWrapperConstructor',
@@ -18,13 +17,15 @@ optim_wrapper = dict(
         # the rate of a layer over that of the next one, 1: the same for all;
         # switch to spare the lower layers of a trained backbone:
         #   optim_wrapper.paramwise_cfg.layer_decay_rate=0.8
-        layer_decay_rate=1.,
-        norm_decay_mult=0.,
+        layer_decay_rate=1.0,
+        norm_decay_mult=0.0,
         custom_keys={
-            'A_log': dict(decay_mult=0.),
-            'mixer.D': dict(decay_mult=0.),
-            'relative_position_bias_table': dict(decay_mult=0.)
-        }))
+            'A_log': dict(decay_mult=0.0),
+            'mixer.D': dict(decay_mult=0.0),
+            'relative_position_bias_table': dict(decay_mult=0.0),
+        },
+    ),
+)
 
 # Two images per GPU are too few for the backbone's batch norms, and the
 # released weights were trained with SyncBN. mmengine converts them in

@@ -9,9 +9,9 @@ default_hooks = dict(
     # iterations needs a larger momentum, or none of it; switch it off:
     #   default_hooks.ema=None
     ema=dict(type='EMAHook', momentum=2e-4, update_buffers=True),
-    visualization=dict(type='VisualizationHook', enable=False))
+    visualization=dict(type='VisualizationHook', enable=False),
+)
 
 # without a name: each run in a process has its own, in its own folder
-visualizer = dict(
-    type='UniversalVisualizer', vis_backends={{_base_.vis_backends}})
+visualizer = dict(type='UniversalVisualizer', vis_backends={{_base_.vis_backends}})
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=True)

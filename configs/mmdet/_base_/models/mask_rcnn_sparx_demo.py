@@ -1,7 +1,5 @@
 # a small Mask R-CNN for 128 px images of the drawn shapes, on a CPU
-_base_ = [
-    './mask_rcnn_sparx_fpn.py', '../../../_base_/backbones/sparx_mamba_demo.py'
-]
+_base_ = ['./mask_rcnn_sparx_fpn.py', '../../../_base_/backbones/sparx_mamba_demo.py']
 
 channels = 64
 num_classes = 6
@@ -9,32 +7,29 @@ model = dict(
     backbone=dict(
         arch={{_base_.arch}},
         # weights larger than the usual 0.02 learn sooner in a short run
-        init_cfg=dict(
-            type='Kaiming',
-            layer='Conv2d',
-            mode='fan_in',
-            distribution='normal')),
+        init_cfg=dict(type='Kaiming', layer='Conv2d', mode='fan_in', distribution='normal'),
+    ),
     neck=dict(
         in_channels={{_base_.embed_dims}},
         out_channels=channels,
-        norm_cfg=dict(type='GN', num_groups=16)),
+        norm_cfg=dict(type='GN', num_groups=16),
+    ),
     rpn_head=dict(
         in_channels=channels,
         feat_channels=channels,
         # 16 px on the finest map: half of COCO's, for small images
-        anchor_generator=dict(scales=[4])),
+        anchor_generator=dict(scales=[4]),
+    ),
     roi_head=dict(
         bbox_roi_extractor=dict(out_channels=channels),
-        bbox_head=dict(
-            in_channels=channels, fc_out_channels=256,
-            num_classes=num_classes),
+        bbox_head=dict(in_channels=channels, fc_out_channels=256, num_classes=num_classes),
         mask_roi_extractor=dict(out_channels=channels),
         mask_head=dict(
-            num_convs=2,
-            in_channels=channels,
-            conv_out_channels=channels,
-            num_classes=num_classes)),
+            num_convs=2, in_channels=channels, conv_out_channels=channels, num_classes=num_classes
+        ),
+    ),
     train_cfg=dict(
-        rpn_proposal=dict(nms_pre=500, max_per_img=100),
-        rcnn=dict(sampler=dict(num=64))),
-    test_cfg=dict(rpn=dict(nms_pre=500, max_per_img=100)))
+        rpn_proposal=dict(nms_pre=500, max_per_img=100), rcnn=dict(sampler=dict(num=64))
+    ),
+    test_cfg=dict(rpn=dict(nms_pre=500, max_per_img=100)),
+)

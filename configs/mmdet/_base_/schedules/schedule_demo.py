@@ -2,8 +2,7 @@
 _base_ = '../../../_base_/schedules/adamw.py'
 
 max_epochs = 16
-train_cfg = dict(
-    type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
@@ -15,6 +14,7 @@ param_scheduler = [
         begin=0,
         T_max=max_epochs,
         by_epoch=True,
-        convert_to_iter_based=True)
+        convert_to_iter_based=True,
+    ),
 ]
 randomness = dict(seed=0)

@@ -9,23 +9,23 @@ model = dict(
         num_classes=num_classes,
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
-        to_rgb=True),
+        to_rgb=True,
+    ),
     backbone=dict(
-        out_indices=(3, ),
+        out_indices=(3,),
         # as in the released classifiers
         attn_scale='length',
         norm_cfg=dict(type='BN'),
         norm_eval=False,
-        with_cp=False),
+        with_cp=False,
+    ),
     head=dict(
         type='LinearClsHead',
         num_classes=num_classes,
-        init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02, bias=0.),
-        loss=dict(
-            type='LabelSmoothLoss', label_smooth_val=0.1, mode='original')),
+        init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02, bias=0.0),
+        loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
+    ),
     # one of the two for each batch, either as often: timm's mixup of 0.8 and
     # cutmix of 1.0 with its switch probability of 0.5
-    train_cfg=dict(augments=[
-        dict(type='Mixup', alpha=0.8),
-        dict(type='CutMix', alpha=1.0)
-    ]))
+    train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]),
+)

@@ -4,4 +4,5 @@ _base_ = './classifier_sparx.py'
 model = dict(
     # the neck has the norm
     backbone=dict(type='SparXMamba', out_norm=False),
-    neck=dict(type='NormPooling', norm_cfg=dict(type='GN', num_groups=1)))
+    neck=dict(type='NormPooling', norm_cfg=dict(type='GN', num_groups=1)),
+)

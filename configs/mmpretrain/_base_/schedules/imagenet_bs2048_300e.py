@@ -4,17 +4,15 @@ _base_ = '../../../_base_/schedules/adamw.py'
 max_epochs = 300
 warmup_epochs = 20
 lr = 4e-3
-train_cfg = dict(
-    type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=1)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
 # float16 needs a GPU; on a CPU, and where the loss scale collapses, train in
 # bfloat16 with --amp-dtype bfloat16
 optim_wrapper = dict(
-    type='AmpOptimWrapper',
-    optimizer=dict(lr=lr, weight_decay=0.05),
-    clip_grad=dict(max_norm=5.0))
+    type='AmpOptimWrapper', optimizer=dict(lr=lr, weight_decay=0.05), clip_grad=dict(max_norm=5.0)
+)
 param_scheduler = [
     # from 1e-6
     dict(
@@ -23,13 +21,15 @@ param_scheduler = [
         begin=0,
         end=warmup_epochs,
         by_epoch=True,
-        convert_to_iter_based=True),
+        convert_to_iter_based=True,
+    ),
     dict(
         type='CosineAnnealingLR',
         eta_min=1e-5,
         begin=warmup_epochs,
         end=max_epochs,
         by_epoch=True,
-        convert_to_iter_based=True)
+        convert_to_iter_based=True,
+    ),
 ]
 auto_scale_lr = dict(base_batch_size=2048)

@@ -14,15 +14,11 @@ train_pipeline = [
     dict(type='LoadAnnotations'),
     # of ours: ends the run at a label map that does not belong to its image
     dict(type='CheckSegMap', num_classes=num_classes),
-    dict(
-        type='RandomResize',
-        scale=scale,
-        ratio_range=(0.5, 2.0),
-        keep_ratio=True),
+    dict(type='RandomResize', scale=scale, ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PhotoMetricDistortion'),
-    dict(type='PackSegInputs')
+    dict(type='PackSegInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -30,7 +26,7 @@ test_pipeline = [
     # after Resize, so that the label map keeps the size of the file
     dict(type='LoadAnnotations'),
     dict(type='CheckSegMap', num_classes=num_classes),
-    dict(type='PackSegInputs')
+    dict(type='PackSegInputs'),
 ]
 # --tta: six scales, each as it is and flipped. The scales are those of
 # test_pipeline times 0.5, 0.75, ..., 1.75
@@ -38,17 +34,19 @@ tta_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(
         type='TestTimeAug',
-        transforms=[[
-            dict(
-                type='Resize',
-                scale=tuple(int(side * ratio) for side in scale),
-                keep_ratio=True) for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-        ], [
-            dict(type='RandomFlip', prob=0.),
-            dict(type='RandomFlip', prob=1.)
-        ], [dict(type='LoadAnnotations')],
-                    [dict(type='CheckSegMap', num_classes=num_classes)],
-                    [dict(type='PackSegInputs')]])
+        transforms=[
+            [
+                dict(
+                    type='Resize', scale=tuple(int(side * ratio) for side in scale), keep_ratio=True
+                )
+                for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+            ],
+            [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],
+            [dict(type='LoadAnnotations')],
+            [dict(type='CheckSegMap', num_classes=num_classes)],
+            [dict(type='PackSegInputs')],
+        ],
+    ),
 ]
 train_dataloader = dict(
     batch_size=2,
@@ -58,9 +56,10 @@ train_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
-        data_prefix=dict(
-            img_path='images/training', seg_map_path='annotations/training'),
-        pipeline=train_pipeline))
+        data_prefix=dict(img_path='images/training', seg_map_path='annotations/training'),
+        pipeline=train_pipeline,
+    ),
+)
 val_dataloader = dict(
     batch_size=1,
     num_workers=4,
@@ -69,10 +68,10 @@ val_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
-        data_prefix=dict(
-            img_path='images/validation',
-            seg_map_path='annotations/validation'),
-        pipeline=test_pipeline))
+        data_prefix=dict(img_path='images/validation', seg_map_path='annotations/validation'),
+        pipeline=test_pipeline,
+    ),
+)
 test_dataloader = val_dataloader
 
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])

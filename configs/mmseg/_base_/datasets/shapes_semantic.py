@@ -4,10 +4,17 @@
 dataset_type = 'BaseSegDataset'
 data_root = 'data/shapes/'
 metainfo = dict(
-    classes=('background', 'circle', 'square', 'triangle', 'star', 'ring',
-             'cross'),
-    palette=[(0, 0, 0), (230, 60, 50), (60, 180, 75), (65, 105, 245),
-             (255, 210, 30), (230, 60, 230), (60, 220, 230)])
+    classes=('background', 'circle', 'square', 'triangle', 'star', 'ring', 'cross'),
+    palette=[
+        (0, 0, 0),
+        (230, 60, 50),
+        (60, 180, 75),
+        (65, 105, 245),
+        (255, 210, 30),
+        (230, 60, 230),
+        (60, 220, 230),
+    ],
+)
 scale = (128, 128)
 
 train_pipeline = [
@@ -17,10 +24,9 @@ train_pipeline = [
     dict(type='CheckSegMap', num_classes=7),
     dict(type='Resize', scale=scale, keep_ratio=True),
     dict(
-        type='RandomFlip',
-        prob=[0.25, 0.25, 0.25],
-        direction=['horizontal', 'vertical', 'diagonal']),
-    dict(type='PackSegInputs')
+        type='RandomFlip', prob=[0.25, 0.25, 0.25], direction=['horizontal', 'vertical', 'diagonal']
+    ),
+    dict(type='PackSegInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -28,7 +34,7 @@ test_pipeline = [
     # after Resize, so that the label map keeps the size of the file
     dict(type='LoadAnnotations'),
     dict(type='CheckSegMap', num_classes=7),
-    dict(type='PackSegInputs')
+    dict(type='PackSegInputs'),
 ]
 # no workers: the set is small, and on a CPU they compete with the training
 train_dataloader = dict(
@@ -43,7 +49,9 @@ train_dataloader = dict(
         data_prefix=dict(img_path='train', seg_map_path='labels/train'),
         img_suffix='.png',
         reduce_zero_label=False,
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    ),
+)
 val_dataloader = dict(
     batch_size=4,
     num_workers=0,
@@ -56,7 +64,9 @@ val_dataloader = dict(
         data_prefix=dict(img_path='val', seg_map_path='labels/val'),
         img_suffix='.png',
         reduce_zero_label=False,
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)
 test_dataloader = val_dataloader
 
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])

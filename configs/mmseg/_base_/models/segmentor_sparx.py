@@ -10,7 +10,8 @@ model = dict(
         bgr_to_rgb=True,
         size=(512, 512),
         pad_val=0,
-        seg_pad_val=255),
+        seg_pad_val=255,
+    ),
     backbone=dict(
         type='SparXMamba',
         out_indices=(0, 1, 2, 3),
@@ -18,6 +19,8 @@ model = dict(
         attn_scale='length',
         norm_cfg=norm_cfg,
         norm_eval=False,
-        with_cp=False),
+        with_cp=False,
+    ),
     train_cfg=dict(),
-    test_cfg=dict(mode='whole'))
+    test_cfg=dict(mode='whole'),
+)

@@ -4,6 +4,8 @@ model = dict(
     backbone=dict(
         arch={{_base_.arch}},
         drop_path_rate=0.5,
-        init_cfg=dict(type='Pretrained', checkpoint={{_base_.checkpoint}})),
+        init_cfg=dict(type='Pretrained', checkpoint={{_base_.checkpoint}}),
+    ),
     decode_head=dict(in_channels={{_base_.embed_dims}}),
-    auxiliary_head=dict(in_channels=_base_.embed_dims[2]))
+    auxiliary_head=dict(in_channels=_base_.embed_dims[2]),
+)
