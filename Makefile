@@ -6,9 +6,9 @@ PYTHON ?=
 TESTS ?= tests
 BENCH ?=
 RESULTS ?= work_dirs/bench
-CODE := $(wildcard sparx_mm kernels configs tools tests benchmarks setup)
+CODE := $(wildcard sparx_mm kernels configs tools tests benchmarks scripts)
 ANY_PYTHON = $(or $(PYTHON),python3)
-MAKE_ENV = $(ANY_PYTHON) setup/make_env.py
+MAKE_ENV = $(ANY_PYTHON) scripts/make_env.py
 # set-up writes run.env: on a machine whose GPU mmcv cannot use, it hides it
 RUN := . .venv/run.env &&
 

@@ -13,11 +13,13 @@ from measure import nbytes, out_of_memory_as_none
 from options import short
 from peers import two_level
 
-# before mmdet, which may find a torchvision that does not load
-import sparx_mm.torchvision  # noqa: F401
 from sparx_mm import backbones
+from sparx_mm.compat import torchvision_stub
 from sparx_mm.kernels import ss2d
 from sparx_mm.mixers import SS2D
+
+# before mmdet, which may find a torchvision that does not load
+torchvision_stub.install()
 
 # where all forms are compared with float64
 SMALL = (2, 3, 96, 96)

@@ -24,6 +24,14 @@ class UserError(Exception):
         super().__init__(str(message).rpartition(f'\n{name}: ')[2])
 
 
+class ConfigError(UserError, ValueError):
+    """An argument of a config, an arch or a constructor is not allowed.
+
+    It is a `ValueError` too, as callers in Python expect. Its message says
+    what was given, what is allowed and what to do.
+    """
+
+
 # by launcher: variables with the number of a process, and on its machine
 RANKS = (
     ('RANK', 'LOCAL_RANK'),

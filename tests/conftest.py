@@ -14,7 +14,7 @@ from classification import make_imagenet
 from mmengine.logging import MMLogger
 from segmentation import make_ade
 
-from sparx_mm.datasets import make_shapes
+from sparx_mm.demo import make_shapes
 
 
 @pytest.fixture(scope='session')

@@ -5,7 +5,7 @@ import pickle
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from sparx_mm.engine import UserError, user_errors
+from sparx_mm.errors import UserError, user_errors
 
 
 def test_user_error_is_one_line(capsys):

@@ -18,23 +18,23 @@ FILES = sorted(
     path for folder in ('sparx_mm', 'kernels', 'tools') for path in (ROOT / folder).rglob('*.py')
 )
 # who may import whom: higher numbers lower ones, equals without a circle
-HEIGHTS = dict(
-    tools=4,
-    analysis=3,
-    checkpoints=3,
-    datasets=3,
-    engine=3,
-    backbones=2,
-    aggregators=1,
-    layers=1,
-    mixers=1,
-    necks=1,
-    kernels=0,
-    connections=-1,
-    weights=-1,
-    errors=-2,
-    torchvision=-2,
-)
+HEIGHTS = {
+    'tools': 9,
+    'run': 8,
+    'analysis': 8,
+    'demo': 8,
+    'engine': 7,
+    'checkpoint_io': 6,
+    'backbones': 5,
+    'necks': 4,
+    'aggregators': 4,
+    'mixers': 4,
+    'layers': 3,
+    'kernels': 2,
+    'state_dicts': 1,
+    'compat': 0,
+    'errors': 0,
+}
 OPTIONAL = ('mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'torchvision', 'triton', 'numba', 'cv2')
 
 
@@ -101,7 +101,7 @@ def test_touching_a_backbone_says_what_to_type(absent, tmp_path):
         """
 import sparx_mm, sparx_mm.info
 for touch in ('sparx_mm.SparXMamba', 'sparx_mm.backbones',
-              'from sparx_mm import SparXBackbone'):
+              'from sparx_mm import HierarchicalBackbone'):
     try:
         exec(touch)
     except ImportError as error:

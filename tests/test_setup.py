@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(autouse=True)
 def modules(monkeypatch):
-    """The modules of setup/ find one another as they do for its script."""
-    monkeypatch.syspath_prepend(ROOT / 'setup')
+    """The modules of scripts/ find one another as they do for its script."""
+    monkeypatch.syspath_prepend(ROOT / 'scripts')
 
 
 def program(folder, name, prints=''):
@@ -47,7 +47,7 @@ def machine(tmp_path, monkeypatch):
 
 def check(code=''):
     """Run the script's --check, after some code."""
-    script = ROOT / 'setup' / 'make_env.py'
+    script = ROOT / 'scripts' / 'make_env.py'
     start = (
         f'import runpy, sys; sys.argv = [{str(script)!r}, "--check"]\n'
         f'{code}\nrunpy.run_path(sys.argv[0], run_name="__main__")'
@@ -510,7 +510,7 @@ def test_the_original_stack_has_a_suite():
         text=True,
         check=True,
     )
-    assert 'setup/make_env.py openmmlab' in done.stdout
+    assert 'scripts/make_env.py openmmlab' in done.stdout
     assert '.venv-openmmlab/bin/pytest -n 2 -m stack' in done.stdout
     assert '.venv/' not in done.stdout
 

@@ -1,7 +1,8 @@
 """Rename a checkpoint: python tools/convert_checkpoint.py SRC DST."""
 
-from sparx_mm.checkpoints import convert_checkpoint, trust_checkpoints
-from sparx_mm.engine import ArgumentParser, user_errors
+from sparx_mm.checkpoint_io import convert_checkpoint, trust_checkpoints
+from sparx_mm.errors import user_errors
+from sparx_mm.run import ArgumentParser
 
 
 def parse_args():

@@ -9,18 +9,16 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from sparx_mm.analysis import draw_predictions, write_picture
-from sparx_mm.datasets import make_shapes
-from sparx_mm.engine import (
+from sparx_mm.demo import draw_predictions, make_shapes, write_picture
+from sparx_mm.errors import UserError, user_errors
+from sparx_mm.run import (
     ArgumentParser,
     Options,
-    UserError,
     load_config,
     load_runner,
     show_progress,
     test,
     train,
-    user_errors,
 )
 
 ROOT = Path(__file__).resolve().parents[1]

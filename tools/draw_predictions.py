@@ -1,15 +1,9 @@
 """Draw predictions: python tools/draw_predictions.py CONFIG CHECKPOINT."""
 
-from sparx_mm.analysis import draw_predictions, write_picture
-from sparx_mm.checkpoints import trust_checkpoints
-from sparx_mm.engine import (
-    UserError,
-    load_config,
-    load_runner,
-    parse_run_args,
-    run_parser,
-    user_errors,
-)
+from sparx_mm.checkpoint_io import trust_checkpoints
+from sparx_mm.demo import draw_predictions, write_picture
+from sparx_mm.errors import UserError, user_errors
+from sparx_mm.run import load_config, load_runner, parse_run_args, run_parser
 
 
 def parse_args():

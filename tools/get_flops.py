@@ -10,7 +10,8 @@ from sparx_mm.analysis import (
     make_complexity_table,
     make_paper_table,
 )
-from sparx_mm.engine import ArgumentParser, Options, user_errors
+from sparx_mm.errors import user_errors
+from sparx_mm.run import ArgumentParser, Options
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 

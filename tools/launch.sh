@@ -44,6 +44,6 @@ launch() {
     fi
     # what torchrun takes too, with a warning
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-    exec "$PYTHON" -m sparx_mm.engine.torchrun "${place[@]}" \
+    exec "$PYTHON" -m sparx_mm.run.torchrun "${place[@]}" \
         --nproc-per-node="$gpus" "$tools/$tool" "$@"
 }

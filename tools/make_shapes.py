@@ -1,7 +1,8 @@
 """Draw a set with masks and label maps: python tools/make_shapes.py DIR."""
 
-from sparx_mm.datasets import make_shapes
-from sparx_mm.engine import ArgumentParser, UserError, show_progress, user_errors
+from sparx_mm.demo import make_shapes
+from sparx_mm.errors import UserError, user_errors
+from sparx_mm.run import ArgumentParser, show_progress
 
 
 def parse_args():

@@ -1,7 +1,8 @@
 """Evaluate a model: python tools/test.py CONFIG CHECKPOINT [options]."""
 
-from sparx_mm.checkpoints import trust_checkpoints
-from sparx_mm.engine import leave_processes, parse_run_args, run_parser, test, user_errors
+from sparx_mm.checkpoint_io import trust_checkpoints
+from sparx_mm.errors import user_errors
+from sparx_mm.run import leave_processes, parse_run_args, run_parser, test
 
 
 def parse_args():

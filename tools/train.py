@@ -1,14 +1,9 @@
 """Train a model from a config: python tools/train.py CONFIG [options]."""
 
-from sparx_mm.checkpoints import trust_checkpoints
-from sparx_mm.engine import (
-    AMP_DTYPES,
-    leave_processes,
-    parse_run_args,
-    run_parser,
-    train,
-    user_errors,
-)
+from sparx_mm.checkpoint_io import trust_checkpoints
+from sparx_mm.engine import AMP_DTYPES
+from sparx_mm.errors import user_errors
+from sparx_mm.run import leave_processes, parse_run_args, run_parser, train
 
 
 def parse_args():

@@ -1,9 +1,7 @@
-# sparx_mm registers the backbones, sparx_mm.checkpoints reads files without
-# running what is in them, sparx_mm.engine has the hooks of ours below and the
-# transform that checks label maps
-custom_imports = dict(
-    imports=['sparx_mm', 'sparx_mm.checkpoints', 'sparx_mm.engine'], allow_failed_imports=False
-)
+# sparx_mm registers the backbones; sparx_mm.engine registers the hooks below and
+# the transform that checks label maps, and reads checkpoints without running
+# what is in them
+custom_imports = dict(imports=['sparx_mm', 'sparx_mm.engine'], allow_failed_imports=False)
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),

@@ -3,7 +3,6 @@
 from .concat import ConcatAggregator, ValueAggregator
 from .csa import CSA
 from .dmca import DMCA, channel_attention
-from .pointwise import PointwiseProjection
 from .sca import SCA
 from .sra import SRA
 
@@ -11,7 +10,6 @@ __all__ = [
     'CSA',
     'ConcatAggregator',
     'DMCA',
-    'PointwiseProjection',
     'SCA',
     'SRA',
     'ValueAggregator',

@@ -7,7 +7,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from ..layers import ConvFFN
-from .parts import SourceProjection, check_num_sources, pointwise
+from .parts import SourceProjection, check_num_sources, conv_norm
 
 
 @MODELS.register_module()
@@ -82,8 +82,8 @@ class ValueAggregator(SourceProjection):
         norm_cfg: dict = dict(type='BN'),
     ) -> None:
         super().__init__(dim, num_sources, 1, norm_cfg)
-        self.q = nn.Sequential(*pointwise(dim, dim, norm_cfg))
-        self.v = nn.Sequential(*pointwise(dim, dim, norm_cfg))
+        self.q = nn.Sequential(*conv_norm(dim, dim, norm_cfg))
+        self.v = nn.Sequential(*conv_norm(dim, dim, norm_cfg))
         self.fuse = ConvFFN(2 * dim, hidden_channels=dim, out_channels=out_channels)
 
     def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import nn
 
-from .parts import ShuffleFuse, SourceProjection, pointwise
+from .parts import ShuffleFuse, SourceProjection, conv_norm
 from .token_attention import choose_num_heads, to_tokens, token_attention
 
 
@@ -61,9 +61,9 @@ class CSA(SourceProjection):
         self.scales = tuple(scales)
         # of each head, whose channels may be odd
         key_dim = max(dim // self.num_heads // 2, 1) * self.num_heads
-        self.q = nn.Sequential(*pointwise(dim, key_dim, norm_cfg))
-        self.k = nn.Sequential(*pointwise(dim, key_dim, norm_cfg))
-        self.v = nn.Sequential(*pointwise(dim, dim, norm_cfg))
+        self.q = nn.Sequential(*conv_norm(dim, key_dim, norm_cfg))
+        self.k = nn.Sequential(*conv_norm(dim, key_dim, norm_cfg))
+        self.v = nn.Sequential(*conv_norm(dim, dim, norm_cfg))
         self.fuse = ShuffleFuse(dim, out_channels)
 
     def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:

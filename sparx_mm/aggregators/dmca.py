@@ -8,7 +8,7 @@ from torch import nn
 
 from sparx_mm.kernels import without_autocast
 
-from .parts import ShuffleFuse, SourceProjection, pointwise, spatial_reducer
+from .parts import ShuffleFuse, SourceProjection, conv_norm, spatial_reducer
 
 # the released detectors' start value: tokens of a 1333x800 image at stride 4,
 # reduced eightfold each way
@@ -67,12 +67,12 @@ class DMCA(SourceProjection):
         else:
             self.scale = None
         self.q = nn.Sequential(
-            spatial_reducer(dim, reduction, norm_cfg), *pointwise(dim, dim, norm_cfg)
+            spatial_reducer(dim, reduction, norm_cfg), *conv_norm(dim, dim, norm_cfg)
         )
         self.k = nn.Sequential(
-            spatial_reducer(dim, reduction, norm_cfg), *pointwise(dim, dim, norm_cfg)
+            spatial_reducer(dim, reduction, norm_cfg), *conv_norm(dim, dim, norm_cfg)
         )
-        self.v = nn.Sequential(*pointwise(dim, dim, norm_cfg))
+        self.v = nn.Sequential(*conv_norm(dim, dim, norm_cfg))
         if skip:
             self.fuse = ShuffleFuse(dim, out_channels)
         else:

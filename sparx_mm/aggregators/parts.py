@@ -58,7 +58,7 @@ class SourceProjection(nn.Module):
         return y.chunk(self.num_maps, dim=1)
 
 
-def pointwise(in_channels: int, out_channels: int, norm_cfg: dict) -> tuple[nn.Module, nn.Module]:
+def conv_norm(in_channels: int, out_channels: int, norm_cfg: dict) -> tuple[nn.Module, nn.Module]:
     """1x1 convolution without bias, and its norm."""
     conv = nn.Conv2d(in_channels, out_channels, 1, bias=False)
     return conv, build_norm(norm_cfg, out_channels)

@@ -8,7 +8,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from ..layers import build_norm
-from .parts import ShuffleFuse, SourceProjection, pointwise
+from .parts import ShuffleFuse, SourceProjection, conv_norm
 from .token_attention import choose_num_heads, to_tokens, token_attention
 
 
@@ -54,11 +54,11 @@ class SRA(SourceProjection):
     ) -> None:
         super().__init__(dim, num_sources, 2, norm_cfg)
         self.num_heads = choose_num_heads(dim, num_heads)
-        self.q = nn.Sequential(*pointwise(dim, dim, norm_cfg))
+        self.q = nn.Sequential(*conv_norm(dim, dim, norm_cfg))
         self.k = nn.Sequential(
-            _region_reducer(dim, reduction, norm_cfg), *pointwise(dim, dim, norm_cfg)
+            _region_reducer(dim, reduction, norm_cfg), *conv_norm(dim, dim, norm_cfg)
         )
-        self.v = nn.Sequential(*pointwise(dim, dim, norm_cfg))
+        self.v = nn.Sequential(*conv_norm(dim, dim, norm_cfg))
         self.v_reducer = _region_reducer(dim, reduction, norm_cfg)
         self.fuse = ShuffleFuse(dim, out_channels)
 

@@ -1,12 +1,11 @@
 """Looking at models: functions that the tools call."""
 
-from .complexity import Complexity, make_complexity_table
-from .connection_figure import draw_connections, write_figure
-from .connection_graph import StageGraph, connection_graph
-from .flops import CONVENTIONS, count_complexity
+from .complexity.counter import CONVENTIONS, count_complexity
+from .complexity.table import Complexity, make_complexity_table
+from .connections.figure import draw_connections, write_figure
+from .connections.graph import StageGraph, connection_graph
 from .models import load_model
-from .paper import PAPER_ROWS, count_row, make_paper_table
-from .predictions import draw_predictions, write_picture
+from .paper.sparx import PAPER_ROWS, count_row, make_paper_table
 
 __all__ = [
     'CONVENTIONS',
@@ -17,10 +16,8 @@ __all__ = [
     'count_complexity',
     'count_row',
     'draw_connections',
-    'draw_predictions',
     'load_model',
     'make_complexity_table',
     'make_paper_table',
     'write_figure',
-    'write_picture',
 ]

@@ -6,11 +6,11 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from ..backbones import SparXBackbone
-from ..engine import load_config
-from ..engine.config import config_errors
-from ..engine.preflight import check_packages
+from ..backbones import HierarchicalBackbone
 from ..errors import UserError
+from ..run import load_config
+from ..run.config import config_errors
+from ..run.preflight import check_packages
 
 # by default_scope: height and width that models are compared at
 SHAPES = dict(mmdet=(800, 1280), mmseg=(512, 2048))
@@ -69,7 +69,7 @@ def _check_backbone(name):
     names = sorted(
         key
         for key, value in MODELS.module_dict.items()
-        if isinstance(value, type) and issubclass(value, SparXBackbone)
+        if isinstance(value, type) and issubclass(value, HierarchicalBackbone)
     )
     if name not in names:
         raise UserError(

@@ -2,8 +2,8 @@
 
 # the parts that an arch names by type
 from .. import aggregators, mixers  # noqa: F401
-from .sparx import SparXBackbone
+from .hierarchical import HierarchicalBackbone
 from .sparx_mamba import SparXMamba
 from .sparx_swin import SparXSwin
 
-__all__ = ['SparXBackbone', 'SparXMamba', 'SparXSwin']
+__all__ = ['HierarchicalBackbone', 'SparXMamba', 'SparXSwin']

@@ -9,7 +9,7 @@ from mmengine.logging import print_log
 from mmengine.model import PretrainedInit, update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
 
-from ..weights import CoverageError, Fit, SwinFit, find_weights, fit_backbone, fit_swin
+from ..state_dicts import CoverageError, Fit, SwinFit, find_weights, fit_backbone, fit_swin
 
 
 def split_init_cfg(init_cfg: dict | list[dict] | None) -> tuple[list[dict], list[dict]]:
@@ -52,7 +52,7 @@ class PretrainedBackboneInit(PretrainedInit):
         """Find what a backbone takes from a state dict.
 
         Args:
-            module (SparXBackbone): The backbone.
+            module (HierarchicalBackbone): The backbone.
             file (Mapping): Names and tensors.
 
         Returns:
@@ -64,7 +64,7 @@ class PretrainedBackboneInit(PretrainedInit):
         """Load into a backbone.
 
         Args:
-            module (SparXBackbone): The backbone.
+            module (HierarchicalBackbone): The backbone.
 
         Raises:
             CoverageError: If the file has fewer of the backbone's tensors

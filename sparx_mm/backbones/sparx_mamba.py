@@ -2,8 +2,8 @@
 
 from mmengine.registry import MODELS
 
-from .ablations import ABLATIONS
-from .sparx import SparXBackbone
+from .hierarchical import HierarchicalBackbone
+from .sparx_ablations import ABLATIONS
 
 _TINY = dict(
     embed_dims=(96, 192, 320, 512),
@@ -15,7 +15,7 @@ _TINY = dict(
 
 
 @MODELS.register_module()
-class SparXMamba(SparXBackbone):
+class SparXMamba(HierarchicalBackbone):
     """SparX-Mamba (https://arxiv.org/abs/2409.09649).
 
     Args:
@@ -25,7 +25,7 @@ class SparXMamba(SparXBackbone):
             `ABLATIONS`; or a dict that gives at least ``embed_dims``,
             ``depths``, ``strides``, ``starts`` and ``windows``.
             Default: ``'tiny'``.
-        **kwargs: See `SparXBackbone`.
+        **kwargs: See `HierarchicalBackbone`.
 
     Example:
         >>> import torch
@@ -56,7 +56,7 @@ class SparXMamba(SparXBackbone):
         **{f'tiny-{name}': {**_TINY, **changes} for name, changes in ABLATIONS.items()},
     }
     arch_defaults = dict(
-        SparXBackbone.arch_defaults,
+        HierarchicalBackbone.arch_defaults,
         mixer=dict(type='SS2D'),
         ffn=dict(type='ConvFFN'),
         norm=dict(type='GN', num_groups=1),

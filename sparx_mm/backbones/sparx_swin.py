@@ -2,11 +2,11 @@
 
 from mmengine.registry import MODELS
 
-from .sparx import SparXBackbone
+from .hierarchical import HierarchicalBackbone
 
 
 @MODELS.register_module()
-class SparXSwin(SparXBackbone):
+class SparXSwin(HierarchicalBackbone):
     """SparX-Swin (https://arxiv.org/abs/2409.09649), section 4.5.
 
     The parts of Swin Transformer (https://arxiv.org/abs/2103.14030) with
@@ -21,7 +21,7 @@ class SparXSwin(SparXBackbone):
         arch (str or dict): ``'tiny'``, ``'base'`` (paper section 4.5), or a
             dict that gives at least ``embed_dims``, ``depths``, ``strides``,
             ``starts``, ``windows`` and ``mixer``. Default: ``'tiny'``.
-        **kwargs: See `SparXBackbone`.
+        **kwargs: See `HierarchicalBackbone`.
 
     Example:
         >>> import torch
@@ -50,7 +50,7 @@ class SparXSwin(SparXBackbone):
         ),
     }
     arch_defaults = dict(
-        SparXBackbone.arch_defaults,
+        HierarchicalBackbone.arch_defaults,
         # the number of heads has no default
         mixer=None,
         ffn=dict(type='MLP'),

@@ -1,12 +1,13 @@
 """What a layer is built of."""
 
-from .block import SparXLayer
-from .checkpoint import checkpoint_layer
 from .depthwise import DepthwiseConv
 from .drop_path import DropPath
 from .ffn import MLP, ConvFFN
+from .layer import Layer
 from .norm import ChannelAffine, GroupNorm, LayerNorm2d, build_norm
 from .position import DynamicPositionEncoding
+from .projection import LinearProjection
+from .recompute import checkpoint_layer
 from .stem import ConvDownsample, ConvStem, PatchEmbed, PatchMerging
 
 __all__ = [
@@ -22,7 +23,8 @@ __all__ = [
     'MLP',
     'PatchEmbed',
     'PatchMerging',
-    'SparXLayer',
+    'LinearProjection',
+    'Layer',
     'build_norm',
     'checkpoint_layer',
 ]

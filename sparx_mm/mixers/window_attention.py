@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import nn
 
-from ..weights import resize_tables
+from ..state_dicts import resize_tables
 
 
 @MODELS.register_module()

@@ -5,8 +5,8 @@ import torch
 from archs import PICO_SWIN
 
 from sparx_mm import SparXMamba, SparXSwin
-from sparx_mm.backbones.ablations import ABLATIONS
-from sparx_mm.connections import STAGE_INPUT
+from sparx_mm.backbones.connections import STAGE_INPUT
+from sparx_mm.backbones.sparx_ablations import ABLATIONS
 
 ARCHS = [
     (backbone, name)

@@ -8,7 +8,7 @@ import parity
 import pytest
 import torch
 
-from sparx_mm.weights import rename_to_released
+from sparx_mm.state_dicts import rename_to_released
 
 GOLDENS = sorted(
     re.fullmatch(r'golden_(det|seg)_(.)_(\d+)x(\d+)', path.stem).groups()

@@ -10,7 +10,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from sparx_mm import SparXMamba
-from sparx_mm.weights import CoverageError, rename_released, rename_to_released
+from sparx_mm.state_dicts import CoverageError, rename_released, rename_to_released
 
 LAYOUTS = [(f, v) for f in ('cls', 'det', 'seg') for v in 'tsb']
 # legally absent from an ImageNet file: what only dense tasks have
@@ -65,7 +65,7 @@ def is_loaded(source, model):
 @pytest.mark.parametrize('reader', ['ours', "mmengine's"])
 def test_layouts(reader, nest, options, source, file, monkeypatch):
     if reader != 'ours':
-        # as where sparx_mm.checkpoints was not imported
+        # as where sparx_mm.checkpoint_io was not imported
         monkeypatch.setattr(
             'mmengine.runner.CheckpointLoader.load_checkpoint', lambda path, **_: torch.load(path)
         )

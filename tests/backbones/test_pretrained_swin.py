@@ -11,7 +11,7 @@ from plain_swin import mm_names, to_original, to_timm
 
 from sparx_mm import SparXMamba, SparXSwin
 from sparx_mm.backbones.pretrained import PretrainedSwinInit
-from sparx_mm.weights import CoverageError, resize_position_table
+from sparx_mm.state_dicts import CoverageError, resize_position_table
 
 # a Swin, and the same layers with two ganglions and another last stage
 PLAIN = dict(

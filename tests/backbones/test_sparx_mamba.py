@@ -6,7 +6,7 @@ from archs import PICO
 from mmengine.registry import MODELS, DefaultScope
 
 from sparx_mm import SparXMamba
-from sparx_mm.backbones.ablations import ABLATIONS
+from sparx_mm.backbones.sparx_ablations import ABLATIONS
 
 # (learnable scale, as in detectors; by length, as in segmentors)
 PARAMETERS = {

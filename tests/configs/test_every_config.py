@@ -9,7 +9,7 @@ import pytest
 import segmentation
 from torch import nn
 
-from sparx_mm.engine import build_runner, load_config
+from sparx_mm.run import build_runner, load_config
 
 # of the libraries of either distribution
 DENSE = [*detection.CONFIGS, *segmentation.CONFIGS]
@@ -50,7 +50,7 @@ def test_runtime(path):
     cfg = load_config(str(path))
     assert cfg.default_scope == path.parent.name
     assert cfg.custom_imports == dict(
-        imports=['sparx_mm', 'sparx_mm.checkpoints', 'sparx_mm.engine'], allow_failed_imports=False
+        imports=['sparx_mm', 'sparx_mm.engine'], allow_failed_imports=False
     )
     assert cfg.default_hooks.checkpoint.max_keep_ckpts >= 2
     assert cfg.env_cfg.mp_cfg == dict(mp_start_method='fork', opencv_num_threads=0)

@@ -6,8 +6,8 @@ from detection import CONFIGS, ROOT, tiny_config
 from mmengine.hooks import EMAHook
 from mmengine.registry import MODELS, init_default_scope
 
-from sparx_mm.datasets import CLASSES
-from sparx_mm.engine import ArgumentParser, Options, build_runner, load_config
+from sparx_mm.demo import CLASSES
+from sparx_mm.run import ArgumentParser, Options, build_runner, load_config
 
 # arch, channels, drop path rate
 BACKBONES = dict(

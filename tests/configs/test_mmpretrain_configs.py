@@ -12,7 +12,8 @@ from mmengine.hooks import EMAHook
 from mmengine.registry import MODELS, init_default_scope
 
 from sparx_mm.analysis import count_complexity, load_model
-from sparx_mm.engine import UserError, build_runner, load_config
+from sparx_mm.errors import UserError
+from sparx_mm.run import build_runner, load_config
 
 # arch, channels of the last stage, drop path rate, short side of test images
 RECIPES = dict(

@@ -8,7 +8,7 @@ from mmengine.registry import MODELS, init_default_scope
 from segmentation import CONFIGS, tiny_config
 
 from sparx_mm import SparXMamba, SparXSwin
-from sparx_mm.engine import build_runner, load_config
+from sparx_mm.run import build_runner, load_config
 
 BACKBONES = dict(
     t=(SparXMamba, 'tiny'),

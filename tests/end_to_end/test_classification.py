@@ -13,8 +13,9 @@ from detection import ROOT, run_tool
 from mmengine.hooks import EMAHook
 
 from sparx_mm import SparXMamba
-from sparx_mm.datasets import CLASSES
-from sparx_mm.engine import UserError, build_runner, load_config, train
+from sparx_mm.demo import CLASSES
+from sparx_mm.errors import UserError
+from sparx_mm.run import build_runner, load_config, train
 
 CONFIG = ROOT / 'configs/mmpretrain/sparx_t_in1k.py'
 TOP1 = re.compile(r'accuracy/top1: ([\d.]+)')
@@ -157,7 +158,7 @@ def test_the_shipped_config_without_data(tool, tmp_path):
 
 
 def test_the_shipped_config_needs_a_gpu_or_bfloat16(monkeypatch):
-    monkeypatch.setattr('sparx_mm.engine.preflight.get_device', lambda: 'cpu')
+    monkeypatch.setattr('sparx_mm.run.preflight.get_device', lambda: 'cpu')
     with pytest.raises(UserError, match='bfloat16 with --amp-dtype'):
         train(str(CONFIG))
 

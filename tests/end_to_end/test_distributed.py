@@ -268,7 +268,7 @@ def test_what_torchrun_is_told(stand_in, tmp_path, variables, place):
     )
     assert output.splitlines() == [
         '-m',
-        'sparx_mm.engine.torchrun',
+        'sparx_mm.run.torchrun',
         *place,
         '--nproc-per-node=4',
         str(ROOT / 'tools/test.py'),

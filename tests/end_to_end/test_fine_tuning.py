@@ -5,9 +5,9 @@ import torch
 from detection import ROOT, run_tool, tiny_config
 from mmengine.registry import MODELS, init_default_scope
 
-from sparx_mm.datasets import CLASSES
-from sparx_mm.engine import load_runner
-from sparx_mm.weights import rename_to_released
+from sparx_mm.demo import CLASSES
+from sparx_mm.run import load_runner
+from sparx_mm.state_dicts import rename_to_released
 
 CONFIG = ROOT / 'configs/mmdet/mask_rcnn_sparx_t_1x.py'
 # the three layers that know the number of classes

@@ -10,9 +10,9 @@ from classification import tiny_config, tiny_options
 from detection import ROOT
 from mmengine.registry import MODELS, init_default_scope
 
-from sparx_mm.checkpoints import convert_checkpoint
-from sparx_mm.engine import build_runner, load_config, load_runner
-from sparx_mm.weights import CoverageError, flatten_classifier, rename_to_released
+from sparx_mm.checkpoint_io import convert_checkpoint
+from sparx_mm.run import build_runner, load_config, load_runner
+from sparx_mm.state_dicts import CoverageError, flatten_classifier, rename_to_released
 
 CONFIG = ROOT / 'configs/mmpretrain/sparx_t_in1k.py'
 CLASSES = tuple(f'class {i}' for i in range(1000))

@@ -7,8 +7,8 @@ from detection import ROOT, tiny_config
 from mmengine.registry import MODELS, init_default_scope
 
 from sparx_mm import SparXMamba
-from sparx_mm.engine import build_runner, load_config, load_runner
-from sparx_mm.weights import rename_to_released
+from sparx_mm.run import build_runner, load_config, load_runner
+from sparx_mm.state_dicts import rename_to_released
 
 pytestmark = pytest.mark.stack
 CONFIG = ROOT / 'configs/mmdet/mask_rcnn_sparx_t_1x.py'

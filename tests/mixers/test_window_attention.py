@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sparx_mm.mixers import ShiftedWindowAttention
-from sparx_mm.weights import resize_position_table
+from sparx_mm.state_dicts import resize_position_table
 
 TABLE = 'relative_position_bias_table'
 

@@ -10,7 +10,7 @@ from detection import CONFIGS, ROOT, tiny_config
 from hostile import payloads
 
 from sparx_mm import SparXMamba
-from sparx_mm.weights import rename_to_released
+from sparx_mm.state_dicts import rename_to_released
 
 CONFIG = CONFIGS[0]
 # how each tool is given a file

@@ -1,0 +1,115 @@
+"""Running a model on shapes alone: no data, no arithmetic, no memory."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement, InstanceData
+from torch import nn
+
+from sparx_mm.kernels.backends import VARIABLE
+
+from ...errors import UserError
+
+
+@torch.no_grad()
+def run_on_shapes(model: nn.Module, shape: tuple[int, int]) -> dict[str, int]:
+    """Run a model on one image of torch's meta device, in eval mode.
+
+    A model of mmengine's kind runs in its mode ``'tensor'``: without
+    post-processing and without the heads of training. What data decide has
+    its largest size: an RPN proposes as many boxes as its ``test_cfg``
+    allows, and a RoI extractor makes a map of each box that it is given.
+
+    Args:
+        model (nn.Module): A detector, segmentor or classifier, or a module
+            that takes a (B, 3, H, W) image. Its tensors stay as they are.
+        shape (tuple[int, int]): Height and width of the image.
+
+    Returns:
+        dict[str, int]: Of each RoI extractor's name the number of boxes it
+        was given; empty for a model that has none.
+
+    Raises:
+        UserError: If the model does not run on such an image, or runs
+            something that has no result without data.
+    """
+    model.eval()
+    dtypes = [param.dtype for param in model.parameters()]
+    image = torch.empty(1, 3, *shape, device='meta', dtype=dtypes[0] if dtypes else None)
+    args = (image,)
+    if isinstance(model, BaseModel):
+        metainfo = dict.fromkeys(
+            ('ori_shape', 'img_shape', 'pad_shape', 'batch_input_shape'), tuple(shape)
+        )
+        metainfo['scale_factor'] = (1.0, 1.0)
+        sample = BaseDataElement(metainfo=metainfo, gt_instances=InstanceData())
+        args = (image, [sample], 'tensor')
+    try:
+        with _shapes_for_data(model) as boxes:
+            model(*args)
+    except Exception as error:
+        # any model may be given, and each has its own way to need data
+        reason = str(error).partition('. ')[0] or type(error).__name__
+        raise UserError(
+            f'{type(model).__name__} does not run on the shape of an image '
+            f'alone, {shape[0]}x{shape[1]}: {reason}'
+        ) from error
+    return boxes
+
+
+@contextmanager
+def _shapes_for_data(model: nn.Module) -> Iterator[dict[str, int]]:
+    """Let tensors, proposals and RoI features be shapes; yield the boxes."""
+    boxes = {}
+    with ExitStack() as stack:
+        # torch.func.functional_call would do, but for modules with two names:
+        # those it does not put back
+        for module in model.modules():
+            for tensors in (module._parameters, module._buffers):
+                stack.callback(tensors.update, dict(tensors))
+                tensors.update(
+                    {
+                        name: tensor.to('meta')
+                        for name, tensor in tensors.items()
+                        if tensor is not None
+                    }
+                )
+        # no backend runs, and the reference is not seen as one operator
+        if VARIABLE in os.environ:
+            stack.callback(os.environ.update, {VARIABLE: os.environ.pop(VARIABLE)})
+        for name, module in model.named_modules():
+            if name == 'rpn_head' and hasattr(module, 'predict_by_feat'):
+                _replace(stack, module, 'predict_by_feat', _propose(module))
+            # an extractor that takes each box's features from one map
+            elif hasattr(module, 'map_roi_levels'):
+                _replace(stack, module, 'forward', _extract(module, name, boxes))
+        yield boxes
+
+
+def _replace(stack, module, method, function):
+    # an attribute of the object hides the method of its class
+    setattr(module, method, function)
+    stack.callback(delattr, module, method)
+
+
+def _propose(rpn_head):
+
+    def predict_by_feat(scores, *args, **kwargs):
+        proposals = scores[0].new_zeros(rpn_head.test_cfg.max_per_img, 4)
+        return [InstanceData(bboxes=proposals)] * len(scores[0])
+
+    return predict_by_feat
+
+
+def _extract(extractor, name, boxes):
+
+    def forward(maps, rois, *args, **kwargs):
+        boxes[name] = boxes.get(name, 0) + len(rois)
+        return maps[0].new_empty(
+            len(rois), extractor.out_channels, *extractor.roi_layers[0].output_size
+        )
+
+    return forward

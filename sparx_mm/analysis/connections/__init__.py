@@ -1,0 +1,1 @@
+"""Which layers of a backbone read which: as data and as a picture."""

@@ -1,0 +1,1 @@
+"""Printed tables of papers beside this package's own counts."""

@@ -1,0 +1,1 @@
+"""Stand-ins for faults of other packages; each has an explicit ``install()``."""

@@ -1,0 +1,121 @@
+"""A checkpoint continues the run that it is of, or is refused."""
+
+import os.path as osp
+from typing import Any
+
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.registry import HOOKS
+
+from ...errors import UserError
+from .coverage import checkpoint_source, unwrap
+from .optimizer_state import NoMatch, group_names, is_single, match_optimizer
+
+# what a Runner reads when it resumes; it takes a missing optimizer for a new
+# one and says nothing
+_NEEDED = dict(
+    meta=('epoch', 'iter'),
+    message_hub=('log_scalars', 'runtime_info', 'resumed_keys'),
+    optimizer=(),
+)
+
+
+@HOOKS.register_module()
+class ResumeHook(Hook):
+    """Name the parameters of a saved optimizer; match them when resuming.
+
+    Names that the file does not give (``param_names`` of the parameter
+    groups, where torch keeps them too) are those of its weights, in their
+    order there: it is the order in which optimizers are built, with one group
+    or one for each parameter. Names of released files are translated.
+    """
+
+    # before CoverageHook, which puts the weights in the model's order
+    priority = 'HIGHEST'
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Write the parameters' names beside their state."""
+        if is_single(runner.optim_wrapper) and 'optimizer' in checkpoint:
+            groups = checkpoint['optimizer']['param_groups']
+            names = group_names(runner.optim_wrapper, unwrap(runner.model))
+            for group, of_group in zip(groups, names):
+                group['param_names'] = of_group
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Put optimizer and schedulers into the order of this run.
+
+        Args:
+            runner (Runner): The runner.
+            checkpoint (dict): What was read; ``optimizer`` and
+                ``param_schedulers`` are replaced.
+
+        Raises:
+            UserError: If the run is to be resumed and the file cannot be.
+        """
+        if not runner._resume:
+            return
+        try:
+            _check_content(runner, checkpoint)
+            if is_single(runner.optim_wrapper):
+                match_optimizer(runner, checkpoint)
+            _forget_other_runs(runner, checkpoint['message_hub'])
+        except (NoMatch, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            reason = (
+                str(error)
+                if isinstance(error, NoMatch)
+                else (f'it is not what a Runner writes ({error!r})')
+            )
+            raise UserError(
+                f'{checkpoint_source(runner)} cannot be resumed: {reason}; '
+                'to start a new run from its weights, leave --resume out and '
+                'give --cfg-options '
+                f'load_from={runner._load_from or "FILE"}'
+            ) from error
+
+
+def _check_content(runner, checkpoint):
+    lacking = [
+        key
+        for key, entries in _NEEDED.items()
+        if not isinstance(checkpoint.get(key), dict) or not set(entries) <= checkpoint[key].keys()
+    ]
+    if lacking:
+        raise NoMatch(f'it has no {", ".join(lacking)}')
+    meta = checkpoint['meta']
+    for key in ('epoch', 'iter'):
+        if not isinstance(meta[key], int) or meta[key] < 0:
+            raise NoMatch(f'its {key} is {meta[key]!r}')
+    if not isinstance(meta.get('seed'), (int, type(None))):
+        raise NoMatch(f'its seed is {meta["seed"]!r}')
+    hub = checkpoint['message_hub']
+    if not all(isinstance(hub[key], dict) for key in _NEEDED['message_hub']):
+        raise NoMatch('its message_hub is not that of a run')
+    wanted = runner.param_schedulers or []
+    saved = checkpoint.get('param_schedulers') or []
+    if type(saved) is not type(wanted) or len(saved) != len(wanted):
+        raise NoMatch(f'it has {len(saved)} schedules of rates, this run {len(wanted)}')
+
+
+def _forget_other_runs(runner, hub: dict[str, Any]) -> None:
+    """Drop what mmengine would delete in the folder of another run.
+
+    It removes the best checkpoint, whatever its path, when there is a better
+    one, and old ones by their numbers.
+    """
+    info = hub['runtime_info']
+    folders = {osp.realpath(runner.work_dir)}
+    for hook in runner.hooks:
+        if isinstance(hook, CheckpointHook) and hook.out_dir:
+            # as that hook names it before it trains
+            name = osp.basename(osp.realpath(runner.work_dir))
+            folders.add(osp.realpath(osp.join(hook.out_dir, name)))
+    for key in [key for key in info if key.startswith('best_ckpt')]:
+        path = info[key]
+        if (
+            not isinstance(path, str)
+            or osp.isdir(path)
+            or osp.dirname(osp.realpath(path)) not in folders
+        ):
+            del info[key]
+    ids = info.get('keep_ckpt_ids')
+    if ids is not None:
+        info['keep_ckpt_ids'] = [i for i in ids if isinstance(i, int)]

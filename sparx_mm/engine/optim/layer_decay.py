@@ -1,0 +1,127 @@
+"""Layer-wise learning rates that ask the backbone how deep a parameter is."""
+
+from mmengine.logging import print_log
+from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from torch import nn
+
+from ...errors import UserError
+
+# mmengine's options are read by name: one that is misspelt does nothing
+OPTIONS = (
+    'bias_decay_mult',
+    'bias_lr_mult',
+    'bypass_duplicate',
+    'custom_keys',
+    'dcn_offset_lr_mult',
+    'dwconv_decay_mult',
+    'flat_decay_mult',
+    'layer_decay_rate',
+    'norm_decay_mult',
+)
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """mmengine's constructor, with lower learning rates for lower layers.
+
+    The rate of each parameter, after all the other rules of
+    ``paramwise_cfg``, is multiplied by
+    ``layer_decay_rate ** (num_depths - 1 - depth)``. ``depth`` and
+    ``num_depths`` come from the module that holds the parameter and has
+    ``get_layer_depth(param_name, prefix)``, as the SparX backbones and those
+    of mmpretrain do. Parameters outside such a module keep their rate.
+
+    Args:
+        optim_wrapper_cfg (dict): See `DefaultOptimWrapperConstructor`.
+        paramwise_cfg (dict, optional): Its options, and
+
+            - ``layer_decay_rate`` (float): Ratio of the rates of a depth and
+              the next one, in (0, 1]. 1: mmengine's own rates. Default: 1.
+
+    Raises:
+        UserError: If an option is unknown, if the rate is not in (0, 1], if
+            the optimizer has no ``lr``, or when called with a model in which
+            no module has ``get_layer_depth``.
+    """
+
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
+        unknown = sorted(set(paramwise_cfg or ()) - set(OPTIONS))
+        if unknown:
+            raise UserError(
+                f'paramwise_cfg has no option {unknown[0]!r}; it has {", ".join(OPTIONS)}'
+            )
+        super().__init__(optim_wrapper_cfg, paramwise_cfg)
+        self.rate = self.paramwise_cfg.get('layer_decay_rate', 1.0)
+        if not isinstance(self.rate, (int, float)) or not 0 < self.rate <= 1:
+            raise UserError(
+                f'paramwise_cfg.layer_decay_rate must be a number in (0, 1], got {self.rate!r}'
+            )
+        if self.rate != 1 and self.base_lr is None:
+            raise UserError(
+                'paramwise_cfg.layer_decay_rate needs a learning rate to multiply: set optimizer.lr'
+            )
+
+    def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', **kwargs) -> None:
+        """Append a group for each trainable parameter.
+
+        Args:
+            params (list[dict]): The groups; appended to in place.
+            module (nn.Module): The model, or a part of it.
+            prefix (str): Name of the part; ``''`` for the model.
+                Default: ``''``.
+            **kwargs: See `DefaultOptimWrapperConstructor`.
+        """
+        super().add_params(params, module, prefix=prefix, **kwargs)
+        # the parent calls this method for every part, with its prefix
+        if prefix or self.rate == 1:
+            return
+        scales = layer_scales(module, self.rate)
+        for group in params:
+            # the parent gives each parameter a group of its own
+            scale = scales.get(id(group['params'][0]), 1.0)
+            group['lr'] = group.get('lr', self.base_lr) * scale
+        print_log(
+            f'layer_decay_rate {self.rate}: learning rates are multiplied '
+            f'by {min(scales.values()):.3g} (first layers) to 1',
+            logger='current',
+        )
+
+
+def layer_scales(model: nn.Module, rate: float) -> dict[int, float]:
+    """What layer-wise decay multiplies learning rates by.
+
+    Args:
+        model (nn.Module): A model.
+        rate (float): Ratio of the rates of a depth and the next one.
+
+    Returns:
+        dict[int, float]: Factor by ``id`` of the parameter, for those in
+        modules that have ``get_layer_depth``.
+
+    Raises:
+        UserError: If there is no such module.
+
+    Example:
+        >>> from sparx_mm import SparXMamba
+        >>> scales = layer_scales(SparXMamba('tiny'), 0.5)
+        >>> min(scales.values()) == 0.5**14
+        True
+    """
+    scales: dict[int, float] = {}
+    for name, module in model.named_modules():
+        if not hasattr(module, 'get_layer_depth'):
+            continue
+        prefix = f'{name}.' if name else ''
+        for param_name, parameter in module.named_parameters(name):
+            depth, num_depths = module.get_layer_depth(param_name, prefix)
+            # of nested modules that know depths, the outer one decides
+            scales.setdefault(id(parameter), rate ** (num_depths - 1 - depth))
+    if not scales:
+        raise UserError(
+            'paramwise_cfg.layer_decay_rate needs a backbone that knows the '
+            'depth of its layers, and no module of '
+            f'{type(model).__name__} has get_layer_depth: take a SparX '
+            'backbone, or set the rate to 1'
+        )
+    return scales

@@ -1,0 +1,138 @@
+"""Transforms that check what was loaded."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from mmengine.registry import TRANSFORMS
+
+from ...errors import UserError
+
+# of pixels without a class, in a loaded map
+IGNORED = 255
+# Pillow's names of one channel of more than 8 bits
+WIDE_MODES = ('I;16', 'I;16B', 'I;16L', 'I', 'F')
+
+
+@TRANSFORMS.register_module()
+class CheckSegMap:
+    """Check that a label map belongs to its image and to the classes.
+
+    It comes right after ``LoadAnnotations``, which squeezes the map of an
+    image of one row or column: here it gets its shape back. What was loaded
+    is checked, and of a local file also its header, since loading keeps no
+    more than 8 bits of an id.
+
+    Required keys: ``seg_map_path``, ``img_path``, ``ori_shape`` and
+    ``gt_seg_map`` of shape (H, W); ``reduce_zero_label`` and ``label_map``
+    as mmseg's data sets give them.
+
+    Args:
+        num_classes (int): Classes of the data set. Where ``metainfo``
+            chooses some of them, their number comes from ``label_map``.
+
+    Raises:
+        UserError: In a call, if the map has several channels, another size
+            than the image's file, an id without a class, or nothing but 255
+            in its file. Nothing but 0 is allowed where 0 has no class.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        if not isinstance(num_classes, int) or not 1 <= num_classes <= IGNORED:
+            raise ValueError(
+                f'num_classes of CheckSegMap must be 1 to {IGNORED}, got {num_classes}'
+            )
+        self.num_classes = num_classes
+
+    def __call__(self, results: dict) -> dict:
+        if 'gt_seg_map' not in results:
+            raise UserError(
+                'CheckSegMap has no label map to check: in a '
+                'pipeline it comes right after LoadAnnotations'
+            )
+        self._check_shape(results)
+        self._check_ids(results)
+        return results
+
+    def _check_shape(self, results: dict) -> None:
+        path, seg_map = results['seg_map_path'], results['gt_seg_map']
+        shape = tuple(results['ori_shape'][:2])
+        if seg_map.shape == tuple(n for n in shape if n > 1):
+            seg_map = results['gt_seg_map'] = seg_map.reshape(shape)
+        if seg_map.ndim > 2:
+            raise UserError(
+                f'label map {path} has {seg_map.shape[2]} channels, and one '
+                'channel of class ids is expected: take the index maps of the '
+                'data set (of ADE20K, those of ADEChallengeData2016.zip), or '
+                'convert its colours to ids'
+            )
+        if seg_map.shape != shape:
+            raise UserError(
+                f'label map {path} has {_size(seg_map.shape)} pixels and its '
+                f'image {results["img_path"]} has {_size(shape)} (width x '
+                'height), which must be the same: put the two that belong '
+                'together there, or remove both'
+            )
+
+    def _check_ids(self, results: dict) -> None:
+        path, ids = results['seg_map_path'], results['gt_seg_map']
+        label_map = results.get('label_map')
+        # in the file 0 is then no class, and the first class is 1
+        first = int(bool(results.get('reduce_zero_label')))
+        num_classes = num_loaded = self.num_classes
+        if label_map:
+            num_classes = 1 + max(label_map)
+            kept = [new for new in label_map.values() if new != IGNORED]
+            num_loaded = 1 + max(kept, default=-1)
+        ignored = ids == IGNORED
+        outside = ((ids < 0) | (ids >= num_loaded)) & ~ignored
+        wide, shift = _read(path, WIDE_MODES), first
+        if wide is not None and (wide.min() < 0 or wide.max() > IGNORED):
+            ids, outside, shift = wide, (wide < 0) | (wide > IGNORED), 0
+        if outside.any():
+            raise UserError(
+                f'label map {path} has pixels of id '
+                f'{int(ids[outside].max()) + shift}: ids are 0 to '
+                f'{num_classes - 1 + first}, and {IGNORED} for what is '
+                'ignored; put the label map of this data set there, or give '
+                'the number of its classes as num_classes'
+            )
+        if ignored.all() and self._is_void(results):
+            raise UserError(
+                f'label map {path} is {IGNORED} in every pixel, which labels '
+                'nothing: put that of the data set there, or remove it and '
+                f'its image {results["img_path"]}'
+            )
+
+    def _is_void(self, results: dict) -> bool:
+        """Whether a map that is ignored as a whole is so in its file."""
+        pixels = _read(results['seg_map_path'])
+        if pixels is None:
+            changed = results.get('reduce_zero_label')
+            return not (changed or results.get('label_map'))
+        return bool((pixels == IGNORED).all())
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(num_classes={self.num_classes})'
+
+
+def _size(shape):
+    """Width x height, or a number of pixels of what was squeezed."""
+    return ' x '.join(map(str, shape[::-1])) or '1'
+
+
+def _read(path: str, modes: Sequence[str] | None = None) -> np.ndarray | None:
+    """Read the pixels of a file as they are.
+
+    Returns:
+        ndarray or None: None if Pillow cannot read it, which is so for
+        remote storage too, or if its mode is not one of ``modes``.
+    """
+    # here and not above: `import sparx_mm.engine` does without
+    from PIL import Image
+
+    try:
+        with Image.open(path) as file:
+            wanted = modes is None or file.mode in modes
+            return np.array(file) if wanted else None
+    except OSError:
+        return None

@@ -1,0 +1,49 @@
+"""Activation checkpointing that leaves batch-norm statistics alone."""
+
+from collections.abc import Sequence
+from contextlib import contextmanager, nullcontext
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+
+@contextmanager
+def _spare_running_stats(module):
+    """Let batch norms inside ``module`` update copies of their buffers."""
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
+    kept = [dict(m._buffers) for m in norms]
+    for norm in norms:
+        for name, buffer in norm._buffers.items():
+            norm._buffers[name] = None if buffer is None else buffer.clone()
+    try:
+        yield
+    finally:
+        for norm, buffers in zip(norms, kept):
+            norm._buffers.update(buffers)
+
+
+def checkpoint_layer(
+    layer: nn.Module, x: torch.Tensor, sources: Sequence[torch.Tensor]
+) -> torch.Tensor:
+    """Run ``layer(x, sources)`` now and again in the backward pass.
+
+    The second run sees the same random numbers, and updates no running
+    statistics, so gradients and buffers equal those without checkpointing.
+
+    Args:
+        layer (nn.Module): A layer such as `Layer`.
+        x (Tensor): Its input, of shape (B, C, H, W).
+        sources (Sequence[Tensor]): Its sources, each (B, C, H, W).
+
+    Returns:
+        Tensor: The layer's output.
+    """
+    return checkpoint(
+        layer,
+        x,
+        sources,
+        use_reentrant=False,
+        context_fn=lambda: (nullcontext(), _spare_running_stats(layer)),
+    )

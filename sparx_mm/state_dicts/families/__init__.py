@@ -1,0 +1,1 @@
+"""One map of names for each family of files."""

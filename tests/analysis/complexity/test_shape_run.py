@@ -1,0 +1,96 @@
+"""A model runs on shapes alone and is afterwards what it was."""
+
+import os
+
+import pytest
+import torch
+from detection import ROOT
+from torch import nn
+
+from sparx_mm import SparXMamba
+from sparx_mm.analysis import count_complexity, load_model
+from sparx_mm.analysis.complexity.shape_run import run_on_shapes
+from sparx_mm.errors import UserError
+from sparx_mm.run import load_config
+
+pytestmark = pytest.mark.stack
+CONFIG = str(ROOT / 'configs/mmdet/mask_rcnn_sparx_t_1x.py')
+
+
+def attributes(model):
+    """Of every module: what it holds beside its defaults, and its hooks."""
+    return {
+        name: (set(vars(module)), len(module._forward_hooks), len(module._forward_pre_hooks))
+        for name, module in model.named_modules()
+    }
+
+
+def test_boxes_and_an_untouched_model():
+    options = {'model.test_cfg.rpn.max_per_img': 70}
+    model, _ = load_model(CONFIG, options)
+    before = attributes(model)
+    tensors = {k: v.clone() for k, v in model.state_dict().items()}
+    boxes = run_on_shapes(model, (64, 96))
+    assert boxes == {'roi_head.bbox_roi_extractor': 70, 'roi_head.mask_roi_extractor': 70}
+    count_complexity(model, (64, 96))
+    assert attributes(model) == before
+    after = model.state_dict()
+    assert all(after[name].equal(value) for name, value in tensors.items())
+
+
+def test_a_cascade():
+    """Its second stage refines the boxes, which have no values here."""
+    box_head = load_config(CONFIG).model.roi_head.bbox_head
+    box_head.reg_class_agnostic = True
+    options = {
+        'model.type': 'CascadeRCNN',
+        'model.roi_head.type': 'CascadeRoIHead',
+        'model.roi_head.num_stages': 2,
+        'model.roi_head.stage_loss_weights': [1, 0.5],
+        'model.roi_head.bbox_head': [box_head, box_head],
+        'model.roi_head.mask_head': None,
+        'model.roi_head.mask_roi_extractor': None,
+        'model.train_cfg': None,
+    }
+    model, _ = load_model(CONFIG, options)
+    extractor = 'roi_head.bbox_roi_extractor'
+    assert run_on_shapes(model, (64, 96)) == {f'{extractor}.0': 1000, f'{extractor}.1': 1000}
+
+
+def test_modules_with_two_names():
+    """They and what they share have their tensors back."""
+    shared = nn.Linear(8, 8)
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Flatten(2), nn.Linear(8, 8), shared, shared)
+    model[2].weight = shared.weight
+    tensors = list(model.parameters())
+    assert run_on_shapes(model, (2, 4)) == {}
+    after = list(model.parameters())
+    assert len(after) == len(tensors) == 5
+    assert all(a is b for a, b in zip(after, tensors))
+    assert model[2].weight is model[4].weight
+
+
+@pytest.mark.parametrize('kernels', ['reference', 'triton'])
+def test_the_kernels_asked_for_do_not_matter(monkeypatch, kernels):
+    model = SparXMamba('tiny')
+    monkeypatch.delenv('SPARX_MM_KERNELS', raising=False)
+    counted = count_complexity(model, (64, 64))
+    monkeypatch.setenv('SPARX_MM_KERNELS', kernels)
+    assert count_complexity(model, (64, 64)) == counted
+    assert os.environ['SPARX_MM_KERNELS'] == kernels
+
+
+class Decides(nn.Conv2d):
+    def forward(self, x):
+        x = super().forward(x)
+        return x if x.mean() > 0 else -x
+
+
+def test_a_model_that_decides_by_data():
+    model = Decides(3, 8, 1)
+    with pytest.raises(UserError) as caught:
+        count_complexity(model, (9, 7))
+    message = str(caught.value)
+    assert message.startswith('Decides does not run on the shape of an image alone, 9x7: ')
+    assert not model._forward_hooks
+    assert torch.is_grad_enabled()

@@ -1,0 +1,174 @@
+"""Checkpoints are renamed and rewritten bit by bit, both ways."""
+
+import parity
+import pytest
+import torch
+from archs import PICO
+from hostile import Runs, touch
+from safetensors import safe_open
+from torch import nn
+
+from sparx_mm import SparXMamba
+from sparx_mm.checkpoint_io import convert_checkpoint, read_checkpoint
+from sparx_mm.errors import UserError
+from sparx_mm.state_dicts import rename_to_released
+
+LAYOUTS = [(f, v) for f in ('cls', 'det', 'seg') for v in 'tsb']
+ENDINGS = ('.pth', '.safetensors')
+
+
+def weights_of(path):
+    return read_checkpoint(str(path))['state_dict']
+
+
+def bits(state_dict):
+    """Names, types, shapes and bytes."""
+    return {
+        name: (value.dtype, value.shape, value.numpy().tobytes())
+        for name, value in state_dict.items()
+    }
+
+
+@pytest.fixture
+def convert(tmp_path):
+    """Convert a file of the test's folder into another one of it."""
+
+    def convert(source, target, *args):
+        return convert_checkpoint(str(tmp_path / source), str(tmp_path / target), *args)
+
+    return convert
+
+
+@pytest.mark.parametrize('flavour,variant', LAYOUTS)
+def test_released_layouts_round_trip(convert, tmp_path, flavour, variant):
+    released = parity.released_state(flavour, variant)
+    torch.save(released, tmp_path / 'a.pth')
+    convert('a.pth', 'own.safetensors')
+    own = weights_of(tmp_path / 'own.safetensors')
+    attn_scale = parity.ATTN_SCALES[flavour]
+    model = SparXMamba(parity.ARCHS[variant], attn_scale=attn_scale)
+    expected = model.state_dict().keys()
+    if flavour == 'cls':
+        expected = {k for k in expected if not k.startswith('norms.')} | {
+            k for k in released if k.startswith('classifier.')
+        }
+    assert own.keys() == expected
+    convert('own.safetensors', 'back.pth', 'released')
+    back = torch.load(tmp_path / 'back.pth', weights_only=True)
+    assert bits(back) == bits(released)
+
+
+def test_a_classifier_for_mmpretrain_and_back(convert, tmp_path):
+    released = parity.released_state('cls', 't')
+    torch.save(dict(model=released), tmp_path / 'a.pth')
+    line = convert('a.pth', 'whole.pth', 'mmpretrain')
+    assert 'mmpretrain names' in line and "'backbone.'" in line
+    whole = weights_of(tmp_path / 'whole.pth')
+    assert {k for k in whole if not k.startswith('backbone.')} == {
+        'neck.norm.weight',
+        'neck.norm.bias',
+        'head.fc.weight',
+        'head.fc.bias',
+    }
+    assert 'backbone.stem.0.weight' in whole
+    convert('whole.pth', 'back.pth', 'released')
+    assert bits(weights_of(tmp_path / 'back.pth')) == bits(released)
+
+
+@pytest.mark.parametrize('via', ENDINGS)
+@pytest.mark.parametrize('prefix', ['', 'backbone.', 'model.backbone.'])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_formats_round_trip(convert, tmp_path, via, prefix, dtype):
+    model = SparXMamba(PICO).to(dtype)
+    own = {prefix + k: v for k, v in model.state_dict().items()}
+    own['neck.weight'] = torch.rand(3, 4).t()
+    torch.save(own, tmp_path / 'own.pth')
+    line = convert('own.pth', f'released{via}', 'released')
+    assert repr(prefix) in line and '\n' not in line
+    released = weights_of(tmp_path / f'released{via}')
+    assert f'{prefix}patch_embed.0.weight' in released
+    assert 'neck.weight' in released
+    convert(f'released{via}', 'back.pth')
+    back = weights_of(tmp_path / 'back.pth')
+    assert back.keys() == own.keys()
+    for name, value in back.items():
+        assert value.dtype == own[name].dtype and value.equal(own[name])
+
+
+def test_own_names_stay(convert, tmp_path):
+    own = SparXMamba(PICO).state_dict()
+    torch.save(own, tmp_path / 'own.pth')
+    convert('own.pth', 'again.pth')
+    again = weights_of(tmp_path / 'again.pth')
+    assert list(again) == list(own) and bits(again) == bits(own)
+
+
+def test_a_training_checkpoint_keeps_the_rest(convert, tmp_path):
+    weights = rename_to_released(SparXMamba(PICO).state_dict())
+    averaged = {f'module.backbone.{k}': v + 1 for k, v in weights.items()}
+    checkpoint = dict(
+        meta=dict(epoch=3, cfg='import os'),
+        state_dict={f'backbone.{k}': v for k, v in weights.items()},
+        ema_state_dict=dict(averaged, steps=torch.tensor(5)),
+        optimizer=dict(state={}, param_groups=[]),
+    )
+    torch.save(checkpoint, tmp_path / 'a.pth')
+    convert('a.pth', 'b.pth')
+    found = torch.load(tmp_path / 'b.pth', weights_only=True)
+    assert found.keys() == checkpoint.keys()
+    assert found['meta'] == dict(epoch=3)
+    assert found['optimizer'] == checkpoint['optimizer']
+    name = 'stages.0.layers.0.mixer.A_log'
+    released = weights['layers.0.blocks.0.op.A_logs']
+    assert found['state_dict'][f'backbone.{name}'].equal(released)
+    ema = found['ema_state_dict']
+    assert ema['steps'] == 5
+    assert ema[f'module.backbone.{name}'].equal(released + 1)
+    line = convert('a.pth', 'b.safetensors')
+    assert 'left out: ema_state_dict, meta, optimizer' in line
+    with safe_open(tmp_path / 'b.safetensors', 'pt') as file:
+        assert file.metadata() == dict(format='pt')
+        assert len(list(file.keys())) == len(weights)
+
+
+@pytest.mark.parametrize(
+    'source,target,to,message',
+    [
+        ('a.pth', 'b.txt', 'own', 'must end in .pth, .pt or .safetensors'),
+        ('a.pth', 'b.pth', 'theirs', "one of .*'released'.*, got 'theirs'"),
+        ('a.pth', 'there.pth', 'own', 'is there already'),
+        ('a.pth', 'a.pth', 'own', 'is there already'),
+        ('none.pth', 'b.pth', 'own', 'none.pth does not exist'),
+        ('other.pth', 'b.pth', 'own', 'holds no SparX backbone; its tensors are weight, bias'),
+        ('a.pth', 'none/b.pth', 'own', 'cannot be written'),
+        ('a.pth', 'none/b.safetensors', 'own', 'cannot be written'),
+    ],
+)
+def test_mistakes(convert, tmp_path, source, target, to, message):
+    torch.save(SparXMamba(PICO).state_dict(), tmp_path / 'a.pth')
+    torch.save(nn.Linear(1, 1).state_dict(), tmp_path / 'other.pth')
+    (tmp_path / 'there.pth').write_text('kept')
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    with pytest.raises(UserError, match=message):
+        convert(source, target, to)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize('ending', ENDINGS)
+def test_other_files_stay(convert, tmp_path, ending):
+    torch.save(SparXMamba(PICO).state_dict(), tmp_path / 'a.pth')
+    (tmp_path / f'b{ending}.partial').write_text('kept')
+    convert('a.pth', f'b{ending}')
+    assert (tmp_path / f'b{ending}.partial').read_text() == 'kept'
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {'a.pth', f'b{ending}', f'b{ending}.partial'}
+    assert (tmp_path / f'b{ending}').stat().st_mode == (tmp_path / 'a.pth').stat().st_mode
+
+
+def test_hostile_files_are_refused(convert, tmp_path):
+    trace = tmp_path / 'trace'
+    weights = SparXMamba(PICO).state_dict()
+    torch.save(dict(state_dict=weights, x=Runs(eval, touch(trace))), tmp_path / 'a.pth')
+    with pytest.raises(UserError, match='would run code'):
+        convert('a.pth', 'b.pth')
+    assert not trace.exists() and not (tmp_path / 'b.pth').exists()

@@ -1,0 +1,87 @@
+"""Detectors that are small enough for a test."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from archs import PICO, pico_for
+from mmengine.config import Config
+
+from sparx_mm.demo import CLASSES
+from sparx_mm.run import load_config
+from sparx_mm.run.config import walk
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = sorted((ROOT / 'configs/mmdet').glob('*.py'))
+
+
+def tiny_options(shapes, **options) -> dict:
+    """What makes a config run in seconds on a drawn set.
+
+    Args:
+        shapes (Path): The set.
+        **options: More of them, ``__`` for a dot.
+
+    Returns:
+        dict: For ``cfg_options``.
+    """
+    annotations = {
+        split: shapes / f'annotations/instances_{split}.json' for split in ('train', 'val')
+    }
+    tiny = {
+        'val_evaluator.ann_file': str(annotations['val']),
+        'test_evaluator.ann_file': str(annotations['val']),
+        'model.backbone.arch': dict(_delete_=True, **PICO),
+        'model.backbone.init_cfg': None,
+        'model.neck.in_channels': list(PICO['embed_dims']),
+        'model.roi_head.bbox_head.num_classes': len(CLASSES),
+        'model.roi_head.mask_head.num_classes': len(CLASSES),
+        'train_dataloader.batch_size': 2,
+    }
+    for loader, split in (('train', 'train'), ('val', 'val'), ('test', 'val')):
+        loader = f'{loader}_dataloader'
+        tiny.update(
+            {
+                f'{loader}.num_workers': 0,
+                f'{loader}.persistent_workers': False,
+                f'{loader}.dataset.ann_file': str(annotations[split]),
+                f'{loader}.dataset.data_prefix.img': str(shapes / split),
+                f'{loader}.dataset.metainfo': dict(classes=CLASSES),
+            }
+        )
+    more = {key.replace('__', '.'): value for key, value in options.items()}
+    return {**tiny, **more}
+
+
+def tiny_config(path, shapes, work_dir=None, **options) -> Config:
+    """Load a config with `tiny_options` and images of 64 px."""
+    options.setdefault('model__backbone__arch', dict(_delete_=True, **pico_for(path)))
+    cfg = load_config(str(path), tiny_options(shapes, **options), work_dir)
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        for _, step in walk(cfg[loader]):
+            if 'scale' in step:
+                step['scale'] = (64, 64)
+            if 'scales' in step:
+                step['scales'] = [(48, 96), (64, 96)]
+            if 'crop_size' in step:
+                step['crop_size'] = (32, 40)
+    return cfg
+
+
+def run_tool(name, *args, folder, status=0) -> str:
+    """Run a tool as its user does, from a folder that is not the project's.
+
+    Args:
+        name (str): Of the file in ``tools/``, without its ending.
+        *args: Its arguments.
+        folder (Path): Where it runs.
+        status (int): The exit status to expect. Default: 0.
+
+    Returns:
+        str: What it printed, errors last.
+    """
+    command = [sys.executable, str(ROOT / f'tools/{name}.py'), *map(str, args)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    output = done.stdout + done.stderr
+    assert done.returncode == status, output
+    return output

@@ -1,0 +1,88 @@
+"""What several processes of a test run, and how they are started."""
+
+import torch
+from archs import PICO
+from mmengine.config import Config
+from mmengine.registry import MODEL_WRAPPERS
+from torch import distributed, multiprocessing
+
+from sparx_mm import SparXMamba
+from sparx_mm.run.distributed import adapt_to_cpu, leave_processes
+
+
+def on_ranks(function, folder, size=2) -> list:
+    """Run a function of this module in several processes, on gloo.
+
+    Args:
+        function (Callable): Called without arguments.
+        folder (Path): For the processes to meet in; no port is taken.
+        size (int): Number of processes. Default: 2.
+
+    Returns:
+        list: What each of them returned.
+    """
+    multiprocessing.spawn(_run, (function, str(folder), size), size)
+    return [torch.load(f'{folder}/{rank}.pt') for rank in range(size)]
+
+
+def _run(rank, function, folder, size):
+    # as many threads as two processes of a test have cores
+    torch.set_num_threads(1)
+    distributed.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=size)
+    torch.save(function(), f'{folder}/{rank}.pt')
+    leave_processes()
+
+
+def two_steps() -> dict:
+    """Two steps of a backbone, on the share of the batch of this process.
+
+    Returns:
+        dict: The parameters without a gradient after each step, and the
+        weights and gradients after the second by name.
+    """
+    model = backbone()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    images = batch()
+    run, without = model, []
+    if distributed.is_initialized():
+        rank, size = distributed.get_rank(), distributed.get_world_size()
+        images = images.chunk(size)[rank]
+        cfg = Config(dict(model=dict()))
+        adapt_to_cpu(cfg)
+        # mmengine's default, which a model on the CPU cannot have
+        run = MODEL_WRAPPERS.build(
+            cfg.model_wrapper_cfg, default_args=dict(module=model, device_ids=[0])
+        )
+        assert not run.find_unused_parameters
+    for _ in range(2):
+        optimizer.zero_grad()
+        loss(run(images)).backward()
+        without += [n for n, p in model.named_parameters() if p.grad is None]
+        optimizer.step()
+    return dict(
+        without=without,
+        weights=dict(model.state_dict()),
+        gradients={n: p.grad for n, p in model.named_parameters()},
+    )
+
+
+def backbone() -> SparXMamba:
+    """A backbone whose result for an image depends on no other image."""
+    torch.manual_seed(0)
+    model = SparXMamba(PICO, attn_scale='learnable', norm_eval=True).double()
+    # maps that are far from constant, so that every gradient counts
+    for parameter in model.parameters():
+        if parameter.dim() == 4:
+            torch.nn.init.kaiming_normal_(parameter)
+    return model.train()
+
+
+def batch() -> torch.Tensor:
+    """Four images."""
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(4, 3, 40, 56, dtype=torch.float64, generator=generator)
+
+
+def loss(maps) -> torch.Tensor:
+    """A mean over the images."""
+    return sum((m * torch.linspace(-1, 1, m.shape[-1])).square().mean() for m in maps)

@@ -1,0 +1,91 @@
+"""One number of classes in data, model and metrics."""
+
+from types import SimpleNamespace
+
+import pytest
+from mmengine.config import Config
+
+from sparx_mm.errors import UserError
+from sparx_mm.run.classes import check_classes, check_same_classes
+
+DATASET = SimpleNamespace(metainfo=dict(classes=('a', 'b')))
+
+
+def _check(parts=None, dataset=DATASET, split='val', **cfg):
+    """Check a model with parts by name, of some number of classes."""
+    modules = {name: SimpleNamespace(num_classes=number) for name, number in (parts or {}).items()}
+    model = SimpleNamespace(named_modules=modules.items)
+    check_classes(SimpleNamespace(model=model, cfg=Config(cfg)), dataset, split)
+
+
+def test_all_that_is_wrong_is_in_one_line():
+    with pytest.raises(UserError) as error:
+        _check(dict(data_preprocessor=1000, head=1000, backbone=7))
+    assert str(error.value) == (
+        'model.data_preprocessor.num_classes is 1000 and the data set has 2 '
+        'classes: give model.data_preprocessor.num_classes=2 '
+        'model.head.num_classes=2, or name its classes in metainfo.classes'
+    )
+
+
+def test_what_has_no_number_or_the_right_one():
+    _check(dict(data_preprocessor=None, head=2))
+    _check(dict(head=1000), SimpleNamespace())
+    _check(dict(head=1000), SimpleNamespace(metainfo=dict()))
+    # theirs count in their own way
+    _check({'bbox_head': 80, 'roi_head.bbox_head': 80, 'head.loss': 7})
+
+
+@pytest.mark.parametrize('topk', [5, (1, 5)])
+@pytest.mark.parametrize('several', [False, True])
+def test_best_of_more_classes_than_there_are(topk, several):
+    metric = dict(type='Accuracy', topk=topk)
+    evaluator = [dict(type='Other'), metric] if several else metric
+    key = 'val_evaluator.1' if several else 'val_evaluator'
+    with pytest.raises(UserError, match=f'give {key}.topk=1'):
+        _check(val_evaluator=evaluator)
+    _check(val_evaluator=evaluator, split='test')
+    _check(val_evaluator=dict(type='Accuracy', topk=(1, 2)))
+
+
+def folder_set(classes, folders=None):
+    numbers = folders and {name: i for i, name in enumerate(folders)}
+    return SimpleNamespace(metainfo=dict(classes=classes), folder_to_idx=numbers)
+
+
+@pytest.mark.parametrize(
+    'train,val,message',
+    [
+        (
+            folder_set(['cat', 'dog']),
+            folder_set(['cat', 'dog', 'elk']),
+            "differ: None and 'elk', number 2; give both the same metainfo",
+        ),
+        (
+            folder_set(['cat', 'dog']),
+            folder_set(('dog', 'cat')),
+            "differ: 'cat' and 'dog', number 0",
+        ),
+        (
+            folder_set('ab', ['n1', 'n2']),
+            folder_set('ab', ['n1', 'n3']),
+            "folders .* differ: 'n2' and 'n3', number 1",
+        ),
+        (
+            folder_set(['dog', 'cat'], ['cat', 'dog']),
+            folder_set(['dog', 'cat'], ['cat', 'dog']),
+            "give .'cat', 'dog'.$",
+        ),
+    ],
+)
+def test_classes_of_training_and_validation(train, val, message):
+    with pytest.raises(UserError, match=message):
+        check_same_classes(train, val)
+
+
+def test_sets_that_agree_or_do_not_say():
+    check_same_classes(
+        folder_set(['Cat', 'Dog'], ['n1', 'n2']), folder_set(('Cat', 'Dog'), ['n1', 'n2'])
+    )
+    check_same_classes(folder_set(['cat']), SimpleNamespace())
+    check_same_classes(SimpleNamespace(), SimpleNamespace(metainfo={}))
