@@ -26,7 +26,9 @@ MARKED = [*(pytest.param(path, marks=pytest.mark.stack) for path in DENSE), *cla
 BASES = {path for path in FOLDER.rglob('*.py') if '_base_' in path.parts}
 NORMS = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
 # beside norms, the parameters without decay
-SPARED = dict(SparXMamba={'A_log', 'D'}, SparXSwin={'relative_position_bias_table'})
+SPARED = dict(
+    SparXMamba={'A_log', 'D'}, SparXSwin={'relative_position_bias_table'}, VMamba={'A_log', 'D'}
+)
 LOSSES = dict(
     mask_rcnn={'loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox', 'loss_mask'},
     semantic_fpn={'decode.loss_ce'},

@@ -22,6 +22,9 @@ PARAMETERS = dict(
     sparx_b=83.536168,
     sparx_swin_t=26.44,
     sparx_swin_b=87.72,
+    vmamba_t=30.249064,
+    vmamba_s=50.147752,
+    vmamba_b=88.5578,
 )
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
@@ -119,7 +122,7 @@ def test_the_head_is_initialised_as_the_released_ones(build):
     assert not head.fc.bias.any()
 
 
-@pytest.mark.parametrize('name', ['sparx_t', 'sparx_swin_t'])
+@pytest.mark.parametrize('name', ['sparx_t', 'sparx_swin_t', 'vmamba_t'])
 @pytest.mark.parametrize('size', [(1, 1), (33, 47)])
 def test_any_size_of_image(name, size, build):
     model = build(name).model.eval()
