@@ -2,6 +2,7 @@
 
 from mmengine.registry import MODELS
 
+from ..state_dicts import SPARX
 from .hierarchical import HierarchicalBackbone
 from .sparx_ablations import ABLATIONS
 
@@ -65,6 +66,7 @@ class SparXMamba(HierarchicalBackbone):
         dpe=True,
         skip_scale=(False, False, True, True),
     )
+    key_map = SPARX
 
     def __init__(self, arch: str | dict = 'tiny', **kwargs) -> None:
         super().__init__(arch, **kwargs)

@@ -2,6 +2,7 @@
 
 from mmengine.registry import MODELS
 
+from ..state_dicts import SPARX
 from .hierarchical import HierarchicalBackbone
 
 
@@ -60,6 +61,7 @@ class SparXSwin(HierarchicalBackbone):
         dpe=False,
         skip_scale=(False, False, False, False),
     )
+    key_map = SPARX
 
     def __init__(self, arch: str | dict = 'tiny', **kwargs) -> None:
         super().__init__(arch, **kwargs)

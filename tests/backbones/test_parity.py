@@ -8,7 +8,7 @@ import parity
 import pytest
 import torch
 
-from sparx_mm.state_dicts import rename_to_released
+from sparx_mm.state_dicts import SPARX
 
 GOLDENS = sorted(
     re.fullmatch(r'golden_(det|seg)_(.)_(\d+)x(\d+)', path.stem).groups()
@@ -50,7 +50,7 @@ def gradients():
     )
     loss.backward()
     named = {name: p.grad for name, p in model.named_parameters()}
-    return loss.detach(), dict(rename_to_released(named), input=image.grad)
+    return loss.detach(), dict(SPARX.to_released(named), input=image.grad)
 
 
 def test_gradients(gradients):

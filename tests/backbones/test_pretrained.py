@@ -10,7 +10,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from sparx_mm import SparXMamba
-from sparx_mm.state_dicts import CoverageError, rename_released, rename_to_released
+from sparx_mm.state_dicts import SPARX, CoverageError
 
 LAYOUTS = [(f, v) for f in ('cls', 'det', 'seg') for v in 'tsb']
 # legally absent from an ImageNet file: what only dense tasks have
@@ -36,7 +36,7 @@ def file(source, tmp_path):
     """Write its released state dict into a file, nested by a function."""
 
     def write(nest=lambda weights: weights):
-        weights = rename_to_released(source.state_dict())
+        weights = SPARX.to_released(source.state_dict())
         torch.save(nest(weights), tmp_path / 'file.pth')
         return tmp_path / 'file.pth'
 
@@ -58,7 +58,7 @@ def is_loaded(source, model):
         (lambda w: {f'backbone.{k}': v for k, v in w.items()}, dict(prefix='backbone.')),
         (lambda w: {f'backbone.{k}': v for k, v in w.items()}, dict(prefix='backbone')),
         (lambda w: dict(model={f'module.net.{k}': v for k, v in w.items()}), dict(prefix='net.')),
-        (lambda w: rename_released(w), {}),
+        (lambda w: SPARX.to_own(w), {}),
         (lambda w: {k: v.double() for k, v in w.items()}, dict(map_location='cpu')),
     ],
 )
@@ -171,11 +171,11 @@ def test_pretrained_loads_every_tensor(flavour, variant, tmp_path):
     )
     untouched = copied(model)
     model.init_weights()
-    loaded = rename_to_released(model.state_dict())
+    loaded = SPARX.to_released(model.state_dict())
     for key, value in released.items():
         if not key.startswith('classifier.'):
             assert loaded.pop(key).equal(value), key
     # what the file lacks stays as it was initialised
-    for key, value in rename_released(loaded).items():
+    for key, value in SPARX.to_own(loaded).items():
         assert key.startswith(DENSE_ONLY)
         assert value.equal(untouched[key])

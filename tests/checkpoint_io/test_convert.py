@@ -11,7 +11,7 @@ from torch import nn
 from sparx_mm import SparXMamba
 from sparx_mm.checkpoint_io import convert_checkpoint, read_checkpoint
 from sparx_mm.errors import UserError
-from sparx_mm.state_dicts import rename_to_released
+from sparx_mm.state_dicts import SPARX
 
 LAYOUTS = [(f, v) for f in ('cls', 'det', 'seg') for v in 'tsb']
 ENDINGS = ('.pth', '.safetensors')
@@ -104,7 +104,7 @@ def test_own_names_stay(convert, tmp_path):
 
 
 def test_a_training_checkpoint_keeps_the_rest(convert, tmp_path):
-    weights = rename_to_released(SparXMamba(PICO).state_dict())
+    weights = SPARX.to_released(SparXMamba(PICO).state_dict())
     averaged = {f'module.backbone.{k}': v + 1 for k, v in weights.items()}
     checkpoint = dict(
         meta=dict(epoch=3, cfg='import os'),

@@ -10,7 +10,7 @@ from detection import CONFIGS, ROOT, tiny_config
 from hostile import payloads
 
 from sparx_mm import SparXMamba
-from sparx_mm.state_dicts import rename_to_released
+from sparx_mm.state_dicts import SPARX
 
 CONFIG = CONFIGS[0]
 # how each tool is given a file
@@ -56,7 +56,7 @@ def read(run, config, shapes, tmp_path, monkeypatch):
 
 def checkpoint(**more):
     """What a Runner would save of a backbone, and more."""
-    weights = rename_to_released(SparXMamba(PICO).state_dict())
+    weights = SPARX.to_released(SparXMamba(PICO).state_dict())
     return dict(
         state_dict={f'backbone.{k}': v for k, v in weights.items()},
         meta=dict(epoch=1, iter=2),

@@ -13,7 +13,7 @@ from sparx_mm import SparXMamba
 from sparx_mm.backbones.pretrained import dotted
 from sparx_mm.engine.hooks.coverage import CoverageHook, find_backbones
 from sparx_mm.run.runner import DEFAULT_HOOKS
-from sparx_mm.state_dicts import CoverageError, rename_to_released, resize_position_table
+from sparx_mm.state_dicts import SPARX, CoverageError, resize_position_table
 
 pytestmark = pytest.mark.stack
 
@@ -35,7 +35,7 @@ def file(tmp_path):
 
 
 def released(model):
-    return rename_to_released(model.state_dict(), 'backbone.')
+    return SPARX.to_released(model.state_dict(), 'backbone.')
 
 
 def equal(model, other):
@@ -269,8 +269,8 @@ def resumed(folder, path, run):
 def test_an_averaged_run_is_resumed(averaged, file, tmp_path):
     other = dict(
         averaged,
-        state_dict=rename_to_released(averaged['state_dict'], 'backbone.'),
-        ema_state_dict=rename_to_released(averaged['ema_state_dict'], 'module.backbone.'),
+        state_dict=SPARX.to_released(averaged['state_dict'], 'backbone.'),
+        ema_state_dict=SPARX.to_released(averaged['ema_state_dict'], 'module.backbone.'),
     )
     first, second = (
         resumed(tmp_path / name, file(content), averaging_run).model

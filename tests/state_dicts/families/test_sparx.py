@@ -1,4 +1,4 @@
-"""Names to and from the released files."""
+"""Names of SparX, to and from the released files."""
 
 import parity
 import pytest
@@ -7,14 +7,7 @@ from mmengine.runner.checkpoint import load_checkpoint, load_state_dict
 from torch import nn
 
 from sparx_mm import SparXMamba
-from sparx_mm.state_dicts import (
-    find_prefixes,
-    find_weights,
-    from_released,
-    rename_released,
-    rename_to_released,
-    to_released,
-)
+from sparx_mm.state_dicts import SPARX
 
 LAYOUTS = [(f, v) for f in ('cls', 'det', 'seg') for v in 'tsb']
 
@@ -30,7 +23,7 @@ def own_names(request):
 def test_layout(own_names, flavour):
     variant, own = own_names
     released = {key: shape for key, shape, _ in parity.manifest(flavour, variant)}
-    renamed = rename_released(released)
+    renamed = SPARX.to_own(released)
     left = {key: renamed.pop(key) for key in list(renamed) if key not in own}
     assert all(key.startswith('classifier.') for key in left)
     assert all(own[key] == shape for key, shape in renamed.items())
@@ -48,15 +41,15 @@ def test_layout(own_names, flavour):
 @pytest.mark.parametrize('prefix', ['', 'backbone.', 'module.ema.backbone.'])
 def test_round_trip(flavour, variant, prefix):
     released = {prefix + key: i for i, (key, _, _) in enumerate(parity.manifest(flavour, variant))}
-    own = rename_released(released, prefix)
+    own = SPARX.to_own(released, prefix)
     assert list(own.values()) == list(released.values())
-    assert rename_to_released(own, prefix) == released
+    assert SPARX.to_released(own, prefix) == released
     # a second translation finds nothing left to do
-    assert rename_released(own, prefix) == own
+    assert SPARX.to_own(own, prefix) == own
 
 
 def test_foreign_names():
-    for key in (
+    foreign = [
         'classifier.0.weight',
         'fc.weight',
         'layers.0.weight',
@@ -64,12 +57,11 @@ def test_foreign_names():
         'norm',
         'neck.norm.0.weight',
         'layers.0.blocks.0.op.scales',
-    ):
-        assert from_released(key) is None
-    for key in ('stages.0.layers.0.unknown', 'head.weight', 'stems.0'):
-        assert to_released(key) is None
+    ]
+    assert SPARX.own_names(foreign) == {}
+    assert SPARX.released_names(['stages.0.layers.0.unknown', 'head.weight', 'stems.0']) == {}
     state = {'neck.layers.0.downsample.0.weight': 1, 'norm.0.weight': 2}
-    assert rename_released(state, 'backbone.') == state
+    assert SPARX.to_own(state, 'backbone.') == state
 
 
 class _Detector(nn.Module):
@@ -90,7 +82,7 @@ def test_load_under_a_prefix(load):
         load_state_dict(detector, nested, strict=True)
     # the caller's dict is left alone
     assert nested.keys() == before.keys()
-    loaded = rename_to_released(detector.backbone.state_dict())
+    loaded = SPARX.to_released(detector.backbone.state_dict())
     assert loaded.keys() == released.keys()
     assert all(loaded[key].equal(released[key]) for key in released)
 
@@ -105,54 +97,13 @@ def test_own_names_load_too(tmp_path):
         assert target.state_dict()[key].equal(value)
 
 
-@pytest.mark.parametrize(
-    'nest',
-    [
-        lambda w: w,
-        lambda w: dict(state_dict=w),
-        lambda w: dict(model=w, epoch=3),
-        lambda w: dict(model=dict(state_dict=w)),
-        lambda w: dict(state_dict=dict(other=0), state_dict_ema=w),
-        lambda w: dict(model=dict(other=0), model_ema=w, optimizer={}),
-        lambda w: dict(model=w, model_ema=None),
-        lambda w: dict(model=w, model_ema={}),
-        lambda w: dict(ema=dict(module=w, updates=7), model=dict(other=0)),
-        # mmengine's EMAHook keeps the averaged weights in state_dict
-        lambda w: dict(state_dict=w, ema_state_dict=dict(other=0)),
-    ],
-)
-@pytest.mark.parametrize('wrap', ['', 'module.', 'module._orig_mod.'])
-def test_find_weights(nest, wrap):
-    weights = {'backbone.a': 1, 'b': 2}
-    checkpoint = nest({wrap + name: value for name, value in weights.items()})
-    keys = list(checkpoint)
-    assert dict(find_weights(checkpoint)) == weights
-    assert list(checkpoint) == keys
-
-
-def test_find_weights_keeps_the_versions_of_modules():
-    norm = nn.Sequential(nn.BatchNorm2d(2))
-    state = nn.DataParallel(norm).state_dict()
-    found = find_weights(dict(state_dict=state))
-    assert found._metadata['0'] == dict(version=2)
-    assert found.keys() == norm.state_dict().keys()
-
-
-def test_find_prefixes():
-    released = [key for key, _, _ in parity.manifest('det', 't')]
-    own = list(rename_released(dict.fromkeys(released)))
-    for names in (released, own):
-        assert find_prefixes(names) == ['']
-        nested = [f'{p}{n}' for p in ('backbone.', 'a.b.') for n in names]
-        assert find_prefixes(nested) == ['backbone.', 'a.b.']
-    # Swin's and ResNet's names are alike
-    assert (
-        find_prefixes(
-            [
-                'layers.0.blocks.0.attn.qkv.weight',
-                'backbone.stem.0.weight',
-                'stages.0.blocks.0.mlp.fc1.weight',
-            ]
-        )
-        == []
-    )
+def test_linear_weights_load_too():
+    released = parity.released_state('seg', 't')
+    linear = dict(released)
+    for name, value in released.items():
+        if value.shape[2:] == (1, 1) and ('.mlp.fc' in name or '_proj.weight' in name):
+            linear[name] = value.flatten(1)
+    assert sum(linear[k].dim() != v.dim() for k, v in released.items()) > 30
+    own = SPARX.to_own(released)
+    flat = SPARX.to_own(linear)
+    assert all(flat[name].equal(value) for name, value in own.items())
