@@ -83,7 +83,7 @@ def test_trust_runs_it(read, tmp_path):
     status, line = read('convert', content, '--trust-checkpoint')
     assert trace.exists()
     # and goes on to say what is wrong besides
-    assert status == 1 and 'holds no SparX backbone' in line
+    assert status == 1 and 'holds no SparX or VMamba backbone' in line
 
 
 @pytest.mark.parametrize('reader', READERS)
@@ -108,7 +108,7 @@ def test_weights_of_something_else(read, reader):
     status, line = read(reader, other)
     assert status == 1
     assert line.startswith('error: ')
-    reason = 'cannot be resumed' if 'resume' in reader else 'no SparX backbone'
+    reason = 'cannot be resumed' if 'resume' in reader else 'holds no SparX'
     assert reason in line
 
 

@@ -3,6 +3,7 @@
 import parity
 import pytest
 import torch
+from archs import PICO, learnable
 from mmengine.runner.checkpoint import load_checkpoint, load_state_dict
 from torch import nn
 
@@ -15,7 +16,7 @@ LAYOUTS = [(f, v) for f in ('cls', 'det', 'seg') for v in 'tsb']
 @pytest.fixture(scope='module', params='tsb')
 def own_names(request):
     """Names and shapes of a dense backbone of ours, by variant."""
-    model = SparXMamba(parity.ARCHS[request.param], attn_scale='learnable')
+    model = SparXMamba(learnable(parity.ARCHS[request.param]))
     return request.param, {key: list(value.shape) for key, value in model.state_dict().items()}
 
 
@@ -67,7 +68,7 @@ def test_foreign_names():
 class _Detector(nn.Module):
     def __init__(self):
         super().__init__()
-        self.backbone = SparXMamba('tiny', attn_scale='learnable')
+        self.backbone = SparXMamba(learnable('tiny'))
 
 
 @pytest.mark.parametrize('load', ['torch', 'mmengine'])
@@ -89,9 +90,9 @@ def test_load_under_a_prefix(load):
 
 def test_own_names_load_too(tmp_path):
     file = tmp_path / 'own.pth'
-    source = parity.reference_model('seg', 't')
+    source = SparXMamba(PICO)
     torch.save(dict(state_dict=source.state_dict()), file)
-    target = SparXMamba('tiny')
+    target = SparXMamba(PICO)
     load_checkpoint(target, str(file), strict=True)
     for key, value in source.state_dict().items():
         assert target.state_dict()[key].equal(value)
