@@ -139,7 +139,7 @@ def fit(
     if in_parts:
         report = _keep_parts(report, given)
     elif any(key_map.is_required(name) for name in own if name not in report.weights) or any(
-        _misplaced(report, key_map)
+        _unexpected_names(report, key_map)
     ):
         other = found.get(prefix)
         if other not in (None, key_map):
@@ -293,7 +293,7 @@ def _is_mixing(name):
     return layer and layer[3].startswith(('norm1.', 'mixer.'))
 
 
-def _misplaced(report, key_map) -> Iterable[str]:
+def _unexpected_names(report, key_map) -> Iterable[str]:
     """Yield names of the family's backbones that this one should have had."""
     built = len(_layout(report.own))
     released = key_map.released_names(report.unused)
@@ -351,9 +351,9 @@ def _misfit_message(report, given, key_map, archs):
         name, shapes = next(iter(report.reshaped.items()))
         more = len(report.reshaped) - 1
         parts.append(f'it has {name} {shapes}' + (f' and {more} more' if more else ''))
-    misplaced = list(_misplaced(report, key_map))
-    if misplaced:
-        parts.append(f'the model has no place for {summarize(misplaced)}')
+    unexpected = list(_unexpected_names(report, key_map))
+    if unexpected:
+        parts.append(f'the model has no place for {summarize(unexpected)}')
     return (
         f'only {len(report.weights)} of {len(report.own)} tensors of the backbone fit: '
         f'{"; ".join(parts)}; give the file of this arch'
