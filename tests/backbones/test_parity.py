@@ -113,12 +113,9 @@ def gradients():
         )
         loss.backward()
         named = {name: p.grad for name, p in model.named_parameters()}
-        found[family] = loss.detach(), dict(released(model, named), input=image.grad)
+        grads = dict(model.key_map.to_released(named), input=image.grad)
+        found[family] = loss.detach(), grads
     return found
-
-
-def released(model, named):
-    return model.key_map.to_released(named)
 
 
 @every_family
