@@ -5,7 +5,7 @@ from pathlib import Path
 import parity
 import pytest
 import torch
-import vmamba
+import vmamba_files
 from archs import PICO, PICO_SWIN, PICO_VMAMBA, learnable
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModule, PretrainedInit
@@ -213,12 +213,12 @@ def test_vmamba(version, change, tmp_path):
     assert is_loaded(source, outer.backbone)
 
 
-@pytest.fixture(scope='module', params=vmamba.ARCHS)
+@pytest.fixture(scope='module', params=vmamba_files.ARCHS)
 def vmamba_arch(request):
     """An arch, its backbone without memory, and the released classifier's tensors."""
     with torch.device('meta'):
         model = VMamba(request.param)
-    return request.param, model, vmamba.empty(vmamba.ARCHS[request.param])
+    return request.param, model, vmamba_files.empty(vmamba_files.ARCHS[request.param])
 
 
 def test_released_vmamba_files_are_whole(vmamba_arch):
@@ -245,10 +245,10 @@ def test_released_vmamba_files_are_whole(vmamba_arch):
 
 def test_other_vmambas_are_named(vmamba_arch):
     arch, model, _ = vmamba_arch
-    for other, file in vmamba.ARCHS.items():
+    for other, file in vmamba_files.ARCHS.items():
         if other != arch:
             with pytest.raises(CoverageError) as error:
-                fit(model.state_dict(), vmamba.empty(file), VMAMBA, archs=VMamba.arch_zoo)
+                fit(model.state_dict(), vmamba_files.empty(file), VMAMBA, archs=VMamba.arch_zoo)
             assert str(error.value) == f"this is a '{other}' file, the model is '{arch}'"
 
 
@@ -277,7 +277,7 @@ def test_own_names_of_another_family():
     with pytest.raises(CoverageError, match='this is a SparX file, the model is VMamba'):
         fit(VMamba(PICO_VMAMBA).state_dict(), SparXMamba(PICO).state_dict(), VMAMBA)
     with pytest.raises(CoverageError, match="a VMamba file, and type='PretrainedSwin' reads"):
-        fit(SparXSwin(PICO_SWIN).state_dict(), vmamba.empty('cls_t'), SWIN, in_parts=True)
+        fit(SparXSwin(PICO_SWIN).state_dict(), vmamba_files.empty('cls_t'), SWIN, in_parts=True)
 
 
 class Nothing(nn.Module):
