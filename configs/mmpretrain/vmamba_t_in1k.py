@@ -12,5 +12,5 @@ model = dict(
     head=dict(in_channels=_base_.embed_dims[-1]),
 )
 
-# a moving average of decay 0.9999
+# decay 0.9999, the authors'
 default_hooks = dict(ema=dict(momentum=1e-4))

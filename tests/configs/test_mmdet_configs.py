@@ -44,7 +44,7 @@ def test_the_switches_are_documented():
 
 @pytest.fixture
 def trained(shapes, tmp_path):
-    """Train two iterations with options of the command line."""
+    """Return a function that trains two iterations with options of the command line."""
 
     def trained(*switches):
         parser = ArgumentParser()
@@ -62,7 +62,7 @@ def trained(shapes, tmp_path):
 
 
 def _rates(runner):
-    """The rate of each parameter before its schedule."""
+    """Map parameters to their rates before the schedule."""
     rates = {
         id(parameter): group['initial_lr']
         for group in runner.optim_wrapper.optimizer.param_groups

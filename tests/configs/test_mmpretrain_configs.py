@@ -31,7 +31,7 @@ MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
 @pytest.fixture
 def build(imagenet, tmp_path):
-    """A function that builds the runner of a small classifier."""
+    """Return a function that builds the runner of a small classifier."""
 
     def build(name='sparx_t', loops=('train',), **options):
         path = ROOT / f'configs/mmpretrain/{name}_in1k.py'
@@ -73,7 +73,7 @@ def test_the_average_can_be_left_out_and_not_doubled(build):
 
 
 def test_targets_are_mixed_and_smoothed(build):
-    """As timm makes them: one-hot, mixed in pairs, smoothed by 0.1."""
+    """Mix targets as timm does: one-hot, in pairs, smoothed by 0.1."""
     runner = build()
     preprocess = runner.model.data_preprocessor
     loss = runner.model.head.loss_module

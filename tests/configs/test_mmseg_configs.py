@@ -15,7 +15,7 @@ VARIED = ['semantic_fpn_sparx_t', 'upernet_sparx_swin_t', 'upernet_vmamba_t']
 
 @pytest.fixture
 def build(ade, tmp_path):
-    """A function that builds the runner of a small segmentor."""
+    """Return a function that builds the runner of a small segmentor."""
 
     def build(name, loops=()):
         path = ROOT / f'configs/mmseg/{name}.py'
@@ -42,7 +42,7 @@ def test_predictions(name, build):
 
 
 def _predict(model, image):
-    """Classes and logits of an image of shape (3, H, W)."""
+    """Return classes and logits of an image of shape (3, H, W)."""
     sample = dict(inputs=[image])
     with torch.no_grad():
         sample = model.eval().test_step(sample)[0]

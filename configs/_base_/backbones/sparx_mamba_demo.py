@@ -1,5 +1,5 @@
-# 1.6 M parameters for 128 px images on a CPU; ganglion layers in stages 1, 2 and 3, as in the full
-# sizes
+# 1.6 M parameters for 128 px images on a CPU; stages 1, 2 and 3 have ganglion layers, as in the
+# full sizes
 embed_dims = [32, 64, 96, 128]
 backbone = dict(
     type='SparXMamba',

@@ -8,8 +8,9 @@ optim_wrapper = dict(
     constructor='LayerDecayOptimWrapperConstructor',
     # A_log, D, norms and position biases are not decayed, as in Mamba's and Swin's practice. The
     # official runs of SparX-Mamba decayed A_log, D, the dt bias, batch norms and biases; train as
-    # they did by paramwise_cfg=None. Those of VMamba decayed A_log and the dt bias; its classifiers
-    # spared other vectors and biases, its detectors and segmentors the norms of layers and outputs.
+    # they did by paramwise_cfg=None. The official runs of VMamba decayed A_log and the dt bias, and
+    # spared in classifiers D, norms and all biases, in detectors and segmentors only the norms of
+    # layers and of outputs.
     # norm_decay_mult reaches every BN, GN and LN by its class; custom_keys match parts of names.
     paramwise_cfg=dict(
         # Ratio of a layer's learning rate to that of the next layer; 1 gives all layers the same.
@@ -25,7 +26,7 @@ optim_wrapper = dict(
     ),
 )
 
-# SyncBN, because two images per GPU are too few for batch norms and the released weights were
+# SyncBN, because two images per GPU are too few for batch norms and SparX's released weights were
 # trained with it. mmengine converts BN in distributed runs only; one device keeps plain BN.
 sync_bn = 'torch'
 

@@ -1,5 +1,6 @@
-# Swin's head: the output norm of the backbone, pooling, a linear layer. A config adds its backbone and
-# the head's in_channels. Batch norms become SyncBN in distributed runs, see sync_bn in the schedule.
+# A classifier with Swin's head: the output norm of the backbone, pooling, a linear layer. A config
+# adds its backbone and the head's in_channels. Batch norms become SyncBN in distributed runs, see
+# sync_bn in the schedule.
 num_classes = 1000
 model = dict(
     type='ImageClassifier',
@@ -19,6 +20,6 @@ model = dict(
         init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02, bias=0.0),
         loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
     ),
-    # one of the two for each batch, each with probability 0.5: timm's mixup of 0.8 and cutmix of 1.0
+    # one of the two for each batch, with probability 0.5 each: timm's mixup 0.8 and cutmix 1.0
     train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]),
 )

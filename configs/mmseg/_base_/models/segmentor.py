@@ -1,5 +1,5 @@
-# what all segmentors share; a config adds its backbone and the channels that are read of it. Batch
-# norms become SyncBN in distributed runs, see sync_bn in the schedule.
+# What all segmentors share; a config adds its backbone and that one's channels. Batch norms become
+# SyncBN in distributed runs, see sync_bn in the schedule.
 norm_cfg = dict(type='BN')
 model = dict(
     type='EncoderDecoder',
