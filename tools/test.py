@@ -2,7 +2,7 @@
 
 from sparx_mm.checkpoint_io import trust_checkpoints
 from sparx_mm.errors import user_errors
-from sparx_mm.run import leave_processes, parse_run_args, run_parser, test
+from sparx_mm.run import destroy_distributed, parse_run_args, run_parser, test
 
 
 def parse_args():
@@ -37,7 +37,7 @@ def main():
     args = parse_args()
     with trust_checkpoints(args.pop('trust_checkpoint')):
         test(**args)
-    leave_processes()
+    destroy_distributed()
 
 
 if __name__ == '__main__':

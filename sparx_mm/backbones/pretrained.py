@@ -11,6 +11,9 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 
 from ..state_dicts import CoverageError, Fit, SwinFit, find_weights, fit_backbone, fit_swin
 
+# types of an init_cfg that read a checkpoint
+CHECKPOINT_INITS = ('Pretrained', 'PretrainedSwin')
+
 
 def split_init_cfg(init_cfg: dict | list[dict] | None) -> tuple[list[dict], list[dict]]:
     """Tell the files of an ``init_cfg`` from its other initialisations.

@@ -7,7 +7,7 @@ from mmengine.registry import MODEL_WRAPPERS
 from torch import distributed, multiprocessing
 
 from sparx_mm import SparXMamba
-from sparx_mm.run.distributed import adapt_to_cpu, leave_processes
+from sparx_mm.run.distributed import adapt_to_cpu, destroy_distributed
 
 
 def on_ranks(function, folder, size=2) -> list:
@@ -30,7 +30,7 @@ def _run(rank, function, folder, size):
     torch.set_num_threads(1)
     distributed.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=size)
     torch.save(function(), f'{folder}/{rank}.pt')
-    leave_processes()
+    destroy_distributed()
 
 
 def two_steps() -> dict:

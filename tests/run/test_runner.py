@@ -48,8 +48,8 @@ def runners(monkeypatch):
 
     monkeypatch.setattr(run, 'build_runner', build)
     # a machine with a GPU that mmcv can use
-    monkeypatch.setattr('sparx_mm.run.preflight.get_device', lambda: 'cuda')
-    monkeypatch.setattr('sparx_mm.run.preflight.mmcv_has_cuda', lambda: True)
+    monkeypatch.setattr('mmengine.device.utils.DEVICE', 'cuda')
+    monkeypatch.setattr('sparx_mm.info.mmcv_cuda_version', lambda: '13.0')
     return built
 
 
@@ -88,8 +88,7 @@ def test_train_without_validation(usual):
         (dict(amp_dtype='bfloat16'), 'BFloat16OptimWrapper'),
     ],
 )
-def test_amp(usual, monkeypatch, options, wanted):
-    monkeypatch.setattr('sparx_mm.engine.optim.amp.get_device', lambda: 'cuda')
+def test_amp(usual, options, wanted):
     wrapper = run.train(**usual, **options).cfg.optim_wrapper
     assert wrapper.type == wanted
 
@@ -158,7 +157,7 @@ def test_resume_needs_no_pretrained_file(usual, tmp_path):
 
 
 def test_mmcv_without_cuda(usual, monkeypatch, runners):
-    monkeypatch.setattr('sparx_mm.run.preflight.mmcv_has_cuda', lambda: False)
+    monkeypatch.setattr('sparx_mm.info.mmcv_cuda_version', lambda: '')
     with pytest.raises(UserError, match='CUDA_VISIBLE_DEVICES= before'):
         run.train(**usual)
     assert runners == []

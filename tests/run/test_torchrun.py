@@ -56,7 +56,7 @@ with errors.user_errors():
 def test_a_mistake_of_another_process_is_heard(tmp_path):
     lines = """
 from sparx_mm import errors
-errors.PATIENCE = 0
+errors.LATER_RANK_DELAY_S = 0
 with errors.user_errors():
     if rank:
         raise errors.UserError('only here')

@@ -3,7 +3,6 @@
 from collections import OrderedDict
 
 from mmengine.hooks import EMAHook, Hook
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import CheckpointLoader
 from torch import nn
@@ -25,6 +24,7 @@ from ...state_dicts import (
     strip_prefix,
     summarize,
 )
+from ..wrappers import unwrap
 
 
 @HOOKS.register_module()
@@ -132,13 +132,6 @@ def rename_backbones(state_dict: dict, prefixes) -> dict:
     for prefix in prefixes:
         state_dict = rename_released(state_dict, prefix)
     return state_dict
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """The model inside of wrappers for DDP and test-time augmentation."""
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    return model
 
 
 def checkpoint_source(runner) -> str:

@@ -7,7 +7,8 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS
 
 from ...errors import UserError
-from .coverage import checkpoint_source, unwrap
+from ..wrappers import unwrap
+from .coverage import checkpoint_source
 from .optimizer_state import NoMatch, group_names, is_single, match_optimizer
 
 # what a Runner reads when it resumes; it takes a missing optimizer for a new

@@ -24,7 +24,8 @@ from sparx_mm.demo import make_shapes
 from sparx_mm.engine import BFloat16OptimWrapper
 from sparx_mm.engine.optim import amp
 from sparx_mm.errors import UserError
-from sparx_mm.run import build_runner, leave_processes, preflight
+from sparx_mm.run import build_runner, destroy_distributed
+from sparx_mm.run.preflight import check_training_device
 
 DEMO = ROOT / 'configs/mmdet/mask_rcnn_sparx_demo_shapes.py'
 DEVICE = get_device()
@@ -134,7 +135,7 @@ def test_in_a_distributed_wrapper(tmp_path):
     try:
         dtypes = _dtypes_in_a_distributed_wrapper()
     finally:
-        leave_processes()
+        destroy_distributed()
     assert dtypes == [torch.bfloat16, torch.float32]
 
 
@@ -211,8 +212,7 @@ def _config(**wrapper):
     ],
 )
 def test_use_amp(monkeypatch, device, dtype, wanted, wrapper):
-    for module in (amp, preflight):
-        monkeypatch.setattr(module, 'get_device', lambda: device)
+    monkeypatch.setattr('mmengine.device.utils.DEVICE', device)
     cfg = _config(**wrapper, accumulative_counts=2)
     amp.use_amp(cfg, dtype)
     kept = dict(optimizer=dict(), accumulative_counts=2)
@@ -221,7 +221,7 @@ def test_use_amp(monkeypatch, device, dtype, wanted, wrapper):
         if wanted == 'bfloat16'
         else dict(kept, type='AmpOptimWrapper', loss_scale='dynamic', dtype='float16')
     )
-    preflight.check_amp(cfg)
+    check_training_device(cfg)
 
 
 @pytest.mark.parametrize('with_cp', [False, True])

@@ -13,7 +13,7 @@ from segmentation import CONFIGS
 from sparx_mm.engine import CheckSegMap
 from sparx_mm.errors import UserError
 from sparx_mm.run import load_config
-from sparx_mm.run.config import walk
+from sparx_mm.run.config_nodes import walk
 
 pytestmark = pytest.mark.stack
 SHAPE = (6, 8)

@@ -6,7 +6,7 @@ import pytest
 from segmentation import make_ade
 
 from sparx_mm.errors import UserError
-from sparx_mm.run.seg_folders import check_seg_folders, find_deeper
+from sparx_mm.run.preflight.seg_folders import check_seg_folders, find_deeper
 
 pytestmark = pytest.mark.stack
 IMAGES, LABELS = 'images/training', 'annotations/training'
