@@ -78,8 +78,8 @@ LIBRARIES = dict(
         data_errors=(AssertionError, RuntimeError, ValueError),
     ),
     mmrotate=Library(
-        packages=('mmrotate', 'mmdet', 'mmcv', 'mmcv._ext'),
-        remedy="pip install -e '.[onedl,rotate]' in the clone and an environment that has torch",
+        packages=('mmrotate', 'mmdet', 'mmcv', 'mmcv._ext', 'torchvision'),
+        remedy="pip install -e '.[onedl,rotate]' in the clone and the torchvision of your torch",
         count_shape=(1024, 1024),
         # mmdet's, as its visualization hook is
         dump_metric='mmdet.DumpDetResults',
