@@ -19,7 +19,7 @@ NO_VALIDATION = dict.fromkeys(('val_cfg', 'val_dataloader', 'val_evaluator'))
 
 @pytest.fixture(scope='module')
 def dota(tmp_path_factory):
-    """A drawn set of 4 images of 64 px, in DOTA's layout."""
+    """Draw a set of 4 images of 64 px, in DOTA's layout."""
     root = tmp_path_factory.mktemp('data') / 'dota'
     make_dota(root)
     return root
@@ -27,7 +27,7 @@ def dota(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def config(dota, tmp_path_factory):
-    """The smallest config, on the drawn set, without validation."""
+    """Write the smallest config, for the drawn set and without validation."""
     path = tmp_path_factory.mktemp('config') / 'tiny.py'
     cfg = tiny_config(CONFIGS[-1], dota, train_cfg__max_epochs=1, default_hooks__logger__interval=1)
     cfg.update(NO_VALIDATION)
@@ -38,7 +38,7 @@ def config(dota, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def trained(config, tmp_path_factory):
-    """A folder in which a detector was trained for one epoch."""
+    """Train a detector for one epoch; return the folder."""
     folder = tmp_path_factory.mktemp('run')
     # 4 images in batches of 2: two iterations
     log = run_tool('train', config, '--work-dir', 'out', folder=folder)
@@ -115,7 +115,7 @@ def test_a_loss_without_an_operator_for_the_cpu(config, tmp_path, monkeypatch):
 
 
 def test_flops_of_a_shipped_config(tmp_path):
-    """Counted at DOTA's patches, with as many boxes as the RPN proposes."""
+    """Count at the size of DOTA's patches, with as many boxes as the RPN proposes."""
     log = run_tool('get_flops', CONFIGS[-1], folder=tmp_path)
     assert '1024x1024' in log
     assert 'backbone' in log and 'roi_head' in log

@@ -33,7 +33,7 @@ VARIABLES = dict(slurm=SLURM, mpi=MPI, pytorch=PYTORCH)
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
-    """No variable of any launcher, now and after the test."""
+    """Remove the variables of every launcher, now and after the test."""
     kept = dict(os.environ)
     for name in kept:
         if name.startswith(PREFIXES):
@@ -45,7 +45,7 @@ def environment(monkeypatch):
 
 @pytest.fixture
 def groups(monkeypatch):
-    """The process groups that would be started on a machine without a GPU."""
+    """Collect the process groups that start on a machine without a GPU."""
     started = []
 
     def init(backend, timeout=None):

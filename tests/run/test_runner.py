@@ -1,13 +1,14 @@
-"""What the options of train.py and test.py make of a config."""
+"""Changes to a config that the options of train.py and test.py make."""
 
 from types import SimpleNamespace
 
 import pytest
 import torch
-from detection import CONFIGS, tiny_options
+from detection import CONFIGS, ROOT, tiny_options
 from mmengine.hooks import EMAHook, IterTimerHook, LoggerHook
 
 from sparx_mm.errors import UserError
+from sparx_mm.run import load_config
 from sparx_mm.run import runner as run
 
 CONFIG = str(CONFIGS[0])
@@ -39,7 +40,7 @@ class _Runner:
 
 @pytest.fixture(autouse=True)
 def runners(monkeypatch):
-    """Every runner that is built."""
+    """Collect every runner that is built."""
     built = []
 
     def build(cfg, loops):
@@ -68,6 +69,13 @@ def test_train(usual):
     assert runner.cfg.optim_wrapper.type == 'OptimWrapper'
     assert not runner.cfg.resume and runner.cfg.load_from is None
     assert not runner.cfg.auto_scale_lr.enable
+
+
+def test_our_hooks_stand_in_our_configs_too():
+    """Train.py adds them to any config; other programs know only the config."""
+    cfg = load_config(str(ROOT / 'configs/_base_/default_runtime.py'))
+    ours = {name: cfg.default_hooks[name] for name in run.DEFAULT_HOOKS}
+    assert ours == run.DEFAULT_HOOKS
 
 
 def test_train_without_validation(usual):

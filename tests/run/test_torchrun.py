@@ -11,7 +11,7 @@ rank = int(os.environ['RANK'])
 
 
 def _run(folder, lines, *options, status):
-    """Start two processes of a program; returns its stderr."""
+    """Start two processes of a program and return its stderr."""
     (folder / 'program.py').write_text(PRELUDE + lines)
     done = subprocess.run(
         [

@@ -253,7 +253,7 @@ def test_nothing_to_train():
 
 @pytest.fixture(scope='module')
 def images(tmp_path_factory):
-    """A drawn set of 16 training images of 64 px."""
+    """Draw a set of 16 training images of 64 px."""
     root = tmp_path_factory.mktemp('amp') / 'shapes'
     make_shapes(str(root), num_train=16, num_val=1, size=64)
     return root

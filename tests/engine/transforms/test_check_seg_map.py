@@ -48,7 +48,7 @@ def load(tmp_path):
 
 
 def _ids(*values, dtype=np.uint8, shape=SHAPE):
-    """A map of the first value, with one pixel of each other one."""
+    """Make a map of the first value, with one pixel of each other one."""
     pixels = np.full(shape, values[0], dtype)
     pixels.flat[: len(values)] = values
     return pixels

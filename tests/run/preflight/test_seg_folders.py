@@ -14,7 +14,7 @@ IMAGES, LABELS = 'images/training', 'annotations/training'
 
 @pytest.fixture
 def root(tmp_path):
-    """A set of three images in ADE20K's layout."""
+    """Draw a set of three images in ADE20K's layout."""
     make_ade(tmp_path, num_train=3, num_val=1, size=16)
     return tmp_path
 
