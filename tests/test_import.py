@@ -81,8 +81,7 @@ import torch
 import sparx_mm
 from mmengine.registry import MODELS
 arch = dict(embed_dims=(8, 8, 16, 16), depths=(1, 2, 2, 1),
-            strides=(1, 1, 1, 1), starts=(None, 0, 0, 0),
-            windows=(None, None, 1, None))
+            connections=dict(starts=(None, 0, 0, 0), windows=(None, None, 1, None)))
 model = MODELS.build(dict(type='SparXMamba', arch=arch))
 maps = model(torch.rand(1, 3, 33, 47))
 sum(x.mean() for x in maps).backward()

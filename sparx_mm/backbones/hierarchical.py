@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..errors import ConfigError
 from ..layers import Layer, build_norm, checkpoint_layer
 from ..registry import build_part, takes_option
-from ..state_dicts import from_released, nest_classifier
+from ..state_dicts import KeyMap, nest_classifier
 from .arch import layer_value, resolve_arch, stage_arch
 from .connections import STAGE_INPUT, LayerPlan, stage_connections
 from .pretrained import PretrainedBackboneInit, split_init_cfg
@@ -117,7 +117,7 @@ class HierarchicalBackbone(BaseModule):
 
     arch_zoo: dict[str, dict] = {}
     arch_defaults: dict = {}
-    key_map = None
+    key_map: KeyMap = KeyMap('HierarchicalBackbone')
     # False: convolutions of more than one position keep torch's own weights
     init_convolutions = True
 
@@ -266,15 +266,16 @@ class HierarchicalBackbone(BaseModule):
         others, files = split_init_cfg(given)
         # files last, as mmengine orders them
         self.init_cfg = others + [dict(cfg, type=PretrainedBackboneInit) for cfg in files]
-        super().init_weights()
-        self.init_cfg = given
+        try:
+            super().init_weights()
+        finally:
+            self.init_cfg = given
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
-        # in place: the children are handed this very dict afterwards
-        for key in [k for k in state_dict if k.startswith(prefix)]:
-            own = from_released(key[len(prefix) :])
-            if own is not None:
-                state_dict[prefix + own] = state_dict.pop(key)
+        # in place, because the children are handed this very dict afterwards
+        translated = self.key_map.to_own(state_dict, prefix)
+        state_dict.clear()
+        state_dict.update(translated)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def _init_module(self, module: nn.Module) -> None:
@@ -287,11 +288,11 @@ class HierarchicalBackbone(BaseModule):
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 
-    @staticmethod
-    def _checkpoint_filter(state_dict, *args):
-        # mmpretrain's classifiers pass what they load through their backbone
-        # first; in place, as above
-        nested = nest_classifier(state_dict)
+    @classmethod
+    def _checkpoint_filter(cls, state_dict, *args):
+        # in place, because mmpretrain's classifiers register this as a hook that
+        # runs before they load a state dict
+        nested = nest_classifier(state_dict, cls.key_map)
         state_dict.clear()
         state_dict.update(nested)
 

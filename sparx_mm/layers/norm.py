@@ -64,9 +64,9 @@ def build_norm(norm_cfg: dict, num_features: int) -> nn.Module:
     Raises:
         ConfigError: If ``norm_cfg`` has no ``type`` or an unknown one.
     """
+    if not isinstance(norm_cfg, dict) or 'type' not in norm_cfg:
+        raise ConfigError(f"norm_cfg must be a dict with a 'type', got {norm_cfg}")
     cfg = dict(norm_cfg)
-    if 'type' not in cfg:
-        raise ConfigError(f"norm_cfg needs a 'type', got {norm_cfg}")
     name = cfg.pop('type')
     requires_grad = cfg.pop('requires_grad', True)
     norm_type = _NORMS.get(name) or MODELS.get(name)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-_NAME = 'relative_position_bias_table'
+POSITION_TABLE = 'relative_position_bias_table'
 
 
 def resize_position_table(table: torch.Tensor, length: int) -> torch.Tensor:
@@ -75,7 +75,7 @@ def find_resized(file: Mapping[str, Any], resized: Mapping[str, Any]) -> list[st
 
 def _resizable(name: str, value: Any, own: torch.Tensor | None) -> bool:
     return (
-        name.endswith(_NAME)
+        name.endswith(POSITION_TABLE)
         and own is not None
         and isinstance(value, torch.Tensor)
         and value.is_floating_point()
