@@ -8,21 +8,13 @@ import cv2
 import pytest
 import torch
 from detection import run_tool
-from rotated import COLOURS, CONFIGS, make_dota, tiny_config
+from rotated import COLOURS, CONFIGS, tiny_config
 
 from sparx_mm.errors import UserError
 from sparx_mm.run import train
 
 # mmrotate starts four processes for each evaluation; one test has one
 NO_VALIDATION = dict.fromkeys(('val_cfg', 'val_dataloader', 'val_evaluator'))
-
-
-@pytest.fixture(scope='module')
-def dota(tmp_path_factory):
-    """Draw a set of 4 images of 64 px, in DOTA's layout."""
-    root = tmp_path_factory.mktemp('data') / 'dota'
-    make_dota(root)
-    return root
 
 
 @pytest.fixture(scope='module')
