@@ -33,6 +33,7 @@ HEIGHTS = {
     'kernels': 2,
     'state_dicts': 1,
     'compat': 0,
+    'registry': 0,
     'errors': 0,
 }
 OPTIONAL = ('mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'torchvision', 'triton', 'numba', 'cv2')

@@ -174,7 +174,8 @@ class HierarchicalBackbone(BaseModule):
         """Extract features.
 
         Args:
-            x (Tensor): Images of shape (B, 3, H, W), any size from 1x1.
+            x (Tensor): Images of shape (B, 3, H, W); any size from 1x1 unless
+                the stem says otherwise.
 
         Returns:
             tuple[Tensor]: For each stage i of ``out_indices`` a map of shape
@@ -194,15 +195,21 @@ class HierarchicalBackbone(BaseModule):
                 x = self.downsamples[i - 1](x)
             x = stage(x)
             if i in self.out_indices:
-                # Convolutions hand their memory format on, and mmcv's
-                # operators (RoIAlign among them) read a channels-last map as
-                # if it were contiguous, without an error: a detector would
-                # train on scrambled features
+                # contiguous, because mmcv's operators (RoIAlign among them)
+                # read a channels-last map as if it were contiguous, without an
+                # error: a detector would train on scrambled features
                 outs.append(self.norms[str(i)](x).contiguous())
         return tuple(outs)
 
     def train(self, mode: bool = True) -> 'HierarchicalBackbone':
-        """Set training mode; frozen parts and kept norms stay in eval."""
+        """Set training mode; frozen parts and kept norms stay in eval.
+
+        Args:
+            mode (bool): False: eval mode. Default: True.
+
+        Returns:
+            HierarchicalBackbone: The backbone itself.
+        """
         super().train(mode)
         if mode:
             for part in self._frozen_parts():
@@ -227,11 +234,11 @@ class HierarchicalBackbone(BaseModule):
             part.requires_grad_(False)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Depth of a parameter, for layer-wise learning rates.
+        """Return the depth of a parameter, for layer-wise learning rates.
 
         Args:
             param_name (str): Name of the parameter.
-            prefix (str): What the backbone's names begin with, for example
+            prefix (str): Start of the backbone's names, for example
                 ``'backbone.'``. Default: ``''``.
 
         Returns:

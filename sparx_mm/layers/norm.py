@@ -8,10 +8,9 @@ from ..registry import MODELS
 
 
 class GroupNorm(nn.GroupNorm):
-    """GroupNorm that trains on maps without gradients, as frozen parts give.
+    """GroupNorm that trains on channels-last maps without gradients too.
 
-    torch 2.13 ends the process on a CPU, without a word, where such a map is
-    channels-last.
+    Frozen parts give such maps, and torch 2.13 crashes on them on a CPU.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -5,8 +5,9 @@ Pure functions, without files: backbones use them too.
 
 from .classifier import flatten_classifier, nest_classifier
 from .families import FAMILIES, SPARX, SWIN, VMAMBA, find_families, find_prefixes
-from .fit import CoverageError, Report, fit, match, require_finite
+from .fit import fit
 from .keymap import KeyMap
+from .match import CoverageError, Report, match, require_finite
 from .names import fold_names, summarize
 from .nesting import find_weights, strip_prefix, weights_key
 from .position_table import find_resized, resize_position_table, resize_tables

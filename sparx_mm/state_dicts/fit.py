@@ -1,4 +1,4 @@
-"""The tensors that a model takes from a file, or an error that says why not.
+"""A backbone's tensors from a file, or an error that says why not.
 
 A load that takes fewer tensors than file and model should share looks like
 success and trains from noise. Here the model is held to its file; differences
@@ -7,85 +7,19 @@ that are legal between tasks are reported in one line.
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
 
 import torch
 
-from ..errors import UserError
 from .families import SWIN, find_families
-from .keymap import OWN_LAYER, KeyMap, compile_name, is_bn_counter
+from .keymap import OWN_LAYER, KeyMap, compile_name
+from .match import CoverageError, Report, match, require_finite
 from .names import summarize
 from .nesting import strip_prefix
-from .position_table import POSITION_TABLE, find_resized, resize_tables
+from .position_table import POSITION_TABLE
 
 _LAYER = compile_name(OWN_LAYER)
 _STAGE = re.compile(r'(stages|downsamples)\.(\d+)\.')
 _PART = re.compile(r'stem|\w+\.\d+')
-_GROUP = re.compile(r'stages\.\d+|[^.]+')
-
-
-class CoverageError(UserError):
-    """A file lacks weights that the model should have got from it."""
-
-
-class Report(NamedTuple):
-    """Tensors that a model takes from a file, and the differences of the two.
-
-    All names are the model's own; names that only the file has are translated as
-    far as the family's map knows them. Batch counters of batch norms are not listed.
-
-    Args:
-        own (Mapping): The model's tensors by name.
-        weights (dict[str, Tensor]): Tensors to load.
-        resized (list[str]): Tables that were resized to the model's windows.
-        reshaped (dict[str, str]): Both shapes, by name, where they differ.
-        left_out (list[str]): Tensors that fit in a part that does not.
-        missing (list[str]): Names that the file does not have.
-        unused (list[str]): Names that the model does not have.
-        in_parts (bool): Count the tensors of each part in the text.
-            Default: False.
-    """
-
-    own: Mapping[str, torch.Tensor]
-    weights: dict[str, torch.Tensor]
-    resized: list[str]
-    reshaped: dict[str, str]
-    left_out: list[str]
-    missing: list[str]
-    unused: list[str]
-    in_parts: bool = False
-
-    def __str__(self) -> str:
-        """Summarise in one line."""
-        text = f'{len(self.weights)} of {len(self.own)} tensors loaded'
-        if self.in_parts:
-            text += f' ({self._count_parts()})'
-        if self.resized:
-            text += f'; resized: {summarize(self.resized)}'
-        if self.reshaped:
-            first = next(iter(self.reshaped.values()))
-            text += f'; of another shape: {summarize(self.reshaped)}, {first}'
-        if self.left_out:
-            text += f'; left with those: {summarize(self.left_out)}'
-        if self.missing:
-            text += f'; not in the file: {summarize(self.missing)}'
-        if self.missing or self.reshaped:
-            text += '; these stay as they were initialised'
-        if self.unused:
-            text += f'; not used: {summarize(self.unused)}'
-        return text
-
-    def _count_parts(self):
-        taken, own = (
-            sum(v.numel() for v in some.values()) / 1e6 for some in (self.weights, self.own)
-        )
-        groups: dict = {}
-        for name in self.own:
-            group = groups.setdefault(_GROUP.match(name)[0], [0, 0])
-            group[0] += name in self.weights
-            group[1] += 1
-        counts = ', '.join(f'{k} {n}/{all_}' for k, (n, all_) in groups.items())
-        return f'{taken:.2f} of {own:.2f} M parameters: {counts}'
 
 
 def fit(
@@ -139,7 +73,7 @@ def fit(
     if in_parts:
         report = _keep_parts(report, given)
     elif any(key_map.is_required(name) for name in own if name not in report.weights) or any(
-        _misplaced(report, key_map)
+        _unexpected_names(report, key_map)
     ):
         other = found.get(prefix)
         if other not in (None, key_map):
@@ -149,126 +83,25 @@ def fit(
     return report
 
 
-def match(own: Mapping[str, torch.Tensor], file: Mapping[str, Any], resize: bool = True) -> Report:
-    """Match the tensors of a file with a model's by name and shape.
-
-    Args:
-        own (Mapping): The model's tensors by name.
-        file (Mapping): The file's tensors, by the same names.
-        resize (bool): Resize tables of position biases to the model's windows.
-            Default: True.
-
-    Returns:
-        Report: The tensors that fit, and the differences.
-    """
-    resized = resize_tables(file, own) if resize else file
-    shared = {name: resized[name] for name in own if name in resized}
-    reshaped = {
-        name: f'{describe_tensor(value)} instead of {describe_tensor(own[name])}'
-        for name, value in shared.items()
-        if not same_shape(value, own[name])
-    }
-    return Report(
-        own,
-        weights={name: value for name, value in shared.items() if name not in reshaped},
-        resized=find_resized(file, resized),
-        reshaped=reshaped,
-        left_out=[],
-        missing=[n for n in own if n not in file and not is_bn_counter(n)],
-        unused=[n for n in file if n not in own and not is_bn_counter(n)],
-    )
-
-
-def same_shape(value: Any, own: torch.Tensor) -> bool:
-    """Return True if a file's value can take the place of a model's tensor.
-
-    Args:
-        value (object): Anything that a file has under the tensor's name.
-        own (Tensor): The model's.
-    """
-    return (
-        isinstance(value, torch.Tensor)
-        and value.shape == own.shape
-        and value.is_floating_point() == own.is_floating_point()
-    )
-
-
-def is_finite(value: torch.Tensor, own: torch.Tensor) -> bool:
-    """Return True if ``value`` is finite, or if the model's own tensor is not.
-
-    Args:
-        value (Tensor): A tensor of a file, of the same shape.
-        own (Tensor): The model's; the value will have its dtype.
-    """
-    return bool(value.to(own.dtype).isfinite().all() or not own.isfinite().all())
-
-
-def require_finite(report: Report) -> None:
-    """Raise if a tensor to load is not finite; see `is_finite`.
-
-    Args:
-        report (Report): The tensors to load and the model's own.
-
-    Raises:
-        CoverageError: If one has NaN or infinity.
-    """
-    broken = [n for n, value in report.weights.items() if not is_finite(value, report.own[n])]
-    if broken:
-        raise CoverageError(
-            f'it has NaN or infinity in {summarize(broken)}: the training '
-            'that wrote it had diverged, or the file is damaged; take another'
-        )
-
-
-def describe_tensor(value: Any) -> str:
-    """Describe a tensor's shape, with its dtype if that is not floating.
-
-    Args:
-        value (object): A tensor; of anything else the type is given.
-    """
-    if not isinstance(value, torch.Tensor):
-        return type(value).__name__
-    kind = '' if value.is_floating_point() else f' of {value.dtype}'
-    return f'{tuple(value.shape)}{kind}'
-
-
-def missing_message(
-    file: Mapping[str, Any], what: str, prefix: str, found: list[str], hint: str
-) -> str:
-    """Say that a file has no backbone under a prefix, and where it has one.
-
-    Args:
-        file (Mapping): The state dict of the file.
-        what (str): Kind of backbone that was looked for.
-        prefix (str): Prefix under which it was looked for.
-        found (list[str]): Prefixes under which the file has one.
-        hint (str): What to do if there are some; see `fit`.
-    """
-    under = f"under prefix '{prefix}'" if prefix else 'without a prefix'
-    if found:
-        others = ' or '.join(repr(other or None) for other in found)
-        return f'it has no {what} {under}; {hint.format(others)}'
-    return (
-        f'it holds no {what}; its tensors are {summarize(file)}' if file else 'it holds no tensors'
-    )
-
-
 def _keep_parts(report, given):
     """Leave out the tensors of parts that do not fit as a whole."""
     differing = {_part(name) for name in report.reshaped}
     # a part with tensors that the other does not have is another kind of part,
     # but an aggregator may have the place of a projection
     differing |= {_part(name) for name in given.keys() ^ report.own.keys() if not _is_proj(name)}
-    left_out = [name for name in report.weights if _part(name) in differing]
-    weights = {k: v for k, v in report.weights.items() if k not in left_out}
+    weights = {k: v for k, v in report.weights.items() if _part(k) not in differing}
     if not weights:
         raise CoverageError(
             'nothing of this plain Swin fits: it has layers and channels '
             f'{_layout_text(given)} by stage, the model {_layout_text(report.own)}; give the '
             'file of another, or start without one'
         )
-    resized = [name for name in report.resized if name in weights]
-    return report._replace(weights=weights, resized=resized, left_out=left_out, in_parts=True)
+    return report._replace(
+        weights=weights,
+        resized=[name for name in report.resized if name in weights],
+        left_out=[name for name in report.weights if name not in weights],
+        in_parts=True,
+    )
 
 
 def _part(name):
@@ -293,7 +126,7 @@ def _is_mixing(name):
     return layer and layer[3].startswith(('norm1.', 'mixer.'))
 
 
-def _misplaced(report, key_map) -> Iterable[str]:
+def _unexpected_names(report, key_map) -> Iterable[str]:
     """Yield names of the family's backbones that this one should have had."""
     built = len(_layout(report.own))
     released = key_map.released_names(report.unused)
@@ -314,7 +147,18 @@ def _absent_message(own, file, key_map, prefix, found, hint, in_parts):
         where = prefix if prefix in others else others[0]
         return _family_message(own, key_map, found[where], where, in_parts)
     what = key_map.family if in_parts else f'{key_map.family} backbone'
-    return missing_message(file, what, prefix, prefixes, hint)
+    return _missing_message(file, what, prefix, prefixes, hint)
+
+
+def _missing_message(file, what, prefix, prefixes, hint):
+    """Say that a file has no backbone under a prefix, and where it has one."""
+    under = f"under prefix '{prefix}'" if prefix else 'without a prefix'
+    if prefixes:
+        others = ' or '.join(repr(other or None) for other in prefixes)
+        return f'it has no {what} {under}; {hint.format(others)}'
+    return (
+        f'it holds no {what}; its tensors are {summarize(file)}' if file else 'it holds no tensors'
+    )
 
 
 def _family_message(own, key_map, other, prefix, in_parts):
@@ -351,9 +195,9 @@ def _misfit_message(report, given, key_map, archs):
         name, shapes = next(iter(report.reshaped.items()))
         more = len(report.reshaped) - 1
         parts.append(f'it has {name} {shapes}' + (f' and {more} more' if more else ''))
-    misplaced = list(_misplaced(report, key_map))
-    if misplaced:
-        parts.append(f'the model has no place for {summarize(misplaced)}')
+    unexpected = list(_unexpected_names(report, key_map))
+    if unexpected:
+        parts.append(f'the model has no place for {summarize(unexpected)}')
     return (
         f'only {len(report.weights)} of {len(report.own)} tensors of the backbone fit: '
         f'{"; ".join(parts)}; give the file of this arch'

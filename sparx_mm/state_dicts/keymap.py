@@ -24,8 +24,8 @@ _BN_COUNTER = 'num_batches_tracked'
 class Row(NamedTuple):
     """A released name and the own name of the same tensor.
 
-    ``{}`` stands for a number, the same ones in both names. A name that ends in a
-    dot is the start of names, any other name is whole.
+    ``{}`` stands for a number; both names have the same numbers in the same order. A
+    name that ends in a dot is the start of names; any other name is whole.
 
     Args:
         released (str): Name in a released file.
@@ -51,16 +51,19 @@ class KeyMap:
         family (str): Name of the family, as printed.
         layouts (Sequence[str]): Starts of the names of a layer's tensors in the
             files, as ``'layers.{}.blocks.{}.'``; the first one is written.
+            Default: none.
         layer (Sequence[tuple]): Rows (see `Row`) of the names within a layer.
-        top (Sequence[tuple]): Rows of all other names of the backbone.
+            Default: none.
+        top (Sequence[tuple]): Rows of all other names of the backbone. Default: none.
         head (Sequence[tuple]): Rows of a classifier's head, whose own names are
-            those of mmpretrain's ``ImageClassifier``.
-        mark (str): Pattern of names, without a prefix, that no other family's
-            file has.
+            those of mmpretrain's ``ImageClassifier``. Default: none.
+        mark (str): Pattern of the start of names, without a prefix, that no other
+            family's file has. Default: matches no name.
         optional (str): Pattern of own names that a file of another task may
             lack, or have in addition. Batch counters of batch norms always may.
+            Default: the output norms.
         derived (str): Pattern of names of tensors that a model computes anew and
-            that are never loaded.
+            that are never loaded. Default: matches no name.
     """
 
     def __init__(
@@ -182,6 +185,9 @@ class KeyMap:
         Args:
             state_dict (Mapping): Released names, without a prefix, and values; it
                 is not changed.
+
+        Returns:
+            dict: The other names and values.
         """
         return {k: v for k, v in state_dict.items() if not self._derived.fullmatch(k)}
 

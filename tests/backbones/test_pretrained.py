@@ -5,7 +5,7 @@ from pathlib import Path
 import parity
 import pytest
 import torch
-import vmamba
+import vmamba_files
 from archs import PICO, PICO_SWIN, PICO_VMAMBA, learnable
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModule, PretrainedInit
@@ -13,7 +13,7 @@ from mmengine.registry import MODELS
 from torch import nn
 from without import run_without
 
-from sparx_mm import SparXMamba, SparXSwin, VMamba
+from sparx_mm import HierarchicalBackbone, SparXMamba, SparXSwin, VMamba
 from sparx_mm.registry import MODELS as PARTS
 from sparx_mm.state_dicts import SPARX, SWIN, VMAMBA, CoverageError, fit
 
@@ -49,6 +49,12 @@ def file(source, tmp_path):
     return write
 
 
+def linear(weights):
+    """The 1x1 convolutions around mixer and FFN as linear layers."""
+    ends = ('op.in_proj.weight', 'op.out_proj.weight', 'mlp.fc1.weight', 'mlp.fc2.weight')
+    return {k: v.flatten(1) if k.endswith(ends) else v for k, v in weights.items()}
+
+
 def is_loaded(source, model):
     own = model.state_dict()
     return all(own[k].equal(v) for k, v in source.state_dict().items())
@@ -65,6 +71,7 @@ def is_loaded(source, model):
         (lambda w: {f'backbone.{k}': v for k, v in w.items()}, dict(prefix='backbone')),
         (lambda w: dict(model={f'module.net.{k}': v for k, v in w.items()}), dict(prefix='net.')),
         (lambda w: SPARX.to_own(w), {}),
+        (linear, {}),
         (lambda w: {k: v.double() for k, v in w.items()}, dict(map_location='cpu')),
     ],
 )
@@ -80,6 +87,27 @@ def test_layouts(reader, nest, options, source, file, monkeypatch):
     model.init_weights()
     assert is_loaded(source, model)
     assert model.init_cfg == pretrained(file(nest), **options)
+
+
+def test_plain_load_state_dict_of_linear_layers(source):
+    weights = linear(SPARX.to_released(source.state_dict()))
+    assert sum(v.dim() == 2 for v in weights.values()) > 8
+    model = nn.ModuleDict(dict(a=SparXMamba(PICO)))
+    model.load_state_dict({f'a.{k}': v for k, v in weights.items()}, strict=True)
+    assert is_loaded(source, model['a'])
+
+
+def test_a_family_without_released_files(source, tmp_path):
+    class Mine(SparXMamba):
+        key_map = HierarchicalBackbone.key_map
+
+    torch.save(source.state_dict(), tmp_path / 'file.pth')
+    model = Mine(PICO, init_cfg=pretrained(tmp_path / 'file.pth'))
+    model.init_weights()
+    assert is_loaded(source, model)
+    torch.save(SPARX.to_released(source.state_dict()), tmp_path / 'file.pth')
+    with pytest.raises(CoverageError, match='this is a SparX file, the model is Hierarchical'):
+        model.__class__(PICO, init_cfg=model.init_cfg).init_weights()
 
 
 def test_half_precision_files(source, file):
@@ -213,12 +241,12 @@ def test_vmamba(version, change, tmp_path):
     assert is_loaded(source, outer.backbone)
 
 
-@pytest.fixture(scope='module', params=vmamba.ARCHS)
+@pytest.fixture(scope='module', params=vmamba_files.ARCHS)
 def vmamba_arch(request):
     """An arch, its backbone without memory, and the released classifier's tensors."""
     with torch.device('meta'):
         model = VMamba(request.param)
-    return request.param, model, vmamba.empty(vmamba.ARCHS[request.param])
+    return request.param, model, vmamba_files.empty(vmamba_files.ARCHS[request.param])
 
 
 def test_released_vmamba_files_are_whole(vmamba_arch):
@@ -245,10 +273,10 @@ def test_released_vmamba_files_are_whole(vmamba_arch):
 
 def test_other_vmambas_are_named(vmamba_arch):
     arch, model, _ = vmamba_arch
-    for other, file in vmamba.ARCHS.items():
+    for other, file in vmamba_files.ARCHS.items():
         if other != arch:
             with pytest.raises(CoverageError) as error:
-                fit(model.state_dict(), vmamba.empty(file), VMAMBA, archs=VMamba.arch_zoo)
+                fit(model.state_dict(), vmamba_files.empty(file), VMAMBA, archs=VMamba.arch_zoo)
             assert str(error.value) == f"this is a '{other}' file, the model is '{arch}'"
 
 
@@ -277,7 +305,7 @@ def test_own_names_of_another_family():
     with pytest.raises(CoverageError, match='this is a SparX file, the model is VMamba'):
         fit(VMamba(PICO_VMAMBA).state_dict(), SparXMamba(PICO).state_dict(), VMAMBA)
     with pytest.raises(CoverageError, match="a VMamba file, and type='PretrainedSwin' reads"):
-        fit(SparXSwin(PICO_SWIN).state_dict(), vmamba.empty('cls_t'), SWIN, in_parts=True)
+        fit(SparXSwin(PICO_SWIN).state_dict(), vmamba_files.empty('cls_t'), SWIN, in_parts=True)
 
 
 class Nothing(nn.Module):

@@ -20,7 +20,7 @@ class NoMatch(Exception):
 
 
 def is_single(optim_wrapper) -> bool:
-    """Return True if it wraps one optimizer, not several by name."""
+    """Return True if ``optim_wrapper`` has one optimizer, not several by name."""
     return isinstance(optim_wrapper, OptimWrapper) and not isinstance(
         optim_wrapper, OptimWrapperDict
     )

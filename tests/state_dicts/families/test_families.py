@@ -2,7 +2,7 @@
 
 import parity
 import pytest
-import vmamba
+import vmamba_files
 from archs import PICO, PICO_SWIN
 from torch import nn
 
@@ -40,11 +40,11 @@ def test_sparx_files(flavour, variant):
     assert find_families(SPARX.to_own(dict.fromkeys(released))) == {'': SPARX}
 
 
-@pytest.mark.parametrize('file', vmamba.FILES)
+@pytest.mark.parametrize('file', vmamba_files.FILES)
 def test_vmamba_files(file):
-    released = list(vmamba.shapes(file))
+    released = list(vmamba_files.shapes(file))
     assert find_families(released) == {'': VMAMBA}
-    nested = [f'backbone.{name}' for name in vmamba.old_names(released)]
+    nested = [f'backbone.{name}' for name in vmamba_files.old_names(released)]
     assert find_families(nested) == {'backbone.': VMAMBA}
 
 
@@ -59,7 +59,7 @@ def test_each_mark_is_of_one_family():
         (SPARX, [key for key, _, _ in parity.manifest('det', 's')]),
         (SPARX, list(SparXMamba(PICO).state_dict())),
         (SPARX, list(SparXSwin(PICO_SWIN).state_dict())),
-        *((VMAMBA, list(vmamba.shapes(file))) for file in vmamba.FILES),
+        *((VMAMBA, list(vmamba_files.shapes(file))) for file in vmamba_files.FILES),
         (SWIN, [SWIN_TABLE]),
     ]
     for owner, names in files:

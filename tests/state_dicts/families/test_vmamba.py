@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-import vmamba
+import vmamba_files
 
 from sparx_mm.state_dicts import VMAMBA, flatten_classifier, nest_classifier
 
@@ -19,10 +19,10 @@ LAYER = {
 }
 
 
-@pytest.mark.parametrize('file', vmamba.FILES)
+@pytest.mark.parametrize('file', vmamba_files.FILES)
 @pytest.mark.parametrize('prefix', ['', 'backbone.', 'model.a.'])
 def test_every_name_has_an_own_one_and_back(file, prefix):
-    names = [name for name in vmamba.shapes(file) if not name.startswith('classifier.')]
+    names = [name for name in vmamba_files.shapes(file) if not name.startswith('classifier.')]
     own = VMAMBA.own_names(names)
     assert own.keys() == set(names) and len(set(own.values())) == len(names)
     tops = {name.split('.')[0] for name in own.values()}
@@ -37,7 +37,9 @@ def test_every_name_has_an_own_one_and_back(file, prefix):
 
 
 def test_own_names():
-    tiny, vanilla = (VMAMBA.own_names(vmamba.shapes(f'det_{v}')).values() for v in ('t', 't_v0'))
+    tiny, vanilla = (
+        VMAMBA.own_names(vmamba_files.shapes(f'det_{v}')).values() for v in ('t', 't_v0')
+    )
     start = 'stages.2.layers.1.'
     layer = {name[len(start) :] for name in tiny if name.startswith(start)}
     mixer = {f'mixer.{name}' for name in MIXER} | {'mixer.norm.bias'}
@@ -59,7 +61,7 @@ def test_own_names():
 
 @pytest.mark.parametrize('file', ['cls_t', 'cls_t_s2l5', 'det_t_v0'])
 def test_shapes_and_back_bit_by_bit(file):
-    released = vmamba.weights(file, stages=3)
+    released = vmamba_files.weights(file, stages=3)
     own = VMAMBA.to_own(released)
     for name, value in own.items():
         if name.endswith('x_proj_weight'):
@@ -75,7 +77,7 @@ def test_shapes_and_back_bit_by_bit(file):
 
 
 def test_only_patch_merging_has_another_order():
-    released = vmamba.weights('det_t_v0', stages=2)
+    released = vmamba_files.weights('det_t_v0', stages=2)
     names = VMAMBA.own_names(released)
     own = VMAMBA.to_own(released)
     for name, value in released.items():
@@ -101,7 +103,7 @@ def test_patch_merging():
 
 
 def test_convolutions_are_accepted_for_linear_layers():
-    released = vmamba.weights('det_t_s2l5', stages=2)
+    released = vmamba_files.weights('det_t_s2l5', stages=2)
     convs = {
         name: value[:, :, None, None]
         if value.dim() == 2 and name.endswith(('proj.weight', 'fc1.weight', 'fc2.weight'))
@@ -114,7 +116,7 @@ def test_convolutions_are_accepted_for_linear_layers():
 
 
 def test_the_newest_codes_names():
-    released = vmamba.weights('det_t', stages=2)
+    released = vmamba_files.weights('det_t', stages=2)
     newest = {}
     for name, value in released.items():
         if name.endswith('.x_proj_weight'):
@@ -128,19 +130,19 @@ def test_the_newest_codes_names():
     assert all(own[name].equal(value) for name, value in expected.items())
 
 
-@pytest.mark.parametrize('file', [file for file in vmamba.FILES if file.endswith('v0')])
+@pytest.mark.parametrize('file', [file for file in vmamba_files.FILES if file.endswith('v0')])
 def test_the_first_names_of_v0(file):
-    released = dict.fromkeys(vmamba.shapes(file))
-    old = dict.fromkeys(vmamba.old_names(released).values())
+    released = dict.fromkeys(vmamba_files.shapes(file))
+    old = dict.fromkeys(vmamba_files.old_names(released).values())
     assert not old.keys() & {name for name in released if '.blocks.' in name}
     own, expected = (nest_classifier(VMAMBA.to_own(names), VMAMBA) for names in (old, released))
     assert own == expected
     assert VMAMBA.to_released(flatten_classifier(own, VMAMBA)).keys() == released.keys()
 
 
-@pytest.mark.parametrize('file', vmamba.ARCHS.values())
+@pytest.mark.parametrize('file', vmamba_files.ARCHS.values())
 def test_classifiers(file):
-    flat = {name: name for name in vmamba.shapes(file)}
+    flat = {name: name for name in vmamba_files.shapes(file)}
     nested = nest_classifier(flat, VMAMBA)
     assert list(nested.values()) == list(flat)
     assert {name for name in nested if not name.startswith('backbone.')} == HEAD
@@ -152,6 +154,6 @@ def test_classifiers(file):
 
 @pytest.mark.parametrize('value', [torch.ones(()), torch.ones(3, 5, 7, 2), 'text', None])
 def test_no_value_is_an_error(value):
-    names = {name for file in vmamba.FILES for name in vmamba.shapes(file)}
+    names = {name for file in vmamba_files.FILES for name in vmamba_files.shapes(file)}
     own = VMAMBA.to_own(dict.fromkeys(names, value))
     assert all(found is value for found in VMAMBA.to_released(own).values())

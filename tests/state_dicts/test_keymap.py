@@ -1,0 +1,86 @@
+"""The engine that translates names and shapes by a family's rows."""
+
+import torch
+
+from sparx_mm.state_dicts import KeyMap
+from sparx_mm.state_dicts.keymap import is_bn_counter
+from sparx_mm.state_dicts.shapes import LINEAR
+
+KEY_MAP = KeyMap(
+    'test',
+    layouts=('b{}.{}.', 'block.{}.{}.'),
+    layer=(('fc.', 'proj.', LINEAR), ('linear.', 'proj.', LINEAR), ('scale', 'mixer.D')),
+    top=(
+        ('stem.0.', 'stem.conv.', LINEAR, 'stem.1.'),
+        ('stem.0.', 'stem.proj.'),
+        ('norm{}.', 'norms.{}.'),
+        ('last.', 'norms.3.'),
+    ),
+    mark=r'b\d+\.\d+\.fc\.',
+    optional=r'norms\..*|.*\.D',
+    derived=r'.*\.index',
+)
+
+
+def test_layers_and_numbers():
+    own = {
+        'b0.12.fc.weight': 'stages.0.layers.12.proj.weight',
+        'block.3.1.linear.bias': 'stages.3.layers.1.proj.bias',
+        'b0.0.scale': 'stages.0.layers.0.mixer.D',
+        'norm2.bias': 'norms.2.bias',
+        'last.bias': 'norms.3.bias',
+    }
+    foreign = ['b0.0.scales', 'b0.fc.weight', 'norm2', 'last', 'x.norm2.bias', 'bx.0.scale']
+    assert KEY_MAP.own_names([*own, *foreign]) == own
+
+
+def test_what_is_written_is_the_first_row():
+    assert KEY_MAP.released_names(['stages.3.layers.1.proj.bias', 'norms.3.bias', 'head.w']) == {
+        'stages.3.layers.1.proj.bias': 'b3.1.fc.bias',
+        'norms.3.bias': 'norm3.bias',
+    }
+
+
+def test_a_row_may_need_another_name():
+    assert KEY_MAP.own_names(['stem.0.w']) == {'stem.0.w': 'stem.proj.w'}
+    assert KEY_MAP.own_names(['stem.0.w', 'stem.1.w']) == {'stem.0.w': 'stem.conv.w'}
+    # only among the names under the prefix
+    state = {'a.stem.0.w': 1, 'b.stem.0.w': 2, 'b.stem.1.w': 3}
+    assert list(KEY_MAP.to_own(state, 'a.')) == ['a.stem.proj.w', 'b.stem.0.w', 'b.stem.1.w']
+    for own in ('stem.conv.w', 'stem.proj.w'):
+        assert KEY_MAP.released_names([own]) == {own: 'stem.0.w'}
+
+
+def test_values_keep_their_order_and_content():
+    weight = torch.rand(2, 3)
+    state = {'head': None, 'x.b0.0.fc.weight': weight, 'x.b0.0.fc.bias': 'text', 'x.last.w': 4}
+    before = dict(state)
+    own = KEY_MAP.to_own(state, 'x.')
+    start = 'x.stages.0.layers.0.proj.'
+    assert list(own) == ['head', f'{start}weight', f'{start}bias', 'x.norms.3.w']
+    assert own[f'{start}weight'].shape == (2, 3, 1, 1)
+    assert [own['head'], own[f'{start}bias'], own['x.norms.3.w']] == [None, 'text', 4]
+    assert state == before
+    back = KEY_MAP.to_released(own, 'x.')
+    assert back['x.b0.0.fc.weight'].equal(weight) and back['x.norm3.w'] == 4
+
+
+def test_what_a_file_may_lack():
+    required = ['stem.conv.w', 'stages.0.layers.0.proj.weight']
+    optional = ['norms.0.weight', 'stages.0.layers.0.mixer.D', 'stem.1.num_batches_tracked']
+    assert [n for n in required + optional if KEY_MAP.is_required(n)] == required
+    assert [n for n in required + optional if is_bn_counter(n)] == optional[-1:]
+    assert KEY_MAP.drop_derived({'b0.0.index': 1, 'index': 2}) == {'index': 2}
+
+
+def test_marks():
+    assert KEY_MAP.marked_prefix('b0.0.fc.weight') == ''
+    assert KEY_MAP.marked_prefix('model.a.b0.0.fc.weight') == 'model.a.'
+    assert KEY_MAP.marked_prefix('stages.0.layers.0.proj.weight') is None
+
+
+def test_a_map_without_rows_keeps_all():
+    state = {'stages.0.layers.0.proj.weight': torch.rand(2, 3)}
+    empty = KeyMap('nothing')
+    assert empty.to_own(state) == empty.to_released(state) == state
+    assert empty.marked_prefix('a.b') is None
