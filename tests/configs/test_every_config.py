@@ -1,4 +1,4 @@
-"""The rules that every config keeps, of mmdet, mmseg and mmpretrain."""
+"""The rules that every config keeps, of every library."""
 
 import json
 import re
@@ -10,6 +10,7 @@ from pathlib import Path
 import classification
 import detection
 import pytest
+import rotated
 import segmentation
 import torch
 from mmengine.config import Config
@@ -21,8 +22,9 @@ from sparx_mm.run import build_runner
 FOLDER = detection.ROOT / 'configs'
 # of the libraries of either distribution
 DENSE = [*detection.CONFIGS, *segmentation.CONFIGS]
-CONFIGS = [*DENSE, *classification.CONFIGS]
-MARKED = [*(pytest.param(path, marks=pytest.mark.stack) for path in DENSE), *classification.CONFIGS]
+OTHERS = [*classification.CONFIGS, *rotated.CONFIGS]
+CONFIGS = [*DENSE, *OTHERS]
+MARKED = [*(pytest.param(path, marks=pytest.mark.stack) for path in DENSE), *OTHERS]
 BASES = {path for path in FOLDER.rglob('*.py') if '_base_' in path.parts}
 NORMS = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
 # beside norms, the parameters without decay
@@ -34,6 +36,7 @@ LOSSES = dict(
     semantic_fpn={'decode.loss_ce'},
     upernet={'decode.loss_ce', 'aux.loss_ce'},
     classifier={'loss'},
+    oriented_rcnn={'loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox'},
 )
 
 
@@ -116,6 +119,7 @@ def test_heads_have_the_channels_of_the_backbone(path):
     [
         pytest.param(DENSE, id='dense', marks=pytest.mark.stack),
         pytest.param(classification.CONFIGS, id='classification'),
+        pytest.param(rotated.CONFIGS, id='rotated'),
     ],
 )
 def test_other_programs_find_what_a_config_names(configs):
@@ -145,11 +149,14 @@ for path in {[str(path) for path in configs]}:
 
 
 @pytest.fixture(scope='module', params=MARKED, ids=_stem)
-def trained(request, shapes, ade, imagenet, tmp_path_factory):
+def trained(request, shapes, ade, imagenet, dota, tmp_path_factory):
     """Make a config small and train a step: its path, runner and losses."""
     path = request.param
     made_by, data = dict(
-        mmdet=(detection, shapes), mmseg=(segmentation, ade), mmpretrain=(classification, imagenet)
+        mmdet=(detection, shapes),
+        mmseg=(segmentation, ade),
+        mmpretrain=(classification, imagenet),
+        mmrotate=(rotated, dota),
     )[path.parent.name]
     if 'shapes' in path.stem:
         data = shapes

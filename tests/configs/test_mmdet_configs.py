@@ -5,7 +5,7 @@ import torch
 from detection import CONFIGS, ROOT, tiny_config
 from mmengine.hooks import EMAHook
 
-from sparx_mm.run import ArgumentParser, Options, build_runner
+from sparx_mm.run import ArgumentParser, CfgOptionsAction, build_runner
 
 # each family of backbones, and the demo
 VARIED = ['sparx_b_3x', 'sparx_swin_t_1x', 'vmamba_t_1x', 'sparx_demo_shapes']
@@ -48,7 +48,7 @@ def trained(shapes, tmp_path):
 
     def trained(*switches):
         parser = ArgumentParser()
-        parser.add_argument('--cfg-options', nargs='*', action=Options)
+        parser.add_argument('--cfg-options', nargs='*', action=CfgOptionsAction)
         options = parser.parse_args(['--cfg-options', *switches]).cfg_options
         cfg = tiny_config(CONFIGS[0], shapes, str(tmp_path), **(options or {}))
         cfg.train_cfg.max_epochs = 1
