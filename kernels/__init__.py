@@ -4,7 +4,7 @@ Importing needs torch alone; numba makes the CPU path fast where it is there.
 """
 
 from .autocast import without_autocast
-from .backends import backend_report
+from .dispatch import backend_report
 from .selective_scan import selective_scan
 from .ss2d import ss2d
 

@@ -15,14 +15,14 @@ from typing import NamedTuple
 
 import torch
 
-from . import backends, selective_scan, ss2d
-from .examples import map_arguments, sequence_arguments
+from . import dispatch, selective_scan, ss2d
 from .selective_scan import _BACKENDS as SCAN_BACKENDS
 from .selective_scan import cpu as scan_cpu
 from .selective_scan.reference import selective_scan as scan_reference
 from .ss2d import _BACKENDS as SS2D_BACKENDS
 from .ss2d import cpu as ss2d_cpu
 from .ss2d.reference import ss2d as ss2d_reference
+from .testing import map_arguments, sequence_arguments
 
 # of the largest value of a tensor. float32: sums of thousands of terms in
 # another order; 16 bits: a rounding of what is summed and one of the sum
@@ -170,9 +170,9 @@ def run(device) -> Iterator[Check]:
         ValueError: If SPARX_MM_KERNELS asks for the reference itself, or for
             what does not exist.
     """
-    if backends.requested() == 'reference':
+    if dispatch.requested() == 'reference':
         raise ValueError(
-            f"{backends.VARIABLE} is 'reference', which the self-test compares with; unset it"
+            f"{dispatch.VARIABLE} is 'reference', which the self-test compares with; unset it"
         )
     precision = torch.get_float32_matmul_precision()
     # gradients in float32 are products, which may round to TF32 elsewhere
@@ -191,7 +191,7 @@ def _check(name, operator, size, dtype, device):
     backend, error, problem = '', float('nan'), ''
     try:
         tensor = torch.empty(0, dtype=dtype, device=device)
-        kernels = backends.select(operator.backends, tensor)
+        kernels = dispatch.select(operator.backends, tensor)
         backend = kernels.__name__.split('.')[-1]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)

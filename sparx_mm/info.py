@@ -136,8 +136,8 @@ def describe_backbones() -> str:
 
 def describe_kernels() -> list[tuple[str, str]]:
     """What the scan kernels say of themselves."""
-    backends = importlib.import_module('sparx_mm.kernels.backends')
-    rows = backends.backend_report().items()
+    dispatch = importlib.import_module('sparx_mm.kernels.dispatch')
+    rows = dispatch.backend_report().items()
     return [(f'scan {name}', text) for name, text in rows]
 
 

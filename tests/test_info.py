@@ -134,8 +134,8 @@ def test_selftest_fails_with_a_broken_kernel(tmp_path):
         tmp_path,
         """
 import types
-from sparx_mm.kernels import backends
-select = backends.select
+from sparx_mm.kernels import dispatch
+select = dispatch.select
 def broken(*args):
     kernels = select(*args)
     broken = types.ModuleType(kernels.__name__)
@@ -145,7 +145,7 @@ def broken(*args):
         return y * 1.01, states
     broken.forward = forward
     return broken
-backends.select = broken
+dispatch.select = broken
 """,
     )
     assert done.returncode == 1

@@ -3,7 +3,7 @@
 import torch
 from torch.utils.flop_counter import register_flop_formula
 
-from .. import backends
+from .. import dispatch
 from ..autocast import without_autocast
 from ..checks import check_floating, check_not_empty, check_shapes
 from .reference import selective_scan as _reference
@@ -52,7 +52,7 @@ def selective_scan(u, delta, A, B, C, D=None, delta_bias=None, delta_softplus=Fa
     _check(u, delta, A, B, C, D, delta_bias)
     if B.dim() == 3:
         B, C = B.unsqueeze(1), C.unsqueeze(1)
-    if backends.requested() == 'reference':
+    if dispatch.requested() == 'reference':
         return _reference(u, delta, A, B, C, D, delta_bias, delta_softplus)
     return torch.ops.sparx_mm.selective_scan(u, delta, A, B, C, D, delta_bias, delta_softplus)[0]
 
@@ -92,7 +92,7 @@ def _forward(
         return tuple(
             t.zero_() for t in _forward_fake(u, delta, A, B, C, D, delta_bias, delta_softplus)
         )
-    y, states = backends.select(_BACKENDS, u).forward(
+    y, states = dispatch.select(_BACKENDS, u).forward(
         u, delta, A, B, C, D, delta_bias, delta_softplus
     )
     return y.to(u.dtype).contiguous(), states.contiguous()
@@ -100,7 +100,7 @@ def _forward(
 
 @_forward.register_fake
 def _forward_fake(u, delta, A, B, C, D, delta_bias, delta_softplus):
-    states = A.new_empty(backends.select(_BACKENDS, u).states_shape(u, A))
+    states = A.new_empty(dispatch.select(_BACKENDS, u).states_shape(u, A))
     return u.new_empty(u.shape), states
 
 
@@ -123,7 +123,7 @@ def _backward(
     inputs = (u, delta, A, B, C, D, delta_bias)
     if not u.numel():
         return tuple(t.zero_() for t in _backward_fake(dy, states, *inputs, delta_softplus))
-    backend = backends.select_again(_BACKENDS, u, states, A)
+    backend = dispatch.select_again(_BACKENDS, u, states, A)
     grads = backend.backward(dy, states, *inputs, delta_softplus)
     return tuple(g.to(t.dtype).contiguous() for g, t in zip(grads, inputs))
 

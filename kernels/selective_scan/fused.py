@@ -7,8 +7,8 @@ the backward pass, which scans a row again before walking it back.
 
 import numpy as np
 
-from ..launch import Kernel
-from ..numerics import keep_row, scan_row, scan_row_backward, softplus, softplus_and_slope
+from .._numba.math import keep_row, scan_row, scan_row_backward, softplus, softplus_and_slope
+from .._numba.pool import Kernel
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 

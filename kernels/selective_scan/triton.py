@@ -2,16 +2,16 @@
 
 import torch
 
-from .. import triton_scan
+from .._triton import launch
 
 
 def states_shape(u, A):
     """Shape of the states that forward keeps for backward."""
-    return triton_scan.states_shape(u.shape[0], u.shape[2], A[None])
+    return launch.states_shape(u.shape[0], u.shape[2], A[None])
 
 
 def _arguments(u, delta, A, B, C, D, delta_bias, delta_softplus):
-    """As :mod:`sparx_mm.kernels.triton_scan` takes them: one direction."""
+    """As :mod:`sparx_mm.kernels._triton.launch` takes them: one direction."""
     u, delta = (t.transpose(1, 2).contiguous() for t in (u, delta))
     # (B, G, N, L) -> (B, L, G, 2N)
     p = torch.cat([B, C], 2).permute(0, 3, 1, 2).contiguous()
@@ -27,14 +27,14 @@ def forward(u, delta, A, B, C, D, delta_bias, delta_softplus):
     Returns:
         tuple[Tensor, Tensor]: y and the kept states.
     """
-    y, states = triton_scan.forward(*_arguments(u, delta, A, B, C, D, delta_bias, delta_softplus))
+    y, states = launch.forward(*_arguments(u, delta, A, B, C, D, delta_bias, delta_softplus))
     return y.transpose(1, 2), states
 
 
 def backward(dy, states, u, delta, A, B, C, D, delta_bias, delta_softplus):
     """Gradients of u, delta, A, B, C, D and delta_bias."""
     arguments = _arguments(u, delta, A, B, C, D, delta_bias, delta_softplus)
-    du, ddelta, dgains, dA, dbias, dD = triton_scan.backward(
+    du, ddelta, dgains, dA, dbias, dD = launch.backward(
         dy.transpose(1, 2).contiguous(), states, *arguments
     )
     # (B, L, G, 2N) -> (B, G, N, L) twice; an operator's results may not share

@@ -3,7 +3,7 @@
 import torch
 from torch.utils.flop_counter import register_flop_formula
 
-from .. import backends
+from .. import dispatch
 from ..autocast import without_autocast
 from ..checks import check_floating, check_not_empty, check_shapes
 from .reference import ss2d as _reference
@@ -51,7 +51,7 @@ def ss2d(x, p, dt_weight, dt_bias, A, D):
         torch.Size([1, 8, 3, 5])
     """
     _check(x, p, dt_weight, dt_bias, A, D)
-    if backends.requested() == 'reference':
+    if dispatch.requested() == 'reference':
         return _reference(x, p, dt_weight, dt_bias, A, D)
     return torch.ops.sparx_mm.ss2d(x, p, dt_weight, dt_bias, A, D)[0]
 
@@ -108,13 +108,13 @@ def _forward(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     if not x.numel():
         return tuple(t.zero_() for t in _forward_fake(x, p, dt_weight, dt_bias, A, D))
-    y, states = backends.select(_BACKENDS, x).forward(x, p, dt_weight, dt_bias, A, D)
+    y, states = dispatch.select(_BACKENDS, x).forward(x, p, dt_weight, dt_bias, A, D)
     return _laid_out(y, x), states.contiguous()
 
 
 @_forward.register_fake
 def _forward_fake(x, p, dt_weight, dt_bias, A, D):
-    states = A.new_empty(backends.select(_BACKENDS, x).states_shape(x, A))
+    states = A.new_empty(dispatch.select(_BACKENDS, x).states_shape(x, A))
     return torch.empty_like(x, memory_format=_memory_format(x)), states
 
 
@@ -132,7 +132,7 @@ def _backward(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     if not x.numel():
         return tuple(t.zero_() for t in _backward_fake(dy, states, x, p, dt_weight, dt_bias, A, D))
-    backend = backends.select_again(_BACKENDS, x, states, A)
+    backend = dispatch.select_again(_BACKENDS, x, states, A)
     dx, dp, *rest = backend.backward(dy, states, x, p, dt_weight, dt_bias, A, D)
     return (_laid_out(dx, x), dp.to(p.dtype).contiguous(), *(t.contiguous() for t in rest))
 

@@ -9,9 +9,9 @@ import math
 import torch
 import torch.nn.functional as F
 
-from ..backends import runs_numba
-from ..launch import backward_shares, block_lanes, num_threads
-from ..two_level import scan_backward, scan_forward
+from .._numba.pool import backward_shares, block_lanes, num_threads
+from .._torch.two_level import scan_backward, scan_forward
+from ..dispatch import runs_numba
 
 # the directions as the two-level scan names them
 _DIRECTIONS = (dict(), dict(column=True), dict(reverse=True), dict(column=True, reverse=True))

@@ -9,8 +9,8 @@ over the block. Maps are channels-last, (B, H, W, D). A row is what direction
 import numpy as np
 from numba import njit
 
-from ..launch import FASTMATH, Kernel
-from ..numerics import keep_row, scan_row, scan_row_backward, softplus, softplus_and_slope
+from .._numba.math import keep_row, scan_row, scan_row_backward, softplus, softplus_and_slope
+from .._numba.pool import FASTMATH, Kernel
 
 _ZERO = np.float32(0)
 

@@ -2,13 +2,13 @@
 
 import torch
 
-from .. import triton_scan
+from .._triton import launch
 
 
 def states_shape(x, A):
     """Shape of the states that forward keeps for backward."""
     batch, _, height, width = x.shape
-    return triton_scan.states_shape(batch, height * width, A)
+    return launch.states_shape(batch, height * width, A)
 
 
 def _flat(x):
@@ -17,7 +17,7 @@ def _flat(x):
 
 
 def _arguments(x, p, dt_weight, dt_bias, A, D):
-    """As :mod:`sparx_mm.kernels.triton_scan` takes them."""
+    """As :mod:`sparx_mm.kernels._triton.launch` takes them."""
     flat = _flat(x)
     parameters = (t.contiguous() for t in (dt_weight.transpose(1, 2), dt_bias, A, D))
     # no step sizes are read where there is a rank
@@ -30,7 +30,7 @@ def forward(x, p, dt_weight, dt_bias, A, D):
     Returns:
         tuple[Tensor, Tensor]: y, channels-last, and the kept states.
     """
-    y, states = triton_scan.forward(*_arguments(x, p, dt_weight, dt_bias, A, D))
+    y, states = launch.forward(*_arguments(x, p, dt_weight, dt_bias, A, D))
     return y.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2), states
 
 
@@ -39,7 +39,7 @@ def backward(dy, states, x, p, dt_weight, dt_bias, A, D):
     rank = dt_weight.shape[2]
     arguments = _arguments(x, p, dt_weight, dt_bias, A, D)
     _, _, low, weight, *_ = arguments
-    dx, dz, dgains, dA, dbias, dD = triton_scan.backward(_flat(dy), states, *arguments)
+    dx, dz, dgains, dA, dbias, dD = launch.backward(_flat(dy), states, *arguments)
     # (4, B, L, D) -> (4, B * L, D), (B, L, 4, R) -> (4, B * L, R)
     dz = dz.flatten(1, 2)
     dt = low[..., :rank].flatten(0, 1).transpose(0, 1)

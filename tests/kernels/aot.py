@@ -26,7 +26,8 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.runtime.jit import JITFunction
 
-from sparx_mm.kernels import examples, triton_scan
+from sparx_mm.kernels import testing
+from sparx_mm.kernels._triton import launch
 from sparx_mm.kernels.selective_scan import triton as scan
 from sparx_mm.kernels.ss2d import triton as ss2d
 
@@ -112,7 +113,7 @@ def compile_launches(arch: str) -> list:
     target, processors = TARGETS[arch]
     JITFunction.run = compile_only
     triton.runtime.driver.set_active(Driver(target))
-    triton_scan._processors = lambda device: processors
+    launch._processors = lambda device: processors
     return compiled
 
 
@@ -120,10 +121,10 @@ def cases() -> Iterator[tuple[str, ModuleType, list]]:
     """Names of the cases, modules with their code, and its arguments."""
     for dtype in DTYPES:
         for name, size in MAPS.items():
-            arguments = examples.map_arguments(*size, dtype=DTYPES[dtype], device='meta')
+            arguments = testing.map_arguments(*size, dtype=DTYPES[dtype], device='meta')
             yield f'ss2d {name} {dtype}', ss2d, arguments
         for name, size in SEQUENCES.items():
-            arguments = examples.sequence_arguments(*size, dtype=DTYPES[dtype], device='meta')
+            arguments = testing.sequence_arguments(*size, dtype=DTYPES[dtype], device='meta')
             yield f'selective_scan {name} {dtype}', scan, [*arguments, True]
 
 

@@ -31,7 +31,7 @@ def what_is_missing() -> str:
             "make test runs the kernels in Triton's interpreter"
         )
     sys.path.insert(0, str(ROOT))
-    from sparx_mm.kernels.backends import missing_triton
+    from sparx_mm.kernels.dispatch import missing_triton
 
     return missing_triton()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sparx_mm.kernels import backends
+from sparx_mm.kernels import dispatch
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,14 +51,14 @@ def test_what_is_missing_is_named(name, gpu, monkeypatch):
 def test_gpu_without_kernels_is_no_success(gpu, monkeypatch):
     """Else all tests would be left out."""
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    monkeypatch.setattr(backends, 'missing_triton', lambda: 'no luck')
+    monkeypatch.setattr(dispatch, 'missing_triton', lambda: 'no luck')
     assert gpu['what_is_missing']() == 'no luck'
 
 
 @pytest.mark.parametrize('status', [0, 1])
 def test_tests_and_then_memory(status, gpu, monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    monkeypatch.setattr(backends, 'missing_triton', lambda: '')
+    monkeypatch.setattr(dispatch, 'missing_triton', lambda: '')
     # whatever the shell says, neither the interpreter nor another backend
     monkeypatch.setenv('TRITON_INTERPRET', '1')
     monkeypatch.setenv('SPARX_MM_KERNELS', 'cpu')

@@ -7,9 +7,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sparx_mm.kernels import selective_scan, ss2d
-from sparx_mm.kernels.examples import sequence_arguments
 from sparx_mm.kernels.selective_scan import cpu
 from sparx_mm.kernels.selective_scan.reference import selective_scan as reference
+from sparx_mm.kernels.testing import sequence_arguments
 
 # of the largest value of a tensor. float64: nothing but rounding.
 # float32: the polynomials err by 2e-7, sums of thousands of terms are taken

@@ -8,10 +8,10 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from sparx_mm.kernels import ss2d
-from sparx_mm.kernels.examples import map_arguments
 from sparx_mm.kernels.ss2d import cpu
 from sparx_mm.kernels.ss2d.reference import scan_order
 from sparx_mm.kernels.ss2d.reference import ss2d as reference
+from sparx_mm.kernels.testing import map_arguments
 
 # of the largest value of a tensor. float64: nothing but rounding.
 # float32: the polynomials err by 2e-7, sums of thousands of terms are taken

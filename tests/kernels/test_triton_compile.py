@@ -118,7 +118,7 @@ import sys
 sys.path.insert(0, {folder!r})
 import aot
 import torch
-from sparx_mm.kernels.triton_kernels import merge_kernel
+from sparx_mm.kernels._triton.kernels import merge_kernel
 
 launches = aot.compile_launches('90')
 partial = torch.empty(8, device='meta')

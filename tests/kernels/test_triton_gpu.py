@@ -7,13 +7,13 @@ an image at a time.
 import pytest
 import torch
 
-from sparx_mm.kernels import backends, selective_scan, ss2d
-from sparx_mm.kernels.examples import map_arguments, sequence_arguments
+from sparx_mm.kernels import dispatch, selective_scan, ss2d
 from sparx_mm.kernels.selective_scan import cpu as scan_cpu
 from sparx_mm.kernels.ss2d import cpu
+from sparx_mm.kernels.testing import map_arguments, sequence_arguments
 
 pytestmark = pytest.mark.skipif(
-    not torch.cuda.is_available() or backends.interprets() or bool(backends.missing_triton()),
+    not torch.cuda.is_available() or dispatch.interprets() or bool(dispatch.missing_triton()),
     reason='no GPU that the kernels run on',
 )
 

@@ -9,7 +9,7 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement, InstanceData
 from torch import nn
 
-from sparx_mm.kernels.backends import VARIABLE
+from sparx_mm.kernels.dispatch import VARIABLE
 
 from ...errors import UserError
 

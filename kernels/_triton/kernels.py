@@ -24,7 +24,7 @@ for. Nothing is added atomically; two runs give the same bits.
 import triton
 import triton.language as tl
 
-from .triton_rows import LOG2_E, load_rows, load_scalars, positions, program_block, step_sizes, wide
+from .rows import LOG2_E, load_rows, load_scalars, positions, program_block, step_sizes, wide
 
 # images come in many sizes, and compiling takes seconds
 _SIZES = ('height', 'width', 'group_blocks', 'chunk', 'chunks', 'slots', 'slot_chunk')

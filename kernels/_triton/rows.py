@@ -1,13 +1,13 @@
 """Where a program of the Triton kernels is, and what it reads there.
 
-The terms are those of :mod:`sparx_mm.kernels.triton_kernels`. ROWS positions
+The terms are those of :mod:`sparx_mm.kernels._triton.kernels`. ROWS positions
 are taken at a time; what belongs to each is a tuple with an entry for each.
 """
 
 import triton
 import triton.language as tl
 
-from .log1p import LOG1P
+from ..softplus import LOG1P
 
 LOG2_E = tl.constexpr(1.4426950408889634)
 _LOG1P = tl.constexpr(LOG1P)

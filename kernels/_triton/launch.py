@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from . import triton_kernels as kernels
+from . import kernels
 
 # positions from one kept state to the next, so 4 N / 16 bytes are kept for
 # each direction and element of x; a multiple of the rows below

@@ -11,8 +11,8 @@ block must be seen whole to be vectorised. Needs numba.
 import numpy as np
 from numba import njit
 
-from .launch import FASTMATH
-from .log1p import LOG1P
+from ..softplus import LOG1P
+from .pool import FASTMATH
 
 _F32, _I32 = np.float32, np.int32
 _ZERO, _ONE, _LOG2_E = _F32(0), _F32(1), _F32(np.log2(np.e))

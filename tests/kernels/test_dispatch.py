@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch._subclasses import FakeTensorMode
 
-from sparx_mm.kernels import backend_report, backends, launch, selective_scan, ss2d
+from sparx_mm.kernels import backend_report, dispatch, selective_scan, ss2d
+from sparx_mm.kernels._numba import pool
 
 # builds inputs, and compares a pass with that of plain torch in float64
 PRELUDE = inspect.cleandoc("""
@@ -87,7 +88,7 @@ def test_environment_with_another_value(call, monkeypatch):
 @pytest.mark.parametrize('call', [scan, sequence_scan])
 def test_triton_where_it_cannot_run(call, monkeypatch):
     monkeypatch.setenv('SPARX_MM_KERNELS', 'triton')
-    monkeypatch.setattr(backends, 'missing_triton', lambda device: 'no luck')
+    monkeypatch.setattr(dispatch, 'missing_triton', lambda device: 'no luck')
     with pytest.raises(RuntimeError, match="SPARX_MM_KERNELS is 'triton', but no luck; unset it"):
         call()
 
@@ -102,8 +103,8 @@ def test_triton_where_it_cannot_run(call, monkeypatch):
 )
 def test_why_triton_cannot_run(first, reason, run_python):
     code = """
-        from sparx_mm.kernels import backends
-        print(backends.missing_triton(torch.device('cpu')))
+        from sparx_mm.kernels import dispatch
+        print(dispatch.missing_triton(torch.device('cpu')))
     """
     assert run_python(script(code, first), TRITON_INTERPRET='0') == f'{reason}\n'
 
@@ -125,7 +126,7 @@ def test_old_gpus(monkeypatch):
         monkeypatch.setattr(
             torch.cuda, 'get_device_capability', lambda device, given=capability: given
         )
-        assert backends._missing_gpu.__wrapped__(None) == reason
+        assert dispatch._missing_gpu.__wrapped__(None) == reason
 
 
 MODULES = dict(cpu='math', triton='json')
@@ -146,22 +147,22 @@ MODULES = dict(cpu='math', triton='json')
 )
 def test_the_fastest_for_a_tensor(name, device, dtype, module, monkeypatch):
     monkeypatch.setenv('SPARX_MM_KERNELS', name)
-    monkeypatch.setattr(backends, 'missing_triton', lambda device: '')
+    monkeypatch.setattr(dispatch, 'missing_triton', lambda device: '')
     with FakeTensorMode():
         tensor = torch.empty(1, device=device, dtype=dtype)
-    assert backends.select(MODULES, tensor).__name__ == module
+    assert dispatch.select(MODULES, tensor).__name__ == module
 
 
 def test_a_gpu_without_triton_is_slow_and_told_once(monkeypatch):
-    monkeypatch.setattr(backends, 'missing_triton', lambda device: 'no luck')
-    backends._warn_once.cache_clear()
+    monkeypatch.setattr(dispatch, 'missing_triton', lambda device: 'no luck')
+    dispatch._warn_once.cache_clear()
     with FakeTensorMode():
         tensor = torch.empty(1, device='cuda')
     with pytest.warns(UserWarning, match='no luck; it runs in plain torch'):
-        assert backends.select(MODULES, tensor).__name__ == 'math'
+        assert dispatch.select(MODULES, tensor).__name__ == 'math'
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        backends.select(MODULES, tensor)
+        dispatch.select(MODULES, tensor)
 
 
 @pytest.mark.parametrize('call', [scan, sequence_scan])
@@ -192,7 +193,7 @@ def test_report(monkeypatch):
 def test_import_loads_no_compiler(run_python):
     # triton itself comes with torch's FLOP counter
     code = """
-        print([name for name in ('numba', 'sparx_mm.kernels.triton_kernels')
+        print([name for name in ('numba', 'sparx_mm.kernels._triton.kernels')
                if name in sys.modules])
     """
     assert run_python(script(code)) == '[]\n'
@@ -201,7 +202,7 @@ def test_import_loads_no_compiler(run_python):
 def test_without_numba(run_python):
     code = """
         print(backend_report()['cpu'])
-        print(agrees(), 'sparx_mm.kernels.numerics' in sys.modules)
+        print(agrees(), 'sparx_mm.kernels._numba.math' in sys.modules)
     """
     report, result = run_python(script(code, 'sys.modules["numba"] = None')).splitlines()
     assert 'two-level' in report and 'numba is not installed' in report
@@ -266,7 +267,7 @@ def test_two_python_threads(run_python):
 KERNEL = inspect.cleandoc("""
     import pathlib, sys
     import numpy as np
-    from sparx_mm.kernels.launch import Kernel
+    from sparx_mm.kernels._numba.pool import Kernel
 
     def square(x, first, last):
         for i in range(first, last):
@@ -311,12 +312,12 @@ def test_cache_follows_the_shared_code(run_python, tmp_path):
     # a changed softplus is compiled into kernels whose own files are the same
     copy = tmp_path / 'sparx_mm' / 'kernels'
     shutil.copytree(
-        Path(launch.__file__).parent, copy, ignore=shutil.ignore_patterns('__pycache__')
+        Path(dispatch.__file__).parent, copy, ignore=shutil.ignore_patterns('__pycache__')
     )
     (copy.parent / '__init__.py').touch()
     code = script('print(ss2d(*inputs()).sum().item())', f'sys.path.insert(0, {str(tmp_path)!r})')
     before, again = run_python(code), run_python(code)
-    numerics = copy / 'numerics.py'
+    numerics = copy / '_numba' / 'math.py'
     text = numerics.read_text()
     changed = text.replace('return (z if', 'return _ONE + (z if', 1)
     assert changed != text
@@ -326,7 +327,7 @@ def test_cache_follows_the_shared_code(run_python, tmp_path):
 
 
 def test_error_in_a_share_is_raised():
-    kernel = launch.Kernel(None)
+    kernel = pool.Kernel(None)
 
     def run(x, first, last):
         if first:
@@ -349,7 +350,7 @@ def test_error_in_a_share_is_raised():
     ],
 )
 def test_shares_of_a_backward_pass(threads, batch, slices, wanted):
-    assert launch.backward_shares(threads, batch, slices) == wanted
+    assert pool.backward_shares(threads, batch, slices) == wanted
 
 
 @pytest.mark.parametrize(
@@ -364,4 +365,4 @@ def test_shares_of_a_backward_pass(threads, batch, slices, wanted):
     ],
 )
 def test_lanes_of_a_block(channels, blocks, wanted):
-    assert launch.block_lanes(channels, blocks) == wanted
+    assert pool.block_lanes(channels, blocks) == wanted

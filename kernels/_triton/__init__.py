@@ -1,0 +1,1 @@
+"""Triton kernels that the operators share; imported only where Triton is installed."""
