@@ -1,6 +1,6 @@
 """Selective-scan operators: functions on tensors, and nothing of the models.
 
-Importing needs torch alone; numba makes the CPU path fast where it is there.
+Importing needs torch alone; where numba is installed, it makes the CPU path fast.
 """
 
 from .autocast import without_autocast

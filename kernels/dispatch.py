@@ -1,11 +1,12 @@
-"""Which implementation runs, and why not another.
+"""Choice of the backend that runs an operator, and reasons against the others.
 
-``auto`` takes the fastest one that is available for the tensors' device. The
-environment variable SPARX_MM_KERNELS overrides it and is read at every call:
+``auto`` takes the fastest backend that is available for a tensor. The environment
+variable SPARX_MM_KERNELS overrides it and is read at every call:
 
-- ``triton``: GPU kernels;
-- ``cpu``: numba kernels on the CPU for float32, and for 16 bits widened to
-  it; else plain torch operations;
+- ``triton``: GPU kernels for float16, bfloat16 and float32; float64 runs in
+  ``torch``;
+- ``numba``: CPU kernels in float32, to which 16 bits are widened;
+- ``torch``: a two-level scan in plain torch operations, for any device and dtype;
 - ``reference``: the definition, a slow loop.
 """
 
@@ -13,77 +14,60 @@ import functools
 import importlib
 import os
 import warnings
+from types import ModuleType
 
 import torch
 
-VARIABLE = 'SPARX_MM_KERNELS'
-CHOICES = ('auto', 'triton', 'cpu', 'reference')
-# the oldest that the kernels are known to compile with
+ENV_VAR = 'SPARX_MM_KERNELS'
+BACKENDS = ('triton', 'numba', 'torch', 'reference')
+CHOICES = ('auto', *BACKENDS)
+# the oldest version that the kernels are known to compile with
 TRITON_VERSION = (3, 6)
 
 
-def requested():
-    """The backend that the environment asks for.
+def requested() -> str:
+    """Read from the environment which backend is asked for.
 
     Returns:
-        str: One of auto, triton, cpu and reference.
+        str: One of ``CHOICES``.
 
     Raises:
         ValueError: If the variable holds something else.
     """
-    name = os.environ.get(VARIABLE) or 'auto'
+    name = os.environ.get(ENV_VAR) or 'auto'
     if name not in CHOICES:
-        raise ValueError(f'{VARIABLE} is {name!r}; allowed are {", ".join(CHOICES)}')
+        raise ValueError(f'{ENV_VAR} is {name!r}; allowed are {", ".join(CHOICES)}')
     return name
 
 
 @functools.cache
-def missing_numba():
-    """Why the numba kernels cannot run.
-
-    Returns:
-        str: The reason, empty if they can.
-    """
+def _missing_package(name: str) -> str:
+    """Return the reason why a package cannot be imported, '' if it can."""
     try:
-        import numba  # noqa: F401
+        importlib.import_module(name)
     except ImportError as error:
-        if getattr(error, 'name', None) == 'numba':
-            return 'numba is not installed'
+        if getattr(error, 'name', None) == name:
+            return f'{name} is not installed'
         # such as a NumPy that is too new for this numba
-        return f'numba does not import ({error})'
+        return f'{name} does not import ({error})'
     return ''
 
 
-def runs_numba(tensor):
-    """Whether the numba kernels take a tensor: float32, on the CPU."""
-    return tensor.device.type == 'cpu' and tensor.dtype == torch.float32 and not missing_numba()
-
-
 @functools.cache
-def _missing_triton_package():
-    try:
-        import triton
-    except ImportError as error:
-        if getattr(error, 'name', None) == 'triton':
-            return 'triton is not installed'
-        return f'triton does not import ({error})'
+def _missing_triton_package() -> str:
+    missing = _missing_package('triton')
+    if missing:
+        return missing
+    import triton
+
     version = tuple(int(n) for n in triton.__version__.split('.')[:2])
     if version < TRITON_VERSION:
         return 'triton {} is older than {}.{}'.format(triton.__version__, *TRITON_VERSION)
     return ''
 
 
-def interprets():
-    """Whether Triton runs its kernels on the CPU, slowly, for tests."""
-    if _missing_triton_package():
-        return False
-    import triton
-
-    return triton.knobs.runtime.interpret
-
-
 @functools.cache
-def _missing_gpu(device):
+def _missing_gpu(device: torch.device | None) -> str:
     if not torch.cuda.is_available():
         return 'torch finds no GPU'
     if torch.version.hip:
@@ -94,11 +78,20 @@ def _missing_gpu(device):
     return ''
 
 
-def missing_triton(device=None):
-    """Why the Triton kernels cannot run.
+def is_interpreted() -> bool:
+    """Return True if Triton interprets its kernels on the CPU, slowly, for tests."""
+    if _missing_triton_package():
+        return False
+    import triton
+
+    return triton.knobs.runtime.interpret
+
+
+def missing_triton(device: torch.device | None = None) -> str:
+    """Say why the Triton kernels cannot run.
 
     Args:
-        device (torch.device, optional): Where the tensors are. Default: the
+        device (torch.device, optional): Device of the tensors. Default: the
             current GPU.
 
     Returns:
@@ -106,60 +99,118 @@ def missing_triton(device=None):
     """
     if _missing_triton_package():
         return _missing_triton_package()
-    # the interpreter takes tensors from anywhere
-    if interprets():
+    # the interpreter takes tensors from any device
+    if is_interpreted():
         return ''
     if device is not None and device.type != 'cuda':
         return f'the tensors are on {device.type}'
     return _missing_gpu(device)
 
 
+def missing_numba(tensor: torch.Tensor | None = None) -> str:
+    """Say why the numba kernels cannot run.
+
+    Args:
+        tensor (Tensor, optional): The operator's first argument. Default: a
+            float32 tensor on the CPU.
+
+    Returns:
+        str: The reason, empty if they can.
+    """
+    if tensor is not None and tensor.device.type != 'cpu':
+        return f'the tensors are on {tensor.device.type}'
+    if tensor is not None and tensor.dtype == torch.float64:
+        return 'the tensors are float64'
+    return _missing_package('numba')
+
+
+def numba_supports(tensor: torch.Tensor) -> bool:
+    """Return True if the numba kernels take a tensor.
+
+    Args:
+        tensor (Tensor): The operator's first argument; float16, bfloat16 or
+            float32 on the CPU is taken.
+    """
+    return not missing_numba(tensor)
+
+
 @functools.cache
-def _warn_once(message):
+def _warn_once(message: str) -> None:
     warnings.warn(message)
 
 
-def select(implementations, tensor):
-    """Take one of an operator's implementations, the fastest for a tensor.
+def _fastest(tensor: torch.Tensor) -> str:
+    if tensor.is_cuda:
+        missing = missing_triton(tensor.device)
+        if not missing:
+            return 'triton'
+        _warn_once(
+            f'no Triton kernels for the scan on a GPU: {missing}; '
+            'it runs in plain torch, many times slower'
+        )
+    return 'numba' if numba_supports(tensor) else 'torch'
 
-    The reference is not among them: the public functions call it themselves,
-    and autograd differentiates it.
+
+def choose(tensor: torch.Tensor) -> str:
+    """Name the backend that an operator uses for a tensor.
 
     Args:
-        implementations (dict): Names of modules by the name of their backend.
-        tensor (Tensor): One of the operator's arguments.
+        tensor (Tensor): The operator's first argument.
 
     Returns:
-        module: The implementation.
+        str: One of ``BACKENDS``.
 
     Raises:
         RuntimeError: If the environment asks for one that cannot run.
+        ValueError: If the environment asks for one that does not exist.
     """
     name = requested()
     if name == 'auto':
-        name = 'triton' if tensor.is_cuda else 'cpu'
-    if name == 'triton':
-        missing = missing_triton(tensor.device)
-        if missing and requested() == 'triton':
-            raise RuntimeError(f"{VARIABLE} is 'triton', but {missing}; unset it or take cpu")
+        name = _fastest(tensor)
+    elif name in ('triton', 'numba'):
+        missing = missing_triton(tensor.device) if name == 'triton' else missing_numba(tensor)
         if missing:
-            _warn_once(
-                f'no Triton kernels for the scan on a GPU: {missing}; '
-                'it runs in plain torch, many times slower'
-            )
-        # a kernel for float64 would be for tests alone
-        if missing or tensor.dtype == torch.float64:
-            name = 'cpu'
-    return importlib.import_module(implementations[name])
+            raise RuntimeError(f'{ENV_VAR} is {name!r}, but {missing}; unset it or take torch')
+    # a Triton kernel for float64 would serve tests alone
+    return 'torch' if name == 'triton' and tensor.dtype == torch.float64 else name
 
 
-def select_again(implementations, tensor, states, A):
-    """Take for backward what :func:`select` took for forward.
+def select(operator: str, tensor: torch.Tensor) -> ModuleType:
+    """Import the implementation of an operator that suits a tensor.
 
     Args:
-        implementations, tensor: As for it.
-        states (Tensor): What forward kept; each backend has its own shape.
-        A (Tensor): The decay rates.
+        operator (str): Package of the operator, with a module for each backend.
+        tensor (Tensor): The operator's first argument.
+
+    Returns:
+        module: The implementation, with ``states_shape``, ``forward`` and
+        ``backward``.
+
+    Raises:
+        RuntimeError: If the environment asks for one that cannot run. The
+            reference cannot run here: the public functions call it themselves,
+            because autograd differentiates it.
+    """
+    name = choose(tensor)
+    if name == 'reference':
+        raise RuntimeError(
+            f'{ENV_VAR} is {name!r}, which a graph traced with another backend cannot use; '
+            'unset it or take torch'
+        )
+    return importlib.import_module(f'{operator}.{name}')
+
+
+def select_for_backward(
+    operator: str, tensor: torch.Tensor, states: torch.Tensor, A: torch.Tensor
+) -> ModuleType:
+    """Import for the backward pass the implementation that `select` chose for forward.
+
+    Args:
+        operator (str): Package of the operator.
+        tensor (Tensor): The operator's first argument.
+        states (Tensor): States that forward kept; their shape tells most
+            backends apart.
+        A (Tensor): Decay rates.
 
     Returns:
         module: The implementation.
@@ -167,55 +218,47 @@ def select_again(implementations, tensor, states, A):
     Raises:
         RuntimeError: If the environment now asks for another one.
     """
-    implementation = select(implementations, tensor)
+    implementation = select(operator, tensor)
     if states.shape != implementation.states_shape(tensor, A):
         raise RuntimeError(
-            f'{VARIABLE} or the GPU has changed between forward and backward; run forward again'
+            f'{ENV_VAR} or the GPU has changed between forward and backward; run forward again'
         )
     return implementation
 
 
-def backend_report():
+def backend_report() -> dict[str, str]:
     """Say which backends are available, or why not.
 
     Returns:
-        dict[str, str]: A sentence for each of triton, cpu and reference;
-        under ``requested`` what the environment asks for, and under
-        ``in use`` what a float32 tensor gets, on the GPU if there is one.
+        dict[str, str]: A sentence for each of ``BACKENDS``; under ``requested``
+        what the environment asks for, and under ``in use`` what a float32 tensor
+        gets, on the GPU if there is one.
     """
-    name = requested()
-    threads = torch.get_num_threads()
-    if missing_numba():
-        cpu = f'two-level scan in plain torch; {missing_numba()}'
-    else:
-        import numba
-
-        cpu = (
-            f'numba {numba.__version__} kernels on {threads} threads (own '
-            'pool, no numba threading layer) for float32 on the CPU; '
-            'two-level scan in plain torch else'
-        )
-    missing = missing_triton()
+    missing = dict(triton=missing_triton(), numba=missing_numba())
     report = {
-        'triton': f'not available: {missing}' if missing else _describe_triton(),
-        'cpu': f'available: {cpu}',
+        **{
+            name: f'not available: {reason}' if reason else _describe(name)
+            for name, reason in missing.items()
+        },
+        'torch': 'available: a two-level scan in plain torch, for any device and dtype',
         'reference': 'available: a slow loop, for comparison',
-        'requested': name,
+        'requested': requested(),
     }
-    in_use = name
-    if name == 'auto':
-        gpu = torch.cuda.is_available() and not missing
-        in_use = 'triton' if gpu else 'cpu'
+    in_use = report['requested']
+    if in_use == 'auto':
+        kernels = 'triton' if torch.cuda.is_available() else 'numba'
+        in_use = 'torch' if missing[kernels] else kernels
     report['in use'] = f'{in_use}, {report[in_use]}'
     return report
 
 
-def _describe_triton():
-    import triton
-
-    where = 'interpreted, slowly' if interprets() else 'on the GPU'
+def _describe(name: str) -> str:
+    """Describe a backend whose package is installed."""
+    version = importlib.import_module(name).__version__
+    if name == 'triton':
+        where = 'interpreted, slowly' if is_interpreted() else 'on the GPU'
+        return f'available: triton {version} kernels {where}, for float16, bfloat16 and float32'
     return (
-        f'available: triton {triton.__version__} kernels {where}, for '
-        'float16, bfloat16 and float32; two-level scan in plain torch '
-        'for float64'
+        f'available: numba {version} kernels on {torch.get_num_threads()} threads (own pool, no '
+        'numba threading layer), for float32 on the CPU and 16 bits widened to it'
     )

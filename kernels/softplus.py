@@ -1,8 +1,11 @@
-"""The polynomial that the kernels make softplus from, without a logarithm."""
+"""The softplus that turns projections into step sizes."""
 
-# log1p(w) / w on [0, 1], minimax for relative error, lowest power first. It
-# is exactly 1 at 0, else a long scan would drift; in float32 it errs by less
-# than 2e-7
+import torch
+import torch.nn.functional as F
+
+# log1p(w) / w on [0, 1], minimax for relative error, lowest power first: the
+# compiled kernels make softplus from it, without a logarithm. It is exactly 1 at
+# 0, because a long scan would drift otherwise; in float32 it errs by less than 2e-7
 LOG1P = (
     1.0,
     -0.4999990165233612,
@@ -15,3 +18,16 @@ LOG1P = (
     0.019851261749863625,
     -0.0032439809292554855,
 )
+
+
+def softplus(z: torch.Tensor) -> torch.Tensor:
+    """Compute log(1 + e^z) in plain torch, linear above 30.
+
+    Args:
+        z (Tensor): Step sizes before softplus, of any shape.
+
+    Returns:
+        Tensor: Positive step sizes, like z.
+    """
+    # exp would overflow far above the threshold
+    return F.softplus(z, threshold=30)

@@ -76,7 +76,7 @@ def test_without(absent, tmp_path):
         assert found[name].strip().startswith('not installed: pip install ')
     if 'mmengine' in absent:
         assert 'pip install torch onedl-mmengine' in found['backbones']
-        assert 'scan cpu' in found
+        assert 'scan torch' in found
 
 
 def test_without_anything(tmp_path):
@@ -159,7 +159,7 @@ dispatch.select = broken
     [
         (['torch'], {}, 'the self-test needs torch'),
         ([], dict(SPARX_MM_KERNELS='reference'), 'unset it'),
-        ([], dict(SPARX_MM_KERNELS='numba'), 'allowed are auto, triton, cpu'),
+        ([], dict(SPARX_MM_KERNELS='cpu'), 'allowed are auto, triton, numba, torch'),
     ],
 )
 def test_selftest_that_cannot_be(absent, environment, message, tmp_path):

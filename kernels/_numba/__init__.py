@@ -1,1 +1,1 @@
-"""Arithmetic and threads that the numba kernels of the operators share."""
+"""Arithmetic and threads that the numba kernels share."""

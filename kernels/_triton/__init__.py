@@ -1,1 +1,1 @@
-"""Triton kernels that the operators share; imported only where Triton is installed."""
+"""Triton kernels and launches that the operators share."""

@@ -1,7 +1,8 @@
-"""Where a program of the Triton kernels is, and what it reads there.
+"""Addresses, loads and step sizes of the Triton kernels.
 
-The terms are those of :mod:`sparx_mm.kernels._triton.kernels`. ROWS positions
-are taken at a time; what belongs to each is a tuple with an entry for each.
+A row is the values of a program's channels at one position. ROWS positions are
+taken at a time: what belongs to each is a tuple with an entry for each. Terms are
+those of docs/scan_glossary.md, tensors those of `_triton/kernels.py`.
 """
 
 import triton
@@ -15,94 +16,149 @@ _LOG1P = tl.constexpr(LOG1P)
 
 @triton.jit
 def _softplus(z):
-    """softplus(z), accurate also where it is small, and exp(-|z|)."""
+    """Compute softplus(z), accurate also where it is small, and exp(-|z|)."""
     w = tl.exp2(tl.abs(z) * -LOG2_E)
     ratio = tl.zeros_like(w) + _LOG1P[9]
     for i in tl.static_range(9):
         ratio = ratio * w + _LOG1P[8 - i]
-    # a NaN is lost in the maximum, and comes back with w
+    # the maximum loses a NaN, which w brings back
     return tl.maximum(z, 0.0) + ratio * w, w
 
 
 @triton.jit
 def wide(value):
-    """In int64: what is multiplied by it can pass 2^31."""
+    """Convert a scalar to int64, because its multiples can pass 2^31."""
     return tl.full([], value, tl.int64)
 
 
 @triton.jit
 def program_block(group_blocks, CHANNELS: tl.constexpr, GROUPS: tl.constexpr, BLOCK: tl.constexpr):
-    """Image, group, part of the group and channels of a program."""
+    """Find the image and the channels of a program.
+
+    Args:
+        group_blocks: Number of blocks of channels in a group.
+        CHANNELS: Number of channels D.
+        GROUPS: Number of groups G of channels.
+        BLOCK: Number of channels to a program.
+
+    Returns:
+        tuple: Index of the image (int64), of the group, and of the block in its
+        group; indices (BLOCK,) of the channels, and the mask (BLOCK,) of those that
+        exist.
+    """
     blocks = GROUPS * group_blocks
     block = tl.program_id(0) % blocks
-    group, part = block // group_blocks, block % group_blocks
-    channel = part * BLOCK + tl.arange(0, BLOCK)
-    there = channel < CHANNELS // GROUPS
-    channel += group * (CHANNELS // GROUPS)
-    return wide(tl.program_id(0) // blocks), group, part, channel, there
+    i_group, i_block = block // group_blocks, block % group_blocks
+    channel = i_block * BLOCK + tl.arange(0, BLOCK)
+    mask = channel < CHANNELS // GROUPS
+    channel += i_group * (CHANNELS // GROUPS)
+    return wide(tl.program_id(0) // blocks), i_group, i_block, channel, mask
 
 
 @triton.jit
-def positions(step, k, height, width, ROWS: tl.constexpr):
-    """Where direction k is on the map at ROWS successive steps."""
+def map_offsets(position, k, height, width, ROWS: tl.constexpr):
+    """Locate ROWS successive positions of a direction on the map.
+
+    Args:
+        position: First position, counted in the direction's order.
+        k: Direction: 0 row-major, 1 column-major, 2 and 3 their reverses.
+        height: Number of rows H of the map.
+        width: Number of columns W of the map.
+        ROWS: Number of positions.
+
+    Returns:
+        tuple: For each position its offset in the row-major map (int64).
+    """
     length = height * width
-    # a line is what the positions are counted along: a column, or the map
+    # a line is what positions are counted along: a column, or the whole map
     line = tl.where(k % 2 == 1, height, length)
     stride = tl.where(k % 2 == 1, width, 1)
-    i = step % line
-    at = i * stride + step // line
-    rows = ()
+    i = position % line
+    offset = i * stride + position // line
+    offsets = ()
     for t in tl.static_range(ROWS):
         # directions 2 and 3 are 0 and 1 from the other end
-        rows = rows + (tl.where(k < 2, at, length - 1 - at).to(tl.int64),)
+        offsets = offsets + (tl.where(k < 2, offset, length - 1 - offset).to(tl.int64),)
         i += 1
-        at += tl.where(i == line, stride + 1 - line * stride, stride)
+        offset += tl.where(i == line, stride + 1 - line * stride, stride)
         i = tl.where(i == line, 0, i)
-    return rows
+    return offsets
 
 
 @triton.jit
-def load_rows(tensor, at, channel, there, step, length, CHANNELS: tl.constexpr, ROWS: tl.constexpr):
-    """Values of ROWS positions; zeros after the end."""
+def load_rows(
+    ptr, offsets, channel, mask, position, length, CHANNELS: tl.constexpr, ROWS: tl.constexpr
+):
+    """Load the values of a block of channels at ROWS positions.
+
+    Args:
+        ptr: Pointer to an image of a (B, L, D) tensor.
+        offsets: Offsets on the map, from `map_offsets`.
+        channel: Indices (BLOCK,) of the channels.
+        mask: Mask (BLOCK,) of the channels to load.
+        position: First position.
+        length: Number of positions L.
+        CHANNELS: Number of channels D.
+        ROWS: Number of positions to load.
+
+    Returns:
+        tuple: Rows (BLOCK,) in float32; zeros after the end.
+    """
     rows = ()
     for t in tl.static_range(ROWS):
         rows = rows + (
             tl.load(
-                tensor + at[t] * CHANNELS + channel, mask=there & (step + t < length), other=0.0
+                ptr + offsets[t] * CHANNELS + channel,
+                mask=mask & (position + t < length),
+                other=0.0,
             ).to(tl.float32),
         )
     return rows
 
 
 @triton.jit
-def load_scalars(tensor, at, step, length, STRIDE: tl.constexpr, ROWS: tl.constexpr):
-    """One value for all channels at ROWS positions; zeros after the end."""
-    rows = ()
+def load_scalars(ptr, offsets, position, length, STRIDE: tl.constexpr, ROWS: tl.constexpr):
+    """Load one value, the same for all channels, at ROWS positions.
+
+    Args:
+        ptr: Pointer to the value at offset 0 of the image.
+        offsets: Offsets on the map, from `map_offsets`.
+        position: First position.
+        length: Number of positions L.
+        STRIDE: Elements from one offset to the next.
+        ROWS: Number of positions to load.
+
+    Returns:
+        tuple: Scalars in float32; zeros after the end.
+    """
+    scalars = ()
     for t in tl.static_range(ROWS):
-        rows = rows + (
-            tl.load(tensor + at[t] * STRIDE, mask=step + t < length, other=0.0).to(tl.float32),
+        scalars = scalars + (
+            tl.load(ptr + offsets[t] * STRIDE, mask=position + t < length, other=0.0).to(
+                tl.float32
+            ),
         )
-    return rows
+    return scalars
 
 
 @triton.jit
 def _add_rank(
     z,
-    p,
-    weight,
-    at,
+    dt_ptr,
+    weight_ptr,
+    offsets,
     channel,
-    there,
-    step,
+    mask,
+    position,
     length,
     r,
     CHANNELS: tl.constexpr,
     STRIDE: tl.constexpr,
     ROWS: tl.constexpr,
 ):
-    """z + dt_r weight_r at ROWS positions."""
-    weight_r = tl.load(weight + r * CHANNELS + channel, mask=there, other=0.0)
-    dt = load_scalars(p + r, at, step, length, STRIDE, ROWS)
+    """Add dt_r weight_r to z at ROWS positions."""
+    weight_r = tl.load(weight_ptr + r * CHANNELS + channel, mask=mask, other=0.0)
+    dt = load_scalars(dt_ptr + r, offsets, position, length, STRIDE, ROWS)
     total = ()
     for t in tl.static_range(ROWS):
         total = total + (z[t] + dt[t] * weight_r,)
@@ -110,15 +166,15 @@ def _add_rank(
 
 
 @triton.jit
-def step_sizes(
-    delta,
-    p,
-    weight,
+def load_deltas(
+    delta_ptr,
+    dt_ptr,
+    weight_ptr,
     bias,
-    at,
+    offsets,
     channel,
-    there,
-    step,
+    mask,
+    position,
     length,
     CHANNELS: tl.constexpr,
     STRIDE: tl.constexpr,
@@ -126,36 +182,79 @@ def step_sizes(
     SOFTPLUS: tl.constexpr,
     ROWS: tl.constexpr,
 ):
-    """delta, zero where there is nothing, and the slope of its softplus."""
+    """Load or compute the step sizes at ROWS positions.
+
+    Args:
+        delta_ptr: Pointer to an image of the given step sizes, read if RANK is 0.
+        dt_ptr: Pointer to the dt of the image, direction and group.
+        weight_ptr: Pointer to the (R, D) weight of the direction.
+        bias: Bias (BLOCK,) of the step sizes.
+        offsets: Offsets on the map, from `map_offsets`.
+        channel: Indices (BLOCK,) of the channels.
+        mask: Mask (BLOCK,) of the channels that exist.
+        position: First position.
+        length: Number of positions L.
+        CHANNELS: Number of channels D.
+        STRIDE: Elements from the dt of one offset to the next.
+        RANK: Rank R of dt.
+        SOFTPLUS: Whether softplus is applied.
+        ROWS: Number of positions.
+
+    Returns:
+        tuple: Step sizes, rows (BLOCK,), zero where there is no channel or position;
+        and the slopes of their softplus, likewise.
+    """
     if RANK:
         z = ()
         for t in tl.static_range(ROWS):
             z = z + (bias,)
-        # a long loop is unrolled in part only
+        # a long loop is unrolled in part only, because it would take long to compile
         if RANK <= 32:
             for r in tl.static_range(RANK):
                 z = _add_rank(
-                    z, p, weight, at, channel, there, step, length, r, CHANNELS, STRIDE, ROWS
+                    z,
+                    dt_ptr,
+                    weight_ptr,
+                    offsets,
+                    channel,
+                    mask,
+                    position,
+                    length,
+                    r,
+                    CHANNELS,
+                    STRIDE,
+                    ROWS,
                 )
         else:
             for r in tl.range(RANK, loop_unroll_factor=4):
                 z = _add_rank(
-                    z, p, weight, at, channel, there, step, length, r, CHANNELS, STRIDE, ROWS
+                    z,
+                    dt_ptr,
+                    weight_ptr,
+                    offsets,
+                    channel,
+                    mask,
+                    position,
+                    length,
+                    r,
+                    CHANNELS,
+                    STRIDE,
+                    ROWS,
                 )
     else:
         z = ()
-        given = load_rows(delta, at, channel, there, step, length, CHANNELS, ROWS)
+        given = load_rows(delta_ptr, offsets, channel, mask, position, length, CHANNELS, ROWS)
         for t in tl.static_range(ROWS):
             z = z + (given[t] + bias,)
-    sizes = ()
+    deltas = ()
     slopes = ()
     for t in tl.static_range(ROWS):
-        size = z[t]
-        slope = tl.zeros_like(size) + 1.0
+        delta = z[t]
+        slope = tl.zeros_like(delta) + 1.0
         if SOFTPLUS:
-            size, w = _softplus(z[t])
+            delta, w = _softplus(z[t])
             slope = tl.where(z[t] > 0, 1.0, w) / (1.0 + w)
-        # channels that are not there too: they reach the sums over a block
-        sizes = sizes + (tl.where(there & (step + t < length), size, 0.0),)
+        # channels outside the mask too, because they reach the sums over a block
+        deltas = deltas + (tl.where(mask & (position + t < length), delta, 0.0),)
         slopes = slopes + (slope,)
-    return sizes, slopes
+    return deltas, slopes

@@ -34,7 +34,12 @@ class SS2D(ScanParameters):
 
     Attributes:
         in_channels (int): Channels D that ``forward`` takes.
+        scan (Callable): Scan of maps, with the arguments of
+            `sparx_mm.kernels.ss2d`, which it is unless another form of the same
+            scan is set on the class or a module.
     """
+
+    scan = staticmethod(ss2d)
 
     def __init__(
         self,
@@ -66,5 +71,5 @@ class SS2D(ScanParameters):
         p = F.conv2d(x, self.x_proj_weight.unsqueeze(-1))
         p = p.permute(0, 2, 3, 1).unflatten(-1, (NUM_DIRECTIONS, -1))
         A = -self.A_log.exp().view(NUM_DIRECTIONS, -1, self.d_state)
-        y = ss2d(x, p, self.dt_weight, self.dt_bias, A, self.D.view(NUM_DIRECTIONS, -1))
+        y = self.scan(x, p, self.dt_weight, self.dt_bias, A, self.D.view(NUM_DIRECTIONS, -1))
         return self.out_proj(self.norm(y))

@@ -45,7 +45,7 @@ def test_output_and_every_gradient(name, size):
 
 @pytest.fixture
 def mamba_ssm(monkeypatch):
-    """A package with mamba-ssm's function and signature."""
+    """Install a package with mamba-ssm's function and signature."""
 
     def selective_scan_fn(
         u,

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def gpu():
-    """The names in the script."""
+    """Return the names in the script."""
     return runpy.run_path(str(ROOT / 'tests' / 'kernels' / 'gpu.py'))
 
 
@@ -61,7 +61,7 @@ def test_tests_and_then_memory(status, gpu, monkeypatch):
     monkeypatch.setattr(dispatch, 'missing_triton', lambda: '')
     # whatever the shell says, neither the interpreter nor another backend
     monkeypatch.setenv('TRITON_INTERPRET', '1')
-    monkeypatch.setenv('SPARX_MM_KERNELS', 'cpu')
+    monkeypatch.setenv('SPARX_MM_KERNELS', 'torch')
     ran = []
 
     def call(command, **options):
@@ -82,7 +82,7 @@ def test_the_tests_are_there(gpu):
 
 @pytest.fixture
 def sanitizer(tmp_path, monkeypatch):
-    """A function that writes the program compute-sanitizer."""
+    """Return a function that writes the program compute-sanitizer."""
     monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
 
     def write(*lines):
