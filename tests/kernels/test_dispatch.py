@@ -382,6 +382,26 @@ def test_cache_follows_the_shared_code(run_python, tmp_path):
     assert before == again != after
 
 
+def test_new_memory_is_poisoned(monkeypatch):
+    """A kernel that leaves a part unwritten is seen."""
+    x = torch.ones(3)
+    for tensor in (
+        torch.empty(3),
+        torch.empty_like(x),
+        torch.empty_strided((3,), (1,)),
+        x.new_empty(3),
+    ):
+        assert tensor.isnan().all()
+    kernels = importlib.import_module('sparx_mm.kernels.ss2d.numba')
+    kernel = kernels.ss2d_fwd_kernel
+    assert scan().isfinite().all()
+    # all blocks of channels but the last one
+    monkeypatch.setattr(
+        kernels, 'ss2d_fwd_kernel', lambda threads, shares, *args: kernel(1, shares - 1, *args)
+    )
+    assert scan().isnan().any()
+
+
 def test_error_in_a_share_is_raised():
     kernel = pool.Kernel(None)
 
