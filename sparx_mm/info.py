@@ -42,7 +42,7 @@ DISTRIBUTIONS = {
 
 
 def requirement(distribution: str) -> str:
-    """The requirement as our extras pin it, else just the name."""
+    """Return a requirement as our extras pin it, or just the name."""
     try:
         lines = metadata.requires('sparx_mm') or []
     except metadata.PackageNotFoundError:
@@ -113,7 +113,7 @@ def describe_gpus() -> str:
 
 
 def describe_program(*command: str) -> str:
-    """The line with a version that a program prints, if it is there."""
+    """Return the line with a version that a program prints, if there is one."""
     try:
         done = subprocess.run(command, capture_output=True, text=True)
     except OSError:
@@ -135,14 +135,13 @@ def describe_mmcv_ops() -> str:
 
 
 def describe_backbones() -> str:
-    """The backbones that importing sparx_mm registers."""
+    """List the backbones that importing sparx_mm registers."""
     return ', '.join(importlib.import_module('sparx_mm').backbones.__all__)
 
 
 def describe_kernels() -> list[tuple[str, str]]:
-    """What the scan kernels say of themselves."""
-    backends = importlib.import_module('sparx_mm.kernels.backends')
-    rows = backends.backend_report().items()
+    """Describe the backends of the scan kernels, a row each."""
+    rows = importlib.import_module('sparx_mm.kernels').backend_report().items()
     return [(f'scan {name}', text) for name, text in rows]
 
 
@@ -178,7 +177,7 @@ def report() -> Iterator[tuple[str, str]]:
 
 
 def selftest() -> int:
-    """Print what came of each check of the scan kernels on this machine.
+    """Check the scan kernels on this machine and print each result.
 
     Returns:
         int: The number of checks that failed.

@@ -1,4 +1,4 @@
-"""Compiling numba kernels and running them on as many threads as torch.
+"""Numba kernels, and the threads that run them: as many as torch's.
 
 A kernel takes its arguments and a range of shares, runs without the GIL and
 is called from a pool of Python threads. numba's own threading layers are not
@@ -10,8 +10,10 @@ fork, and any number of threads may hand it work.
 import functools
 import os
 import zlib
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,14 +22,14 @@ FASTMATH = {'nsz', 'arcp', 'contract', 'afn', 'reassoc'}
 
 # state updates that are worth waking a thread for, about 100 microseconds
 _WORTH_A_THREAD = 1 << 16
-# channels to a block are a multiple of a vector, and not so many that a row
-# of blocks outgrows the cache
+# channels to a block are a multiple of a vector, and not so many that what is kept
+# of a line or chunk outgrows the cache
 _VECTOR, _MAX_LANES = 16, 192
 
-_pool = None
+_pool: ThreadPoolExecutor | None = None
 
 
-def _forget_pool():
+def _forget_pool() -> None:
     global _pool
     _pool = None
 
@@ -36,31 +38,32 @@ def _forget_pool():
 os.register_at_fork(after_in_child=_forget_pool)
 
 
-def _submit(*call):
+def _submit(*call: Any) -> Future:
     global _pool
     if _pool is None:
         _pool = ThreadPoolExecutor(os.cpu_count(), 'sparx_mm')
     return _pool.submit(*call)
 
 
-def num_threads(work):
-    """Threads that this much work is spread over, torch's number at most.
+def num_threads(work: int) -> int:
+    """Count the threads that pay for some work.
 
     Args:
-        work (int): Updates of one state of one channel.
+        work (int): Number of updates of one state of one channel.
 
     Returns:
-        int: At least 1.
+        int: At least 1, at most torch's number of threads.
     """
     return max(1, min(torch.get_num_threads(), work // _WORTH_A_THREAD))
 
 
-def block_lanes(channels, blocks=1):
-    """Channels to a block.
+def block_lanes(channels: int, blocks: int = 1) -> int:
+    """Choose the number of channels to a block.
 
     Args:
-        channels (int): Channels to be split.
-        blocks (int): Blocks to make at least, if there are channels enough.
+        channels (int): Number of channels to split.
+        blocks (int): Least number of blocks, if there are enough channels.
+            Default: 1.
 
     Returns:
         int: A multiple of the vector length; the last block may be ragged.
@@ -69,19 +72,19 @@ def block_lanes(channels, blocks=1):
     return -(-channels // (blocks * _VECTOR)) * _VECTOR
 
 
-def backward_shares(threads, batch, max_slices):
-    """How a backward pass is split: groups of images, slices of channels.
+def backward_shares(threads: int, batch: int, max_slices: int) -> tuple[int, int]:
+    """Split a backward pass into parts of the batch and slices of the channels.
 
-    Every group holds partial gradients of the parameters, every slice holds
+    Every part holds partial gradients of the parameters, every slice holds
     partial gradients of what all channels share.
 
     Args:
-        threads (int): Threads to be busy.
-        batch (int): Number of images.
-        max_slices (int): Slices that can be afforded.
+        threads (int): Number of threads to keep busy.
+        batch (int): Number of images or sequences.
+        max_slices (int): Number of slices that memory allows.
 
     Returns:
-        tuple[int, int]: Groups and slices.
+        tuple[int, int]: Numbers of parts and slices.
     """
     if batch % threads == 0:
         return threads, 1
@@ -90,34 +93,34 @@ def backward_shares(threads, batch, max_slices):
 
 
 @functools.cache
-def _shared_code():
-    """Fingerprint of the files that every kernel takes code from."""
+def _shared_code() -> str:
+    """Fingerprint the files that every kernel takes code from."""
     folder = Path(__file__).parent
-    files = [folder / name for name in ('launch.py', 'log1p.py', 'numerics.py')]
+    files = [folder / 'pool.py', folder / 'math.py', folder.parent / 'softplus.py']
     return f'{zlib.crc32(b"".join(f.read_bytes() for f in files)):08x}'
 
 
 class Kernel:
-    """A loop nest over shares, compiled at its first call.
+    """Loop nest over shares, compiled at its first call.
 
     Args:
-        function (Callable): Its last two parameters are the first share and
-            the one after the last; it writes into its other arguments, and
-            no two shares write to the same place.
+        function (Callable): A function whose last two parameters are the first
+            share and the one after the last; it writes into its other arguments,
+            and no two shares write to the same place.
     """
 
-    def __init__(self, function):
+    def __init__(self, function: Callable[..., None]) -> None:
         self.__doc__ = function.__doc__
         self._function = function
-        self._compiled = None
+        self._compiled: Callable[..., None] | None = None
 
-    def __call__(self, threads, shares, *args):
+    def __call__(self, threads: int, shares: int, *args: Any) -> None:
         """Run all shares.
 
         Args:
-            threads (int): Threads to use, this one included.
+            threads (int): Number of threads to use, this one included.
             shares (int): Number of shares.
-            args: The arguments before the range of shares.
+            args: Arguments before the range of shares.
         """
         if self._compiled is None:
             self._compiled = self._compile(args)
@@ -127,15 +130,16 @@ class Kernel:
         try:
             self._compiled(*args, 0, ends[0])
         finally:
-            # nobody may write to the results after an error either
+            # after an error too, because nobody may write to the results then
             wait(others)
         for other in others:
             other.result()
 
-    def _compile(self, args):
+    def _compile(self, args: tuple) -> Callable[..., None]:
+        # imported lazily: numba takes a second, and may be missing
         from numba import njit
 
-        # numba's cache knows a kernel by its file and name, and would serve
+        # because numba's cache knows a kernel by its file and name, it would serve
         # it on after a change of what is compiled into it from other files
         name = f'{self._function.__name__}_{_shared_code()}'
         self._function.__qualname__ = name

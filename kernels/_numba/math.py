@@ -1,23 +1,23 @@
-"""What the numba kernels share: float32 transcendentals and the scan's step.
+"""Float32 transcendentals and one position of the scan, for the numba kernels.
 
 numba's wheel has no vector math library, so a call to exp in a loop keeps the
-loop scalar. The polynomials here vectorise; over their range they err by less
-than 2e-7 relatively, and a NaN passes through all of them.
+loop scalar. The polynomials here vectorise; over their range their relative error
+is below 2e-7, and a NaN passes through all of them.
 
-Everything here is inlined into the kernels: a loop over the channels of a
-block must be seen whole to be vectorised. Needs numba.
+Everything here is inlined into the kernels, because the compiler vectorises a loop
+over the channels of a block only if it sees all of it. Needs numba.
 """
 
 import numpy as np
 from numba import njit
 
-from .launch import FASTMATH
-from .log1p import LOG1P
+from ..softplus import LOG1P
+from .pool import FASTMATH
 
 _F32, _I32 = np.float32, np.int32
 _ZERO, _ONE, _LOG2_E = _F32(0), _F32(1), _F32(np.log2(np.e))
 LN_2 = _F32(np.log(2))
-# added to a float32 it rounds to an integer, kept in the low mantissa bits
+# added to a float32, it rounds that to an integer in the low mantissa bits
 _ROUND = _F32(1.5 * 2**23)
 _ROUND_BITS = _I32(_ROUND.view(_I32) - 127)
 _LOWEST, _HIGHEST = _F32(-127), _F32(128)
@@ -38,10 +38,10 @@ _E0, _E1, _E2, _E3, _E4, _E5, _E6 = map(
 _G0, _G1, _G2, _G3, _G4, _G5, _G6, _G7, _G8, _G9 = map(_F32, LOG1P)
 
 
-# not reassociated: the rounding by a large constant would cancel
+# not reassociated, because the rounding by a large constant would cancel
 @njit(fastmath={'contract'}, forceinline=True)
 def exp2(x):
-    """2^x for float32, from 0 below -127 to inf above 128."""
+    """Compute 2^x for float32, from 0 below -127 to inf above 128."""
     x = _LOWEST if x < _LOWEST else x
     x = _HIGHEST if x > _HIGHEST else x
     shifted = x + _ROUND
@@ -59,32 +59,32 @@ def _log1p(w):
 
 @njit(fastmath={'contract'}, forceinline=True)
 def softplus(z):
-    """log(1 + e^z) for float32, to full relative accuracy at small results."""
+    """Compute log(1 + e^z) for float32, accurate relative to small results too."""
     return (z if z > _ZERO else _ZERO) + _log1p(exp2(-abs(z) * _LOG2_E))
 
 
 @njit(fastmath={'contract'}, forceinline=True)
 def softplus_and_slope(z):
-    """softplus(z) and its derivative, the logistic function of z."""
+    """Compute softplus(z) and its derivative, the logistic function of z."""
     w = exp2(-abs(z) * _LOG2_E)
     slope = (_ONE if z > _ZERO else w) / (_ONE + w)
-    # the comparison sends a NaN to w, which is NaN then
+    # because a NaN compares false, it takes w, which is NaN then
     return (z if z > _ZERO else _ZERO) + _log1p(w), slope
 
 
 @njit(fastmath=FASTMATH, forceinline=True)
-def scan_row(lanes, u, delta, A, B, C, h, y):
-    """One position of the scan for a block of channels, in place.
+def scan_position(lanes, u, delta, A, B, C, h, y):
+    """Scan one position for a block of channels, in place.
 
     Args:
-        lanes (int): Channels in the block.
-        u (ndarray): Inputs of the channels.
-        delta (ndarray): Their step sizes.
-        A (ndarray): (N, lanes) decay rates, times log2(e).
-        B (ndarray): (N,) of this position.
-        C (ndarray): (N,) of this position.
-        h (ndarray): (N, lanes) states, updated.
-        y (ndarray): Added to.
+        lanes (int): Number of channels in the block.
+        u (ndarray): Inputs of shape (lanes,).
+        delta (ndarray): Step sizes of shape (lanes,).
+        A (ndarray): Decay rates times log2(e), of shape (N, lanes).
+        B (ndarray): Input weights of this position, of shape (N,).
+        C (ndarray): Output weights of this position, of shape (N,).
+        h (ndarray): States of shape (N, lanes), updated.
+        y (ndarray): Outputs of shape (lanes,), added to.
     """
     for n in range(len(B)):
         B_n, C_n = B[n], C[n]
@@ -95,8 +95,15 @@ def scan_row(lanes, u, delta, A, B, C, h, y):
 
 
 @njit(fastmath=FASTMATH, forceinline=True)
-def keep_row(lanes, u, delta, A, B, h_before, a, h):
-    """:func:`scan_row` that keeps decay and state and makes no output."""
+def replay_position(lanes, u, delta, A, B, h_before, a, h):
+    """Scan one position, keep decays and states, and make no output.
+
+    Args:
+        lanes, u, delta, A, B: As for `scan_position`.
+        h_before (ndarray): States before this position, of shape (N, lanes).
+        a (ndarray): Decays of this position, of shape (N, lanes), written.
+        h (ndarray): States after this position, of shape (N, lanes), written.
+    """
     for n in range(len(B)):
         B_n = B[n]
         for c in range(lanes):
@@ -106,18 +113,21 @@ def keep_row(lanes, u, delta, A, B, h_before, a, h):
 
 
 @njit(fastmath=FASTMATH, forceinline=True)
-def scan_row_backward(lanes, u, delta, A, B, C, dy, a, h_before, h, carry, du, ddelta, dA, dB, dC):
-    """Gradients of :func:`scan_row`, positions last to first, in place.
+def scan_position_backward(
+    lanes, u, delta, A, B, C, dy, a, h_before, h, carry, du, ddelta, dA, dB, dC
+):
+    """Compute the gradients of `scan_position`, in place, last position first.
 
     Args:
-        lanes, u, delta, A, B, C: As for the scan.
-        dy (ndarray): Gradient of its output.
-        a (ndarray): (N, lanes) decays of this position.
-        h_before (ndarray): (N, lanes) states before it.
-        h (ndarray): (N, lanes) states after it.
-        carry (ndarray): (N, lanes) gradient of h from later positions;
-            becomes that of h_before.
-        du, ddelta, dA, dB, dC (ndarray): Added to.
+        lanes, u, delta, A, B, C: As for `scan_position`.
+        dy (ndarray): Gradient of the output, of shape (lanes,).
+        a (ndarray): Decays of this position, of shape (N, lanes).
+        h_before (ndarray): States before this position, of shape (N, lanes).
+        h (ndarray): States after this position, of shape (N, lanes).
+        carry (ndarray): Gradient of h from later positions, of shape (N, lanes);
+            becomes the gradient of h_before.
+        du, ddelta, dA, dB, dC (ndarray): Gradients, shaped like their tensors,
+            added to.
     """
     for n in range(len(B)):
         B_n, C_n = B[n], C[n]

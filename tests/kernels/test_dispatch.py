@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch._subclasses import FakeTensorMode
 
-from sparx_mm.kernels import backend_report, backends, launch, selective_scan, ss2d
+from sparx_mm.kernels import backend_report, dispatch, selective_scan, ss2d
+from sparx_mm.kernels._numba import pool
 
 # builds inputs, and compares a pass with that of plain torch in float64
 PRELUDE = inspect.cleandoc("""
@@ -45,13 +46,19 @@ def script(lines, first=''):
 
 
 def scan():
-    x, p = torch.ones(1, 2, 3, 4), torch.ones(1, 3, 4, 4, 3)
-    return ss2d(x, p, torch.ones(4, 2, 1), torch.ones(4, 2), -torch.ones(4, 2, 1), torch.ones(4, 2))
+    x, dt_B_C = torch.ones(1, 2, 3, 4), torch.ones(1, 3, 4, 4, 3)
+    weight, bias, A = torch.ones(4, 2, 1), torch.ones(4, 2), -torch.ones(4, 2, 1)
+    return ss2d(x, dt_B_C, weight, bias, A, torch.ones(4, 2))
 
 
 def sequence_scan():
     u, B = torch.ones(1, 2, 3), torch.ones(1, 1, 3)
     return selective_scan(u, u, -torch.ones(2, 1), B, B)
+
+
+class Scan(torch.nn.Module):
+    def forward(self):
+        return scan()
 
 
 @pytest.mark.parametrize('call, operator', [(scan, 'ss2d'), (sequence_scan, 'selective_scan')])
@@ -60,7 +67,8 @@ def test_environment_chooses(call, operator, monkeypatch):
     # the package's attribute of that name is the function
     module = sys.modules[f'sparx_mm.kernels.{operator}']
     for name, owner, attribute in (
-        ('cpu', importlib.import_module(f'{module.__name__}.cpu'), 'forward'),
+        ('numba', importlib.import_module(f'{module.__name__}.numba'), 'forward'),
+        ('torch', importlib.import_module(f'{module.__name__}.torch'), 'forward'),
         ('reference', module, '_reference'),
     ):
 
@@ -69,27 +77,65 @@ def test_environment_chooses(call, operator, monkeypatch):
             return run(*args, **kwargs)
 
         monkeypatch.setattr(owner, attribute, spy)
-    for name in ('auto', 'cpu', 'reference', ''):
+    for name in ('auto', 'numba', 'torch', 'reference', ''):
         monkeypatch.setenv('SPARX_MM_KERNELS', name)
         torch.testing.assert_close(call(), wanted)
-    assert used == ['cpu', 'cpu', 'reference', 'cpu']
+    assert used == ['numba', 'numba', 'torch', 'reference', 'numba']
 
 
 @pytest.mark.parametrize('call', [scan, sequence_scan, backend_report])
 def test_environment_with_another_value(call, monkeypatch):
-    monkeypatch.setenv('SPARX_MM_KERNELS', 'cuda')
-    with pytest.raises(
-        ValueError, match="SPARX_MM_KERNELS is 'cuda'; allowed are auto, triton, cpu, reference"
-    ):
+    monkeypatch.setenv('SPARX_MM_KERNELS', 'cpu')
+    allowed = 'auto, triton, numba, torch, reference'
+    with pytest.raises(ValueError, match=f"SPARX_MM_KERNELS is 'cpu'; allowed are {allowed}"):
         call()
 
 
 @pytest.mark.parametrize('call', [scan, sequence_scan])
 def test_triton_where_it_cannot_run(call, monkeypatch):
     monkeypatch.setenv('SPARX_MM_KERNELS', 'triton')
-    monkeypatch.setattr(backends, 'missing_triton', lambda device: 'no luck')
+    monkeypatch.setattr(dispatch, 'missing_triton', lambda device: 'no luck')
     with pytest.raises(RuntimeError, match="SPARX_MM_KERNELS is 'triton', but no luck; unset it"):
         call()
+
+
+@pytest.mark.parametrize('call', [scan, sequence_scan])
+def test_numba_where_it_is_not_installed(call, monkeypatch):
+    monkeypatch.setenv('SPARX_MM_KERNELS', 'numba')
+    monkeypatch.setattr(dispatch, '_missing_package', lambda name: f'{name} is not installed')
+    message = "SPARX_MM_KERNELS is 'numba', but numba is not installed; unset it or take torch"
+    with pytest.raises(RuntimeError, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    'device, dtype, reason',
+    [
+        ('cpu', torch.float64, 'the tensors are float64'),
+        ('cuda', torch.float32, 'the tensors are on cuda'),
+        ('cpu', torch.float32, ''),
+        ('cpu', torch.float16, ''),
+        ('cpu', torch.bfloat16, ''),
+    ],
+)
+def test_why_numba_cannot_run(device, dtype, reason, monkeypatch):
+    monkeypatch.setenv('SPARX_MM_KERNELS', 'numba')
+    with FakeTensorMode():
+        tensor = torch.empty(1, device=device, dtype=dtype)
+    assert dispatch.missing_numba(tensor) == reason
+    assert dispatch.numba_supports(tensor) == (not reason)
+    if not reason:
+        assert dispatch.choose(tensor) == 'numba'
+        return
+    with pytest.raises(RuntimeError, match=f"SPARX_MM_KERNELS is 'numba', but {reason}; unset"):
+        dispatch.choose(tensor)
+
+
+def test_the_reference_cannot_run_a_traced_graph(monkeypatch):
+    program = torch.export.export(Scan(), ())
+    monkeypatch.setenv('SPARX_MM_KERNELS', 'reference')
+    with pytest.raises(RuntimeError, match="SPARX_MM_KERNELS is 'reference', .* unset it"):
+        program.module()()
 
 
 @pytest.mark.parametrize(
@@ -102,8 +148,8 @@ def test_triton_where_it_cannot_run(call, monkeypatch):
 )
 def test_why_triton_cannot_run(first, reason, run_python):
     code = """
-        from sparx_mm.kernels import backends
-        print(backends.missing_triton(torch.device('cpu')))
+        from sparx_mm.kernels import dispatch
+        print(dispatch.missing_triton(torch.device('cpu')))
     """
     assert run_python(script(code, first), TRITON_INTERPRET='0') == f'{reason}\n'
 
@@ -125,43 +171,48 @@ def test_old_gpus(monkeypatch):
         monkeypatch.setattr(
             torch.cuda, 'get_device_capability', lambda device, given=capability: given
         )
-        assert backends._missing_gpu.__wrapped__(None) == reason
-
-
-MODULES = dict(cpu='math', triton='json')
+        assert dispatch._missing_gpu.__wrapped__(None) == reason
 
 
 @pytest.mark.parametrize(
-    'name, device, dtype, module',
+    'name, device, dtype, backend',
     [
-        ('auto', 'cpu', torch.float32, 'math'),
-        ('auto', 'cuda', torch.float32, 'json'),
-        ('auto', 'cuda', torch.float16, 'json'),
-        ('auto', 'cuda', torch.bfloat16, 'json'),
-        ('auto', 'cuda', torch.float64, 'math'),
-        ('cpu', 'cuda', torch.float32, 'math'),
-        ('triton', 'cuda', torch.float32, 'json'),
-        ('triton', 'cuda', torch.float64, 'math'),
+        ('auto', 'cpu', torch.float32, 'numba'),
+        ('auto', 'cpu', torch.float16, 'numba'),
+        ('auto', 'cpu', torch.bfloat16, 'numba'),
+        ('auto', 'cpu', torch.float64, 'torch'),
+        ('auto', 'meta', torch.float32, 'torch'),
+        ('auto', 'cuda', torch.float32, 'triton'),
+        ('auto', 'cuda', torch.float16, 'triton'),
+        ('auto', 'cuda', torch.bfloat16, 'triton'),
+        ('auto', 'cuda', torch.float64, 'torch'),
+        ('torch', 'cuda', torch.float32, 'torch'),
+        ('torch', 'cpu', torch.float32, 'torch'),
+        ('triton', 'cuda', torch.float32, 'triton'),
+        ('triton', 'cuda', torch.float64, 'torch'),
     ],
 )
-def test_the_fastest_for_a_tensor(name, device, dtype, module, monkeypatch):
+def test_the_fastest_for_a_tensor(name, device, dtype, backend, monkeypatch):
     monkeypatch.setenv('SPARX_MM_KERNELS', name)
-    monkeypatch.setattr(backends, 'missing_triton', lambda device: '')
+    monkeypatch.setattr(dispatch, 'missing_triton', lambda device: '')
     with FakeTensorMode():
         tensor = torch.empty(1, device=device, dtype=dtype)
-    assert backends.select(MODULES, tensor).__name__ == module
+    assert dispatch.choose(tensor) == backend
+    for operator in ('ss2d', 'selective_scan'):
+        module = dispatch.select(f'sparx_mm.kernels.{operator}', tensor)
+        assert module.__name__ == f'sparx_mm.kernels.{operator}.{backend}'
 
 
 def test_a_gpu_without_triton_is_slow_and_told_once(monkeypatch):
-    monkeypatch.setattr(backends, 'missing_triton', lambda device: 'no luck')
-    backends._warn_once.cache_clear()
+    monkeypatch.setattr(dispatch, 'missing_triton', lambda device: 'no luck')
+    dispatch._warn_once.cache_clear()
     with FakeTensorMode():
         tensor = torch.empty(1, device='cuda')
     with pytest.warns(UserWarning, match='no luck; it runs in plain torch'):
-        assert backends.select(MODULES, tensor).__name__ == 'math'
+        assert dispatch.choose(tensor) == 'torch'
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        backends.select(MODULES, tensor)
+        dispatch.choose(tensor)
 
 
 @pytest.mark.parametrize('call', [scan, sequence_scan])
@@ -182,9 +233,11 @@ def test_report(monkeypatch):
     assert report['reference'].startswith('available')
     assert report['requested'] == 'auto'
     # a GPU gets the kernels for it
-    name = 'triton' if torch.cuda.is_available() else 'cpu'
+    name = 'triton' if torch.cuda.is_available() else 'numba'
     assert report['in use'] == f'{name}, {report[name]}'
-    assert report['cpu'].startswith('available: numba')
+    assert report['numba'].startswith('available: numba')
+    assert report['torch'].startswith('available')
+    assert list(report) == [*dispatch.BACKENDS, 'requested', 'in use']
     monkeypatch.setenv('SPARX_MM_KERNELS', 'reference')
     assert backend_report()['in use'].startswith('reference, ')
 
@@ -192,7 +245,7 @@ def test_report(monkeypatch):
 def test_import_loads_no_compiler(run_python):
     # triton itself comes with torch's FLOP counter
     code = """
-        print([name for name in ('numba', 'sparx_mm.kernels.triton_kernels')
+        print([name for name in ('numba', 'sparx_mm.kernels._triton.kernels')
                if name in sys.modules])
     """
     assert run_python(script(code)) == '[]\n'
@@ -200,11 +253,15 @@ def test_import_loads_no_compiler(run_python):
 
 def test_without_numba(run_python):
     code = """
-        print(backend_report()['cpu'])
-        print(agrees(), 'sparx_mm.kernels.numerics' in sys.modules)
+        report = backend_report()
+        print(report['numba'])
+        print(report['in use'])
+        print(agrees(), 'sparx_mm.kernels._numba.math' in sys.modules)
     """
-    report, result = run_python(script(code, 'sys.modules["numba"] = None')).splitlines()
-    assert 'two-level' in report and 'numba is not installed' in report
+    first = 'sys.modules["numba"] = None'
+    numba, in_use, result = run_python(script(code, first), CUDA_VISIBLE_DEVICES='').splitlines()
+    assert numba == 'not available: numba is not installed'
+    assert in_use.startswith('torch, available: a two-level scan')
     assert result == 'True False'
 
 
@@ -266,7 +323,7 @@ def test_two_python_threads(run_python):
 KERNEL = inspect.cleandoc("""
     import pathlib, sys
     import numpy as np
-    from sparx_mm.kernels.launch import Kernel
+    from sparx_mm.kernels._numba.pool import Kernel
 
     def square(x, first, last):
         for i in range(first, last):
@@ -311,22 +368,42 @@ def test_cache_follows_the_shared_code(run_python, tmp_path):
     # a changed softplus is compiled into kernels whose own files are the same
     copy = tmp_path / 'sparx_mm' / 'kernels'
     shutil.copytree(
-        Path(launch.__file__).parent, copy, ignore=shutil.ignore_patterns('__pycache__')
+        Path(dispatch.__file__).parent, copy, ignore=shutil.ignore_patterns('__pycache__')
     )
     (copy.parent / '__init__.py').touch()
     code = script('print(ss2d(*inputs()).sum().item())', f'sys.path.insert(0, {str(tmp_path)!r})')
     before, again = run_python(code), run_python(code)
-    numerics = copy / 'numerics.py'
-    text = numerics.read_text()
+    softplus = copy / '_numba' / 'math.py'
+    text = softplus.read_text()
     changed = text.replace('return (z if', 'return _ONE + (z if', 1)
     assert changed != text
-    numerics.write_text(changed)
+    softplus.write_text(changed)
     after = run_python(code)
     assert before == again != after
 
 
+def test_new_memory_is_poisoned(monkeypatch):
+    """A kernel that leaves a part unwritten is seen."""
+    x = torch.ones(3)
+    for tensor in (
+        torch.empty(3),
+        torch.empty_like(x),
+        torch.empty_strided((3,), (1,)),
+        x.new_empty(3),
+    ):
+        assert tensor.isnan().all()
+    kernels = importlib.import_module('sparx_mm.kernels.ss2d.numba')
+    kernel = kernels.ss2d_fwd_kernel
+    assert scan().isfinite().all()
+    # all blocks of channels but the last one
+    monkeypatch.setattr(
+        kernels, 'ss2d_fwd_kernel', lambda threads, shares, *args: kernel(1, shares - 1, *args)
+    )
+    assert scan().isnan().any()
+
+
 def test_error_in_a_share_is_raised():
-    kernel = launch.Kernel(None)
+    kernel = pool.Kernel(None)
 
     def run(x, first, last):
         if first:
@@ -349,7 +426,7 @@ def test_error_in_a_share_is_raised():
     ],
 )
 def test_shares_of_a_backward_pass(threads, batch, slices, wanted):
-    assert launch.backward_shares(threads, batch, slices) == wanted
+    assert pool.backward_shares(threads, batch, slices) == wanted
 
 
 @pytest.mark.parametrize(
@@ -364,4 +441,4 @@ def test_shares_of_a_backward_pass(threads, batch, slices, wanted):
     ],
 )
 def test_lanes_of_a_block(channels, blocks, wanted):
-    assert launch.block_lanes(channels, blocks) == wanted
+    assert pool.block_lanes(channels, blocks) == wanted
