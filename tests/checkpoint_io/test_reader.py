@@ -1,4 +1,4 @@
-"""Reading a checkpoint runs nothing of it, and every bad file has its name."""
+"""Reading a checkpoint runs no code from it, and errors name the file."""
 
 import os
 import pickle
@@ -8,8 +8,6 @@ import pytest
 import torch
 from hostile import Runs, payloads, touch
 from mmengine.logging import HistoryBuffer, MessageHub
-from mmengine.runner import CheckpointLoader
-from mmengine.runner.checkpoint import get_external_models, load_checkpoint
 from safetensors.torch import save_file
 from torch import nn, serialization
 
@@ -17,7 +15,6 @@ from sparx_mm.checkpoint_io import (
     CheckpointError,
     checkpoint_kind,
     read_checkpoint,
-    reader,
     trust_checkpoints,
 )
 from sparx_mm.errors import UserError
@@ -132,10 +129,6 @@ def test_hostile_pickles_are_refused(file, tmp_path, payload, place, options):
         content[place]['x'] = hostile
     message = refused(file(content, **options))
     assert 'it would run code' in message and '--trust-checkpoint' in message
-    assert not trace.exists()
-    # nor through mmengine, which would fall back to reading it carelessly
-    with pytest.raises(CheckpointError):
-        load_checkpoint(nn.Linear(3, 2), file(content, **options))
     assert not trace.exists()
 
 
@@ -317,41 +310,3 @@ def test_home_is_found(file, tmp_path, monkeypatch):
     file(WEIGHTS)
     monkeypatch.setenv('HOME', str(tmp_path))
     assert same(read_checkpoint('~/file.pth')['state_dict'], WEIGHTS)
-
-
-def test_none_of_mmengines_readers_is_left():
-    assert {loader.__module__ for loader in CheckpointLoader._schemes.values()} == {reader.__name__}
-    schemes = (
-        'a.pth',
-        '/a.pth',
-        'http://a',
-        'https://a',
-        's3://a',
-        'petrel://a',
-        'cluster:s3://a',
-        'torchvision://a',
-        'modelzoo://a',
-        'open-mmlab://a',
-        'openmmlab://a',
-        'mmcls://a',
-        'pavi://a',
-    )
-    for path in schemes:
-        loader = CheckpointLoader._get_checkpoint_loader(path)
-        assert loader.__module__ == reader.__name__, path
-
-
-def test_models_of_mmengines_lists(file, monkeypatch):
-    asked, name = [], next(iter(get_external_models()))
-    path = file({f'backbone.{k}': v for k, v in WEIGHTS.items()})
-    monkeypatch.setattr(reader, 'fetch', lambda url: asked.append(url) or path)
-    found = CheckpointLoader.load_checkpoint(f'open-mmlab://{name}')
-    assert len(found['state_dict']) == 2
-    # a classifier's file, of which the backbone is wanted
-    found = CheckpointLoader.load_checkpoint('mmcls://vgg11')
-    assert same(found['state_dict'], WEIGHTS)
-    assert all(url.startswith('https://') for url in asked) and len(asked) == 2
-    with pytest.raises(CheckpointError, match="open-mmlab has no model 'no'"):
-        CheckpointLoader.load_checkpoint('open-mmlab://no')
-    with pytest.raises(CheckpointError, match='download it'):
-        CheckpointLoader.load_checkpoint('pavi://a')
