@@ -61,7 +61,7 @@ def load_from_zoo(filename: str, map_location: Any = None) -> dict:
     Raises:
         CheckpointError: If the name is not in the list.
     """
-    # imported lazily: mmengine.runner pulls in OpenCV and Matplotlib
+    # imported lazily: mmengine.runner pulls in OpenCV
     from mmengine.runner import checkpoint as zoos
 
     zoo, name = filename.split('://', 1)
@@ -95,7 +95,7 @@ def install() -> None:
     From then on, reading a checkpoint through mmengine runs no code from the
     file.
     """
-    # imported lazily: mmengine.runner pulls in OpenCV and Matplotlib
+    # imported lazily: mmengine.runner pulls in OpenCV
     from mmengine.runner import CheckpointLoader
 
     for prefixes, loader in (
