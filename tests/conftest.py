@@ -1,11 +1,12 @@
 """Fixtures that tests of several folders share."""
 
 import os
+from pathlib import Path
 
 import torch
 
-# read when triton is imported, and torch's FLOP counter imports it; without a
-# GPU the kernels run in the interpreter
+# set before triton is imported, which torch's FLOP counter does: without a GPU the
+# kernels run in the interpreter
 if not torch.cuda.is_available():
     os.environ.setdefault('TRITON_INTERPRET', '1')
 
@@ -16,10 +17,23 @@ from segmentation import make_ade
 
 from sparx_mm.demo import make_shapes
 
+TESTS = Path(__file__).parent
+
+
+# folders whose tests run whole programs or full-size networks
+SLOW = ('benchmarks', 'configs', 'end_to_end')
+
+
+def pytest_collection_modifyitems(items):
+    """Mark all tests of the slow folders."""
+    for item in items:
+        if item.path.relative_to(TESTS).parts[0] in SLOW:
+            item.add_marker('slow')
+
 
 @pytest.fixture(scope='session')
 def shapes(tmp_path_factory):
-    """A drawn set of 4 training and 3 validation images of 64 px."""
+    """Draw a set of 4 training and 3 validation images of 64 px."""
     root = tmp_path_factory.mktemp('data') / 'shapes'
     make_shapes(str(root), num_train=4, num_val=3, size=64)
     return root
@@ -27,7 +41,7 @@ def shapes(tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def ade(tmp_path_factory):
-    """A drawn set in ADE20K's layout: 4 training and 3 validation images."""
+    """Draw a set in ADE20K's layout: 4 training and 3 validation images."""
     root = tmp_path_factory.mktemp('data') / 'ade'
     make_ade(root)
     return root
@@ -35,10 +49,7 @@ def ade(tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def imagenet(tmp_path_factory):
-    """A drawn set in ImageNet's layout, of six classes.
-
-    Each has two training images and one for validation.
-    """
+    """Draw a set in ImageNet's layout: six classes of 2 training and 1 validation images."""
     root = tmp_path_factory.mktemp('data') / 'imagenet'
     make_imagenet(root)
     return root
@@ -46,5 +57,5 @@ def imagenet(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def own_loggers():
-    """Let no test log to the captured output of an earlier one."""
+    """Make new loggers for each test, because the old ones log to captured output."""
     MMLogger._instance_dict.clear()
