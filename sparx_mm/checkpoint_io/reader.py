@@ -124,7 +124,7 @@ def _named_errors(path):
 
 def _normalize(content, path):
     _check_names(content, 'the file')
-    _check_names(_innermost(content), 'what should be weights')
+    _check_names(_innermost(content), 'the entry of the weights')
     weights, key = find_weights(content), weights_key(content)
     if not any(isinstance(v, torch.Tensor) for v in weights.values()):
         raise CheckpointError(

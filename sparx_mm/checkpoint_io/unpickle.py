@@ -142,7 +142,7 @@ def _check_arrays(content):
         elif isinstance(value, (np.ndarray, np.generic, np.dtype)):
             dtype = value if isinstance(value, np.dtype) else value.dtype
             if dtype.names or dtype.subdtype or dtype.hasobject:
-                raise CheckpointError('it has a numpy array of other things than numbers and text')
+                raise CheckpointError('it has a numpy array of more than numbers and text')
         # because a file may set attributes of a buffer, a tensor or an OrderedDict
         attributes = getattr(value, '__dict__', None)
         if isinstance(attributes, dict):
