@@ -1,4 +1,4 @@
-"""Whether two ways to compute a thing agree: nothing is timed before."""
+"""Comparison of two ways to compute a thing, before either is timed."""
 
 import torch
 
@@ -6,14 +6,14 @@ from sparx_mm.errors import UserError
 
 
 class Disagreement(UserError):
-    """Two forms differ by more than their arithmetic explains."""
+    """A difference of two forms that their arithmetic does not explain."""
 
 
 def evaluate(function, inputs, grads):
-    """Outputs and gradients of a function.
+    """Compute the outputs and gradients of a function.
 
     Args:
-        function (Callable): From ``inputs`` to a tensor or a tuple of them.
+        function (Callable): Maps ``inputs`` to a tensor or a tuple of them.
         inputs (Sequence[Tensor]): Tensors that require gradients.
         grads (Sequence[Tensor]): Gradients of the outputs.
 
@@ -26,18 +26,18 @@ def evaluate(function, inputs, grads):
     grads = [g.to(y.dtype) for g, y in zip(grads, outputs)]
     return [
         *(y.detach() for y in outputs),
-        # zeros where an input does not matter: A, in a single step
+        # zeros for an input without influence, such as A in a single step
         *torch.autograd.grad(outputs, inputs, grads, materialize_grads=True),
     ]
 
 
 def disagreement(given, wanted, floor=0.0):
-    """Largest difference, relative to the largest value of its tensor.
+    """Return the largest difference, relative to the largest value of its tensor.
 
     Args:
-        given (Sequence[Tensor]): What is judged.
-        wanted (Sequence[Tensor]): What it should be.
-        floor (float): Least value to be relative to. Default: 0.
+        given (Sequence[Tensor]): Tensors to judge.
+        wanted (Sequence[Tensor]): Expected tensors.
+        floor (float): Least value that a difference is relative to. Default: 0.
 
     Returns:
         float: NaN or inf if there is a NaN or an inf in the difference.
@@ -45,15 +45,21 @@ def disagreement(given, wanted, floor=0.0):
     errors = []
     for a, b in zip(given, wanted, strict=True):
         b = b.to(torch.promote_types(b.dtype, torch.float32))
-        # a tensor of zeros must be met exactly
+        # tiny, so that a tensor of zeros must be met exactly
         scale = b.abs().max().clamp(min=max(floor, torch.finfo(b.dtype).tiny))
         errors.append((a.to(b.dtype) - b).abs().max() / scale)
-    # the maximum of torch keeps a NaN, Python's may lose it
+    # torch's maximum, because Python's may lose a NaN
     return torch.stack(errors).max().item()
 
 
 def check(what, error, tolerance):
-    """Raise Disagreement if the error is above the tolerance, or NaN."""
+    """Raise Disagreement if the error is above the tolerance, or NaN.
+
+    Args:
+        what (str): Name of the comparison.
+        error (float): Result of `disagreement`.
+        tolerance (float): Largest error that is allowed.
+    """
     if not error <= tolerance:
         raise Disagreement(
             f'{what}: off by {error:.1e} of the largest value, '

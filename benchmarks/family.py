@@ -17,7 +17,7 @@ from report import Report, against_cells, header, missing_peers, number, progres
 from sparx_mm.errors import user_errors
 from sparx_mm.kernels import ss2d
 
-# backbone and arch; the first is what the others are compared with
+# backbone and arch; the others are compared with the first
 NETWORKS = (
     ('SparXMamba', 'tiny'),
     ('SparXMamba', 'tiny-ssm'),
@@ -33,8 +33,8 @@ def family_rows(networks, family, images, training, args):
     Args:
         networks (module): See `import_networks`.
         family (dict[str, Module]): The networks, by name.
-        images (Input): What they are given.
-        training (bool): Whether they train.
+        images (Input): The input of each network.
+        training (bool): Time training steps, not inference.
         args (Namespace): The command line.
 
     Returns:

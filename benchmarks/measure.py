@@ -1,4 +1,4 @@
-"""Time and memory of calls; all that depends on the kind of device is here."""
+"""Time and memory of calls, on a CPU or a GPU."""
 
 import platform
 import statistics
@@ -19,12 +19,13 @@ _WARM_UP = 3
 
 @dataclass(frozen=True)
 class Call:
-    """Something to be timed.
+    """A call to time.
 
     Args:
-        run (Callable): It; without arguments.
-        held (int): Bytes of the tensors that it starts from.
-        repeats (int, optional): Timed calls at most; None: as asked for.
+        run (Callable): Function without arguments.
+        held (int): Bytes of the tensors that it starts from. Default: 0.
+        repeats (int, optional): Most calls to time; None leaves it to the command
+            line. Default: None.
     """
 
     run: Callable
@@ -34,13 +35,13 @@ class Call:
 
 @dataclass(frozen=True)
 class Sample:
-    """What came out.
+    """The time and the memory of a call.
 
     Args:
         minimum (float): Milliseconds of the fastest call.
-        median (float): Milliseconds of the middle one.
-        memory (int, optional): Bytes allocated at the peak, those held
-            before included; None where that is not counted.
+        median (float): Median in milliseconds.
+        memory (int, optional): Bytes allocated at the peak, including those held
+            before; None where they are not counted. Default: None.
     """
 
     minimum: float
@@ -49,12 +50,12 @@ class Sample:
 
 
 def nbytes(*tensors):
-    """Bytes of these tensors together."""
+    """Count the bytes of tensors."""
     return sum(t.numel() * t.element_size() for t in tensors)
 
 
 def device_name(device):
-    """The name of a GPU, or of the processor."""
+    """Return the name of a GPU or of the processor."""
     if device.type == 'cuda':
         return torch.cuda.get_device_name(device)
     try:
@@ -71,7 +72,7 @@ def _milliseconds(run, device, flush):
         run()
         return (time.perf_counter() - start) * 1e3
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    # while the GPU writes this, the call is queued behind it
+    # because the call is queued while the GPU writes this
     flush.zero_()
     start.record()
     run()
@@ -81,7 +82,7 @@ def _milliseconds(run, device, flush):
 
 
 def _peak(call, device):
-    """Run once; bytes at the peak, None where they are not counted."""
+    """Run once and return the bytes at the peak; None where they are not counted."""
     if device.type != 'cuda':
         call.run()
         return None
@@ -99,23 +100,23 @@ def _flush_buffer(device):
 
 
 def out_of_memory_as_none(function):
-    """The result of a function, None if it runs out of memory."""
+    """Call a function and return its result, None if it runs out of memory."""
     try:
         return function()
     except torch.OutOfMemoryError:
         pass
-    # after the handler, which keeps what the function had allocated
+    # here, because within the handler the function's tensors are still referenced
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return None
 
 
 def compare(calls, device, repeats):
-    """Time calls in turns, so that a busy spell of the machine meets all.
+    """Time calls in turns, so that a busy spell of the machine affects all.
 
     Args:
-        calls (dict[str, Call]): What to time, by name.
-        device (torch.device): Where they run.
+        calls (dict[str, Call]): Calls by name.
+        device (torch.device): Device that they run on.
         repeats (int): Timed calls of each.
 
     Returns:
@@ -145,7 +146,7 @@ def compare(calls, device, repeats):
 
 
 def copy_bandwidth(device):
-    """Bytes per second of a copy within memory, read and written ones."""
+    """Measure a copy within memory in bytes per second, both read and written."""
     source = torch.ones(_COPY[device.type], dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     copy = Call(lambda: target.copy_(source))

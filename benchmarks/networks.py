@@ -1,4 +1,4 @@
-"""Backbones that run with any form of the scan, and whether they agree.
+"""Backbones that run with any form of the scan, and their comparison.
 
 Needs mmengine; Swin needs mmdet.
 """
@@ -18,17 +18,17 @@ from sparx_mm.compat import torchvision_stub
 from sparx_mm.kernels import ss2d
 from sparx_mm.mixers import SS2D
 
-# before mmdet, which may find a torchvision that does not load
+# before mmdet is imported, because torchvision may not load
 torchvision_stub.install()
 
-# where all forms are compared with float64
+# images on which all forms are compared with float64
 SMALL = (2, 3, 96, 96)
-# maps, relative to the largest value of each, and gradients, to that of each
-# tensor or a part of the largest of all, which stands behind them: some are
-# almost nothing, such as those of a query's convolution, or of the bias before
-# an attention, a sum that all but cancels. Rounding to 16 bits (2^-11, 2^-9)
-# adds up over the layers to a few units in the maps; of the gradients' tensors
-# it is the worst
+# of maps, relative to the largest value of each; of gradients, relative to the
+# largest value of each tensor or, if that is less, to a part (the third number) of
+# the largest of all, because some gradients almost cancel, such as those of a
+# query's convolution or of the bias before an attention. Rounding to 16 bits
+# (2^-11, 2^-9) adds up over the layers to a few units in the maps; for gradients
+# the worst tensor counts
 TOLERANCES = {
     torch.float32: (1e-4, 1e-3, 1e-3),
     torch.float16: (1e-2, 6e-2, 1e-2),
@@ -37,9 +37,14 @@ TOLERANCES = {
 
 
 def build(arch, device, backbone='SparXMamba'):
-    """A backbone of an arch from random weights, without drop path.
+    """Build a backbone with random weights, without drop path.
 
-    Its running means never move, so that every call finds the same network.
+    Its running means never move, so that every call meets the same network.
+
+    Args:
+        arch (str): Arch of the backbone.
+        device (torch.device): Device of its weights.
+        backbone (str): Class of `sparx_mm.backbones`. Default: ``'SparXMamba'``.
     """
     torch.manual_seed(0)
     network = getattr(backbones, backbone)(arch, drop_path_rate=0.0).to(device)
@@ -50,10 +55,10 @@ def build(arch, device, backbone='SparXMamba'):
 
 
 def build_swin(device):
-    """mmdet's Swin-T with its default arguments.
+    """Build mmdet's Swin-T with its default arguments.
 
     Returns:
-        tuple[Module or None, str]: The network, or why there is none.
+        tuple[Module or None, str]: The network and '', or None and the reason.
     """
     try:
         from mmdet.models import SwinTransformer
@@ -65,7 +70,7 @@ def build_swin(device):
 
 @contextlib.contextmanager
 def scan_by(form):
-    """Within this context the mixers scan by a form."""
+    """Let the mixers scan by a form within a ``with`` block."""
     mixer = sys.modules[SS2D.__module__]
     own, mixer.ss2d = mixer.ss2d, form
     try:
@@ -75,16 +80,21 @@ def scan_by(form):
 
 
 def autocast(images, dtype):
-    """Mixed precision in a 16-bit dtype, nothing with another one."""
+    """Make a context of mixed precision for 16 bits, one without effect otherwise.
+
+    Args:
+        images (Tensor): Input, for its device.
+        dtype (torch.dtype): Dtype of the context.
+    """
     if dtype in (torch.float16, torch.bfloat16):
         return torch.autocast(images.device.type, dtype)
     return contextlib.nullcontext()
 
 
 def exact_float32():
-    """Within this context convolutions do not round to TF32.
+    """Make a context in which convolutions do not round to TF32.
 
-    They are timed as torch has it by default, which is with TF32.
+    They are timed without it, because torch's default is TF32.
     """
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
@@ -92,19 +102,19 @@ def exact_float32():
 class Step:
     """Inference, or forward and backward in training, of a network.
 
-    The mode of the network is set here, and must be when this is called. The
-    gradient of each map is random and always the same, over the root of the
-    number of positions: sums over positions stay in float16's range.
+    The mode of the network is set here and must be the same in each call. The
+    gradient of each map is random and always the same, divided by the root of the
+    number of positions, so that sums over positions stay in float16's range.
 
     Args:
         network (Module): The backbone.
         images (Tensor): (B, 3, H, W), float32 or float64.
-        dtype (torch.dtype): 16 bits for autocast.
-        training (bool): Whether it trains.
+        dtype (torch.dtype): A 16-bit dtype turns autocast on.
+        training (bool): Train, rather than infer.
     """
 
     def __init__(self, network, images, dtype, training):
-        # mmdet's returns nothing
+        # a line of its own, because train() of mmdet's Swin returns None
         network.train(training)
         self.network, self.images = network, images
         self.dtype, self.training = dtype, training
@@ -115,7 +125,7 @@ class Step:
                 maps = self._maps()
             torch.manual_seed(0)
             self.grads = [
-                # drawn in float32 for every dtype: the same numbers
+                # drawn in float32, so that every dtype gets the same numbers
                 torch.randn(m.shape, device=m.device).to(m.dtype) * (m.numel() / m.shape[1]) ** -0.5
                 for m in maps
             ]
@@ -125,14 +135,17 @@ class Step:
             return list(self.network(self.images))
 
     def nbytes(self):
-        """Bytes of what the step starts from."""
+        """Count the bytes of the tensors that the step starts from."""
         return nbytes(self.images, *self.parameters, *self.grads)
 
     def __call__(self, form=ss2d):
         """Take the step, scanning by a form.
 
+        Args:
+            form (Callable): Function with the arguments of ss2d. Default: ss2d.
+
         Returns:
-            tuple[list[Tensor], list[Tensor]]: Maps, and when training the
+            tuple[list[Tensor], list[Tensor]]: Maps, and in training the
             gradients of all parameters.
         """
         with scan_by(form), torch.set_grad_enabled(self.training):
@@ -143,15 +156,15 @@ class Step:
 
 
 def disagreements(given, wanted, part):
-    """Of maps and of gradients, relative to what ``TOLERANCES`` says.
+    """Compute the disagreements of maps and of gradients; see ``TOLERANCES``.
 
     Args:
-        given (tuple[list[Tensor], list[Tensor]]): What `Step` returns.
-        wanted (tuple[list[Tensor], list[Tensor]]): Likewise.
-        part (float): Of the largest gradient, which stands behind the others.
+        given (tuple[list[Tensor], list[Tensor]]): Result of a `Step`, to judge.
+        wanted (tuple[list[Tensor], list[Tensor]]): Expected result.
+        part (float): Part of the largest gradient that is the floor of the others.
 
     Returns:
-        list[float]: One or two numbers.
+        list[float]: Of the maps, and of the gradients if there are any.
     """
     errors = [disagreement(given[0], wanted[0])]
     if wanted[1]:
@@ -161,7 +174,13 @@ def disagreements(given, wanted, part):
 
 
 def check_network(what, given, wanted, dtype):
-    """Raise Disagreement if maps or gradients differ too much."""
+    """Raise Disagreement if maps or gradients differ too much.
+
+    Args:
+        what (str): Name of the comparison.
+        given, wanted: As in `disagreements`.
+        dtype (torch.dtype): Key of ``TOLERANCES``.
+    """
     *tolerances, part = TOLERANCES[dtype]
     for name, error, tolerance in zip(
         ('maps', 'gradients'), disagreements(given, wanted, part), tolerances
@@ -170,7 +189,14 @@ def check_network(what, given, wanted, dtype):
 
 
 def check_small(forms, network, dtype, device):
-    """Compare the network, with each form, with float64 on small images."""
+    """Compare the network, with each form, with float64 on small images.
+
+    Args:
+        forms (dict[str, Form]): Forms by name.
+        network (Module): The backbone, in float32.
+        dtype (torch.dtype): Dtype of the forms.
+        device (torch.device): Device of the network.
+    """
     torch.manual_seed(0)
     images = torch.randn(SMALL, device=device)
     double = copy.deepcopy(network).double()
@@ -187,12 +213,12 @@ def check_full(forms, step, length):
     """Compare the peers in a network with ss2d, as far as memory allows.
 
     Args:
-        forms (dict[str, Form]): By name.
-        step (Step): What is going to be timed.
+        forms (dict[str, Form]): Forms by name.
+        step (Step): The step to time afterwards.
         length (int): Longest sequence that the network scans.
 
     Returns:
-        list[str]: Names of those that memory did not suffice for.
+        list[str]: Names of the forms that ran out of memory.
     """
     too_large = []
     with exact_float32():

@@ -1,4 +1,4 @@
-"""Other ways to compute the four-direction scan, each with ss2d's arguments.
+"""Other ways to compute the four-direction scan, each with the arguments of ss2d.
 
 - ``unfused``: the released pipeline in plain torch operations, around
   `sparx_mm.kernels.selective_scan`: the same technique of scanning, the map
@@ -25,7 +25,7 @@ NUM_DIRECTIONS = 4
 
 
 def cross_scan(x):
-    """The map as a sequence in each direction, (B, D, H, W) -> (B, 4, D, L)."""
+    """Copy a map into a sequence per direction, (B, D, H, W) -> (B, 4, D, L)."""
     batch, channels, height, width = x.shape
     sequences = x.new_empty(batch, NUM_DIRECTIONS, channels, height * width)
     sequences[:, 0].view(x.shape).copy_(x)
@@ -36,15 +36,20 @@ def cross_scan(x):
 
 
 def cross_merge(sequences, height, width):
-    """The sum of four sequences on the map, (B, 4, D, L) -> (B, D, H, W)."""
+    """Sum four sequences on the map, (B, 4, D, L) -> (B, D, H, W).
+
+    Args:
+        sequences (Tensor): (B, 4, D, L), a sequence per direction.
+        height, width (int): Size of the map.
+    """
     both = sequences[:, :2] + sequences[:, 2:].flip(-1)
     rows = both[:, 0].unflatten(-1, (height, width))
     columns = both[:, 1].unflatten(-1, (width, height))
     return rows + columns.transpose(2, 3)
 
 
-# each is the other's adjoint; left to autograd, every copy would have a
-# backward copy and a sum of its own
+# each is the other's adjoint; autograd alone would make a backward copy and a sum
+# for every copy
 class _CrossScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
@@ -67,7 +72,7 @@ class _CrossMerge(torch.autograd.Function):
 
 
 def _low_rank(p, rank, state):
-    """dt, B and C of each direction, in its order: (B, 4, R or N, L)."""
+    """Split p into dt, B and C of each direction, in its order: (B, 4, R or N, L)."""
     # (B, H, W, 4, R + 2N) -> (4, B, R + 2N, H, W)
     maps = p.permute(3, 0, 4, 1, 2)
     rows = maps[0::2].flatten(3)
@@ -82,14 +87,14 @@ def unfused(scan, x, p, dt_weight, dt_bias, A, D):
     Args:
         scan (Callable): A selective scan of sequences with the arguments of
             `sparx_mm.kernels.selective_scan`.
-        x, p, dt_weight, dt_bias, A, D (Tensor): As for
+        x, p, dt_weight, dt_bias, A, D (Tensor): As in
             `sparx_mm.kernels.ss2d`.
 
     Returns:
         Tensor: (B, D, H, W).
     """
     dt, B, C = _low_rank(p, dt_weight.shape[-1], A.shape[-1])
-    # under autocast, the released code has delta in 16 bits too
+    # in 16 bits under autocast, because the released code has it so
     delta = dt_weight.to(dt.dtype) @ dt
     y = scan(
         _CrossScan.apply(x).flatten(1, 2),
@@ -133,17 +138,17 @@ def _in_full_precision(function):
 
 
 def linear_scan(a, b):
-    """h_t = a_t h_{t-1} + b_t along dimension 2, in logarithmic depth.
+    """Compute h_t = a_t h_{t-1} + b_t along dimension 2, in logarithmic depth.
 
-    Two positions in a row are one step of a scan half as long, which gives
-    the states after every second position; the others are one step from them.
+    A pair of positions is one position of a scan half as long, which gives the
+    states after every second position; the others follow from them in one step.
 
     Args:
         a (Tensor): (B, 4, L, ...).
-        b (Tensor): Like a.
+        b (Tensor): As `a`.
 
     Returns:
-        Tensor: h, like a.
+        Tensor: h, of the shape of `a`.
     """
     pairs = a.shape[2] // 2
     if pairs == 0:
@@ -158,13 +163,13 @@ def linear_scan(a, b):
     )
     first = torch.cat([b_first[:, :, :1], later], 2)
     h = torch.stack([first[:, :, :pairs], second], 3).flatten(2, 3)
-    # of an odd number of positions, the last has no partner
+    # because the last of an odd number of positions has no partner
     return torch.cat([h, first[:, :, pairs:]], 2)
 
 
 def _log_depth(x, p, dt_weight, dt_bias, A, D):
     rank, state = dt_weight.shape[-1], A.shape[-1]
-    # channels last, so that every slice of positions is a run of channels
+    # channels last, so that every slice of positions is contiguous
     dt, B, C = (t.transpose(2, 3) for t in _low_rank(p, rank, state))
     u = _CrossScan.apply(x).transpose(2, 3).contiguous()
     # (B, 4, L, R) @ (4, R, D) -> (B, 4, L, D)
@@ -186,12 +191,14 @@ class Form:
     """A way to compute the scan.
 
     Args:
-        run (Callable): The function, with ss2d's arguments.
-        forward_length (float): Longest sequence that forward is timed at.
-        backward_length (float): Likewise, forward and backward.
-        repeats (int, optional): Timed calls at most; None: as asked for.
-        why_not (Callable): From a device to why it cannot run there, '' if
-            it can.
+        run (Callable): Function with the arguments of ss2d.
+        forward_length (float): Longest sequence to time forward at. Default: inf.
+        backward_length (float): Longest sequence to time forward and backward at.
+            Default: inf.
+        repeats (int, optional): Most calls to time; None leaves it to the command
+            line. Default: None.
+        why_not (Callable): Maps a device to the reason why the form cannot run
+            there, '' if it can. Default: '' for all devices.
     """
 
     run: Callable
@@ -201,7 +208,12 @@ class Form:
     why_not: Callable = lambda device: ''
 
     def takes(self, length, backward=False):
-        """Whether sequences of this length are bearable."""
+        """Return True if sequences of a length are to be timed.
+
+        Args:
+            length (int): Number of positions.
+            backward (bool): Time forward and backward. Default: False.
+        """
         longest = self.backward_length if backward else self.forward_length
         return length <= longest
 
@@ -211,21 +223,21 @@ FORMS = {
     'mamba_ssm': Form(functools.partial(unfused, _mamba_scan), why_not=_why_no_mamba),
     'two_level': Form(two_level),
     'log_depth': Form(log_depth),
-    # its backward is quadratic in the length
+    # because its backward is quadratic in the length
     'loop': Form(reference, forward_length=56**2, backward_length=14**2, repeats=3),
 }
 
 
 def choose(names, device):
-    """The forms of these names that run on a device, and why not the others.
+    """Choose the forms that run on a device.
 
     Args:
         names (Sequence[str]): Keys of ``FORMS``.
-        device (torch.device): Where they are to run.
+        device (torch.device): Device to run on.
 
     Returns:
-        tuple[dict[str, Form], dict[str, str]]: Forms, and for every name why
-        it cannot run, '' if it can.
+        tuple[dict[str, Form], dict[str, str]]: Forms, and for every name the
+        reason why it cannot run, '' if it can.
     """
     reasons = {name: FORMS[name].why_not(device) for name in names}
     return {n: FORMS[n] for n in names if not reasons[n]}, reasons

@@ -1,4 +1,4 @@
-"""What a run prints: a header, tables in markdown, progress on stderr."""
+"""Output of a run: a header, tables in markdown, progress on stderr."""
 
 import datetime
 import platform
@@ -17,7 +17,7 @@ _MIB = 1 << 20
 
 
 def progress(text):
-    """Say on stderr what is being done."""
+    """Print on stderr what is being done."""
     print(f'... {text}', file=sys.stderr, flush=True)
 
 
@@ -29,7 +29,7 @@ def _version(package):
 
 
 def _revision():
-    """The commit, '-dirty' where files differ from it."""
+    """Return the commit, with '-dirty' if files differ from it."""
     try:
         done = subprocess.run(
             ['git', 'describe', '--always', '--dirty', '--exclude=*'],
@@ -43,12 +43,12 @@ def _revision():
 
 
 def header(title, args, ratio_of='a form over ss2d'):
-    """Heading and the lines that say where and with what this was measured.
+    """Write the heading and the lines about the machine and the versions.
 
     Args:
-        title (str): What is measured.
+        title (str): Subject of the measurement.
         args (Namespace): The command line.
-        ratio_of (str): What stands over what in the ratios.
+        ratio_of (str): Numerator and denominator of the ratios.
             Default: ``'a form over ss2d'``.
 
     Returns:
@@ -73,20 +73,20 @@ def header(title, args, ratio_of='a form over ss2d'):
 
 
 def missing_peers(reasons):
-    """A sentence for each peer that does not run here."""
+    """Write a sentence for each peer that does not run here."""
     return ''.join(
         f' Not measured: {name}, {reason}.' for name, reason in reasons.items() if reason
     )
 
 
 class Report:
-    """Prints blocks of text and, if there is a file, keeps them there.
+    """Print blocks of text and, if there is a file, keep them there.
 
-    The file is written anew with every block: a run that is cut short leaves
-    the tables that it finished.
+    The file is written anew with every block, so that a run that is cut short
+    leaves the tables that it finished.
 
     Args:
-        path (str, optional): The file.
+        path (str, optional): Path of the file. Default: None.
 
     Raises:
         UserError: If the file cannot be written.
@@ -94,7 +94,7 @@ class Report:
 
     def __init__(self, path=None):
         self._path, self._text = path and Path(path), ''
-        # found out now, not after the first table; what is there stays
+        # fails now, not after the first table; appending keeps what is there
         self._write('a')
 
     def add(self, block):
@@ -117,14 +117,14 @@ class Report:
 
 
 def table(columns, rows):
-    """A table in markdown.
+    """Write a table in markdown.
 
     Args:
         columns (Sequence[str]): Headings.
         rows (Sequence[Sequence[str]]): Cells.
 
     Returns:
-        str: Its lines; a column without any content is left out.
+        str: Its lines, without the columns that have no content.
     """
     used = [i for i in range(len(columns)) if any(row[i] for row in rows)]
     lines = [columns, ['-'] * len(columns), *rows]
@@ -132,32 +132,37 @@ def table(columns, rows):
 
 
 def number(value):
-    """Three digits, more where there are more before the point."""
+    """Write three digits, or more if there are more before the point."""
     digits = len(str(int(value))) if value >= 1 else 0
     return f'{value:.{max(0, 3 - digits)}f}'
 
 
 def ratio(value, own):
-    """How many times as much as our own; '' if either was not measured."""
+    """Write a value as a multiple of our own; '' if either was not measured.
+
+    Args:
+        value (float, optional): A measurement.
+        own (float, optional): The same of ss2d.
+    """
     return f'{value / own:.2f}x' if value is not None and own else ''
 
 
 def time_cells(sample):
-    """Minimum and median, or that memory did not suffice."""
+    """Write minimum and median, or that memory did not suffice."""
     if sample is None:
         return ['out of memory', '']
     return [number(sample.minimum), number(sample.median)]
 
 
 def against_cells(sample, own):
-    """Peak memory, and time and memory over our own.
+    """Write the peak memory, and time and memory over our own.
 
     Args:
-        sample (Sample, optional): Of a form.
-        own (Sample, optional): Of ss2d.
+        sample (Sample, optional): Sample of a form.
+        own (Sample, optional): Sample of ss2d.
 
     Returns:
-        list[str]: In MiB, and two ratios; empty where there is none.
+        list[str]: MiB and two ratios, '' where there is none.
     """
     if sample is None:
         return [''] * 3

@@ -22,7 +22,7 @@ from scan_forms import FULL_TOLERANCES, check_full, check_small, make_inputs, ru
 from sparx_mm.errors import user_errors
 from sparx_mm.kernels import ss2d
 
-# of SparX-Mamba-T; stage i has stride 4 * 2^i
+# SparX-Mamba-T's; stage i has stride 4 * 2^i
 EMBED_DIMS = (96, 192, 320, 512)
 DEPTHS = (2, 2, 7, 2)
 PASSES = {False: 'forward', True: 'forward + backward'}
@@ -41,18 +41,29 @@ COLUMNS = (
 # time against length, with the channels of the first stage
 SIDES = (14, 28, 56, 112, 224)
 BATCH = dict(cuda=32, cpu=1)
-# four times the tokens take at most so much of the time, from this side up
+# most that the time may grow with four times the tokens, from this side up
 AIM, AIM_FROM = 4.4, 28
 
 
 def fused_bytes(inputs, dy, backward):
-    """What a fused form must move; see the head of this file."""
+    """Count the bytes that a fused form must move; see the head of this file.
+
+    Args:
+        inputs (list[Tensor]): Arguments of ss2d.
+        dy (Tensor): Gradient of its output.
+        backward (bool): Count forward and backward, not forward alone.
+    """
     forward = nbytes(*inputs, dy)
     return forward + 2 * nbytes(*inputs) + nbytes(dy) if backward else forward
 
 
 def form_call(form, inputs, dy, backward):
-    """What is timed: forward and backward, or forward alone."""
+    """Make the call to time: forward and backward, or forward alone.
+
+    Args:
+        form (Form): Form of the scan.
+        inputs, dy, backward: As in `fused_bytes`.
+    """
     held = nbytes(*inputs, dy) if backward else nbytes(*inputs)
     return Call(lambda: run_form(form, inputs, dy, backward), held, form.repeats)
 
@@ -61,14 +72,14 @@ def time_forms(forms, inputs, dy, backward, repeats):
     """Time the forms that take maps of this size.
 
     Args:
-        forms (dict[str, Form]): By name.
+        forms (dict[str, Form]): Forms by name.
         inputs (list[Tensor]): Arguments of ss2d.
         dy (Tensor): Gradient of its output.
         backward (bool): Time forward and backward, not forward alone.
-        repeats (int): Timed calls of each.
+        repeats (int): Number of timed calls of each.
 
     Returns:
-        dict[str, Sample or None]: By name; None where memory did not
+        dict[str, Sample or None]: Samples by name; None where memory did not
         suffice.
     """
     calls = {
@@ -80,7 +91,15 @@ def time_forms(forms, inputs, dy, backward, repeats):
 
 
 def form_rows(title, backward, samples, moved, bandwidth):
-    """The rows of one map and pass, a form each."""
+    """Make the rows of one map and pass, one for each form.
+
+    Args:
+        title (str): The map.
+        backward (bool): The pass, a key of ``PASSES``.
+        samples (dict[str, Sample or None]): Samples by form.
+        moved (int): Bytes that a fused form must move.
+        bandwidth (float): Bytes per second of a copy.
+    """
     rows = []
     for name, sample in samples.items():
         speed = ['', '']
@@ -101,13 +120,13 @@ def form_rows(title, backward, samples, moved, bandwidth):
 
 
 def whole_network(stages):
-    """The sum over all layers, of the forms that were timed in each stage.
+    """Sum over all layers, for the forms that were timed in each stage.
 
     Args:
         stages (list[dict[str, Sample or None]]): Samples by form.
 
     Returns:
-        dict[str, Sample]: By form, without memory.
+        dict[str, Sample]: Samples by form, without memory.
     """
     names = [n for n in stages[0] if all(stage.get(n) for stage in stages)]
     return {
@@ -126,9 +145,9 @@ def stage_table(forms, images, args, bandwidth):
 
     Args:
         forms (dict[str, Form]): ss2d and its peers.
-        images (Input): What the network is given.
+        images (Input): The network's input.
         args (Namespace): The command line.
-        bandwidth (float): Of a copy, bytes per second.
+        bandwidth (float): Bytes per second of a copy.
 
     Returns:
         str: The table.
@@ -146,7 +165,7 @@ def stage_table(forms, images, args, bandwidth):
         compared = {n: forms[n] for n in forms if n not in too_large}
         for backward in PASSES:
             times = time_forms(compared, inputs, dy, backward, args.repeats)
-            # not compared, so not timed either
+            # not timed, because they were not compared
             times.update(dict.fromkeys(too_large))
             samples[backward].append(times)
             moved[backward].append(fused_bytes(inputs, dy, backward))
@@ -165,10 +184,10 @@ def stage_table(forms, images, args, bandwidth):
 
 
 def length_table(dtype, args):
-    """Check and time ss2d on square maps of growing size, in turns too.
+    """Check and time ss2d on square maps of growing size, also in turns.
 
     Args:
-        dtype (torch.dtype): Of the maps.
+        dtype (torch.dtype): Dtype of the maps.
         args (Namespace): The command line.
 
     Returns:
@@ -203,7 +222,13 @@ def length_table(dtype, args):
 
 
 def growth_cells(side, sample, quarter):
-    """Time over that of a quarter of the tokens, and whether it is linear."""
+    """Write the growth over a quarter of the tokens, and whether it is linear.
+
+    Args:
+        side (int): Side of the map.
+        sample (Sample, optional): Sample of that map.
+        quarter (Sample, optional): Sample of a quarter of the tokens.
+    """
     if not (sample and quarter):
         return ['', '']
     growth = sample.minimum / quarter.minimum

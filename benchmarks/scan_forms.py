@@ -1,4 +1,4 @@
-"""Arguments for the four-direction scan, and whether its forms agree on them."""
+"""Arguments for the four-direction scan, and the comparison of its forms on them."""
 
 import torch
 from agreement import check, disagreement, evaluate
@@ -8,11 +8,11 @@ from peers import two_level
 
 from sparx_mm.kernels import ss2d
 
-# where all forms are compared with float64, with the channels of a stage
+# maps on which all forms are compared with float64, with a stage's channels
 SMALL = dict(batch=2, height=9, width=13)
-# of the largest value of each tensor. float32: sums of some hundred terms in
-# another order. 16 bits: half a unit is 2^-11 (float16) and 2^-9 (bfloat16),
-# and the unfused forms round delta, four outputs and their sums to it
+# relative to the largest value of each tensor. float32: sums of some hundred terms
+# in another order. 16 bits: half a unit is 2^-11 (float16) and 2^-9 (bfloat16), and
+# the unfused forms round delta, four outputs and their sums
 TOLERANCES = {
     torch.float32: 1e-5,
     torch.bfloat16: 2e-2,
@@ -28,14 +28,14 @@ FULL_TOLERANCES = {
 
 
 def make_inputs(batch, dim, height, width, dtype, device):
-    """Arguments of one layer's scan, at initialisation's magnitudes.
+    """Draw the arguments of one layer's scan, at initialisation's magnitudes.
 
     Args:
-        batch, dim, height, width (int): Size of the layer's map; it scans
+        batch, dim, height, width (int): Size of the layer's map; the scan has
             twice as many channels.
-        dtype (torch.dtype): Of x and p.
-        device (torch.device): Where they lie; x as the backbone leaves it
-            there, channels-last on a CPU.
+        dtype (torch.dtype): Dtype of x and p.
+        device (torch.device): Device of all; x has the backbone's layout there,
+            channels-last on a CPU.
 
     Returns:
         tuple[list[Tensor], Tensor]: The arguments of ss2d, which require
@@ -64,7 +64,12 @@ def make_inputs(batch, dim, height, width, dtype, device):
 
 
 def truth(inputs, dy):
-    """Output and gradients in float64, image by image to save memory."""
+    """Compute output and gradients in float64, image by image to save memory.
+
+    Args:
+        inputs (list[Tensor]): Arguments of ss2d.
+        dy (Tensor): Gradient of its output.
+    """
     x, p, *parameters = (t.detach().double() for t in inputs)
     images = []
     for image in zip(x.split(1), p.split(1), dy.split(1)):
@@ -76,7 +81,13 @@ def truth(inputs, dy):
 
 
 def run_form(form, inputs, dy, backward):
-    """Output of a form, and gradients if they are wanted."""
+    """Compute the output of a form, and the gradients if they are wanted.
+
+    Args:
+        form (Form): Form of the scan.
+        inputs, dy: As in `truth`.
+        backward (bool): Compute the gradients too.
+    """
     if backward:
         return evaluate(form.run, inputs, [dy])
     with torch.no_grad():
@@ -84,7 +95,12 @@ def run_form(form, inputs, dy, backward):
 
 
 def check_small(forms, dim, dtype, device):
-    """Compare forms with float64 on a small map of a stage's channels."""
+    """Compare forms with float64 on a small map with a stage's channels.
+
+    Args:
+        forms (dict[str, Form]): Forms by name.
+        dim, dtype, device: As in `make_inputs`.
+    """
     inputs, dy = make_inputs(dim=dim, dtype=dtype, device=device, **SMALL)
     wanted = truth(inputs, dy)
     for name, form in forms.items():
@@ -95,8 +111,12 @@ def check_small(forms, dim, dtype, device):
 def check_full(forms, inputs, dy):
     """Compare peers with ss2d, as far as their lengths and memory allow.
 
+    Args:
+        forms (dict[str, Form]): Peers by name.
+        inputs, dy: As in `truth`.
+
     Returns:
-        list[str]: Names of those that memory did not suffice for.
+        list[str]: Names of the peers that ran out of memory.
     """
     too_large = []
     own = evaluate(ss2d, inputs, [dy])
