@@ -17,17 +17,14 @@ from segmentation import make_ade
 
 from sparx_mm.demo import make_shapes
 
-TESTS = Path(__file__).parent
-
-
 # folders whose tests run whole programs or full-size networks
-SLOW = ('benchmarks', 'configs', 'end_to_end')
+SLOW = {Path(__file__).parent / name for name in ('benchmarks', 'configs', 'end_to_end')}
 
 
 def pytest_collection_modifyitems(items):
     """Mark all tests of the slow folders."""
     for item in items:
-        if item.path.relative_to(TESTS).parts[0] in SLOW:
+        if SLOW & set(item.path.parents):
             item.add_marker('slow')
 
 
