@@ -1,33 +1,29 @@
-"""Aggregation without attention; paper section 4.4, Table 6."""
+"""Aggregators without attention; SparX's paper, section 4.4, Table 6."""
 
 from collections.abc import Sequence
 
 import torch
-from mmengine.registry import MODELS
 from torch import nn
 
 from ..layers import ConvFFN
-from .parts import SourceProjection, check_num_sources, conv_norm
+from ..registry import MODELS
+from .parts import Aggregator, SourceProjection, conv_norm
 
 
 @MODELS.register_module()
-class ConcatAggregator(nn.Module):
+class ConcatAggregator(Aggregator):
     """Concatenate all maps and fuse them with a `ConvFFN` ("Concat").
 
-    Its hidden and its output channels are ``out_channels``, which gives the
+    The FFN has ``out_channels`` hidden and output channels, which gives the
     paper's number of parameters.
 
     Args:
         dim (int): Number of channels C.
         num_sources (int): Number of earlier layers read, at least 1.
-        out_channels (int): Number of channels the mixer reads.
-        reduction (int): Of aggregators with attention; unused. Default: 1.
-        attn_scale (str): Of `DMCA`; unused. Default: ``'length'``.
-        norm_cfg (dict, optional): Unused: it has no batch norm.
-            Default: None.
+        out_channels (int): Number of channels that the mixer reads.
 
     Raises:
-        ValueError: If ``num_sources`` is below 1.
+        ConfigError: If ``num_sources`` is below 1.
     """
 
     def __init__(
@@ -35,18 +31,13 @@ class ConcatAggregator(nn.Module):
         dim: int,
         num_sources: int,
         out_channels: int,
-        reduction: int = 1,
-        attn_scale: str = 'length',
-        norm_cfg: dict | None = None,
     ) -> None:
-        super().__init__()
-        check_num_sources(num_sources)
+        super().__init__(num_sources)
         self.fuse = ConvFFN(
             dim * (1 + num_sources), hidden_channels=out_channels, out_channels=out_channels
         )
 
     def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Aggregate; see `DMCA.forward`."""
         return self.fuse(torch.cat([x, *sources], dim=1))
 
 
@@ -54,22 +45,20 @@ class ConcatAggregator(nn.Module):
 class ValueAggregator(SourceProjection):
     """`DMCA` without its attention ("w/o CGCA").
 
-    What remains are the query and the value, each a 1x1 convolution and a
-    norm. They are concatenated and fused with a `ConvFFN` of C hidden
-    channels; that number is not printed, and was chosen as the one whose
-    count is nearest to the paper's.
+    Query and value remain, each a 1x1 convolution and a norm. They are
+    concatenated and fused with a `ConvFFN` of C hidden channels. The paper does
+    not print that number; it was chosen because its count of parameters is
+    nearest to the paper's.
 
     Args:
         dim (int): Number of channels C.
         num_sources (int): Number of earlier layers read, at least 1.
-        out_channels (int): Number of channels the mixer reads.
-        reduction (int): Of aggregators with attention; unused. Default: 1.
-        attn_scale (str): Of `DMCA`; unused. Default: ``'length'``.
+        out_channels (int): Number of channels that the mixer reads.
         norm_cfg (dict): Config of the batch norms.
             Default: ``dict(type='BN')``.
 
     Raises:
-        ValueError: If ``num_sources`` is below 1.
+        ConfigError: If ``num_sources`` is below 1.
     """
 
     def __init__(
@@ -77,8 +66,6 @@ class ValueAggregator(SourceProjection):
         dim: int,
         num_sources: int,
         out_channels: int,
-        reduction: int = 1,
-        attn_scale: str = 'length',
         norm_cfg: dict = dict(type='BN'),
     ) -> None:
         super().__init__(dim, num_sources, 1, norm_cfg)
@@ -87,6 +74,5 @@ class ValueAggregator(SourceProjection):
         self.fuse = ConvFFN(2 * dim, hidden_channels=dim, out_channels=out_channels)
 
     def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Aggregate; see `DMCA.forward`."""
         (value,) = self.project_sources(sources)
         return self.fuse(torch.cat([self.q(x), self.v(value)], dim=1))

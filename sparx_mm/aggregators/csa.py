@@ -1,13 +1,14 @@
-"""Cross-scale attention in the place of DMCA's; paper Table 6."""
+"""Cross-scale attention instead of DMCA's; SparX's paper, Table 6."""
 
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from mmengine.registry import MODELS
 from torch import nn
 
-from .parts import ShuffleFuse, SourceProjection, conv_norm
+from ..errors import ConfigError
+from ..registry import MODELS
+from .parts import ShuffleFuse, SourceProjection, check_reduction, conv_norm
 from .token_attention import choose_num_heads, to_tokens, token_attention
 
 
@@ -15,30 +16,31 @@ from .token_attention import choose_num_heads, to_tokens, token_attention
 class CSA(SourceProjection):
     """Cross-scale attention, MSCSA's (https://arxiv.org/abs/2308.05872).
 
-    `DMCA` whose positions attend, not its channels: as in MSCSA, on reduced
-    maps, positions of this layer to those of the concatenated earlier layers
-    at several scales, and the result is enlarged again.
+    `DMCA` with attention between positions instead of channels. As in MSCSA, it
+    works on reduced maps: positions of this layer attend to positions of the
+    concatenated earlier layers at several scales, and the result is enlarged
+    again.
 
-    The paper names the attention and no more. Chosen by its count of the
-    whole model: scales are means over windows, without parameters, and
-    queries and keys have half as many channels as values.
+    The paper names the attention and no more. Two details were chosen because
+    they meet its count of the whole model: scales are means over windows,
+    without parameters, and queries and keys have half as many channels as
+    values.
 
     Args:
         dim (int): Number of channels C.
         num_sources (int): Number of earlier layers read, at least 1.
-        out_channels (int): Number of channels the mixer reads.
-        reduction (int): Spatial reduction r per side of what the attention
-            sees; 1 is none. Default: 1.
-        attn_scale (str): Of `DMCA`; unused. Default: ``'length'``.
+        out_channels (int): Number of channels that the mixer reads.
+        reduction (int): Spatial reduction r per side of queries, keys and
+            values; 1 is none. Default: 1.
         num_heads (int, optional): Number of heads, a divisor of ``dim``.
             None: see `choose_num_heads`. Default: None.
         scales (Sequence[int]): Further reductions per side of keys and
-            values, which attention sees all at once. Default: (1, 2, 4).
+            values, all of which attention sees at once. Default: (1, 2, 4).
         norm_cfg (dict): Config of the batch norms.
             Default: ``dict(type='BN')``.
 
     Raises:
-        ValueError: If ``num_sources`` is below 1, ``num_heads`` does not
+        ConfigError: If ``num_sources`` is below 1, ``num_heads`` does not
             divide ``dim`` or ``scales`` are not numbers from 1.
     """
 
@@ -48,18 +50,18 @@ class CSA(SourceProjection):
         num_sources: int,
         out_channels: int,
         reduction: int = 1,
-        attn_scale: str = 'length',
         num_heads: int | None = None,
         scales: Sequence[int] = (1, 2, 4),
         norm_cfg: dict = dict(type='BN'),
     ) -> None:
         super().__init__(dim, num_sources, 2, norm_cfg)
         if not scales or min(scales) < 1:
-            raise ValueError(f'scales must be one number or more, each at least 1, got {scales}')
+            raise ConfigError(f'scales must be one number or more, each at least 1, got {scales}')
         self.num_heads = choose_num_heads(dim, num_heads)
+        check_reduction(reduction)
         self.reduction = reduction
         self.scales = tuple(scales)
-        # of each head, whose channels may be odd
+        # per head, because a head's channels may be odd
         key_dim = max(dim // self.num_heads // 2, 1) * self.num_heads
         self.q = nn.Sequential(*conv_norm(dim, key_dim, norm_cfg))
         self.k = nn.Sequential(*conv_norm(dim, key_dim, norm_cfg))
@@ -67,7 +69,6 @@ class CSA(SourceProjection):
         self.fuse = ShuffleFuse(dim, out_channels)
 
     def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Aggregate; see `DMCA.forward`."""
         key, value = self.project_sources(sources)
         v = self.v(value)
         q = self.q(_shrink(x, self.reduction))
@@ -80,12 +81,12 @@ class CSA(SourceProjection):
         return self.fuse(x, z, v)
 
     def _at_scales(self, x):
-        """(B, C, H, W) -> (B, tokens of all scales, C)."""
+        """Make tokens of all scales: (B, C, H, W) -> (B, tokens, C)."""
         return torch.cat([to_tokens(_shrink(x, s)) for s in self.scales], dim=1)
 
 
 def _shrink(x, factor):
-    """Means over windows; those at the border of what is there."""
+    """Average windows; those at the border average what they have."""
     if factor == 1:
         return x
     return F.avg_pool2d(x, factor, ceil_mode=True)

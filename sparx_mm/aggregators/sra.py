@@ -1,14 +1,14 @@
-"""Spatial-reduction attention in the place of DMCA's; paper Table 6."""
+"""Spatial-reduction attention instead of DMCA's; SparX's paper, Table 6."""
 
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from mmengine.registry import MODELS
 from torch import nn
 
 from ..layers import build_norm
-from .parts import ShuffleFuse, SourceProjection, conv_norm
+from ..registry import MODELS
+from .parts import ShuffleFuse, SourceProjection, check_reduction, conv_norm
 from .token_attention import choose_num_heads, to_tokens, token_attention
 
 
@@ -16,29 +16,29 @@ from .token_attention import choose_num_heads, to_tokens, token_attention
 class SRA(SourceProjection):
     """Spatial-reduction attention, PVT's (https://arxiv.org/abs/2102.12122).
 
-    `DMCA` whose positions attend, not its channels: every position of this
-    layer to the regions of r by r positions of earlier layers. As in PVT, a
-    convolution of kernel and stride r and a norm make keys and values of a
-    region; it is depthwise, as in `DMCA`.
+    `DMCA` with attention between positions instead of channels: every position
+    of this layer attends to regions of r by r positions of earlier layers. As in
+    PVT, a convolution of kernel and stride r and a norm make the keys and values
+    of a region; the convolution is depthwise, as in `DMCA`.
 
-    The paper names the attention and no more. That the reduced values are
-    made of the full-size ones, which are fused with this layer's map and the
-    attention's output, was chosen by its count of the whole model.
+    The paper names the attention and no more. One detail was chosen because it
+    meets the count of the whole model: the reduced values are made of the
+    full-size values, which are fused with this layer's map and the attention's
+    output.
 
     Args:
         dim (int): Number of channels C.
         num_sources (int): Number of earlier layers read, at least 1.
-        out_channels (int): Number of channels the mixer reads.
+        out_channels (int): Number of channels that the mixer reads.
         reduction (int): Spatial reduction r of keys and values per side;
             1 is none. Default: 1.
-        attn_scale (str): Of `DMCA`; unused. Default: ``'length'``.
         num_heads (int, optional): Number of heads, a divisor of ``dim``.
             None: see `choose_num_heads`. Default: None.
         norm_cfg (dict): Config of the batch norms.
             Default: ``dict(type='BN')``.
 
     Raises:
-        ValueError: If ``num_sources`` is below 1 or ``num_heads`` does not
+        ConfigError: If ``num_sources`` is below 1 or ``num_heads`` does not
             divide ``dim``.
     """
 
@@ -48,7 +48,6 @@ class SRA(SourceProjection):
         num_sources: int,
         out_channels: int,
         reduction: int = 1,
-        attn_scale: str = 'length',
         num_heads: int | None = None,
         norm_cfg: dict = dict(type='BN'),
     ) -> None:
@@ -63,7 +62,6 @@ class SRA(SourceProjection):
         self.fuse = ShuffleFuse(dim, out_channels)
 
     def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Aggregate; see `DMCA.forward`."""
         key, value = self.project_sources(sources)
         q, k, v = self.q(x), self.k(key), self.v(value)
         z = token_attention(q, to_tokens(k), to_tokens(self.v_reducer(v)), self.num_heads)
@@ -71,7 +69,8 @@ class SRA(SourceProjection):
 
 
 def _region_reducer(dim, reduction, norm_cfg):
-    """PVT's reduction, or nothing where r = 1."""
+    """Make PVT's reduction; the identity if r = 1."""
+    check_reduction(reduction)
     if reduction == 1:
         return nn.Identity()
     return _RegionReducer(dim, reduction, norm_cfg)
