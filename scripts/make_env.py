@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # extra in setup.cfg: its folder. Each has one distribution of the OpenMMLab
 # packages, because both install the same import packages
 FOLDERS = dict(onedl='.venv', openmmlab='.venv-openmmlab')
-# further extras; mmpretrain is tested with the default distribution alone
-MORE = dict(onedl=('pretrain',), openmmlab=())
+# further extras; they are tested with the default distribution alone
+MORE = dict(onedl=('pretrain', 'rotate'), openmmlab=())
 
 
 def requirements(name):

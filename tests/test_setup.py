@@ -42,8 +42,7 @@ def test_a_stack_pins_its_packages(stack):
 def test_pins_are_those_of_torch():
     (torch,) = [line for line in requirements('build') if line.startswith('torch')]
     (triton,) = [line for line in requirements('dev') if line.startswith('triton')]
-    mmpretrain, torchvision = requirements('pretrain')
-    for pin in (torch, triton, mmpretrain, torchvision):
+    for pin in (torch, triton, *requirements('pretrain'), *requirements('rotate')):
         name, version = pin.split('==')
         assert metadata.version(name).split('+')[0] == version
     assert needs('torchvision', 'torch') == [torch]

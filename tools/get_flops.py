@@ -11,7 +11,7 @@ from sparx_mm.analysis import (
     make_paper_table,
 )
 from sparx_mm.errors import user_errors
-from sparx_mm.run import ArgumentParser, Options
+from sparx_mm.run import ArgumentParser, CfgOptionsAction
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 
@@ -50,7 +50,7 @@ def parse_args():
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=Options,
+        action=CfgOptionsAction,
         metavar='KEY=VALUE',
         help='override settings of the config, or arguments of the backbone (arch=small)',
     )
