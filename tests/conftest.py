@@ -18,14 +18,25 @@ from segmentation import make_ade
 
 from sparx_mm.demo import make_shapes
 
-# folders whose tests run whole programs or full-size networks
-SLOW = {Path(__file__).parent / name for name in ('benchmarks', 'configs', 'end_to_end')}
+# folders and files whose tests run whole programs, full-size networks or compilers
+SLOW = {
+    Path(__file__).parent / name
+    for name in (
+        'analysis/paper',
+        'benchmarks',
+        'configs',
+        'end_to_end',
+        'kernels/test_triton.py',
+        'kernels/test_triton_compile.py',
+        'tools',
+    )
+}
 
 
 def pytest_collection_modifyitems(items):
-    """Mark all tests of the slow folders."""
+    """Mark all tests of the slow folders and files."""
     for item in items:
-        if SLOW & set(item.path.parents):
+        if SLOW & {item.path, *item.path.parents}:
             item.add_marker('slow')
 
 

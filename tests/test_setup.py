@@ -60,6 +60,13 @@ def test_make_help_lists_the_targets():
     assert {'setup', 'demo', 'test', 'test-fast', 'lint'} < set(listed)
 
 
+def test_slow_folders_and_files_are_there():
+    table = re.search(r'^SLOW = (.*?)^}', (ROOT / 'tests/conftest.py').read_text(), re.M | re.S)
+    names = re.findall("'(.*)'", table[1])
+    assert 'end_to_end' in names
+    assert all((ROOT / 'tests' / name).exists() for name in names)
+
+
 @pytest.mark.slow
 def test_fast_tests_are_those_not_marked_slow():
     options = re.search(r"bin/pytest -n 2 (-m '.*') tests", make('-n', 'test-fast'))[1]
