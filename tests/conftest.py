@@ -23,6 +23,7 @@ SLOW = {
     Path(__file__).parent / name
     for name in (
         'analysis/paper',
+        'backbones/test_parity.py',
         'benchmarks',
         'configs',
         'end_to_end',
