@@ -208,6 +208,7 @@ def test_without_numba(run_python):
     assert result == 'True False'
 
 
+@pytest.mark.slow
 def test_forked_child(run_python):
     """As in a data-loader worker; the parent has used its threads."""
     code = """
@@ -241,6 +242,7 @@ def test_forked_child(run_python):
     assert run_python(script(code)).split() == ['True', '0', 'True']
 
 
+@pytest.mark.slow
 def test_two_python_threads(run_python):
     code = """
         from concurrent.futures import ThreadPoolExecutor
@@ -289,6 +291,7 @@ KERNEL = inspect.cleandoc("""
 """)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('files', [2, 0])
 def test_damaged_cache_or_none(files, run_python, tmp_path):
     # numba caches what comes from a file
@@ -307,6 +310,7 @@ def test_damaged_cache_or_none(files, run_python, tmp_path):
     assert given.split() == ['True', 'True', str(files), 'True', 'True']
 
 
+@pytest.mark.slow
 def test_cache_follows_the_shared_code(run_python, tmp_path):
     # a changed softplus is compiled into kernels whose own files are the same
     copy = tmp_path / 'sparx_mm' / 'kernels'
