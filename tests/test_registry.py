@@ -5,8 +5,10 @@ import torch
 from archs import PICO, PICO_SWIN, PICO_VMAMBA
 from mmengine.registry import MODELS as ROOT
 from mmengine.registry import DefaultScope, Registry
+from mmengine.runner import Runner
 from torch import nn
 
+import sparx_mm.engine  # noqa: F401, makes a broken torchvision importable
 from sparx_mm import SparXMamba, SparXSwin, VMamba, layers, mixers
 from sparx_mm.necks import NormPooling
 from sparx_mm.registry import MODELS, build_part
@@ -69,12 +71,18 @@ def test_another_library_in_scope_changes_nothing(other_scope, family, arch):
         assert a.equal(b)
 
 
+@pytest.mark.parametrize('name', ['SparXMamba', 'sparx_mm.SparXMamba'])
 @pytest.mark.parametrize('scope', ['mmengine', 'mmdet', 'mmseg', 'mmpretrain'])
-def test_every_library_finds_a_backbone(scope):
+def test_a_runner_of_every_library_finds_a_backbone(scope, name, tmp_path):
     pytest.importorskip(scope)
-    with DefaultScope.overwrite_default_scope(scope):
-        for name in ('SparXMamba', 'sparx_mm.SparXMamba'):
-            assert type(ROOT.build(dict(type=name, arch=PICO))) is SparXMamba
+    runner = Runner(
+        model=dict(type=name, arch=PICO),
+        work_dir=str(tmp_path),
+        default_scope=scope,
+        experiment_name=f'{scope}-{name}',
+    )
+    assert runner.default_scope.scope_name == scope
+    assert type(runner.model) is SparXMamba
 
 
 @pytest.mark.parametrize('name', ['OwnMixer', 'other_library.OwnMixer'])
