@@ -12,11 +12,14 @@ from sparx_mm.analysis import (
 )
 from sparx_mm.errors import user_errors
 from sparx_mm.run import ArgumentParser, CfgOptionsAction
+from sparx_mm.run.libraries import LIBRARIES
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 
 
 def parse_args():
+    shapes = {name: library.count_shape for name, library in LIBRARIES.items()}
+    usual = ', '.join(f'{h} {w} for {name}' for name, (h, w) in shapes.items())
     parser = ArgumentParser(
         description='Count the multiply-adds and parameters of a model by '
         'part. Nothing is computed and no weights are read'
@@ -37,8 +40,7 @@ def parse_args():
         nargs='+',
         type=int,
         metavar='N',
-        help='height and width of the image, or one number for both; default: '
-        '800 1280 for mmdet, 512 2048 for mmseg, else 224',
+        help=f'height and width of the image, or one number for both; default: {usual}, else 224',
     )
     parser.add_argument(
         '--convention',

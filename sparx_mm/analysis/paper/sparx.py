@@ -292,7 +292,7 @@ def count_row(row: PaperRow, configs: str) -> Complexity:
         model, shape = _Classifier(backbone), (row.side, row.side)
     else:
         dims = MODELS.get(row.backbone).arch_zoo[row.arch]['embed_dims']
-        options = {f'model.backbone.{key}': v for key, v in backbone.items()}
+        options = {'model.backbone.type': row.backbone, 'model.backbone.arch.base': row.arch}
         options[f'model.{reader}.in_channels'] = list(dims)
         if row.task == 'UperNet':
             options['model.auxiliary_head.in_channels'] = dims[2]

@@ -1,6 +1,5 @@
-# UperNet; the size of the backbone and the heads' in_channels come from
-# upernet_sparx_{t,s,b}.py
-_base_ = './segmentor_sparx.py'
+# UperNet; a config adds its backbone and the in_channels of both heads
+_base_ = './segmentor.py'
 
 model = dict(
     decode_head=dict(
@@ -10,7 +9,7 @@ model = dict(
         channels=512,
         dropout_ratio=0.1,
         num_classes=150,
-        norm_cfg={{_base_.norm_cfg}},
+        norm_cfg=_base_.norm_cfg,
         align_corners=False,
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
     ),
@@ -22,7 +21,7 @@ model = dict(
         concat_input=False,
         dropout_ratio=0.1,
         num_classes=150,
-        norm_cfg={{_base_.norm_cfg}},
+        norm_cfg=_base_.norm_cfg,
         align_corners=False,
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=0.4),
     ),

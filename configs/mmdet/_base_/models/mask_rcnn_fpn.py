@@ -1,5 +1,4 @@
-# Mask R-CNN with an FPN on a SparX-Mamba backbone; the size of the backbone
-# and the neck's in_channels come from mask_rcnn_sparx_{t,s,b}_fpn.py
+# Mask R-CNN with an FPN; a config adds its backbone and the neck's in_channels
 model = dict(
     type='MaskRCNN',
     data_preprocessor=dict(
@@ -10,15 +9,7 @@ model = dict(
         pad_mask=True,
         pad_size_divisor=32,
     ),
-    backbone=dict(
-        type='SparXMamba',
-        out_indices=(0, 1, 2, 3),
-        # as in the released detectors, which learn the attention's scale
-        attn_scale='learnable',
-        norm_cfg=dict(type='BN'),
-        norm_eval=False,
-        with_cp=False,
-    ),
+    backbone=dict(out_indices=(0, 1, 2, 3), norm_eval=False, with_cp=False),
     neck=dict(type='FPN', out_channels=256, num_outs=5),
     rpn_head=dict(
         type='RPNHead',

@@ -1,8 +1,8 @@
 # the released head: a group norm of one group, pooling, a linear layer
-_base_ = './classifier_sparx.py'
+_base_ = './classifier.py'
 
 model = dict(
-    # the neck has the norm
-    backbone=dict(type='SparXMamba', out_norm=False),
+    # the norm is the neck's
+    backbone=dict(arch=dict(out_norm=None)),
     neck=dict(type='NormPooling', norm_cfg=dict(type='GN', num_groups=1)),
 )

@@ -1,9 +1,9 @@
-# what the classifiers share; batch norms become SyncBN in distributed runs,
-# see sync_bn in the schedule
+# Swin's head: the output norm of the backbone, pooling, a linear layer. A config adds its backbone and
+# the head's in_channels. Batch norms become SyncBN in distributed runs, see sync_bn in the schedule.
 num_classes = 1000
 model = dict(
     type='ImageClassifier',
-    # mixes images and labels as train_cfg says
+    # mixes images and labels as model.train_cfg says
     data_preprocessor=dict(
         type='ClsDataPreprocessor',
         num_classes=num_classes,
@@ -11,21 +11,14 @@ model = dict(
         std=[58.395, 57.12, 57.375],
         to_rgb=True,
     ),
-    backbone=dict(
-        out_indices=(3,),
-        # as in the released classifiers
-        attn_scale='length',
-        norm_cfg=dict(type='BN'),
-        norm_eval=False,
-        with_cp=False,
-    ),
+    backbone=dict(out_indices=(3,), norm_eval=False, with_cp=False),
+    neck=dict(type='GlobalAveragePooling'),
     head=dict(
         type='LinearClsHead',
         num_classes=num_classes,
         init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02, bias=0.0),
         loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
     ),
-    # one of the two for each batch, either as often: timm's mixup of 0.8 and
-    # cutmix of 1.0 with its switch probability of 0.5
+    # one of the two for each batch, each with probability 0.5: timm's mixup of 0.8 and cutmix of 1.0
     train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]),
 )

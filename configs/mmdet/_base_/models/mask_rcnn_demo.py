@@ -1,23 +1,21 @@
-# a small Mask R-CNN for 128 px images of the drawn shapes, on a CPU
-_base_ = ['./mask_rcnn_sparx_fpn.py', '../../../_base_/backbones/sparx_mamba_demo.py']
+# a small Mask R-CNN on SparX-Mamba for 128 px images of the drawn shapes, on a CPU
+_base_ = './mask_rcnn_sparx_mamba_fpn.py'
 
 channels = 64
 num_classes = 6
 model = dict(
     backbone=dict(
-        arch={{_base_.arch}},
-        # weights larger than the usual 0.02 learn sooner in a short run
+        # a short run learns sooner from weights larger than the usual 0.02
         init_cfg=dict(type='Kaiming', layer='Conv2d', mode='fan_in', distribution='normal'),
     ),
     neck=dict(
-        in_channels={{_base_.embed_dims}},
         out_channels=channels,
         norm_cfg=dict(type='GN', num_groups=16),
     ),
     rpn_head=dict(
         in_channels=channels,
         feat_channels=channels,
-        # 16 px on the finest map: half of COCO's, for small images
+        # 16 px on the finest map, half of COCO's, because the images are small
         anchor_generator=dict(scales=[4]),
     ),
     roi_head=dict(

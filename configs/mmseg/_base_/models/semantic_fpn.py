@@ -1,8 +1,8 @@
-# Semantic FPN; the size of the backbone and the neck's in_channels come from
-# semantic_fpn_sparx_{t,s,b}.py
-_base_ = './segmentor_sparx.py'
+# Semantic FPN; a config adds its backbone and the neck's in_channels
+_base_ = './segmentor.py'
 
 model = dict(
+    # UniFormer's for every size, see schedule_80k.py
     backbone=dict(drop_path_rate=0.1),
     neck=dict(type='FPN', out_channels=256, num_outs=4),
     decode_head=dict(
@@ -13,7 +13,7 @@ model = dict(
         channels=128,
         dropout_ratio=0.1,
         num_classes=150,
-        norm_cfg={{_base_.norm_cfg}},
+        norm_cfg=_base_.norm_cfg,
         align_corners=False,
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
     ),

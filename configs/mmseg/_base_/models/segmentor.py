@@ -1,5 +1,5 @@
-# what the segmentors on a SparX-Mamba backbone share. Batch norms become
-# SyncBN in distributed runs, see sync_bn in the schedule.
+# what all segmentors share; a config adds its backbone and the channels that are read of it. Batch
+# norms become SyncBN in distributed runs, see sync_bn in the schedule.
 norm_cfg = dict(type='BN')
 model = dict(
     type='EncoderDecoder',
@@ -12,15 +12,7 @@ model = dict(
         pad_val=0,
         seg_pad_val=255,
     ),
-    backbone=dict(
-        type='SparXMamba',
-        out_indices=(0, 1, 2, 3),
-        # as in the released segmentors
-        attn_scale='length',
-        norm_cfg=norm_cfg,
-        norm_eval=False,
-        with_cp=False,
-    ),
+    backbone=dict(out_indices=(0, 1, 2, 3), norm_eval=False, with_cp=False),
     train_cfg=dict(),
     test_cfg=dict(mode='whole'),
 )
