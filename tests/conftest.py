@@ -25,10 +25,12 @@ SLOW = {
         'analysis/paper',
         'backbones/test_parity.py',
         'benchmarks',
+        'compat',
         'configs',
         'end_to_end',
         'kernels/test_triton.py',
         'kernels/test_triton_compile.py',
+        'test_info.py',
         'tools',
     )
 }
