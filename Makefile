@@ -50,8 +50,9 @@ bench-gpu: test-gpu  ## run test-gpu and the self-test, then the benchmarks
 	PYTHONPATH=. $(ANY_PYTHON) benchmarks/family.py --device cuda \
 		--output $(RESULTS)/family.md
 
-lint: setup  ## check style and spelling
+lint: setup  ## check style, docstrings and spelling
 	.venv/bin/ruff check $(CODE)
+	.venv/bin/python scripts/check_docstrings.py $(filter-out configs tests,$(CODE))
 	.venv/bin/ruff format --diff $(CODE)
 	.venv/bin/codespell $(CODE) Makefile setup.cfg docs *.cff *.md
 

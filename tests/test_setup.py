@@ -77,6 +77,11 @@ def test_fast_tests_are_those_not_marked_slow():
     assert collected == {files[0]}, done.stdout
 
 
+def test_lint_reads_the_docstrings_of_all_but_configs_and_tests():
+    (folders,) = re.findall('check_docstrings.py (.*)', make('-n', 'lint'))
+    assert folders == 'sparx_mm kernels tools benchmarks scripts'
+
+
 def test_the_original_stack_has_a_suite():
     commands = make('-n', 'test-openmmlab')
     assert 'scripts/make_env.py openmmlab' in commands
