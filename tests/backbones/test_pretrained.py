@@ -196,6 +196,7 @@ def test_errors_name_the_file_and_change_nothing(nest, options, message, file):
     assert model.init_cfg == pretrained(file(nest), **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('flavour, variant', LAYOUTS)
 def test_pretrained_loads_every_tensor(flavour, variant, tmp_path):
     file = tmp_path / f'sparx_mamba_{variant}.pth'

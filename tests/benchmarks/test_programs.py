@@ -321,7 +321,8 @@ def test_backbone_says_what_is_missing(tmp_path):
     assert done.returncode == 1 and not done.stdout
     (line,) = done.stderr.splitlines()
     assert re.fullmatch(
-        'error: backbones cannot be built here: .*mmengine.*type: pip install torch onedl-mmengine',
+        'error: backbones cannot be built here: .*mmengine.*type: pip install torch onedl-mmengine '
+        'opencv-python-headless',
         line,
     )
 

@@ -265,6 +265,7 @@ def test_without_numba(run_python):
     assert result == 'True False'
 
 
+@pytest.mark.slow
 def test_forked_child(run_python):
     """As in a data-loader worker; the parent has used its threads."""
     code = """
@@ -298,6 +299,7 @@ def test_forked_child(run_python):
     assert run_python(script(code)).split() == ['True', '0', 'True']
 
 
+@pytest.mark.slow
 def test_two_python_threads(run_python):
     code = """
         from concurrent.futures import ThreadPoolExecutor
@@ -346,6 +348,7 @@ KERNEL = inspect.cleandoc("""
 """)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('files', [2, 0])
 def test_damaged_cache_or_none(files, run_python, tmp_path):
     # numba caches what comes from a file
@@ -364,6 +367,7 @@ def test_damaged_cache_or_none(files, run_python, tmp_path):
     assert given.split() == ['True', 'True', str(files), 'True', 'True']
 
 
+@pytest.mark.slow
 def test_cache_follows_the_shared_code(run_python, tmp_path):
     # a changed softplus is compiled into kernels whose own files are the same
     copy = tmp_path / 'sparx_mm' / 'kernels'
