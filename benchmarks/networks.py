@@ -81,7 +81,15 @@ def scan_by(form):
 
 
 def autocast(images, dtype):
-    """Return a context of mixed precision in a 16-bit dtype, of nothing in another."""
+    """Return a context of mixed precision for a 16-bit dtype, and an empty one for others.
+
+    Args:
+        images (Tensor): Images on the device of the context.
+        dtype (torch.dtype): Dtype to compute in.
+
+    Returns:
+        ContextManager: The context.
+    """
     if dtype in (torch.float16, torch.bfloat16):
         return torch.autocast(images.device.type, dtype)
     return contextlib.nullcontext()

@@ -138,7 +138,15 @@ def number(value):
 
 
 def ratio(value, own):
-    """Format a value as a multiple of our own, '' if either was not measured."""
+    """Format a value as a multiple of our own.
+
+    Args:
+        value (float, optional): Value of a form.
+        own (float, optional): Value of ss2d.
+
+    Returns:
+        str: The ratio; '' if either was not measured.
+    """
     return f'{value / own:.2f}x' if value is not None and own else ''
 
 

@@ -22,7 +22,8 @@ from scan_forms import FULL_TOLERANCES, check_full, check_small, make_inputs, ru
 from sparx_mm.errors import user_errors
 from sparx_mm.kernels import ss2d
 
-# of SparX-Mamba-T; stage i has stride 4 * 2^i
+# SparX-Mamba-T's, written out because this program runs without mmengine; stage i
+# has stride 4 * 2^i
 EMBED_DIMS = (96, 192, 320, 512)
 DEPTHS = (2, 2, 7, 2)
 PASSES = {False: 'forward', True: 'forward + backward'}

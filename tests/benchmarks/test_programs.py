@@ -9,6 +9,7 @@ from archs import PICO, PICO_SWIN
 from detection import ROOT
 from without import run_without
 
+from sparx_mm import SparXMamba
 from sparx_mm.kernels import ss2d
 
 DEVICES = [
@@ -122,6 +123,13 @@ def test_out_of_memory_is_a_cell(scan, run, monkeypatch):
     # nor is it in the sum over the stages
     assert len(cells) == 4 * 2
     assert all(row[3] == 'out of memory' and not any(row[4:]) for row in cells)
+
+
+def test_sizes_are_those_of_the_tiny_model():
+    import scan
+
+    arch = SparXMamba.arch_zoo['tiny']
+    assert (scan.EMBED_DIMS, scan.DEPTHS) == (arch['embed_dims'], arch['depths'])
 
 
 def test_time_against_length(scan, monkeypatch):
