@@ -16,10 +16,10 @@ import re
 import sys
 from pathlib import Path
 
+# words that begin a noun phrase or a question
 OPENERS = set(
-    """a all an and any as at by depth each every for from ganglion how if image in inverse it
-    largest minimum no of on one only own path peak selective shell that the there these this
-    those three to two version what when where whether which who whose why width with
+    """a all an any as at by each every for from how if in inverse it no of on one own only that the
+    there these this those three to two what when where whether which who whose why with
     within""".split()
 )
 # forms of nouns and participles, and every word before "of"
