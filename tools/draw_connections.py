@@ -1,7 +1,6 @@
 """Draw which layers read which: python tools/draw_connections.py CONFIG."""
 
-from sparx_mm.analysis import draw_connections, load_model, write_figure
-from sparx_mm.analysis.connections import graph as connection_graph
+from sparx_mm.analysis import connection_graph, draw_connections, load_model, write_figure
 from sparx_mm.errors import user_errors
 from sparx_mm.run import ArgumentParser, Options
 

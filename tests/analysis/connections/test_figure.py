@@ -11,8 +11,7 @@ from archs import PICO
 from detection import ROOT
 
 from sparx_mm import SparXMamba
-from sparx_mm.analysis import StageGraph, draw_connections, write_figure
-from sparx_mm.analysis.connections import graph as connection_graph
+from sparx_mm.analysis import StageGraph, connection_graph, draw_connections, write_figure
 from sparx_mm.analysis.connections.figure import COLORS
 from sparx_mm.errors import UserError
 

@@ -8,8 +8,7 @@ from archs import PICO
 from torch import nn
 
 from sparx_mm import SparXMamba
-from sparx_mm.analysis import StageGraph
-from sparx_mm.analysis.connections import graph as connection_graph
+from sparx_mm.analysis import StageGraph, connection_graph
 from sparx_mm.errors import UserError
 
 
