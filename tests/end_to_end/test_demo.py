@@ -6,6 +6,8 @@ import cv2
 import pytest
 from detection import run_tool
 
+from sparx_mm.demo.sheet import GAP, HEADER
+
 DATA = ('--data', 'shapes', '--work-dir', 'demo', '--train', 4, '--val', 2)
 OPTIONS = (
     '--cfg-options',
@@ -75,7 +77,7 @@ def test_a_segmentor_alone(demo, tmp_path):
 def test_pictures(demo):
     folder, output = demo
     # two columns of images, ground truth above prediction
-    height, width = 2 * (28 + 256 + 6), 2 * (256 + 6)
+    height, width = 2 * (HEADER + 384 + GAP), 2 * (384 + GAP)
     detection, segmentation = (
         cv2.imread(str(folder / 'demo' / PICTURES[part])) for part in ('detection', 'segmentation')
     )
