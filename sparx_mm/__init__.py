@@ -8,7 +8,7 @@ its initializers, and changes nothing else. Without mmengine,
 from pathlib import Path as _Path
 
 __version__ = '0.1.0'
-__all__ = ['HierarchicalBackbone', 'SparXMamba', 'SparXSwin', 'backbones', 'necks']
+__all__ = ['HierarchicalBackbone', 'SparXMamba', 'SparXSwin', 'VMamba', 'backbones', 'necks']
 
 # setup.cfg installs kernels/ in this folder; in a clone it stands beside it,
 # and is found there whether or not the clone, or another one, is installed
@@ -31,4 +31,4 @@ except ImportError as error:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 else:
     from . import backbones, necks
-    from .backbones import HierarchicalBackbone, SparXMamba, SparXSwin
+    from .backbones import HierarchicalBackbone, SparXMamba, SparXSwin, VMamba

@@ -1,4 +1,10 @@
-"""What a layer projects its mixer's input with."""
+"""Aggregators: what makes the mixer's input of several layers' maps.
+
+An aggregator is a module built with ``dim``, the number of channels C,
+``num_sources``, ``out_channels`` and its own options; one that takes
+``norm_cfg`` gets the backbone's. It maps ``(x, sources)``, the layer's normed map
+and earlier maps of the stage, each (B, C, H, W), to (B, out_channels, H, W).
+"""
 
 from .concat import ConcatAggregator, ValueAggregator
 from .csa import CSA

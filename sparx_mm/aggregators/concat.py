@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 
 import torch
-from mmengine.registry import MODELS
 from torch import nn
 
 from ..layers import ConvFFN
-from .parts import SourceProjection, check_num_sources, conv_norm
+from ..registry import MODELS
+from .parts import Aggregator, SourceProjection, conv_norm
 
 
 @MODELS.register_module()
-class ConcatAggregator(nn.Module):
+class ConcatAggregator(Aggregator):
     """Concatenate all maps and fuse them with a `ConvFFN` ("Concat").
 
     Its hidden and its output channels are ``out_channels``, which gives the
@@ -21,13 +21,9 @@ class ConcatAggregator(nn.Module):
         dim (int): Number of channels C.
         num_sources (int): Number of earlier layers read, at least 1.
         out_channels (int): Number of channels the mixer reads.
-        reduction (int): Of aggregators with attention; unused. Default: 1.
-        attn_scale (str): Of `DMCA`; unused. Default: ``'length'``.
-        norm_cfg (dict, optional): Unused: it has no batch norm.
-            Default: None.
 
     Raises:
-        ValueError: If ``num_sources`` is below 1.
+        ConfigError: If ``num_sources`` is below 1.
     """
 
     def __init__(
@@ -35,18 +31,14 @@ class ConcatAggregator(nn.Module):
         dim: int,
         num_sources: int,
         out_channels: int,
-        reduction: int = 1,
-        attn_scale: str = 'length',
-        norm_cfg: dict | None = None,
     ) -> None:
-        super().__init__()
-        check_num_sources(num_sources)
+        super().__init__(num_sources)
         self.fuse = ConvFFN(
             dim * (1 + num_sources), hidden_channels=out_channels, out_channels=out_channels
         )
 
     def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Aggregate; see `DMCA.forward`."""
+        """Fuse the concatenation of all maps."""
         return self.fuse(torch.cat([x, *sources], dim=1))
 
 
@@ -63,13 +55,11 @@ class ValueAggregator(SourceProjection):
         dim (int): Number of channels C.
         num_sources (int): Number of earlier layers read, at least 1.
         out_channels (int): Number of channels the mixer reads.
-        reduction (int): Of aggregators with attention; unused. Default: 1.
-        attn_scale (str): Of `DMCA`; unused. Default: ``'length'``.
         norm_cfg (dict): Config of the batch norms.
             Default: ``dict(type='BN')``.
 
     Raises:
-        ValueError: If ``num_sources`` is below 1.
+        ConfigError: If ``num_sources`` is below 1.
     """
 
     def __init__(
@@ -77,8 +67,6 @@ class ValueAggregator(SourceProjection):
         dim: int,
         num_sources: int,
         out_channels: int,
-        reduction: int = 1,
-        attn_scale: str = 'length',
         norm_cfg: dict = dict(type='BN'),
     ) -> None:
         super().__init__(dim, num_sources, 1, norm_cfg)
@@ -87,6 +75,6 @@ class ValueAggregator(SourceProjection):
         self.fuse = ConvFFN(2 * dim, hidden_channels=dim, out_channels=out_channels)
 
     def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Aggregate; see `DMCA.forward`."""
+        """Fuse the projections of this layer and of its sources."""
         (value,) = self.project_sources(sources)
         return self.fuse(torch.cat([self.q(x), self.v(value)], dim=1))

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from mmengine.registry import MODELS
 from torch import nn
 
-from .parts import ShuffleFuse, SourceProjection, conv_norm
+from ..errors import ConfigError
+from ..registry import MODELS
+from .parts import ShuffleFuse, SourceProjection, check_reduction, conv_norm
 from .token_attention import choose_num_heads, to_tokens, token_attention
 
 
@@ -29,7 +30,6 @@ class CSA(SourceProjection):
         out_channels (int): Number of channels the mixer reads.
         reduction (int): Spatial reduction r per side of what the attention
             sees; 1 is none. Default: 1.
-        attn_scale (str): Of `DMCA`; unused. Default: ``'length'``.
         num_heads (int, optional): Number of heads, a divisor of ``dim``.
             None: see `choose_num_heads`. Default: None.
         scales (Sequence[int]): Further reductions per side of keys and
@@ -38,7 +38,7 @@ class CSA(SourceProjection):
             Default: ``dict(type='BN')``.
 
     Raises:
-        ValueError: If ``num_sources`` is below 1, ``num_heads`` does not
+        ConfigError: If ``num_sources`` is below 1, ``num_heads`` does not
             divide ``dim`` or ``scales`` are not numbers from 1.
     """
 
@@ -48,18 +48,18 @@ class CSA(SourceProjection):
         num_sources: int,
         out_channels: int,
         reduction: int = 1,
-        attn_scale: str = 'length',
         num_heads: int | None = None,
         scales: Sequence[int] = (1, 2, 4),
         norm_cfg: dict = dict(type='BN'),
     ) -> None:
         super().__init__(dim, num_sources, 2, norm_cfg)
         if not scales or min(scales) < 1:
-            raise ValueError(f'scales must be one number or more, each at least 1, got {scales}')
+            raise ConfigError(f'scales must be one number or more, each at least 1, got {scales}')
         self.num_heads = choose_num_heads(dim, num_heads)
+        check_reduction(reduction)
         self.reduction = reduction
         self.scales = tuple(scales)
-        # of each head, whose channels may be odd
+        # per head, because a head's channels may be odd
         key_dim = max(dim // self.num_heads // 2, 1) * self.num_heads
         self.q = nn.Sequential(*conv_norm(dim, key_dim, norm_cfg))
         self.k = nn.Sequential(*conv_norm(dim, key_dim, norm_cfg))
@@ -67,7 +67,7 @@ class CSA(SourceProjection):
         self.fuse = ShuffleFuse(dim, out_channels)
 
     def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Aggregate; see `DMCA.forward`."""
+        """Fuse this map and the values with what its positions read from the sources at several scales."""
         key, value = self.project_sources(sources)
         v = self.v(value)
         q = self.q(_shrink(x, self.reduction))
@@ -85,7 +85,7 @@ class CSA(SourceProjection):
 
 
 def _shrink(x, factor):
-    """Means over windows; those at the border of what is there."""
+    """Average windows; those at the border average what they have."""
     if factor == 1:
         return x
     return F.avg_pool2d(x, factor, ceil_mode=True)

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 import torch
-from mmengine.registry import MODELS
 from torch import nn
 
 from sparx_mm.kernels import without_autocast
 
+from ..errors import ConfigError
+from ..registry import MODELS
 from .parts import ShuffleFuse, SourceProjection, conv_norm, spatial_reducer
 
 # the released detectors' start value: tokens of a 1333x800 image at stride 4,
@@ -40,7 +41,7 @@ class DMCA(SourceProjection):
             Default: ``dict(type='BN')``.
 
     Raises:
-        ValueError: If ``dim`` cannot be grouped, ``num_sources`` is below 1
+        ConfigError: If ``dim`` cannot be grouped, ``num_sources`` is below 1
             or ``attn_scale`` is unknown.
     """
 
@@ -57,9 +58,9 @@ class DMCA(SourceProjection):
     ) -> None:
         super().__init__(dim, num_sources, 2, norm_cfg)
         if dim % num_groups:
-            raise ValueError(f'dim must be a multiple of num_groups ({num_groups}), got {dim}')
+            raise ConfigError(f'dim must be a multiple of num_groups ({num_groups}), got {dim}')
         if attn_scale not in ('length', 'learnable'):
-            raise ValueError(f"attn_scale must be 'length' or 'learnable', got {attn_scale!r}")
+            raise ConfigError(f"attn_scale must be 'length' or 'learnable', got {attn_scale!r}")
         self.num_groups = num_groups
         self.skip = skip
         if attn_scale == 'learnable':
@@ -83,16 +84,7 @@ class DMCA(SourceProjection):
             )
 
     def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Aggregate.
-
-        Args:
-            x (Tensor): This layer's normed map, (B, C, H, W).
-            sources (Sequence[Tensor]): ``num_sources`` maps, each
-                (B, C, H, W), in the order of the connection rule.
-
-        Returns:
-            Tensor: Map of shape (B, out_channels, H, W).
-        """
+        """Fuse this map and the values with what its channels read from the sources."""
         key, value = self.project_sources(sources)
         q, k, v = self.q(x), self.k(key), self.v(value)
         z = channel_attention(q, k, v, self.num_groups, self.scale)

@@ -1,4 +1,4 @@
-"""What several aggregators are built of."""
+"""Parts that several aggregators are built of."""
 
 from collections.abc import Sequence
 
@@ -6,23 +6,56 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..errors import ConfigError
 from ..layers import GroupNorm, build_norm
 
 
-def check_num_sources(num_sources: int) -> None:
-    """Refuse an aggregator that has nothing to aggregate.
+class Aggregator(nn.Module):
+    """Base of the aggregators here; one of a user's own needs no base.
 
     Args:
         num_sources (int): Number of earlier layers read.
 
     Raises:
-        ValueError: If it is below 1.
+        ConfigError: If ``num_sources`` is below 1.
     """
-    if num_sources < 1:
-        raise ValueError(f'num_sources must be at least 1, got {num_sources}')
+
+    def __init__(self, num_sources: int) -> None:
+        super().__init__()
+        if num_sources < 1:
+            raise ConfigError(f'num_sources must be at least 1, got {num_sources}')
+
+    def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Make the mixer's input of this layer's and earlier layers' maps.
+
+        Args:
+            x (Tensor): This layer's normed map, (B, C, H, W).
+            sources (Sequence[Tensor]): ``num_sources`` maps, each
+                (B, C, H, W), in the order of the connection rule.
+
+        Returns:
+            Tensor: Map of shape (B, out_channels, H, W).
+        """
+        raise NotImplementedError
 
 
-class SourceProjection(nn.Module):
+def check_reduction(reduction: int) -> None:
+    """Check a spatial reduction.
+
+    Args:
+        reduction (int): Factor by which each side shrinks.
+
+    Raises:
+        ConfigError: If it is not an int from 1.
+    """
+    if not isinstance(reduction, int) or reduction < 1:
+        raise ConfigError(
+            'reduction must be an int from 1, or in an arch a sequence with one for each stage, '
+            f'got {reduction!r}'
+        )
+
+
+class SourceProjection(Aggregator):
     """Base of aggregators that make keys or values of all earlier layers.
 
     The sources are concatenated, group-normed and projected by a depthwise
@@ -31,16 +64,15 @@ class SourceProjection(nn.Module):
     Args:
         dim (int): Number of channels C.
         num_sources (int): Number of earlier layers read, at least 1.
-        num_maps (int): Number of maps that are made of them.
+        num_maps (int): Number of maps to make of them.
         norm_cfg (dict): Config of the batch norm.
 
     Raises:
-        ValueError: If ``num_sources`` is below 1.
+        ConfigError: If ``num_sources`` is below 1.
     """
 
     def __init__(self, dim: int, num_sources: int, num_maps: int, norm_cfg: dict) -> None:
-        super().__init__()
-        check_num_sources(num_sources)
+        super().__init__(num_sources)
         total = dim * num_sources
         self.num_maps = num_maps
         self.source_norm = GroupNorm(1, total)
@@ -53,19 +85,35 @@ class SourceProjection(nn.Module):
         )
 
     def project_sources(self, sources: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Make ``num_maps`` maps of the sources, each (B, C, H, W)."""
+        """Make ``num_maps`` maps of the sources, each (B, C, H, W).
+
+        Args:
+            sources (Sequence[Tensor]): Maps of shape (B, C, H, W).
+
+        Returns:
+            tuple[Tensor]: The maps.
+        """
         y = self.source_proj(self.source_norm(torch.cat(sources, dim=1)))
         return y.chunk(self.num_maps, dim=1)
 
 
 def conv_norm(in_channels: int, out_channels: int, norm_cfg: dict) -> tuple[nn.Module, nn.Module]:
-    """1x1 convolution without bias, and its norm."""
+    """Make a 1x1 convolution without bias, and its norm.
+
+    Args:
+        in_channels (int): Number of input channels.
+        out_channels (int): Number of output channels.
+        norm_cfg (dict): Config of the norm.
+
+    Returns:
+        tuple[nn.Module, nn.Module]: Convolution and norm.
+    """
     conv = nn.Conv2d(in_channels, out_channels, 1, bias=False)
     return conv, build_norm(norm_cfg, out_channels)
 
 
 def spatial_reducer(dim: int, reduction: int, norm_cfg: dict) -> nn.Module:
-    """Strided depthwise convolution whose windows overlap by one.
+    """Make a strided depthwise convolution whose windows overlap by one.
 
     Args:
         dim (int): Number of channels C.
@@ -74,8 +122,9 @@ def spatial_reducer(dim: int, reduction: int, norm_cfg: dict) -> nn.Module:
 
     Returns:
         nn.Module: Convolution, norm and GELU, from (B, C, H, W) to
-        (B, C, ceil(H / r), ceil(W / r)), or nothing where r = 1.
+        (B, C, ceil(H / r), ceil(W / r)); the identity if r = 1.
     """
+    check_reduction(reduction)
     if reduction == 1:
         return nn.Identity()
     return nn.Sequential(

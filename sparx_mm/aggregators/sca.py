@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 
 import torch
-from mmengine.registry import MODELS
 from torch import nn
 
 from ..layers import GroupNorm
-from .parts import check_num_sources, spatial_reducer
+from ..registry import MODELS
+from .parts import Aggregator, spatial_reducer
 from .token_attention import choose_num_heads, to_tokens, token_attention
 
 
 @MODELS.register_module()
-class SCA(nn.Module):
+class SCA(Aggregator):
     """Spatial cross-attention, FcaFormer's (https://arxiv.org/abs/2211.07198).
 
     Positions of this layer attend to each other and to merged ones of every
@@ -31,14 +31,13 @@ class SCA(nn.Module):
         out_channels (int): Number of channels the mixer reads.
         reduction (int): Spatial reduction r per side of the earlier layers'
             maps; 1 is none. Default: 1.
-        attn_scale (str): Of `DMCA`; unused. Default: ``'length'``.
         num_heads (int, optional): Number of heads, a divisor of ``dim``.
             None: see `choose_num_heads`. Default: None.
         norm_cfg (dict): Config of the batch norms.
             Default: ``dict(type='BN')``.
 
     Raises:
-        ValueError: If ``num_sources`` is below 1 or ``num_heads`` does not
+        ConfigError: If ``num_sources`` is below 1 or ``num_heads`` does not
             divide ``dim``.
     """
 
@@ -48,12 +47,10 @@ class SCA(nn.Module):
         num_sources: int,
         out_channels: int,
         reduction: int = 1,
-        attn_scale: str = 'length',
         num_heads: int | None = None,
         norm_cfg: dict = dict(type='BN'),
     ) -> None:
-        super().__init__()
-        check_num_sources(num_sources)
+        super().__init__(num_sources)
         self.num_heads = choose_num_heads(dim, num_heads)
         total = dim * num_sources
         # each earlier layer by itself, here and in the projection
@@ -66,7 +63,7 @@ class SCA(nn.Module):
         self.out_proj = nn.Conv2d(dim, out_channels, 1)
 
     def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Aggregate; see `DMCA.forward`."""
+        """Add what its positions read from all maps, and project."""
         y = self.source_merge(self.source_norm(torch.cat(sources, dim=1)))
         # (B, 2C, H, W), and (B, 2C, h, w) of each earlier layer
         maps = [self.kv(x), *self.source_kv(y).chunk(len(sources), dim=1)]

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from mmengine.registry import MODELS
 from torch import nn
 
 from ..layers import build_norm
-from .parts import ShuffleFuse, SourceProjection, conv_norm
+from ..registry import MODELS
+from .parts import ShuffleFuse, SourceProjection, check_reduction, conv_norm
 from .token_attention import choose_num_heads, to_tokens, token_attention
 
 
@@ -31,14 +31,13 @@ class SRA(SourceProjection):
         out_channels (int): Number of channels the mixer reads.
         reduction (int): Spatial reduction r of keys and values per side;
             1 is none. Default: 1.
-        attn_scale (str): Of `DMCA`; unused. Default: ``'length'``.
         num_heads (int, optional): Number of heads, a divisor of ``dim``.
             None: see `choose_num_heads`. Default: None.
         norm_cfg (dict): Config of the batch norms.
             Default: ``dict(type='BN')``.
 
     Raises:
-        ValueError: If ``num_sources`` is below 1 or ``num_heads`` does not
+        ConfigError: If ``num_sources`` is below 1 or ``num_heads`` does not
             divide ``dim``.
     """
 
@@ -48,7 +47,6 @@ class SRA(SourceProjection):
         num_sources: int,
         out_channels: int,
         reduction: int = 1,
-        attn_scale: str = 'length',
         num_heads: int | None = None,
         norm_cfg: dict = dict(type='BN'),
     ) -> None:
@@ -63,7 +61,7 @@ class SRA(SourceProjection):
         self.fuse = ShuffleFuse(dim, out_channels)
 
     def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Aggregate; see `DMCA.forward`."""
+        """Fuse this map and the values with what its positions read from regions of the sources."""
         key, value = self.project_sources(sources)
         q, k, v = self.q(x), self.k(key), self.v(value)
         z = token_attention(q, to_tokens(k), to_tokens(self.v_reducer(v)), self.num_heads)
@@ -71,7 +69,8 @@ class SRA(SourceProjection):
 
 
 def _region_reducer(dim, reduction, norm_cfg):
-    """PVT's reduction, or nothing where r = 1."""
+    """Make PVT's reduction; the identity if r = 1."""
+    check_reduction(reduction)
     if reduction == 1:
         return nn.Identity()
     return _RegionReducer(dim, reduction, norm_cfg)

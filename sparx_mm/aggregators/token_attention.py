@@ -3,6 +3,8 @@
 import torch
 import torch.nn.functional as F
 
+from ..errors import ConfigError
+
 # what a head has at least: 32 channels, as in Swin
 _HEAD_CHANNELS = 32
 
@@ -20,7 +22,7 @@ def choose_num_heads(dim: int, num_heads: int | None = None) -> int:
         int: The number.
 
     Raises:
-        ValueError: If ``num_heads`` does not divide ``dim``.
+        ConfigError: If ``num_heads`` does not divide ``dim``.
 
     Example:
         >>> [choose_num_heads(dim) for dim in (96, 328, 636)]
@@ -30,7 +32,7 @@ def choose_num_heads(dim: int, num_heads: int | None = None) -> int:
         most = max(dim // _HEAD_CHANNELS, 1)
         return next(n for n in range(most, 0, -1) if dim % n == 0)
     if num_heads < 1 or dim % num_heads:
-        raise ValueError(f'num_heads must be at least 1 and divide dim ({dim}), got {num_heads}')
+        raise ConfigError(f'num_heads must be at least 1 and divide dim ({dim}), got {num_heads}')
     return num_heads
 
 

@@ -1,22 +1,23 @@
-"""The backbone that every SparX network is: a stem and stages of layers."""
+"""The backbone that every network here is: a stem and stages of layers."""
 
 from collections.abc import Sequence
-from copy import deepcopy
 
 import torch
 from mmengine.model import BaseModule
-from mmengine.registry import MODELS
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..layers import Layer, LayerNorm2d, checkpoint_layer
+from ..errors import ConfigError
+from ..layers import Layer, build_norm, checkpoint_layer
+from ..registry import build_part, takes_option
 from ..state_dicts import from_released, nest_classifier
-from .connections import STAGE_INPUT, stage_connections
+from .arch import layer_value, resolve_arch, stage_arch
+from .connections import STAGE_INPUT, LayerPlan, stage_connections
 from .pretrained import PretrainedBackboneInit, split_init_cfg
 
 
 class Stage(nn.Module):
-    """The layers of one stage and what each of them reads.
+    """Layers in a row, each of which may read earlier ones too.
 
     Args:
         layers (Sequence[Layer]): The layers.
@@ -25,13 +26,16 @@ class Stage(nn.Module):
             Default: False.
     """
 
-    def __init__(self, layers: Sequence[Layer], plans: Sequence, with_cp: bool = False) -> None:
+    def __init__(
+        self, layers: Sequence[Layer], plans: Sequence[LayerPlan], with_cp: bool = False
+    ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.sources = [plan.sources for plan in plans]
-        # of each layer: the maps that layers after it read
-        self.kept = [
-            {s for later in self.sources[i + 1 :] for s in later} for i in range(len(layers))
+        # needed_later[i]: maps that layers after i still read
+        self.needed_later = [
+            {source for later in self.sources[i + 1 :] for source in later}
+            for i in range(len(layers))
         ]
         self.with_cp = with_cp
 
@@ -45,50 +49,55 @@ class Stage(nn.Module):
             else:
                 x = layer(x, read)
             maps[i] = x
-            maps = {s: maps[s] for s in self.kept[i] if s in maps}
+            maps = {s: maps[s] for s in self.needed_later[i] if s in maps}
         return x
 
 
 class HierarchicalBackbone(BaseModule):
-    """Hierarchical backbone with sparse cross-layer connections.
+    """Stem and stages of layers, from a table of architectures.
 
-    Paper section 3. A subclass supplies ``arch_zoo``, its variants as a
-    table, and ``arch_defaults``, what they share. An arch has the keys
+    A family is a subclass that supplies ``arch_zoo``, its variants by name,
+    ``arch_defaults``, what they share, and ``key_map``, the names of its
+    released files. An arch has these keys; each, and every option inside a
+    config, may be one value or a sequence with one for each stage:
 
-    - ``embed_dims`` (list[int]): Channels of each stage.
-    - ``depths`` (list[int]): Layers of each stage.
-    - ``strides`` (list[int]): Distance S of ganglion layers.
-    - ``starts`` (list[int or None]): Lowest index of a ganglion layer;
-      None: the stage has none.
-    - ``windows`` (list[int or None]): Preceding ganglion layers read, M;
-      None: all.
-    - ``sources`` (str) and, of each stage, ``input_in_window`` (bool): see
-      `sparx_mm.backbones.connections.stage_connections`.
-    - ``reduction`` (list[int]): Spatial reduction r of the aggregators.
-    - ``skip_scale`` (list[bool]): Scale and bias on the shortcuts.
-    - ``dpe`` (bool): Position encoding at the start of each layer.
-    - ``mixer``, ``aggregator``, ``projection``, ``ffn``, ``norm``, ``stem``,
-      ``downsample`` (dict): Configs of the parts; ``projection`` is what a
-      normal layer has in the place of an aggregator. Of a part without
-      ``type``, or of the same one, only what is given changes.
+    - ``embed_dims`` (Sequence[int]): Channels of each stage.
+    - ``depths`` (Sequence[int]): Number of layers of each stage.
+    - ``mixer`` (dict): Config of the token mixer, built with ``dim``.
+    - ``projection`` (dict): Config of what makes the mixer's input, built with
+      ``dim`` and ``out_channels``.
+    - ``ffn`` (dict, optional): Config of the FFN, built with ``dim``. None: the
+      layers end after the mixer.
+    - ``norm`` (dict): Config of the norms in a layer.
+    - ``out_norm`` (dict, optional): Config of the norm of each returned map.
+      None: maps are returned as they are.
+    - ``stem``, ``downsample`` (dict): Configs of what shrinks the image and, at
+      the start of each further stage, the map.
+    - ``dpe`` (bool): Start each layer with a position encoding.
+    - ``skip_scale`` (bool): Scale and shift the shortcuts per channel.
+    - ``connections`` (dict, optional): Which layers read earlier ones: the
+      arguments of `stage_connections` (``strides``, ``starts``, ``windows``,
+      ``sources``, ``input_in_window``) and ``aggregator``, the config of what
+      takes the projection's place in such a layer, built with ``dim``,
+      ``num_sources`` and ``out_channels``. None: a plain chain of layers.
     - ``base`` (str): Name of the variant that a dict changes.
+
+    Of a config without ``type``, or of the same one, only what is given
+    changes. ``dict(alternate=(a, b))`` in place of a value gives the layers of
+    each stage ``a`` and ``b`` in turn.
 
     Args:
         arch (str or dict): Name of a variant, or a dict that overrides keys
             of ``arch_defaults``, or of ``base``:
-            ``dict(base='tiny', mixer=dict(...))``.
+            ``dict(base='tiny', mixer=dict(...))``. Default: ``'tiny'``.
         out_indices (Sequence[int]): Stages whose maps are returned; each
             gets an output norm. Stages after the last of them are not built.
             Default: (0, 1, 2, 3).
         drop_path_rate (float): Stochastic depth rate of the last layer; it
             grows linearly from 0 at the first. Default: 0.
-        attn_scale (str): ``'length'`` or ``'learnable'``, see `DMCA`; the
-            released detectors are ``'learnable'``, the classifiers and
-            segmentors ``'length'``. Default: ``'length'``.
-        out_norm (bool): Whether returned maps pass an output norm; the
-            released classifiers have theirs in the head. Default: True.
-        norm_cfg (dict): Config of the batch norms in stem, downsampling and
-            aggregators. Default: ``dict(type='BN')``.
+        norm_cfg (dict, optional): Config of the batch norms in stem,
+            downsampling and aggregators that have them. None: ``type='BN'``.
+            Default: None.
         frozen_stages (int): Stages without gradients, which stay in eval
             mode. -1: none; 0: the stem; k: the stem and the first k stages.
             Default: -1.
@@ -102,165 +111,64 @@ class HierarchicalBackbone(BaseModule):
             takes what a plain Swin shares. Default: None.
 
     Raises:
-        ValueError: If an argument is not one of those above.
+        ConfigError: If an argument is not one of those above. It is a
+            ValueError.
     """
 
     arch_zoo: dict[str, dict] = {}
-    # None: to be given
-    arch_defaults: dict = dict(
-        embed_dims=None,
-        depths=None,
-        strides=None,
-        starts=None,
-        windows=None,
-        sources='window',
-        input_in_window=(False, False, False, False),
-        # 8 4 2 1 reduces each stage to about the tokens of the last
-        reduction=(8, 4, 2, 1),
-        aggregator=dict(type='DMCA'),
-        projection=dict(type='LinearProjection'),
-        mixer=None,
-        ffn=None,
-        norm=None,
-        stem=None,
-        downsample=None,
-        dpe=None,
-        skip_scale=None,
-    )
+    arch_defaults: dict = {}
+    key_map = None
+    # False: convolutions of more than one position keep torch's own weights
+    init_convolutions = True
 
     def __init__(
         self,
-        arch: str | dict,
+        arch: str | dict = 'tiny',
         out_indices: Sequence[int] = (0, 1, 2, 3),
         drop_path_rate: float = 0.0,
-        attn_scale: str = 'length',
-        out_norm: bool = True,
-        norm_cfg: dict = dict(type='BN'),
+        norm_cfg: dict | None = None,
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
-        init_cfg: dict | None = None,
+        init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
-        self.arch = self._resolve_arch(arch)
+        self.arch = resolve_arch(arch, self.arch_zoo, self.arch_defaults, type(self).__name__)
         dims, depths = self.arch['embed_dims'], self.arch['depths']
         num_stages = len(depths)
         self.out_indices = _check_out_indices(out_indices, num_stages)
         if not -1 <= frozen_stages <= num_stages:
-            raise ValueError(f'frozen_stages must be in [-1, {num_stages}], got {frozen_stages}')
+            raise ConfigError(f'frozen_stages must be in [-1, {num_stages}], got {frozen_stages}')
         if not 0 <= drop_path_rate < 1:
-            raise ValueError(f'drop_path_rate must be in [0, 1), got {drop_path_rate}')
+            raise ConfigError(f'drop_path_rate must be in [0, 1), got {drop_path_rate}')
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
-        # only what the returned maps need: no parameter goes unused
+        # only what the returned maps need is built, so no parameter goes unused
         num_stages = self.out_indices[-1] + 1
+        archs = [stage_arch(self.arch, i) for i in range(num_stages)]
+        if norm_cfg is not None:
+            archs = _share_norm_cfg(archs, norm_cfg, type(self).__name__)
 
-        self.stem = MODELS.build(dict(self.arch['stem'], dim=dims[0], norm_cfg=norm_cfg))
+        self.stem = build_part(archs[0]['stem'], 'stem', dim=dims[0])
         self.downsamples = nn.ModuleList(
-            MODELS.build(
-                dict(
-                    self.arch['downsample'], in_channels=dims[i], dim=dims[i + 1], norm_cfg=norm_cfg
-                )
-            )
-            for i in range(num_stages - 1)
+            build_part(archs[i]['downsample'], 'downsample', in_channels=dims[i - 1], dim=dims[i])
+            for i in range(1, num_stages)
         )
         last = max(sum(depths) - 1, 1)
         rates = [drop_path_rate * i / last for i in range(sum(depths))]
         self.stages = nn.ModuleList(
-            self._build_stage(i, rates[sum(depths[:i]) :], norm_cfg, attn_scale, with_cp)
-            for i in range(num_stages)
+            _build_stage(archs[i], rates[sum(depths[:i]) :], with_cp) for i in range(num_stages)
         )
         self.norms = nn.ModuleDict(
             {
-                str(i): LayerNorm2d(dims[i], eps=1e-6) if out_norm else nn.Identity()
+                str(i): nn.Identity()
+                if archs[i]['out_norm'] is None
+                else build_norm(archs[i]['out_norm'], dims[i])
                 for i in self.out_indices
             }
         )
-        self.apply(_init_linear)
+        self.apply(self._init_module)
         self._freeze_stages()
-
-    @classmethod
-    def _resolve_arch(cls, arch: str | dict) -> dict:
-        if not isinstance(arch, dict):
-            if not isinstance(arch, str) or arch not in cls.arch_zoo:
-                raise ValueError(
-                    f'arch {arch!r} of {cls.__name__} is unknown;'
-                    f' use one of {sorted(cls.arch_zoo)} or a '
-                    'dict'
-                )
-            arch = cls.arch_zoo[arch]
-        given = deepcopy(dict(arch))
-        base = given.pop('base', None)
-        unknown = sorted(set(given) - set(cls.arch_defaults))
-        if unknown:
-            raise ValueError(
-                f'arch keys {unknown} are unknown; allowed are '
-                f'{sorted([*cls.arch_defaults, "base"])}'
-            )
-        arch = deepcopy(cls.arch_defaults)
-        if base is not None:
-            arch = cls._resolve_arch(base)
-        arch = _merge(arch, given)
-        missing = sorted(key for key, value in arch.items() if value is None)
-        if missing:
-            raise ValueError(
-                f'arch keys {missing} are missing; give them, or '
-                f'base={next(iter(cls.arch_zoo), "NAME")!r} for '
-                'those of a named arch'
-            )
-        num_stages = len(arch['depths'])
-        for key in (
-            'embed_dims',
-            'strides',
-            'starts',
-            'windows',
-            'input_in_window',
-            'reduction',
-            'skip_scale',
-        ):
-            if len(arch[key]) != num_stages:
-                raise ValueError(
-                    f'arch key {key!r} needs one entry for each of the '
-                    f'{num_stages} stages in depths, got {arch[key]}'
-                    + ('' if key in given else ', which it has by default')
-                )
-        return arch
-
-    def _build_stage(self, stage, rates, norm_cfg, attn_scale, with_cp):
-        arch = self.arch
-        plans = stage_connections(
-            arch['depths'][stage],
-            arch['strides'][stage],
-            arch['starts'][stage],
-            arch['windows'][stage],
-            arch['sources'],
-            arch['input_in_window'][stage],
-        )
-        layers = []
-        for i, (plan, rate) in enumerate(zip(plans, rates)):
-            proj = {
-                'normal': arch['projection'],
-                'ganglion': dict(
-                    arch['aggregator'],
-                    num_sources=len(plan.sources),
-                    reduction=arch['reduction'][stage],
-                    attn_scale=attn_scale,
-                    norm_cfg=norm_cfg,
-                ),
-            }[plan.kind]
-            layers.append(
-                Layer(
-                    dim=arch['embed_dims'][stage],
-                    mixer=dict(arch['mixer'], stage=stage, layer=i),
-                    proj=proj,
-                    ffn=arch['ffn'],
-                    norm=arch['norm'],
-                    dpe=arch['dpe'],
-                    skip_scale=arch['skip_scale'][stage],
-                    drop_path_rate=rate,
-                )
-            )
-        return Stage(layers, plans, with_cp)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Extract features.
@@ -274,11 +182,10 @@ class HierarchicalBackbone(BaseModule):
             H_i = ceil(H_{i-1} / 2).
         """
         if x.device.type == 'cpu':
-            # the one change of layout, up to the output norms: torch's
-            # depthwise convolutions take half the time in it, and the scan
-            # reads it as it lies. On CUDA its GroupNorm would copy each map
-            # back, so the layout stays the input's there, but for what
-            # layer-norms positions: patches and their merging
+            # on the CPU, convert to channels-last once: depthwise convolutions
+            # run about twice as fast, and the scan reads it without a copy. On
+            # CUDA torch's GroupNorm would copy each map back, so the input's
+            # layout stays
             x = x.contiguous(memory_format=torch.channels_last)
         x = self.stem(x)
         outs = []
@@ -370,6 +277,16 @@ class HierarchicalBackbone(BaseModule):
                 state_dict[prefix + own] = state_dict.pop(key)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
+    def _init_module(self, module: nn.Module) -> None:
+        """Draw a convolution's or linear layer's weights anew, unless they stay torch's."""
+        if not isinstance(module, (nn.Conv2d, nn.Linear)):
+            return
+        is_linear = isinstance(module, nn.Linear) or module.kernel_size == (1, 1)
+        if is_linear or self.init_convolutions:
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
     @staticmethod
     def _checkpoint_filter(state_dict, *args):
         # mmpretrain's classifiers pass what they load through their backbone
@@ -379,36 +296,71 @@ class HierarchicalBackbone(BaseModule):
         state_dict.update(nested)
 
 
-def _merge(arch, changes):
-    """Put changes over an arch, those of a part of one type key by key."""
-    merged = {**arch, **changes}
-    for key, part in changes.items():
-        below = arch.get(key)
-        if (
-            isinstance(part, dict)
-            and isinstance(below, dict)
-            and part.get('type', below['type']) == below['type']
-        ):
-            merged[key] = {**below, **part}
-    return merged
+def _share_norm_cfg(archs, norm_cfg, family):
+    """Give the parts that take a ``norm_cfg`` and have none of their own the backbone's."""
+
+    def share(value):
+        if isinstance(value, (list, tuple)):
+            return type(value)(map(share, value))
+        if not isinstance(value, dict):
+            return value
+        value = {key: share(inner) for key, inner in value.items()}
+        if takes_option(value, 'norm_cfg'):
+            value.setdefault('norm_cfg', norm_cfg)
+        return value
+
+    shared = [share(arch) for arch in archs]
+    if shared == archs:
+        raise ConfigError(
+            f'no part of this {family} takes a norm_cfg of the backbone, got {norm_cfg}: leave it '
+            "out, or give a part's own in the arch"
+        )
+    return shared
+
+
+def _build_stage(arch, rates, with_cp):
+    """Build the layers of a stage from its own values of the arch."""
+    connections = arch['connections']
+    if connections is None:
+        plans = stage_connections(arch['depths'])
+    else:
+        plans = stage_connections(
+            arch['depths'],
+            connections['strides'],
+            connections['starts'],
+            connections['windows'],
+            connections['sources'],
+            connections['input_in_window'],
+        )
+    layers = []
+    for i, (plan, rate) in enumerate(zip(plans, rates)):
+        layers.append(
+            Layer(
+                dim=arch['embed_dims'],
+                mixer=layer_value(arch['mixer'], i),
+                proj=layer_value(
+                    connections['aggregator'] if plan.sources else arch['projection'], i
+                ),
+                ffn=layer_value(arch['ffn'], i),
+                norm=layer_value(arch['norm'], i),
+                dpe=arch['dpe'],
+                skip_scale=arch['skip_scale'],
+                drop_path_rate=rate,
+                num_sources=len(plan.sources),
+            )
+        )
+    return Stage(layers, plans, with_cp)
 
 
 def _check_out_indices(out_indices, num_stages):
     if isinstance(out_indices, int):
-        raise ValueError(
+        raise ConfigError(
             f'out_indices must be a sequence, got {out_indices}: give ({out_indices}, )'
         )
     out_indices = tuple(out_indices)
     in_range = all(i in range(num_stages) for i in out_indices)
     if not out_indices or not in_range or list(out_indices) != sorted(set(out_indices)):
-        raise ValueError(
+        raise ConfigError(
             f'out_indices must be ascending, distinct and in [0, {num_stages}), got {out_indices}'
         )
     return out_indices
-
-
-def _init_linear(module):
-    if isinstance(module, (nn.Conv2d, nn.Linear)):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)

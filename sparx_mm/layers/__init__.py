@@ -1,16 +1,18 @@
-"""What a layer is built of."""
+"""What a network is built of beside mixers and aggregators."""
 
 from .depthwise import DepthwiseConv
-from .drop_path import DropPath
+from .downsample import ConvDownsample, PatchMerging
 from .ffn import MLP, ConvFFN
 from .layer import Layer
-from .norm import ChannelAffine, GroupNorm, LayerNorm2d, build_norm
+from .norm import GroupNorm, LayerNorm2d, build_norm
 from .position import DynamicPositionEncoding
 from .projection import LinearProjection
 from .recompute import checkpoint_layer
-from .stem import ConvDownsample, ConvStem, PatchEmbed, PatchMerging
+from .shortcut import ChannelAffine, DropPath
+from .stem import ConvStem, PatchEmbed
 
 __all__ = [
+    'MLP',
     'ChannelAffine',
     'ConvDownsample',
     'ConvFFN',
@@ -19,12 +21,11 @@ __all__ = [
     'DropPath',
     'DynamicPositionEncoding',
     'GroupNorm',
+    'Layer',
     'LayerNorm2d',
-    'MLP',
+    'LinearProjection',
     'PatchEmbed',
     'PatchMerging',
-    'LinearProjection',
-    'Layer',
     'build_norm',
     'checkpoint_layer',
 ]

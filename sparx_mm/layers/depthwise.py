@@ -5,14 +5,14 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.grad import conv2d_input, conv2d_weight
 
-# side of the largest depthwise kernel whose weight gradient oneDNN has code
-# for; a larger one's is made like that of 16 by 16 channels, several times
-# slower than in windows of this size
+# side of the largest depthwise kernel for whose weight gradient oneDNN has code;
+# for a larger one it falls back to a dense form, several times slower than
+# windows of this size
 _WINDOW = 3
 
 
 class _InWindows(torch.autograd.Function):
-    """The convolution with its weight gradient made window by window."""
+    """Depthwise convolution whose weight gradient is made window by window."""
 
     @staticmethod
     def forward(ctx, x, weight, bias):
@@ -29,7 +29,7 @@ class _InWindows(torch.autograd.Function):
         x = F.pad(x, (side // 2,) * 4)
         height, width = (size + _WINDOW - 1 for size in dy.shape[2:])
         d_weight = torch.empty_like(weight)
-        # the last one overlaps another where they do not fit
+        # the last window overlaps another if the side is no multiple of theirs
         starts = [min(i, side - _WINDOW) for i in range(0, side, _WINDOW)]
         for i in starts:
             for j in starts:
@@ -39,7 +39,8 @@ class _InWindows(torch.autograd.Function):
                         x[..., i : i + height, j : j + width], window.shape, dy, groups=groups
                     )
                 )
-        return dx, d_weight, dy.sum((0, 2, 3))
+        d_bias = dy.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
+        return dx, d_weight, d_bias
 
 
 class DepthwiseConv(nn.Conv2d):
@@ -48,10 +49,11 @@ class DepthwiseConv(nn.Conv2d):
     Args:
         dim (int): Number of channels C.
         kernel_size (int): Side of the kernel, odd.
+        bias (bool): Learn a bias. Default: True.
     """
 
-    def __init__(self, dim: int, kernel_size: int) -> None:
-        super().__init__(dim, dim, kernel_size, padding=kernel_size // 2, groups=dim)
+    def __init__(self, dim: int, kernel_size: int, bias: bool = True) -> None:
+        super().__init__(dim, dim, kernel_size, padding=kernel_size // 2, groups=dim, bias=bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, H, W) to the same shape."""
@@ -65,5 +67,6 @@ class DepthwiseConv(nn.Conv2d):
             and self.weight.requires_grad
             and torch.is_grad_enabled()
         ):
-            return _InWindows.apply(x.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
+            bias = None if self.bias is None else self.bias.to(dtype)
+            return _InWindows.apply(x.to(dtype), self.weight.to(dtype), bias)
         return super().forward(x)

@@ -1,18 +1,18 @@
-"""The one layer that every SparX network is made of."""
+"""The one layer that every network is made of."""
 
 from collections.abc import Sequence
 
 import torch
-from mmengine.registry import MODELS
 from torch import nn
 
-from .drop_path import DropPath
-from .norm import ChannelAffine, build_norm
+from ..registry import build_part
+from .norm import build_norm
 from .position import DynamicPositionEncoding
+from .shortcut import ChannelAffine, DropPath
 
 
 class Layer(nn.Module):
-    """Position encoding, token mixer and FFN; paper Figure 2.
+    """Position encoding, token mixer and FFN; SparX's paper, Figure 2.
 
     .. code-block:: text
 
@@ -21,22 +21,24 @@ class Layer(nn.Module):
         x = skip2(x) + drop_path(ffn(norm2(x)))
 
     A normal and a ganglion layer differ in ``proj`` alone, which makes the
-    mixer's input: the former's sees only this layer, the latter's is an
-    aggregator that reads ``sources`` too.
+    mixer's input: a projection sees only this layer's map, an aggregator also
+    reads ``sources``.
 
     Args:
         dim (int): Number of channels C.
         mixer (dict): Config of the token mixer, without ``dim``.
-        proj (dict): Config of the projection or aggregator, without ``dim``
-            and ``out_channels``.
-        ffn (dict): Config of the FFN, without ``dim``.
+        proj (dict): Config of the projection or aggregator, without ``dim``,
+            ``out_channels`` and ``num_sources``.
+        ffn (dict, optional): Config of the FFN, without ``dim``. None: the
+            layer ends after the mixer.
         norm (dict): Config of the two norms.
             Default: ``dict(type='GN', num_groups=1)``.
-        dpe (bool): Whether to start with a position encoding.
-            Default: True.
-        skip_scale (bool): Whether the shortcuts carry a scale and a bias
-            per channel. Default: False.
+        dpe (bool): Start with a position encoding. Default: True.
+        skip_scale (bool): Scale and shift the shortcuts per channel.
+            Default: False.
         drop_path_rate (float): Stochastic depth rate. Default: 0.
+        num_sources (int): Number of earlier maps that ``proj`` aggregates.
+            0: ``proj`` is a projection. Default: 0.
     """
 
     def __init__(
@@ -44,21 +46,30 @@ class Layer(nn.Module):
         dim: int,
         mixer: dict,
         proj: dict,
-        ffn: dict,
+        ffn: dict | None,
         norm: dict = dict(type='GN', num_groups=1),
         dpe: bool = True,
         skip_scale: bool = False,
         drop_path_rate: float = 0.0,
+        num_sources: int = 0,
     ) -> None:
         super().__init__()
         self.dpe = DynamicPositionEncoding(dim) if dpe else nn.Identity()
         self.norm1 = build_norm(norm, dim)
-        self.mixer = MODELS.build(dict(mixer, dim=dim))
-        self.proj = MODELS.build(dict(proj, dim=dim, out_channels=self.mixer.in_channels))
-        self.norm2 = build_norm(norm, dim)
-        self.ffn = MODELS.build(dict(ffn, dim=dim))
+        self.mixer = build_part(mixer, 'mixer', dim=dim)
+        reads = dict(num_sources=num_sources) if num_sources else {}
+        self.proj = build_part(
+            proj,
+            'aggregator' if num_sources else 'projection',
+            dim=dim,
+            out_channels=self.mixer.in_channels,
+            **reads,
+        )
+        has_ffn = ffn is not None
+        self.norm2 = build_norm(norm, dim) if has_ffn else None
+        self.ffn = build_part(ffn, 'ffn', dim=dim) if has_ffn else None
         self.skip1 = ChannelAffine(dim) if skip_scale else nn.Identity()
-        self.skip2 = ChannelAffine(dim) if skip_scale else nn.Identity()
+        self.skip2 = ChannelAffine(dim) if skip_scale and has_ffn else nn.Identity()
         self.drop_path = DropPath(drop_path_rate)
 
     def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor] = ()) -> torch.Tensor:
@@ -67,12 +78,16 @@ class Layer(nn.Module):
         Args:
             x (Tensor): Map of shape (B, C, H, W).
             sources (Sequence[Tensor]): Earlier maps of the stage, each
-                (B, C, H, W), in concatenation order.
+                (B, C, H, W), in concatenation order; as many as
+                ``num_sources``. Default: ().
 
         Returns:
             Tensor: Map of shape (B, C, H, W).
         """
         x = self.dpe(x)
-        mixed = self.mixer(self.proj(self.norm1(x), sources))
-        x = self.skip1(x) + self.drop_path(mixed)
+        y = self.norm1(x)
+        y = self.proj(y, sources) if sources else self.proj(y)
+        x = self.skip1(x) + self.drop_path(self.mixer(y))
+        if self.ffn is None:
+            return x
         return self.skip2(x) + self.drop_path(self.ffn(self.norm2(x)))

@@ -1,8 +1,10 @@
-"""Norms and the scaled shortcut, for (B, C, H, W) maps."""
+"""Norms of (B, C, H, W) maps."""
 
 import torch
-from mmengine.registry import MODELS
 from torch import nn
+
+from ..errors import ConfigError
+from ..registry import MODELS
 
 
 class GroupNorm(nn.GroupNorm):
@@ -37,24 +39,6 @@ class LayerNorm2d(nn.LayerNorm):
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-class ChannelAffine(nn.Module):
-    """Per-channel scale (init 1) and bias (init 0), put on a shortcut.
-
-    Args:
-        dim (int): Number of channels C.
-    """
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        # a depthwise 1x1 kernel's shape, as in the released files
-        self.weight = nn.Parameter(torch.ones(dim, 1, 1, 1))
-        self.bias = nn.Parameter(torch.zeros(dim))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Scale and shift a (B, C, H, W) map; the shape stays."""
-        return torch.addcmul(self.bias.view(-1, 1, 1), x, self.weight.view(-1, 1, 1))
-
-
 _NORMS = {
     'BN': nn.BatchNorm2d,
     'BN2d': nn.BatchNorm2d,
@@ -70,7 +54,7 @@ def build_norm(norm_cfg: dict, num_features: int) -> nn.Module:
     Args:
         norm_cfg (dict): ``type`` (``'BN'``, ``'SyncBN'``, ``'GN'``,
             ``'LN2d'`` for layer norm over channels, or any norm registered in
-            mmengine's ``MODELS``), its own arguments, and
+            ``MODELS``), its own arguments, and
             ``requires_grad`` (default True).
         num_features (int): Number of channels C.
 
@@ -78,16 +62,16 @@ def build_norm(norm_cfg: dict, num_features: int) -> nn.Module:
         nn.Module: The norm of a (B, C, H, W) map.
 
     Raises:
-        ValueError: If ``norm_cfg`` has no ``type`` or an unknown one.
+        ConfigError: If ``norm_cfg`` has no ``type`` or an unknown one.
     """
     cfg = dict(norm_cfg)
     if 'type' not in cfg:
-        raise ValueError(f"norm_cfg needs a 'type', got {norm_cfg}")
+        raise ConfigError(f"norm_cfg needs a 'type', got {norm_cfg}")
     name = cfg.pop('type')
     requires_grad = cfg.pop('requires_grad', True)
     norm_type = _NORMS.get(name) or MODELS.get(name)
     if norm_type is None:
-        raise ValueError(
+        raise ConfigError(
             f'norm_cfg type {name!r} is unknown; use one of '
             f'{sorted(_NORMS)} or a norm registered in MODELS'
         )

@@ -1,32 +1,19 @@
-"""The projection of a normal layer."""
+"""Projections: what makes the mixer's input in a layer that reads no other."""
 
-from collections.abc import Sequence
-
-import torch
-from mmengine.registry import MODELS
 from torch import nn
+
+from ..registry import MODELS
 
 
 @MODELS.register_module()
 class LinearProjection(nn.Conv2d):
-    """1x1 convolution that reads no other layer.
+    """1x1 convolution, from (B, C, H, W) to (B, out_channels, H, W).
 
     Args:
         dim (int): Number of channels C.
-        out_channels (int): Number of channels the mixer reads.
+        out_channels (int): Number of channels that the mixer reads.
+        bias (bool): Learn a bias. Default: True.
     """
 
-    def __init__(self, dim: int, out_channels: int) -> None:
-        super().__init__(dim, out_channels, 1)
-
-    def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor] = ()) -> torch.Tensor:
-        """Project.
-
-        Args:
-            x (Tensor): Map of shape (B, C, H, W).
-            sources (Sequence[Tensor]): Ignored: a normal layer has none.
-
-        Returns:
-            Tensor: Map of shape (B, out_channels, H, W).
-        """
-        return super().forward(x)
+    def __init__(self, dim: int, out_channels: int, bias: bool = True) -> None:
+        super().__init__(dim, out_channels, 1, bias=bias)

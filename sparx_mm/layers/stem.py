@@ -1,24 +1,51 @@
-"""Stem and downsampling: what makes maps smaller, before and between stages.
+"""Stems: image to features at a quarter of its size.
 
-Maps of any size are halved upwards, ceil(H / 2): convolutions pad all around,
+Images of any size are halved upwards, ceil(H / 2): convolutions pad all around,
 patches at the bottom and the right.
 """
 
 import torch
 import torch.nn.functional as F
-from mmengine.registry import MODELS
 from torch import nn
 
+from ..errors import ConfigError
+from ..registry import MODELS
 from .norm import LayerNorm2d, build_norm
 
 
-def _conv(in_channels, out_channels, stride):
-    return nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
+def conv3x3(in_channels: int, out_channels: int, stride: int, bias: bool) -> nn.Conv2d:
+    """Make a 3x3 convolution that pads by one position all around.
+
+    Args:
+        in_channels (int): Number of input channels.
+        out_channels (int): Number of output channels.
+        stride (int): Stride on both axes.
+        bias (bool): Learn a bias.
+
+    Returns:
+        nn.Conv2d: From (B, in_channels, H, W) to
+        (B, out_channels, ceil(H / stride), ceil(W / stride)).
+    """
+    return nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=bias)
+
+
+def pad_to_multiple(x: torch.Tensor, side: int) -> torch.Tensor:
+    """Pad with zeros at the bottom and right, up to multiples of ``side``.
+
+    Args:
+        x (Tensor): Map of shape (B, C, H, W).
+        side (int): What both sides become a multiple of.
+
+    Returns:
+        Tensor: Map of shape (B, C, H', W').
+    """
+    height, width = x.shape[2:]
+    return F.pad(x, (0, -width % side, 0, -height % side))
 
 
 @MODELS.register_module()
 class ConvStem(nn.Sequential):
-    """Image to features at a quarter of its size, by 3x3 convolutions.
+    """Stem of 3x3 convolutions.
 
     The first and the last convolution have stride 2; each is followed by a
     norm, all but the last by GELU. (B, in_channels, H, W) becomes
@@ -26,93 +53,67 @@ class ConvStem(nn.Sequential):
 
     Args:
         dim (int): Number of output channels; half as many inside.
-        norm_cfg (dict): Config of the norms.
         in_channels (int): Number of image channels. Default: 3.
         num_convs (int): Number of convolutions, at least 2. Default: 2.
+        bias (bool): Learn biases of the convolutions. Default: False.
+        norm_cfg (dict): Config of the norms. Default: ``dict(type='BN')``.
+
+    Raises:
+        ConfigError: If ``num_convs`` is below 2.
     """
 
-    def __init__(self, dim: int, norm_cfg: dict, in_channels: int = 3, num_convs: int = 2) -> None:
+    def __init__(
+        self,
+        dim: int,
+        in_channels: int = 3,
+        num_convs: int = 2,
+        bias: bool = False,
+        norm_cfg: dict = dict(type='BN'),
+    ) -> None:
         if num_convs < 2:
-            raise ValueError(
+            raise ConfigError(
                 f'num_convs must be at least 2 (two of them halve the size), got {num_convs}'
             )
         inner = dim // 2
-        layers = [_conv(in_channels, inner, 2), build_norm(norm_cfg, inner), nn.GELU()]
+        layers = [conv3x3(in_channels, inner, 2, bias), build_norm(norm_cfg, inner), nn.GELU()]
         for _ in range(num_convs - 2):
-            layers += [_conv(inner, inner, 1), build_norm(norm_cfg, inner), nn.GELU()]
-        layers += [_conv(inner, dim, 2), build_norm(norm_cfg, dim)]
+            layers += [conv3x3(inner, inner, 1, bias), build_norm(norm_cfg, inner), nn.GELU()]
+        layers += [conv3x3(inner, dim, 2, bias), build_norm(norm_cfg, dim)]
         super().__init__(*layers)
 
 
 @MODELS.register_module()
-class ConvDownsample(nn.Sequential):
-    """3x3 convolution of stride 2 and a norm, between two stages.
-
-    (B, in_channels, H, W) becomes (B, dim, ceil(H / 2), ceil(W / 2)).
-
-    Args:
-        in_channels (int): Number of input channels.
-        dim (int): Number of output channels.
-        norm_cfg (dict): Config of the norm.
-    """
-
-    def __init__(self, in_channels: int, dim: int, norm_cfg: dict) -> None:
-        super().__init__(_conv(in_channels, dim, 2), build_norm(norm_cfg, dim))
-
-
-def _pad_to_multiple(x, side):
-    """Zeros at the bottom and right, up to multiples of ``side``."""
-    height, width = x.shape[2:]
-    return F.pad(x, (0, -width % side, 0, -height % side))
-
-
-@MODELS.register_module()
 class PatchEmbed(nn.Module):
-    """Image to features at a quarter of its size: patches of 4x4, embedded.
+    """Stem that embeds patches of 4x4 pixels.
 
     As in Swin Transformer (https://arxiv.org/abs/2103.14030).
     (B, in_channels, H, W) becomes (B, dim, ceil(H / 4), ceil(W / 4)).
 
     Args:
         dim (int): Number of output channels.
-        norm_cfg (dict, optional): Unused: patches are layer-normed.
         in_channels (int): Number of image channels. Default: 3.
+        pad (bool): Pad images to whole patches. False: leave out the pixels
+            of the last, incomplete patches, so that maps have floor(H / 4)
+            rows. Default: True.
     """
 
-    def __init__(self, dim: int, norm_cfg: dict | None = None, in_channels: int = 3) -> None:
+    def __init__(self, dim: int, in_channels: int = 3, pad: bool = True) -> None:
         super().__init__()
+        self.pad = pad
         self.proj = nn.Conv2d(in_channels, dim, 4, stride=4)
         self.norm = LayerNorm2d(dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Embed the patches of an image."""
-        return self.norm(self.proj(_pad_to_multiple(x, 4)))
+        """Map a (B, in_channels, H, W) image to (B, dim, H', W').
 
-
-@MODELS.register_module()
-class PatchMerging(nn.Module):
-    """Neighbours of 2x2 joined, layer-normed and projected, between stages.
-
-    As in Swin Transformer (https://arxiv.org/abs/2103.14030).
-    (B, in_channels, H, W) becomes (B, dim, ceil(H / 2), ceil(W / 2)).
-
-    Args:
-        in_channels (int): Number of input channels C.
-        dim (int): Number of output channels.
-        norm_cfg (dict, optional): Unused: neighbours are layer-normed.
-    """
-
-    def __init__(self, in_channels: int, dim: int, norm_cfg: dict | None = None) -> None:
-        super().__init__()
-        self.norm = LayerNorm2d(4 * in_channels)
-        self.reduction = nn.Conv2d(4 * in_channels, dim, 1, bias=False)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Merge a (B, C, H, W) map."""
-        x = _pad_to_multiple(x, 2)
-        height, width = (side // 2 for side in x.shape[2:])
-        # (B, C, H, W) -> (B, H/2, W/2, C*2*2), as pixel_unshuffle orders them
-        x = x.unflatten(3, (width, 2)).unflatten(2, (height, 2))
-        x = x.permute(0, 2, 4, 1, 3, 5).flatten(3)
-        # -> (B, C*2*2, H/2, W/2), channels-last
-        return self.reduction(self.norm(x.permute(0, 3, 1, 2)))
+        Raises:
+            ConfigError: If an image that is not padded has no whole patch.
+        """
+        if self.pad:
+            x = pad_to_multiple(x, 4)
+        elif min(x.shape[2:]) < 4:
+            raise ConfigError(
+                'a stem that does not pad needs images of at least 4x4, got '
+                f'{x.shape[2]}x{x.shape[3]}: pad them, or set pad=True in the arch'
+            )
+        return self.norm(self.proj(x))

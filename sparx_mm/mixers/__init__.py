@@ -1,4 +1,9 @@
-"""Token mixers: what comes after the projection in a layer."""
+"""Token mixers: what follows the projection in a layer.
+
+A mixer is a module built with ``dim``, the number of channels C, and its own
+options. It has an attribute ``in_channels`` and maps (B, in_channels, H, W) to
+(B, C, H, W).
+"""
 
 from .ss2d import SS2D
 from .ssm import SSM, BiSSM

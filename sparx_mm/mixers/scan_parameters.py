@@ -7,21 +7,20 @@ from torch import nn
 
 
 class ScanParameters(nn.Module):
-    """Parameters of Mamba's selective scan in several directions.
+    """Base of mixers that scan: Mamba's parameters for several directions.
 
-    A mixer that scans is one of these, and calls `reset_scan_parameters`
-    when it is built.
+    A subclass calls `reset_scan_parameters` at the end of its ``__init__``.
 
     Args:
         dim (int): Number of the mixer's output channels C.
         num_directions (int): Directions K.
         d_state (int): States N per channel.
-        ssm_ratio (float): Inner channels D as a multiple of C.
+        ssm_ratio (float): Number of scanned channels D as a multiple of C.
         dt_rank (int or str): Rank R of delta's projection; ``'auto'`` is
             ceil(C / 16).
 
     Attributes:
-        in_channels (int): Channels D of the map that is scanned.
+        inner_channels (int): Number of scanned channels D.
     """
 
     def __init__(
@@ -35,7 +34,7 @@ class ScanParameters(nn.Module):
         super().__init__()
         inner = int(dim * ssm_ratio)
         rank = math.ceil(dim / 16) if dt_rank == 'auto' else dt_rank
-        self.in_channels = inner
+        self.inner_channels = inner
         self.d_state = d_state
         # the shapes of the released files: directions folded into channels
         self.x_proj_weight = nn.Parameter(
@@ -48,14 +47,14 @@ class ScanParameters(nn.Module):
 
     @torch.no_grad()
     def reset_scan_parameters(self, dt_min: float = 1e-3, dt_max: float = 0.1) -> None:
-        """Initialise the scan's parameters as Mamba does.
+        """Draw the scan's parameters as Mamba does.
 
         Args:
             dt_min (float): Smallest initial delta. Default: 1e-3.
             dt_max (float): Largest initial delta. Default: 0.1.
         """
-        # a linear layer's default: uniform within the root of its fan-in
-        bound = self.in_channels**-0.5
+        # a linear layer's default: uniform within the inverse root of its fan-in
+        bound = self.inner_channels**-0.5
         self.x_proj_weight.uniform_(-bound, bound)
         bound = self.dt_weight.shape[-1] ** -0.5
         self.dt_weight.uniform_(-bound, bound)

@@ -2,12 +2,12 @@
 
 import torch
 import torch.nn.functional as F
-from mmengine.registry import MODELS
 from torch import nn
 
 from sparx_mm.kernels import selective_scan, without_autocast
 
 from ..layers import GroupNorm
+from ..registry import MODELS
 from .scan_parameters import ScanParameters
 
 
@@ -17,19 +17,18 @@ class SSM(ScanParameters):
 
     SiLU, one scan of the map in row-major order, norm, projection: a position
     sees itself and those before it. No convolution and no gate; the input
-    projection is the layer's, not the mixer's. Paper Table 10.
+    projection is the layer's. SparX's paper, Table 10.
 
     Args:
         dim (int): Number of output channels C.
-        stage (int, optional): Stage of the layer; unused.
-        layer (int, optional): Index of the layer in its stage; unused.
         d_state (int): States N per channel. Default: 8.
-        ssm_ratio (float): Inner channels D as a multiple of C. Default: 2.
+        ssm_ratio (float): Number of scanned channels D as a multiple of C.
+            Default: 2.
         dt_rank (int or str): Rank R of delta's projection; ``'auto'`` is
             ceil(C / 16). Default: ``'auto'``.
 
     Attributes:
-        in_channels (int): Channels D that ``forward`` takes.
+        in_channels (int): Number of channels D that ``forward`` takes.
     """
 
     num_directions = 1
@@ -37,13 +36,12 @@ class SSM(ScanParameters):
     def __init__(
         self,
         dim: int,
-        stage: int | None = None,
-        layer: int | None = None,
         d_state: int = 8,
         ssm_ratio: float = 2.0,
         dt_rank: int | str = 'auto',
     ) -> None:
         super().__init__(dim, self.num_directions, d_state, ssm_ratio, dt_rank)
+        self.in_channels = self.inner_channels
         self.norm = GroupNorm(1, self.in_channels)
         self.out_proj = nn.Conv2d(self.in_channels, dim, 1)
         self.reset_scan_parameters()
@@ -80,7 +78,7 @@ class SSM(ScanParameters):
 
     @staticmethod
     def _turn(sequences: torch.Tensor) -> torch.Tensor:
-        """(B, K, ., H*W) from map order to each direction's, or back."""
+        """Reorder (B, K, ., H*W) from the map's order to each direction's, or back."""
         return sequences
 
 
@@ -89,8 +87,8 @@ class BiSSM(SSM):
     """Bidirectional scan of Vim (https://arxiv.org/abs/2401.09417).
 
     A forward and a reverse row-major scan, each with its own parameters;
-    their outputs are summed before the norm. Otherwise, and in its
-    arguments, as `SSM`. Paper Table 10.
+    their outputs are summed before the norm. Everything else, arguments
+    included, is as in `SSM`. SparX's paper, Table 10.
     """
 
     num_directions = 2
@@ -101,8 +99,8 @@ class BiSSM(SSM):
         return torch.stack([forward, reverse.flip(-1)], dim=1)
 
 
-# 16 bits are too few for what step sizes are made of
+# step sizes need float32, because a scan multiplies their rounding error
 @without_autocast
 def _step_sizes(weight, dt):
-    """(K, D, R) and (B, K, R, L) -> (B, K, D, L), in the weight's dtype."""
+    """Multiply (K, D, R) by (B, K, R, L) in the weight's dtype: (B, K, D, L)."""
     return weight @ dt.to(weight.dtype)

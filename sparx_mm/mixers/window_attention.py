@@ -1,12 +1,11 @@
 """Attention in shifted windows as a token mixer."""
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
-from mmengine.registry import MODELS
 from torch import nn
 
+from ..errors import ConfigError
+from ..registry import MODELS
 from ..state_dicts import resize_tables
 
 
@@ -15,57 +14,59 @@ class ShiftedWindowAttention(nn.Module):
     """Shifted-window attention of Swin (https://arxiv.org/abs/2103.14030).
 
     Tokens of a window attend to each other, with a learned bias for each
-    offset between two of them. In odd layers the windows are shifted by half
-    their side, in a cycle: tokens from opposite sides of the map that share
-    a window do not see each other. Along an axis where the map fits in one
-    window there is no shift.
+    offset between two of them. Shifted windows begin half their side further,
+    in a cycle: tokens from opposite sides of the map that share a window do not
+    see each other. Along an axis where the map fits in one window there is no
+    shift.
 
     A map is padded to whole windows after its projection, and no token
-    attends to the padding. Swin pads before it, and lets its tokens see
-    there the projection's bias. Where a map fits in one window, Swin's
+    attends to the padding. Swin pads before its projection, so that tokens see
+    the projection's bias there. Where a map fits in one window, Swin's
     original code shifts along neither axis, and mmdet's along both. On all
-    other maps the three are the same.
+    other maps the three agree.
 
     Args:
         dim (int): Number of output channels C.
-        num_heads (int or Sequence[int]): Number of heads, or one number for
-            each stage.
-        stage (int, optional): Stage of the layer, which picks the number of
-            heads. Default: None.
-        layer (int, optional): Index of the layer in its stage; odd ones
-            shift. Default: None.
-        window_size (int): Side of a window. Default: 7. A loaded
-            ``relative_position_bias_table`` of another is resized.
+        num_heads (int): Number of heads, a divisor of ``dim``.
+        window_size (int): Side of a window. A loaded
+            ``relative_position_bias_table`` of another size is resized.
+            Default: 7.
+        shifted (bool): Shift the windows, as every other layer does.
+            Default: False.
 
     Attributes:
-        in_channels (int): Channels 3C that ``forward`` takes.
+        in_channels (int): Number of channels 3C that ``forward`` takes.
 
     Raises:
-        ValueError: If ``dim`` is not a multiple of the number of heads, if
-            there is none for the stage, or if ``window_size`` is below 1.
+        ConfigError: If ``dim`` is not a multiple of ``num_heads``, or if
+            ``window_size`` is below 1.
     """
 
     def __init__(
         self,
         dim: int,
-        num_heads: int | Sequence[int],
-        stage: int | None = None,
-        layer: int | None = None,
+        num_heads: int,
         window_size: int = 7,
+        shifted: bool = False,
     ) -> None:
         super().__init__()
-        self.num_heads = _heads_of_stage(num_heads, stage)
-        if self.num_heads < 1 or dim % self.num_heads:
-            raise ValueError(
-                f'dim must be a multiple of the number of heads, got {dim} and {self.num_heads}'
+        if not isinstance(num_heads, int):
+            raise ConfigError(
+                'num_heads must be an int, or in an arch a sequence with one for each stage, '
+                f'got {num_heads!r}'
+            )
+        if num_heads < 1 or dim % num_heads:
+            raise ConfigError(
+                f'dim must be a multiple of the number of heads, got {dim} and {num_heads}'
             )
         if not isinstance(window_size, int) or window_size < 1:
-            raise ValueError(
+            raise ConfigError(
                 f'window_size must be an int from 1, the side of a window, got {window_size!r}'
             )
         self.in_channels = 3 * dim
+        self.num_heads = num_heads
         self.window_size = window_size
-        self.shift = window_size // 2 if layer and layer % 2 else 0
+        self.shift = window_size // 2 if shifted else 0
         self.relative_position_bias_table = nn.Parameter(
             torch.empty((2 * window_size - 1) ** 2, self.num_heads)
         )
@@ -98,8 +99,8 @@ class ShiftedWindowAttention(nn.Module):
             .unflatten(2, (-1, window))
             .unflatten(1, (-1, window))
         )
-        # -> (3, B, rows, columns, heads, w, w, d), of which windows and heads
-        # are one axis: the biases below are then the same for every image
+        # -> (3, B, rows, columns, heads, w, w, d). Windows and heads become one
+        # axis, because the biases below are then the same for every image
         tokens = tokens.permute(5, 0, 1, 3, 6, 2, 4, 7)
         q, k, v = tokens.flatten(5, 6).flatten(2, 4)
         bias = self._bias(size, shifts)
@@ -122,7 +123,7 @@ class ShiftedWindowAttention(nn.Module):
         return self.out_proj(out.contiguous(memory_format=memory_format))
 
     def _bias(self, size, shifts):
-        """What is added to the logits, (rows*columns*heads, w*w, w*w)."""
+        """Make what is added to the logits, (rows*columns*heads, w*w, w*w)."""
         # (w*w, w*w, heads) -> (heads, w*w, w*w)
         table = self.relative_position_bias_table
         index = _relative_position_index(self.window_size, table.device)
@@ -139,51 +140,36 @@ class ShiftedWindowAttention(nn.Module):
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
         own = {f'{prefix}relative_position_bias_table': self.relative_position_bias_table}
         given = {name: state_dict[name] for name in own if name in state_dict}
-        # in place: torch goes on with this very dict
+        # in place, because torch hands this very dict to the children
         state_dict.update(resize_tables(given, own))
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
-def _heads_of_stage(num_heads: int | Sequence[int], stage: int | None) -> int:
-    if isinstance(num_heads, int):
-        return num_heads
-    if not isinstance(num_heads, (list, tuple)) or not all(
-        isinstance(number, int) for number in num_heads
-    ):
-        raise ValueError(f'num_heads must be an int, or a sequence of them, got {num_heads!r}')
-    if stage is None or not 0 <= stage < len(num_heads):
-        raise ValueError(
-            'num_heads must be an int, or have one for each '
-            f'stage, got {num_heads} for stage {stage}'
-        )
-    return num_heads[stage]
-
-
 def _relative_position_index(window: int, device: torch.device) -> torch.Tensor:
-    """Row of the bias table for each query and key, (w*w, w*w)."""
+    """Index the row of the bias table for each query and key, (w*w, w*w)."""
     side = 2 * window - 1
     steps = torch.arange(window, device=device)
-    # a token's place on a map as wide as the table's
+    # positions of tokens on a map as wide as the table's
     places = (steps[:, None] * side + steps).flatten()
-    # offsets begin at -(w - 1), -(w - 1)
+    # because offsets begin at -(w - 1), -(w - 1)
     return places[:, None] - places + (window - 1) * (side + 1)
 
 
 def _apart(size: int, window: int, shift: int, device: torch.device) -> torch.Tensor:
-    """Which positions of each window do not see each other along an axis.
+    """Find positions of a window that do not see each other along an axis.
 
     Args:
-        size (int): Positions of the map; padding follows.
-        window (int): Positions of a window.
-        shift (int): Where the first whole window begins.
-        device (torch.device): Of the result.
+        size (int): Number of positions of the map; padding follows.
+        window (int): Number of positions of a window.
+        shift (int): Position at which the first whole window begins.
+        device (torch.device): Device of the result.
 
     Returns:
         Tensor: (windows, w, w), boolean.
     """
     places = torch.arange(size + -size % window, device=device)
     regions = (places - shift).div(window, rounding_mode='floor')
-    # padding sees itself: a row of the softmax may not be empty
+    # padding sees itself, because a row of the softmax may not be empty
     regions = regions.masked_fill(places >= size, -2)
     # (windows, w)
     regions = regions.roll(-shift).unflatten(0, (-1, window))

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.model import BaseModule
-from mmengine.registry import MODELS
 
 from ..layers import build_norm
+from ..registry import register_for_all
 
 
-@MODELS.register_module()
+@register_for_all
 class NormPooling(BaseModule):
     """Normalise the last map of a backbone and average it over positions.
 

@@ -6,16 +6,23 @@ from pathlib import Path
 PICO = dict(
     embed_dims=(16, 24, 32, 40),
     depths=(1, 2, 3, 2),
-    strides=(1, 1, 2, 1),
-    starts=(None, 1, 0, 0),
-    windows=(None, None, 1, None),
+    connections=dict(strides=(1, 1, 2, 1), starts=(None, 1, 0, 0), windows=(None, None, 1, None)),
 )
 # the same on shifted windows, several of them in images of 32 px and more
-PICO_SWIN = dict(
-    PICO, mixer=dict(type='ShiftedWindowAttention', num_heads=(2, 2, 4, 4), window_size=2)
-)
+PICO_SWIN = dict(PICO, mixer=dict(num_heads=(2, 2, 4, 4), window_size=2))
+PICO_VMAMBA = dict(embed_dims=(16, 24, 32, 40), depths=(1, 2, 3, 2))
+# what makes a detector's arch of another one: the scale that it learns
+LEARNABLE = dict(connections=dict(aggregator=dict(attn_scale='learnable')))
+
+
+def learnable(arch) -> dict:
+    """Change an arch, a name or a dict with connections, to learn the attention's scale."""
+    if isinstance(arch, str):
+        return dict(base=arch, **LEARNABLE)
+    return dict(arch, connections=dict(arch['connections'], **LEARNABLE['connections']))
 
 
 def pico_for(config) -> dict:
-    """The small arch of the backbone that a config file is named after."""
-    return PICO_SWIN if 'swin' in Path(config).stem else PICO
+    """Return the small arch of the backbone that a config file is named after."""
+    name = Path(config).stem
+    return PICO_SWIN if 'swin' in name else PICO_VMAMBA if 'vmamba' in name else PICO

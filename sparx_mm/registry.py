@@ -1,0 +1,102 @@
+"""The registry of what backbones are built of, in a scope of its own.
+
+Parts register here alone: another library's ``MLP`` or ``PatchEmbed`` never
+takes the place of ours, whatever the default scope. Backbones and necks
+register in mmengine's root as well, where any library finds them unscoped.
+"""
+
+import inspect
+from collections.abc import Callable
+
+from mmengine.registry import MODELS as ROOT
+from mmengine.registry import DefaultScope, Registry
+from torch import nn
+
+from .errors import ConfigError
+
+MODELS = Registry('model', parent=ROOT, scope='sparx_mm')
+
+
+def register_for_all(cls: type) -> type:
+    """Register a class in this scope and in mmengine's root; a decorator.
+
+    Args:
+        cls (type): A backbone, neck or head.
+
+    Returns:
+        type: The class itself.
+    """
+    MODELS.register_module(module=cls)
+    ROOT.register_module(module=cls)
+    return cls
+
+
+def build_part(cfg: dict, what: str, **given) -> nn.Module:
+    """Build a part of a backbone from its config.
+
+    Args:
+        cfg (dict): ``type`` and the part's own options. A name is looked up in
+            this scope, in mmengine's root, then in the current default scope;
+            ``'scope.Name'`` and a class are taken as they are.
+        what (str): What the part is, for messages: ``'mixer'``.
+        **given: Arguments that the part must take, such as ``dim``.
+
+    Returns:
+        nn.Module: The part.
+
+    Raises:
+        ConfigError: If the type is unknown, if an option is, or if one is
+            missing.
+    """
+    options = dict(cfg)
+    kind = options.pop('type', None)
+    cls = _find(kind)
+    if cls is None:
+        raise ConfigError(
+            f'{what} needs a type that is registered, got {kind!r}: give one of '
+            f'{sorted(MODELS.module_dict)}, SCOPE.NAME of another registry, or a class'
+        )
+    name = getattr(cls, '__name__', str(cls))
+    clash = sorted(set(options) & set(given))
+    if clash:
+        raise ConfigError(f'{what} {name} gets {clash} from the backbone: leave them out')
+    parameters = inspect.signature(cls).parameters
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    options.update(given)
+    unknown = [key for key in options if key not in parameters and not takes_all]
+    if unknown:
+        raise ConfigError(f'{what} {name} takes no {unknown}: it takes {sorted(parameters)}')
+    missing = [
+        key
+        for key, p in parameters.items()
+        if p.default is p.empty
+        and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        and key not in options
+    ]
+    if missing:
+        raise ConfigError(f'{what} {name} needs {missing}: give them in its config')
+    return cls(**options)
+
+
+def takes_option(cfg: dict, option: str) -> bool:
+    """Return True if a part names an option among its arguments.
+
+    Args:
+        cfg (dict): Config of the part.
+        option (str): Name of the argument.
+
+    Returns:
+        bool: False too if the part's type is unknown.
+    """
+    cls = _find(cfg.get('type'))
+    return cls is not None and option in inspect.signature(cls).parameters
+
+
+def _find(kind) -> Callable | None:
+    if not isinstance(kind, str):
+        return kind if callable(kind) else None
+    cls = MODELS.get(kind)
+    scope = DefaultScope.get_current_instance()
+    if cls is None and scope is not None and '.' not in kind:
+        cls = MODELS.get(f'{scope.scope_name}.{kind}')
+    return cls
