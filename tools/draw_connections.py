@@ -7,14 +7,14 @@ from sparx_mm.run import ArgumentParser, Options
 
 def parse_args():
     parser = ArgumentParser(
-        description='Draw the layers of a SparX backbone, and which of them '
-        'read which. Nothing is computed and no weights are read'
+        description='Draw the layers of a backbone and which of them read which. '
+        'Nothing is computed and no weights are read'
     )
     parser.add_argument('config', help='config file, or the name of a backbone: SparXMamba')
     parser.add_argument(
         '--out',
         default='connections.png',
-        help='the picture, .png or .svg; default: connections.png',
+        help='file of the picture, .png or .svg; default: connections.png',
     )
     parser.add_argument(
         '--cfg-options',

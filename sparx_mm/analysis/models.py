@@ -1,4 +1,4 @@
-"""A model to look at, from a config or by the name of a backbone."""
+"""Load a model to analyse, from a config or by the name of a backbone."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from ..run import load_config
 from ..run.config import config_errors
 from ..run.preflight import check_packages
 
-# by default_scope: height and width that models are compared at
+# by default_scope: height and width at which models are compared
 SHAPES = dict(mmdet=(800, 1280), mmseg=(512, 2048))
 
 
@@ -22,15 +22,14 @@ def load_model(
     """Build a model without reading weights.
 
     Args:
-        name (str): A config file, or the name of a SparX backbone such as
+        name (str): Path of a config file, or name of a backbone such as
             ``'SparXMamba'``.
-        cfg_options (dict, optional): Values by dotted key, which override
-            those of the config; a backbone's are its arguments.
-            Default: None.
+        cfg_options (dict, optional): Values by dotted key that override those
+            of the config, or arguments of the backbone. Default: None.
 
     Returns:
-        tuple[nn.Module, tuple[int, int]]: The model, and the size (H, W) of
-        image that models of its kind are usually counted at: 800x1280 for
+        tuple[nn.Module, tuple[int, int]]: The model, and the image size (H, W)
+        at which models of its kind are usually counted: 800x1280 for
         mmdet, 512x2048 for mmseg, else 224x224.
 
     Raises:
