@@ -33,6 +33,7 @@ HEIGHTS = {
     'kernels': 2,
     'state_dicts': 1,
     'compat': 0,
+    'registry': 0,
     'errors': 0,
 }
 OPTIONAL = ('mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'torchvision', 'triton', 'numba', 'cv2')
@@ -81,8 +82,7 @@ import torch
 import sparx_mm
 from mmengine.registry import MODELS
 arch = dict(embed_dims=(8, 8, 16, 16), depths=(1, 2, 2, 1),
-            strides=(1, 1, 1, 1), starts=(None, 0, 0, 0),
-            windows=(None, None, 1, None))
+            connections=dict(starts=(None, 0, 0, 0), windows=(None, None, 1, None)))
 model = MODELS.build(dict(type='SparXMamba', arch=arch))
 maps = model(torch.rand(1, 3, 33, 47))
 sum(x.mean() for x in maps).backward()

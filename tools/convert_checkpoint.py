@@ -1,6 +1,7 @@
 """Rename a checkpoint: python tools/convert_checkpoint.py SRC DST."""
 
 from sparx_mm.checkpoint_io import convert_checkpoint, trust_checkpoints
+from sparx_mm.checkpoint_io.convert import LAYOUTS
 from sparx_mm.errors import user_errors
 from sparx_mm.run import ArgumentParser
 
@@ -10,11 +11,11 @@ def parse_args():
         description='Convert a checkpoint between the names of this project '
         'and those of the released files, and between .pth and .safetensors'
     )
-    parser.add_argument('source', help='file, with either names')
+    parser.add_argument('source', help='file to read, with own or released names')
     parser.add_argument('target', help='file to write, .pth or .safetensors; must be new')
     parser.add_argument(
         '--to',
-        choices=['own', 'mmpretrain', 'released'],
+        choices=list(LAYOUTS),
         default='own',
         help='names to write; mmpretrain: own names, and a released ImageNet '
         'classifier as a model of mmpretrain; default: own',

@@ -1,4 +1,4 @@
-"""Aggregation without attention; paper section 4.4, Table 6."""
+"""Aggregators without attention; SparX's paper, section 4.4, Table 6."""
 
 from collections.abc import Sequence
 
@@ -14,13 +14,13 @@ from .parts import Aggregator, SourceProjection, conv_norm
 class ConcatAggregator(Aggregator):
     """Concatenate all maps and fuse them with a `ConvFFN` ("Concat").
 
-    Its hidden and its output channels are ``out_channels``, which gives the
+    The FFN has ``out_channels`` hidden and output channels, which gives the
     paper's number of parameters.
 
     Args:
         dim (int): Number of channels C.
         num_sources (int): Number of earlier layers read, at least 1.
-        out_channels (int): Number of channels the mixer reads.
+        out_channels (int): Number of channels that the mixer reads.
 
     Raises:
         ConfigError: If ``num_sources`` is below 1.
@@ -38,7 +38,6 @@ class ConcatAggregator(Aggregator):
         )
 
     def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Fuse the concatenation of all maps."""
         return self.fuse(torch.cat([x, *sources], dim=1))
 
 
@@ -46,15 +45,15 @@ class ConcatAggregator(Aggregator):
 class ValueAggregator(SourceProjection):
     """`DMCA` without its attention ("w/o CGCA").
 
-    What remains are the query and the value, each a 1x1 convolution and a
-    norm. They are concatenated and fused with a `ConvFFN` of C hidden
-    channels; that number is not printed, and was chosen as the one whose
-    count is nearest to the paper's.
+    Query and value remain, each a 1x1 convolution and a norm. They are
+    concatenated and fused with a `ConvFFN` of C hidden channels. The paper does
+    not print that number; it was chosen because its count of parameters is
+    nearest to the paper's.
 
     Args:
         dim (int): Number of channels C.
         num_sources (int): Number of earlier layers read, at least 1.
-        out_channels (int): Number of channels the mixer reads.
+        out_channels (int): Number of channels that the mixer reads.
         norm_cfg (dict): Config of the batch norms.
             Default: ``dict(type='BN')``.
 
@@ -75,6 +74,5 @@ class ValueAggregator(SourceProjection):
         self.fuse = ConvFFN(2 * dim, hidden_channels=dim, out_channels=out_channels)
 
     def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Fuse the projections of this layer and of its sources."""
         (value,) = self.project_sources(sources)
         return self.fuse(torch.cat([self.q(x), self.v(value)], dim=1))

@@ -1,4 +1,4 @@
-"""Cross-scale attention in the place of DMCA's; paper Table 6."""
+"""Cross-scale attention instead of DMCA's; SparX's paper, Table 6."""
 
 from collections.abc import Sequence
 
@@ -16,24 +16,26 @@ from .token_attention import choose_num_heads, to_tokens, token_attention
 class CSA(SourceProjection):
     """Cross-scale attention, MSCSA's (https://arxiv.org/abs/2308.05872).
 
-    `DMCA` whose positions attend, not its channels: as in MSCSA, on reduced
-    maps, positions of this layer to those of the concatenated earlier layers
-    at several scales, and the result is enlarged again.
+    `DMCA` with attention between positions instead of channels. As in MSCSA, it
+    works on reduced maps: positions of this layer attend to positions of the
+    concatenated earlier layers at several scales, and the result is enlarged
+    again.
 
-    The paper names the attention and no more. Chosen by its count of the
-    whole model: scales are means over windows, without parameters, and
-    queries and keys have half as many channels as values.
+    The paper names the attention and no more. Two details were chosen because
+    they meet its count of the whole model: scales are means over windows,
+    without parameters, and queries and keys have half as many channels as
+    values.
 
     Args:
         dim (int): Number of channels C.
         num_sources (int): Number of earlier layers read, at least 1.
-        out_channels (int): Number of channels the mixer reads.
-        reduction (int): Spatial reduction r per side of what the attention
-            sees; 1 is none. Default: 1.
+        out_channels (int): Number of channels that the mixer reads.
+        reduction (int): Spatial reduction r per side of queries, keys and
+            values; 1 is none. Default: 1.
         num_heads (int, optional): Number of heads, a divisor of ``dim``.
             None: see `choose_num_heads`. Default: None.
         scales (Sequence[int]): Further reductions per side of keys and
-            values, which attention sees all at once. Default: (1, 2, 4).
+            values, all of which attention sees at once. Default: (1, 2, 4).
         norm_cfg (dict): Config of the batch norms.
             Default: ``dict(type='BN')``.
 
@@ -67,7 +69,6 @@ class CSA(SourceProjection):
         self.fuse = ShuffleFuse(dim, out_channels)
 
     def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Fuse this map and the values with what its positions read from the sources at several scales."""
         key, value = self.project_sources(sources)
         v = self.v(value)
         q = self.q(_shrink(x, self.reduction))
@@ -80,7 +81,7 @@ class CSA(SourceProjection):
         return self.fuse(x, z, v)
 
     def _at_scales(self, x):
-        """(B, C, H, W) -> (B, tokens of all scales, C)."""
+        """Make tokens of all scales: (B, C, H, W) -> (B, tokens, C)."""
         return torch.cat([to_tokens(_shrink(x, s)) for s in self.scales], dim=1)
 
 

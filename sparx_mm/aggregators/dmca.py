@@ -1,4 +1,4 @@
-"""Dynamic Multi-layer Channel Aggregator; paper section 3.1, equation 1."""
+"""Dynamic Multi-layer Channel Aggregator; SparX's paper, section 3.1, equation 1."""
 
 from collections.abc import Sequence
 
@@ -11,8 +11,8 @@ from ..errors import ConfigError
 from ..registry import MODELS
 from .parts import ShuffleFuse, SourceProjection, conv_norm, spatial_reducer
 
-# the released detectors' start value: tokens of a 1333x800 image at stride 4,
-# reduced eightfold each way
+# initial value of the released detectors, because their attention sees the
+# tokens of a 1333x800 image at stride 4, reduced eightfold per side
 _LEARNABLE_SCALE_INIT = ((800 * 1333 / 16) / 64) ** -0.5
 
 
@@ -21,22 +21,22 @@ class DMCA(SourceProjection):
     """Dynamic Multi-layer Channel Aggregator.
 
     Channels of this layer attend to channels of earlier layers, in groups.
-    The scale stands before the softmax, as in the released models (the
-    paper prints it after).
+    The scale multiplies the logits, as in the released models; the paper prints
+    it after the softmax.
 
     Args:
         dim (int): Number of channels C; a multiple of ``num_groups``.
         num_sources (int): Number of earlier layers read, at least 1.
-        out_channels (int): Number of channels the mixer reads.
+        out_channels (int): Number of channels that the mixer reads.
         reduction (int): Spatial reduction r of query and key per side;
             1 is none. Default: 1.
-        attn_scale (str): ``'length'``: the inverse root of the number of
-            reduced tokens; ``'learnable'``: a parameter, as in the released
-            detectors. Default: ``'length'``.
+        attn_scale (str): Scale of the logits. ``'length'``: the inverse root of
+            the number of reduced tokens; ``'learnable'``: a parameter, as in the
+            released detectors. Default: ``'length'``.
         num_groups (int): Number of attention groups. Default: 4.
-        skip (bool): Whether this layer's map and the values are fused with
-            the attention's output. False: that alone is projected ("w/o
-            Skip" in the paper's Table 8). Default: True.
+        skip (bool): Fuse this layer's map and the values with the attention's
+            output. False: project that output alone ("w/o Skip" in the paper's
+            Table 8). Default: True.
         norm_cfg (dict): Config of the batch norms.
             Default: ``dict(type='BN')``.
 
@@ -84,14 +84,13 @@ class DMCA(SourceProjection):
             )
 
     def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Fuse this map and the values with what its channels read from the sources."""
         key, value = self.project_sources(sources)
         q, k, v = self.q(x), self.k(key), self.v(value)
         z = channel_attention(q, k, v, self.num_groups, self.scale)
         if not self.skip:
             return self.fuse(z)
-        # as trained: a query of full size stands in for x, also where the
-        # map is too small for the reduction to change it
+        # a query of full size replaces x, because the released models were
+        # trained so; also if the map is too small for the reduction to change it
         if q.shape == x.shape:
             x = q
         return self.fuse(x, z, v)
@@ -104,11 +103,10 @@ def channel_attention(
     num_groups: int,
     scale: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Attention between channels, within groups of channels.
+    """Let channels attend to each other, within groups of channels.
 
     ``softmax(scale * q @ k.T) @ v`` for each contiguous group of c = C /
-    num_groups channels; the attention map is (c, c) whatever the size of
-    the image.
+    num_groups channels; the attention map is (c, c) for any size of image.
 
     Args:
         q (Tensor): Queries, (B, C, h, w).
@@ -131,11 +129,11 @@ def channel_attention(
     return out.contiguous(memory_format=torch.channels_last)
 
 
-# logits are sums over a whole map: bfloat16 would round them before the
-# exponential, and float16 overflow
+# in float32, because logits are sums over a whole map: bfloat16 would round them
+# before the exponential, and float16 would overflow
 @without_autocast
 def _attention_map(q, k, scale):
-    """(B, groups, c, h*w) queries and keys -> (B, groups, c, c)."""
+    """Map (B, groups, c, h*w) queries and keys to (B, groups, c, c) weights."""
     dtype = torch.promote_types(q.dtype, torch.float32)
     logits = q.to(dtype) @ k.to(dtype).transpose(-2, -1)
     logits = logits * (q.shape[-1] ** -0.5 if scale is None else scale)

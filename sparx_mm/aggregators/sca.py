@@ -1,4 +1,4 @@
-"""Spatial cross-attention in the place of DMCA; paper Table 6."""
+"""Spatial cross-attention instead of DMCA; SparX's paper, Table 6."""
 
 from collections.abc import Sequence
 
@@ -15,20 +15,20 @@ from .token_attention import choose_num_heads, to_tokens, token_attention
 class SCA(Aggregator):
     """Spatial cross-attention, FcaFormer's (https://arxiv.org/abs/2211.07198).
 
-    Positions of this layer attend to each other and to merged ones of every
-    earlier layer; the result is added to this layer's map and projected for
-    the mixer. Unlike `SRA` and `CSA` it takes the place of all of `DMCA`.
+    Positions of this layer attend to each other and to merged positions of
+    every earlier layer; the result is added to this layer's map and projected
+    for the mixer. Unlike `SRA` and `CSA` it replaces all of `DMCA`.
 
     FcaFormer projects the tokens of all layers with the same weights and
-    tells the layers apart by a learned scale for each channel. The paper
-    gives no detail, and its count of the whole model, 27.9 M parameters, is
-    not met so (24.7 M): here each earlier layer has a projection of its own,
-    of which those scales are a special case.
+    tells the layers apart by a learned scale for each channel. SparX's paper
+    gives no detail, and this form has 24.7 M parameters where the paper prints
+    27.9 M for the whole model. So each earlier layer has a projection of its own
+    here, of which those scales are a special case.
 
     Args:
         dim (int): Number of channels C.
         num_sources (int): Number of earlier layers read, at least 1.
-        out_channels (int): Number of channels the mixer reads.
+        out_channels (int): Number of channels that the mixer reads.
         reduction (int): Spatial reduction r per side of the earlier layers'
             maps; 1 is none. Default: 1.
         num_heads (int, optional): Number of heads, a divisor of ``dim``.
@@ -53,7 +53,7 @@ class SCA(Aggregator):
         super().__init__(num_sources)
         self.num_heads = choose_num_heads(dim, num_heads)
         total = dim * num_sources
-        # each earlier layer by itself, here and in the projection
+        # one group for each earlier layer, here and in the projection
         self.source_norm = GroupNorm(num_sources, total)
         self.source_merge = spatial_reducer(total, reduction, norm_cfg)
         self.source_kv = nn.Conv2d(total, 2 * total, 1, groups=num_sources)
@@ -63,7 +63,6 @@ class SCA(Aggregator):
         self.out_proj = nn.Conv2d(dim, out_channels, 1)
 
     def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Add what its positions read from all maps, and project."""
         y = self.source_merge(self.source_norm(torch.cat(sources, dim=1)))
         # (B, 2C, H, W), and (B, 2C, h, w) of each earlier layer
         maps = [self.kv(x), *self.source_kv(y).chunk(len(sources), dim=1)]

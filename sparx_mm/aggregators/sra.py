@@ -1,4 +1,4 @@
-"""Spatial-reduction attention in the place of DMCA's; paper Table 6."""
+"""Spatial-reduction attention instead of DMCA's; SparX's paper, Table 6."""
 
 from collections.abc import Sequence
 
@@ -16,19 +16,20 @@ from .token_attention import choose_num_heads, to_tokens, token_attention
 class SRA(SourceProjection):
     """Spatial-reduction attention, PVT's (https://arxiv.org/abs/2102.12122).
 
-    `DMCA` whose positions attend, not its channels: every position of this
-    layer to the regions of r by r positions of earlier layers. As in PVT, a
-    convolution of kernel and stride r and a norm make keys and values of a
-    region; it is depthwise, as in `DMCA`.
+    `DMCA` with attention between positions instead of channels: every position
+    of this layer attends to regions of r by r positions of earlier layers. As in
+    PVT, a convolution of kernel and stride r and a norm make the keys and values
+    of a region; the convolution is depthwise, as in `DMCA`.
 
-    The paper names the attention and no more. That the reduced values are
-    made of the full-size ones, which are fused with this layer's map and the
-    attention's output, was chosen by its count of the whole model.
+    The paper names the attention and no more. One detail was chosen because it
+    meets the count of the whole model: the reduced values are made of the
+    full-size values, which are fused with this layer's map and the attention's
+    output.
 
     Args:
         dim (int): Number of channels C.
         num_sources (int): Number of earlier layers read, at least 1.
-        out_channels (int): Number of channels the mixer reads.
+        out_channels (int): Number of channels that the mixer reads.
         reduction (int): Spatial reduction r of keys and values per side;
             1 is none. Default: 1.
         num_heads (int, optional): Number of heads, a divisor of ``dim``.
@@ -61,7 +62,6 @@ class SRA(SourceProjection):
         self.fuse = ShuffleFuse(dim, out_channels)
 
     def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Fuse this map and the values with what its positions read from regions of the sources."""
         key, value = self.project_sources(sources)
         q, k, v = self.q(x), self.k(key), self.v(value)
         z = token_attention(q, to_tokens(k), to_tokens(self.v_reducer(v)), self.num_heads)

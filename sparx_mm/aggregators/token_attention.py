@@ -1,22 +1,22 @@
-"""Attention between positions, for the aggregators that have it."""
+"""Attention between positions, which several aggregators share."""
 
 import torch
 import torch.nn.functional as F
 
 from ..errors import ConfigError
 
-# what a head has at least: 32 channels, as in Swin
+# minimum number of channels of a head, as in Swin
 _HEAD_CHANNELS = 32
 
 
 def choose_num_heads(dim: int, num_heads: int | None = None) -> int:
-    """Number of attention heads.
+    """Choose the number of attention heads.
 
     Args:
         dim (int): Number of channels C.
-        num_heads (int, optional): The number, if it was given. None: as
-            many as give heads of equal size with 32 channels or more, at
-            least one. Default: None.
+        num_heads (int, optional): The number, if the user gave one. None: the
+            largest number of equal heads of at least 32 channels, or one.
+            Default: None.
 
     Returns:
         int: The number.
@@ -55,7 +55,7 @@ def token_attention(
     Returns:
         Tensor: Map of shape (B, C, H, W), in the memory format of ``q``.
     """
-    # the fused kernels want the channels of a head side by side
+    # contiguous, because fused kernels need a head's channels side by side
     # (B, N, C) -> (B, heads, N, c)
     heads = (
         t.contiguous().unflatten(2, (num_heads, -1)).transpose(1, 2) for t in (to_tokens(q), k, v)

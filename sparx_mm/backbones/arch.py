@@ -107,7 +107,7 @@ def layer_value(value: Any, layer: int) -> Any:
     """
     if not isinstance(value, dict):
         return value
-    if set(value) == {'alternate'}:
+    if _alternates(value):
         return value['alternate'][layer % len(value['alternate'])]
     return {key: layer_value(inner, layer) for key, inner in value.items()}
 
@@ -130,6 +130,10 @@ def _complete(arch, zoo, defaults, family):
 
 def _merge(below, changes):
     """Put changes over a dict, those of configs of one type key by key."""
+    if _alternates(changes):
+        return changes
+    if _alternates(below):
+        return dict(alternate=tuple(_merge(one, changes) for one in below['alternate']))
     if isinstance(below, (list, tuple)) and all(isinstance(one, dict) for one in below):
         return tuple(_merge(one, changes) for one in below)
     if not isinstance(below, dict) or changes.get('type', below.get('type')) != below.get('type'):
@@ -177,6 +181,10 @@ def _check(arch):
                 raise ConfigError(f'arch key {key!r} must be a config, a dict, got {value!r}')
 
 
+def _alternates(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) == {'alternate'}
+
+
 def _each(value: Any) -> Iterable:
     return value if isinstance(value, (list, tuple)) else (value,)
 
@@ -184,6 +192,6 @@ def _each(value: Any) -> Iterable:
 def _pick(value, stage, num_stages):
     if isinstance(value, (list, tuple)) and len(value) == num_stages:
         return value[stage]
-    if isinstance(value, dict) and set(value) != {'alternate'}:
+    if isinstance(value, dict) and not _alternates(value):
         return {key: _pick(inner, stage, num_stages) for key, inner in value.items()}
     return value

@@ -1,4 +1,4 @@
-"""Which layers of a stage read which: the SparX rule as pure data.
+"""The connection rule of SparX as pure data: which layers of a stage read which.
 
 Paper section 3.1, "Connection Rules". Layers are numbered from 0 within
 their stage; a source is the number of an earlier layer or `STAGE_INPUT`.
@@ -6,11 +6,13 @@ their stage; a source is the number of an earlier layer or `STAGE_INPUT`.
 
 from typing import NamedTuple
 
+from ..errors import ConfigError
+
 STAGE_INPUT = -1
 
 
 class LayerPlan(NamedTuple):
-    """What one layer is and reads.
+    """Kind of a layer and the layers that it reads.
 
     Attributes:
         kind (str): ``'normal'`` or ``'ganglion'``.
@@ -24,16 +26,16 @@ class LayerPlan(NamedTuple):
 
 
 def ganglion_indices(depth: int, stride: int, start: int | None) -> tuple[int, ...]:
-    """Ganglion layers of a stage, ascending, counted back from the last.
+    """List the ganglion layers of a stage, counted back from the last.
 
     Args:
         depth (int): Number of layers.
         stride (int): Distance S between two ganglion layers.
-        start (int, optional): The lowest index that may be one. None: the
-            stage has no ganglion layer.
+        start (int, optional): Lowest index of a ganglion layer. None: the stage
+            has none.
 
     Returns:
-        tuple[int]: Their indices.
+        tuple[int]: Their indices, ascending.
     """
     if start is None:
         return ()
@@ -48,7 +50,7 @@ def stage_connections(
     sources: str = 'window',
     input_in_window: bool = False,
 ) -> tuple[LayerPlan, ...]:
-    """Plan of one stage.
+    """Plan the connections of one stage.
 
     The first ganglion layer reads the stage input and every earlier layer;
     a later one reads the normal layers since the last ganglion layer, then
@@ -58,10 +60,10 @@ def stage_connections(
         depth (int): Number of layers, at least 1.
         stride (int): Distance S between two ganglion layers, at least 1.
             Default: 1.
-        start (int, optional): The lowest index a ganglion layer may have.
-            None: there is none. Default: None.
-        window (int, optional): Number M of preceding ganglion layers that
-            are read, at least 1. None: all. Default: None.
+        start (int, optional): Lowest index of a ganglion layer. None: the stage
+            has none. Default: None.
+        window (int, optional): Number M of preceding ganglion layers to read,
+            at least 1. None: all. Default: None.
         sources (str): ``'window'`` for the rule above, or ``'all'``: every
             ganglion layer reads the stage input and all earlier layers (the
             paper's dense ganglion connections, Table 5).
@@ -73,7 +75,7 @@ def stage_connections(
         tuple[LayerPlan]: One plan per layer.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ConfigError: If an argument is out of its range.
 
     Example:
         >>> [p.sources for p in stage_connections(4, 2, 0, window=3)]
@@ -100,10 +102,10 @@ def stage_connections(
 def _check(depth, stride, start, window, sources):
     for name, value in (('depth', depth), ('stride', stride)):
         if value < 1:
-            raise ValueError(f'{name} must be at least 1, got {value}')
+            raise ConfigError(f'{name} must be at least 1, got {value}')
     if start is not None and not 0 <= start < depth:
-        raise ValueError(f'start must be None or in [0, depth) = [0, {depth}), got {start}')
+        raise ConfigError(f'start must be None or in [0, depth) = [0, {depth}), got {start}')
     if window is not None and window < 1:
-        raise ValueError(f'window must be None or at least 1, got {window}')
+        raise ConfigError(f'window must be None or at least 1, got {window}')
     if sources not in ('window', 'all'):
-        raise ValueError(f"sources must be 'window' or 'all', got {sources!r}")
+        raise ConfigError(f"sources must be 'window' or 'all', got {sources!r}")

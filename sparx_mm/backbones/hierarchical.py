@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..errors import ConfigError
 from ..layers import Layer, build_norm, checkpoint_layer
 from ..registry import build_part, takes_option
-from ..state_dicts import from_released, nest_classifier
+from ..state_dicts import KeyMap, nest_classifier
 from .arch import layer_value, resolve_arch, stage_arch
 from .connections import STAGE_INPUT, LayerPlan, stage_connections
 from .pretrained import PretrainedBackboneInit, split_init_cfg
@@ -117,7 +117,7 @@ class HierarchicalBackbone(BaseModule):
 
     arch_zoo: dict[str, dict] = {}
     arch_defaults: dict = {}
-    key_map = None
+    key_map: KeyMap = KeyMap('HierarchicalBackbone')
     # False: convolutions of more than one position keep torch's own weights
     init_convolutions = True
 
@@ -174,7 +174,8 @@ class HierarchicalBackbone(BaseModule):
         """Extract features.
 
         Args:
-            x (Tensor): Images of shape (B, 3, H, W), any size from 1x1.
+            x (Tensor): Images of shape (B, 3, H, W); any size from 1x1 unless
+                the stem says otherwise.
 
         Returns:
             tuple[Tensor]: For each stage i of ``out_indices`` a map of shape
@@ -194,15 +195,21 @@ class HierarchicalBackbone(BaseModule):
                 x = self.downsamples[i - 1](x)
             x = stage(x)
             if i in self.out_indices:
-                # Convolutions hand their memory format on, and mmcv's
-                # operators (RoIAlign among them) read a channels-last map as
-                # if it were contiguous, without an error: a detector would
-                # train on scrambled features
+                # contiguous, because mmcv's operators (RoIAlign among them)
+                # read a channels-last map as if it were contiguous, without an
+                # error: a detector would train on scrambled features
                 outs.append(self.norms[str(i)](x).contiguous())
         return tuple(outs)
 
     def train(self, mode: bool = True) -> 'HierarchicalBackbone':
-        """Set training mode; frozen parts and kept norms stay in eval."""
+        """Set training mode; frozen parts and kept norms stay in eval.
+
+        Args:
+            mode (bool): False: eval mode. Default: True.
+
+        Returns:
+            HierarchicalBackbone: The backbone itself.
+        """
         super().train(mode)
         if mode:
             for part in self._frozen_parts():
@@ -227,11 +234,11 @@ class HierarchicalBackbone(BaseModule):
             part.requires_grad_(False)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Depth of a parameter, for layer-wise learning rates.
+        """Return the depth of a parameter, for layer-wise learning rates.
 
         Args:
             param_name (str): Name of the parameter.
-            prefix (str): What the backbone's names begin with, for example
+            prefix (str): Start of the backbone's names, for example
                 ``'backbone.'``. Default: ``''``.
 
         Returns:
@@ -266,15 +273,16 @@ class HierarchicalBackbone(BaseModule):
         others, files = split_init_cfg(given)
         # files last, as mmengine orders them
         self.init_cfg = others + [dict(cfg, type=PretrainedBackboneInit) for cfg in files]
-        super().init_weights()
-        self.init_cfg = given
+        try:
+            super().init_weights()
+        finally:
+            self.init_cfg = given
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
-        # in place: the children are handed this very dict afterwards
-        for key in [k for k in state_dict if k.startswith(prefix)]:
-            own = from_released(key[len(prefix) :])
-            if own is not None:
-                state_dict[prefix + own] = state_dict.pop(key)
+        # in place, because the children are handed this very dict afterwards
+        translated = self.key_map.to_own(state_dict, prefix)
+        state_dict.clear()
+        state_dict.update(translated)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def _init_module(self, module: nn.Module) -> None:
@@ -287,11 +295,11 @@ class HierarchicalBackbone(BaseModule):
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 
-    @staticmethod
-    def _checkpoint_filter(state_dict, *args):
-        # mmpretrain's classifiers pass what they load through their backbone
-        # first; in place, as above
-        nested = nest_classifier(state_dict)
+    @classmethod
+    def _checkpoint_filter(cls, state_dict, *args):
+        # in place, because mmpretrain's classifiers register this as a hook that
+        # runs before they load a state dict
+        nested = nest_classifier(state_dict, cls.key_map)
         state_dict.clear()
         state_dict.update(nested)
 

@@ -1,6 +1,7 @@
-"""What `dict(type='Pretrained', ...)` does for a SparX backbone.
+"""Initialisers of a backbone from a file, built by ``init_cfg``.
 
-And `dict(type='PretrainedSwin', ...)`, for one that starts from a plain Swin.
+``dict(type='Pretrained', ...)`` loads a file that covers a backbone;
+``dict(type='PretrainedSwin', ...)`` starts one from a plain Swin.
 """
 
 from collections.abc import Mapping
@@ -9,19 +10,23 @@ from mmengine.logging import print_log
 from mmengine.model import PretrainedInit, update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
 
-from ..state_dicts import CoverageError, Fit, SwinFit, find_weights, fit_backbone, fit_swin
+from ..errors import UserError
+from ..state_dicts import SWIN, CoverageError, Report, find_weights, fit
+
+# packages that install what mmengine's reader imports, where the names differ
+_PACKAGES = dict(cv2='opencv-python-headless')
 
 
 def split_init_cfg(init_cfg: dict | list[dict] | None) -> tuple[list[dict], list[dict]]:
-    """Tell the files of an ``init_cfg`` from its other initialisations.
+    """Separate the files of an ``init_cfg`` from its other initialisations.
 
     Args:
-        init_cfg (dict or list[dict], optional): As mmengine takes it.
+        init_cfg (dict or list[dict], optional): Initialisation config of mmengine.
 
     Returns:
         tuple[list[dict], list[dict]]: The others, and those of type
-        ``'Pretrained'``. Of the others, what takes a part of a file comes
-        last: rules would write over it.
+        ``'Pretrained'``. Of the others, those that take parts of a file come
+        last, because rules would write over them.
     """
     cfgs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
     files = [c for c in cfgs if c.get('type') in ('Pretrained', PretrainedInit)]
@@ -31,37 +36,41 @@ def split_init_cfg(init_cfg: dict | list[dict] | None) -> tuple[list[dict], list
 
 
 def dotted(prefix: str | None) -> str:
-    """A prefix with its dot; mmengine takes it with and without."""
+    """Return a prefix with its dot; mmengine accepts it with and without.
+
+    Args:
+        prefix (str, optional): Start of names.
+    """
     return f'{prefix.rstrip(".")}.' if prefix else ''
 
 
 class PretrainedBackboneInit(PretrainedInit):
     """Load a file that covers the backbone, or raise.
 
-    mmengine's own initializer takes what fits by name, and be it nothing,
-    with a warning.
+    mmengine's own initialiser loads whatever matches by name, possibly nothing,
+    and only warns.
 
     Args:
         checkpoint (str): File, URL, or a name that mmengine resolves.
-        prefix (str, optional): What the backbone's names begin with in the
-            file, for example ``'backbone.'``. Default: None.
-        map_location (str): Where the tensors are read to. Default: 'cpu'.
+        prefix (str, optional): Start of the backbone's names in the file, for
+            example ``'backbone.'``. Default: None.
+        map_location (str): Device that the tensors are read to. Default: 'cpu'.
     """
 
-    def fit(self, module, file: Mapping) -> Fit | SwinFit:
-        """Find what a backbone takes from a state dict.
+    def fit(self, module, file: Mapping) -> Report:
+        """Find the tensors that a backbone takes from a state dict.
 
         Args:
             module (HierarchicalBackbone): The backbone.
             file (Mapping): Names and tensors.
 
         Returns:
-            Fit or SwinFit: Its ``weights`` are loaded, and its text logged.
+            Report: The tensors to load, and the line to log.
         """
-        return fit_backbone(module.state_dict(), file, dotted(self.prefix), module.arch_zoo)
+        return fit(module.state_dict(), file, module.key_map, dotted(self.prefix), module.arch_zoo)
 
     def __call__(self, module) -> None:
-        """Load into a backbone.
+        """Load the file into a backbone.
 
         Args:
             module (HierarchicalBackbone): The backbone.
@@ -69,38 +78,44 @@ class PretrainedBackboneInit(PretrainedInit):
         Raises:
             CoverageError: If the file has fewer of the backbone's tensors
                 than it should. The message names them and what to do.
+            UserError: If a package is missing that mmengine's reader imports.
         """
-        # here, not above: it imports OpenCV and Matplotlib
-        from mmengine.runner import CheckpointLoader
+        try:
+            # imported lazily: mmengine.runner imports OpenCV and Matplotlib
+            from mmengine.runner import CheckpointLoader
+        except ModuleNotFoundError as error:
+            package = _PACKAGES.get(error.name, error.name)
+            raise UserError(
+                f'{self.checkpoint} cannot be read: mmengine.runner imports '
+                f'{error.name}, which is not installed; type: pip install {package}'
+            ) from error
 
         file = CheckpointLoader.load_checkpoint(
             self.checkpoint, map_location=self.map_location, logger='current'
         )
         try:
-            fit = self.fit(module, find_weights(file))
+            report = self.fit(module, find_weights(file))
         except CoverageError as error:
             raise CoverageError(f'{self.checkpoint}: {error}') from error
-        module.load_state_dict(fit.weights, strict=False)
-        print_log(
-            f'{type(module).__name__}: loaded from {self.checkpoint}: {fit}', logger='current'
-        )
+        module.load_state_dict(report.weights, strict=False)
+        print_log(f'{type(module).__name__}: {self.checkpoint}: {report}', logger='current')
         update_init_info(module, init_info=self._get_init_info())
 
 
 @WEIGHT_INITIALIZERS.register_module('PretrainedSwin')
 class PretrainedSwinInit(PretrainedBackboneInit):
-    """Start from what a backbone shares with a plain Swin.
+    """Start a backbone from the parts that it shares with a plain Swin.
 
-    A file of the original code, timm or OpenMMLab. SparX-Swin-T has the
-    channels of Swin-T in its first two stages: their tensors are loaded, but
-    for those in the place of which an aggregator stands, and the line that is
-    logged counts them and says what the others lack.
+    The file is one of the original code, timm or OpenMMLab. SparX-Swin-T has the
+    channels of Swin-T in its first two stages: their tensors are loaded, except
+    the projections that an aggregator replaces, and the logged line counts them
+    and says why the others are not.
 
     Args:
         checkpoint (str): File, URL, or a name that mmengine resolves.
-        prefix (str, optional): What Swin's names begin with in the file, for
-            example ``'backbone.'``. Default: None.
-        map_location (str): Where the tensors are read to. Default: 'cpu'.
+        prefix (str, optional): Start of Swin's names in the file, for example
+            ``'backbone.'``. Default: None.
+        map_location (str): Device that the tensors are read to. Default: 'cpu'.
 
     Example:
         >>> from sparx_mm import SparXSwin
@@ -108,11 +123,22 @@ class PretrainedSwinInit(PretrainedBackboneInit):
         ...     type='PretrainedSwin', checkpoint='swin_tiny.pth'))
     """
 
-    def fit(self, module, file: Mapping) -> SwinFit:
-        """Find what a backbone takes; see `fit_swin`."""
-        if not hasattr(module, 'arch_zoo'):
+    def fit(self, module, file: Mapping) -> Report:
+        """Find the parts that a backbone takes; see `sparx_mm.state_dicts.fit`.
+
+        Args:
+            module (HierarchicalBackbone): The backbone.
+            file (Mapping): Names and tensors.
+
+        Returns:
+            Report: The tensors to load, and the line to log.
+
+        Raises:
+            CoverageError: If ``module`` is no backbone, or if nothing fits.
+        """
+        if not hasattr(module, 'key_map'):
             raise CoverageError(
-                "type='PretrainedSwin' starts a SparX backbone, not "
+                "type='PretrainedSwin' starts a backbone, not "
                 f'{type(module).__name__}: give it in model.backbone.init_cfg'
             )
-        return fit_swin(dict(module.named_parameters()), file, dotted(self.prefix))
+        return fit(dict(module.named_parameters()), file, SWIN, dotted(self.prefix), in_parts=True)

@@ -1,6 +1,7 @@
 """SparX-Mamba and SparX-Swin, https://arxiv.org/abs/2409.09649."""
 
 from ..registry import register_for_all
+from ..state_dicts import SPARX
 from .hierarchical import HierarchicalBackbone
 from .sparx_ablations import ABLATIONS
 
@@ -55,6 +56,7 @@ class SparXMamba(HierarchicalBackbone):
         skip_scale=(False, False, True, True),
         connections=None,
     )
+    key_map = SPARX
 
 
 @register_for_all
@@ -109,3 +111,4 @@ class SparXSwin(HierarchicalBackbone):
         skip_scale=False,
         connections=None,
     )
+    key_map = SPARX

@@ -1,6 +1,7 @@
 """VMamba, https://arxiv.org/abs/2401.10166: a plain chain of selective scans."""
 
 from ..registry import register_for_all
+from ..state_dicts import VMAMBA
 from .hierarchical import HierarchicalBackbone
 
 _NORM = dict(type='LN2d')
@@ -69,4 +70,5 @@ class VMamba(HierarchicalBackbone):
         skip_scale=False,
         connections=None,
     )
+    key_map = VMAMBA
     init_convolutions = False

@@ -1,4 +1,4 @@
-"""Checkpoints from one layout or format to another, bit by bit the same."""
+"""Conversion of checkpoints between layouts and formats, bit by bit."""
 
 import os
 import os.path as osp
@@ -10,33 +10,34 @@ from safetensors.torch import save_file
 
 from ..errors import UserError
 from ..state_dicts import (
-    find_prefixes,
+    FAMILIES,
+    KeyMap,
+    find_families,
     flatten_classifier,
     nest_classifier,
-    rename_released,
-    rename_to_released,
+    strip_prefix,
     summarize,
 )
 from .reader import read_checkpoint
 
-# what becomes of a classifier as a whole, and of each backbone
+# names of a classifier as a whole, and of each backbone
 LAYOUTS = dict(
-    own=(dict, rename_released),
-    mmpretrain=(nest_classifier, rename_released),
-    released=(flatten_classifier, rename_to_released),
+    own=(lambda weights, key_map: weights, KeyMap.to_own),
+    mmpretrain=(nest_classifier, KeyMap.to_own),
+    released=(flatten_classifier, KeyMap.to_released),
 )
-# what mmengine's EMAHook keeps besides
-_STATE_DICTS = ('state_dict', 'ema_state_dict')
+# mmengine's EMAHook keeps a second model, in a wrapper
+_EMA, _WRAPPER = 'ema_state_dict', 'module.'
 
 
 def convert_checkpoint(source: str, target: str, to: str = 'own') -> str:
     """Rename a backbone's weights and write them to another file.
 
-    The tensors and all that is not the backbone's stay as they are: heads,
-    the optimizer, what was logged. The exception is an ImageNet classifier,
-    whose released layout is flat: its head is renamed with it, see
-    `nest_classifier`. A safetensors file holds the weights alone. Config
-    text, which a reader might evaluate, is left out.
+    Values stay bit by bit; shapes change where those of the released files differ.
+    Everything outside of the backbone stays: heads, the optimizer, the log. The
+    exception is an ImageNet classifier, whose released layout is flat: its head
+    is renamed with it, see `nest_classifier`. A safetensors file holds the
+    weights alone. Config text, which a reader might evaluate, is left out.
 
     Args:
         source (str): A checkpoint of torch or safetensors, with own or
@@ -51,7 +52,7 @@ def convert_checkpoint(source: str, target: str, to: str = 'own') -> str:
         str: One line that says what was written.
 
     Raises:
-        UserError: If the source cannot be read or holds no SparX backbone, or
+        UserError: If the source cannot be read or holds no backbone, or
             if the target cannot be written.
     """
     if to not in LAYOUTS:
@@ -62,18 +63,20 @@ def convert_checkpoint(source: str, target: str, to: str = 'own') -> str:
     if osp.lexists(target):
         raise UserError(f'{osp.abspath(target)} is there already: give another name, or remove it')
     checkpoint = read_checkpoint(source, 'cpu')
-    prefixes = find_prefixes(checkpoint['state_dict'])
-    if not prefixes:
+    weights = checkpoint['state_dict']
+    if not _find_key_maps(weights):
+        families = ' or '.join(key_map.family for key_map in FAMILIES)
         raise UserError(
-            f'{source} holds no SparX backbone; its tensors are '
-            f'{summarize(checkpoint["state_dict"])}'
+            f'{source} holds no {families} backbone; its tensors are {summarize(weights)}'
         )
-    rename_whole, rename_backbone = LAYOUTS[to]
-    checkpoint['state_dict'] = rename_whole(checkpoint['state_dict'])
-    prefixes = find_prefixes(checkpoint['state_dict'])
-    for key in _STATE_DICTS:
-        for prefix in find_prefixes(checkpoint.get(key) or ()):
-            checkpoint[key] = rename_backbone(checkpoint[key], prefix)
+    checkpoint['state_dict'] = _rename(weights, to)
+    if _EMA in checkpoint:
+        ema = checkpoint[_EMA]
+        averaged = _rename(strip_prefix(ema, _WRAPPER), to)
+        checkpoint[_EMA] = {
+            **{name: value for name, value in ema.items() if not name.startswith(_WRAPPER)},
+            **{_WRAPPER + name: value for name, value in averaged.items()},
+        }
     weights = checkpoint.pop('state_dict')
     left_out = ''
     if kind == '.safetensors':
@@ -82,12 +85,35 @@ def convert_checkpoint(source: str, target: str, to: str = 'own') -> str:
     elif checkpoint:
         weights = {**checkpoint, 'state_dict': weights}
     _write(weights, target, kind)
-    where = ', '.join(repr(prefix) for prefix in prefixes)
+    where = ', '.join(map(repr, _find_key_maps(weights.get('state_dict', weights))))
     return f'{target}: {to} names of the backbone under {where}{left_out}'
 
 
+def _rename(weights, to):
+    """Give all backbones of a model, and the classifier, the names of a layout."""
+    rename_whole, rename_backbone = LAYOUTS[to]
+    for key_map in set(_find_key_maps(weights).values()):
+        weights = rename_whole(weights, key_map)
+    for prefix, key_map in _find_key_maps(weights).items():
+        weights = rename_backbone(key_map, weights, prefix)
+    return weights
+
+
+def _find_key_maps(weights) -> dict[str, KeyMap]:
+    """Find the map of each backbone by the prefix of its names."""
+    found = {}
+    for prefix, key_map in find_families(weights).items():
+        if key_map is None:
+            # own names that several families could have
+            names = list(strip_prefix(weights, prefix))
+            key_map = max(FAMILIES, key=lambda family: len(family.released_names(names)))
+        if key_map in FAMILIES:
+            found[prefix] = key_map
+    return found
+
+
 def _tensors(weights) -> dict[str, torch.Tensor]:
-    # the format knows no views, and no tensor under two names
+    # because the format has no views, and no tensor with two names
     return {
         name: value.detach().clone(memory_format=torch.contiguous_format)
         for name, value in weights.items()
@@ -98,14 +124,14 @@ def _tensors(weights) -> dict[str, torch.Tensor]:
 def _write(content, target, kind):
     partial = None
     try:
-        # beside the target, so that it can be renamed
+        # beside the target, because only then it can be renamed
         handle, partial = tempfile.mkstemp(suffix='.partial', dir=osp.dirname(osp.abspath(target)))
         os.close(handle)
         if kind == '.safetensors':
             save_file(_tensors(content), partial, metadata=dict(format='pt'))
         else:
             torch.save(content, partial)
-        # as a file that is simply opened has it
+        # because mkstemp gives fewer permissions than open
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(partial, 0o666 & ~mask)

@@ -1,4 +1,4 @@
-"""Feed-forward networks: what follows the token mixer in a layer."""
+"""Feed-forward networks, which follow the token mixer in a layer."""
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +17,8 @@ class ConvFFN(nn.Module):
     Args:
         dim (int): Number of channels C.
         ratio (float): Hidden channels as a multiple of C. Default: 4.
-        hidden_channels (int, optional): Hidden channels, in the place of
-            ``ratio``. Default: None.
+        hidden_channels (int, optional): Hidden channels. None: by ``ratio``.
+            Default: None.
         out_channels (int, optional): Number of output channels. None: C.
             Default: None.
     """
@@ -44,7 +44,7 @@ class ConvFFN(nn.Module):
 
 @MODELS.register_module()
 class MLP(nn.Module):
-    """Feed-forward network of each position by itself.
+    """Feed-forward network that sees each position by itself.
 
     As in Swin Transformer (https://arxiv.org/abs/2103.14030).
 

@@ -54,6 +54,7 @@ class Layer(nn.Module):
         num_sources: int = 0,
     ) -> None:
         super().__init__()
+        self.num_sources = num_sources
         self.dpe = DynamicPositionEncoding(dim) if dpe else nn.Identity()
         self.norm1 = build_norm(norm, dim)
         self.mixer = build_part(mixer, 'mixer', dim=dim)
@@ -86,7 +87,7 @@ class Layer(nn.Module):
         """
         x = self.dpe(x)
         y = self.norm1(x)
-        y = self.proj(y, sources) if sources else self.proj(y)
+        y = self.proj(y, sources) if self.num_sources else self.proj(y)
         x = self.skip1(x) + self.drop_path(self.mixer(y))
         if self.ffn is None:
             return x

@@ -8,10 +8,9 @@ from ..registry import MODELS
 
 
 class GroupNorm(nn.GroupNorm):
-    """GroupNorm that trains on maps without gradients, as frozen parts give.
+    """GroupNorm that trains on channels-last maps without gradients too.
 
-    torch 2.13 ends the process on a CPU, without a word, where such a map is
-    channels-last.
+    Frozen parts give such maps, and torch 2.13 crashes on them on a CPU.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -64,9 +63,9 @@ def build_norm(norm_cfg: dict, num_features: int) -> nn.Module:
     Raises:
         ConfigError: If ``norm_cfg`` has no ``type`` or an unknown one.
     """
+    if not isinstance(norm_cfg, dict) or 'type' not in norm_cfg:
+        raise ConfigError(f"norm_cfg must be a dict with a 'type', got {norm_cfg}")
     cfg = dict(norm_cfg)
-    if 'type' not in cfg:
-        raise ConfigError(f"norm_cfg needs a 'type', got {norm_cfg}")
     name = cfg.pop('type')
     requires_grad = cfg.pop('requires_grad', True)
     norm_type = _NORMS.get(name) or MODELS.get(name)

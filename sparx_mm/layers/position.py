@@ -1,4 +1,4 @@
-"""Position encodings: what a layer starts with."""
+"""Position encodings, with which a layer may start."""
 
 import torch
 from torch import nn

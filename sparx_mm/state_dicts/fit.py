@@ -1,260 +1,231 @@
-"""Whether a file covers a backbone: all of it, or an error that says why not.
+"""A backbone's tensors from a file, or an error that says why not.
 
 A load that takes fewer tensors than file and model should share looks like
-success and trains from noise. Here the backbone is held to its file; what may
-differ between tasks is said in one line.
+success and trains from noise. Here the model is held to its file; differences
+that are legal between tasks are reported in one line.
 """
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
 
 import torch
 
-from ..errors import UserError
-from .families.swin import find_swin_prefixes
-from .keymap import find_prefixes, rename_released, strip_prefix, to_released
+from .families import SWIN, find_families
+from .keymap import OWN_LAYER, KeyMap, compile_name
+from .match import CoverageError, Report, match, require_finite
 from .names import summarize
-from .position_table import find_resized, resize_tables
+from .nesting import strip_prefix
+from .position_table import POSITION_TABLE
 
-# what a file of another task may lack or have more: the output norms (none in
-# an ImageNet file, others for other out_indices), the attention's scale (in
-# detectors only), and torch's counter of batches
-_OPTIONAL = re.compile(r'norms\..*|.*\.proj\.scale|.*\.num_batches_tracked')
-_TABLE = re.compile(r'stages\..*\.mixer\.relative_position_bias_table')
+_LAYER = compile_name(OWN_LAYER)
 _STAGE = re.compile(r'(stages|downsamples)\.(\d+)\.')
-_LAYER = re.compile(r'stages\.(\d+)\.layers\.(\d+)\.')
+_PART = re.compile(r'stem|\w+\.\d+')
 
 
-class CoverageError(UserError):
-    """A file lacks weights that the model should have got from it."""
-
-
-class Fit(NamedTuple):
-    """What a backbone takes from a file.
-
-    Args:
-        weights (dict[str, Tensor]): Tensors by the backbone's own names.
-        missing (list[str]): Own names that are legally not in the file.
-        unused (list[str]): Names, as in the file without the prefix, that
-            legally have no place in the backbone.
-        resized (list[str]): Own names of what was made for another window.
-    """
-
-    weights: dict[str, torch.Tensor]
-    missing: list[str]
-    unused: list[str]
-    resized: list[str]
-
-    def __str__(self) -> str:
-        """One line."""
-        text = f'{len(self.weights)} tensors'
-        if self.resized:
-            text += f'; resized: {summarize(self.resized)}'
-        if self.missing:
-            text += f'; not loaded: {summarize(self.missing)}'
-        if self.unused:
-            text += f'; not used: {summarize(self.unused)}'
-        return text
-
-
-def fit_backbone(
-    backbone: Mapping[str, torch.Tensor],
+def fit(
+    own: Mapping[str, torch.Tensor],
     file: Mapping[str, torch.Tensor],
-    prefix: str,
-    archs: Mapping[str, dict],
-    elsewhere: str = 'did you mean prefix={}?',
-) -> Fit:
-    """Find a backbone's tensors in a file, and insist that they are there.
+    key_map: KeyMap,
+    prefix: str = '',
+    archs: Mapping[str, dict] = {},
+    hint: str = 'did you mean prefix={}?',
+    in_parts: bool = False,
+) -> Report:
+    """Fit the tensors of a file to a backbone, and insist on their coverage.
+
+    A file of the backbone's own family must have all that the two should share.
+    ``in_parts``, the file is of another family with layers of the same kind: layer j
+    of a stage of the file is layer j of that stage, and a part (a shortcut with what it
+    goes around, a stem, a downsampling, a norm) is taken whole or not at all, because
+    half of an attention is noise. An aggregator has its own input projection, and
+    the rest of its attention is taken.
 
     Args:
-        backbone (Mapping): The backbone's state dict.
-        file (Mapping): The state dict of the file, names own or released.
-        prefix (str): What the backbone's names begin with in the file,
-            ``''`` or ending in a dot.
-        archs (Mapping): Variants by name, to tell whose file it is; see
-            ``HierarchicalBackbone.arch_zoo``.
-        elsewhere (str): What to do if the file has a backbone under another
+        own (Mapping): The backbone's tensors by name.
+        file (Mapping): The state dict of the file, with own or released names.
+        key_map (KeyMap): Names of the file's family.
+        prefix (str): Start of the backbone's names in the file, ``''`` or
+            ending in a dot. Default: ``''``.
+        archs (Mapping): Archs by name, to tell whose file it is; see
+            ``HierarchicalBackbone.arch_zoo``. Default: none.
+        hint (str): What to do if the file has such a backbone under another
             prefix; ``{}`` stands for it, quoted, and is None for none.
+            Default: ``'did you mean prefix={}?'``.
+        in_parts (bool): Take only the parts that fit as they are. Default: False.
 
     Returns:
-        Fit: What fits.
+        Report: The tensors to load and the differences.
 
     Raises:
-        CoverageError: If the backbone would get fewer tensors than file and
-            model should share, or one that is not finite. A tensor of
-            another shape is one that is not there; a table of position
-            biases is resized.
+        CoverageError: If the backbone would get fewer tensors than it should, or
+            one that is not finite. A tensor of another shape counts as missing;
+            a table of position biases is resized.
     """
-    found = find_prefixes(file)
-    if prefix not in found:
-        swins = find_swin_prefixes(file)
-        if not found and swins and any(map(_TABLE.fullmatch, backbone)):
-            raise CoverageError(
-                "it is a plain Swin: init_cfg=dict(type='PretrainedSwin', "
-                f'checkpoint=FILE, prefix={swins[0] or None!r}) takes what '
-                'matches'
-            )
-        raise CoverageError(not_there(file, prefix, found, elsewhere))
-    given = rename_released(strip_prefix(file, prefix))
-    own = resize_tables(given, backbone)
-    weights = {
-        name: own[name]
-        for name, value in backbone.items()
-        if name in own and fits(own[name], value)
-    }
-    missing = [name for name in backbone if name not in weights]
-    unused = [name for name in own if name not in backbone]
-    if any(map(_demanded, missing)) or any(_misplaced(unused, backbone)):
-        raise CoverageError(_misfit(backbone, own, missing, unused, archs))
-    demand_sound(weights, backbone)
-    return Fit(
-        weights,
-        *([n for n in names if 'num_batches' not in n] for names in (missing, unused)),
-        resized=find_resized(given, own),
-    )
+    found = find_families(file)
+    given = key_map.to_own(key_map.drop_derived(strip_prefix(file, prefix)))
+    if in_parts:
+        is_there = found.get(prefix) is key_map
+    else:
+        is_there = any(name in own and _is_mixing(name) for name in given)
+    if not is_there:
+        raise CoverageError(_absent_message(own, file, key_map, prefix, found, hint, in_parts))
+    report = match(own, given)
+    if in_parts:
+        report = _keep_parts(report, given)
+    elif any(key_map.is_required(name) for name in own if name not in report.weights) or any(
+        _unexpected_names(report, key_map)
+    ):
+        other = found.get(prefix)
+        if other not in (None, key_map):
+            raise CoverageError(_family_message(own, key_map, other, prefix, in_parts))
+        raise CoverageError(_misfit_message(report, given, key_map, archs))
+    require_finite(report)
+    return report
 
 
-def fits(value: Any, own: torch.Tensor) -> bool:
-    """Whether what a file has can stand in the place of a model's tensor."""
-    return (
-        isinstance(value, torch.Tensor)
-        and value.shape == own.shape
-        and value.is_floating_point() == own.is_floating_point()
-    )
-
-
-def is_sound(value: torch.Tensor, own: torch.Tensor) -> bool:
-    """Whether it is finite, or the model's own tensor is not either.
-
-    Args:
-        value (Tensor): A tensor of a file; it fits.
-        own (Tensor): The model's; in its dtype the value will be.
-    """
-    return bool(value.to(own.dtype).isfinite().all() or not own.isfinite().all())
-
-
-def demand_sound(weights: Mapping[str, torch.Tensor], backbone: Mapping[str, torch.Tensor]) -> None:
-    """Insist that weights are finite; see `is_sound`.
-
-    Args:
-        weights (Mapping): Tensors of a file by the backbone's own names.
-        backbone (Mapping): The backbone's.
-
-    Raises:
-        CoverageError: If one has NaN or infinity.
-    """
-    broken = [name for name, value in weights.items() if not is_sound(value, backbone[name])]
-    if broken:
+def _keep_parts(report, given):
+    """Leave out the tensors of parts that do not fit as a whole."""
+    differing = {_part(name) for name in report.reshaped}
+    # a part with tensors that the other does not have is another kind of part,
+    # but an aggregator may have the place of a projection
+    differing |= {_part(name) for name in given.keys() ^ report.own.keys() if not _is_proj(name)}
+    weights = {k: v for k, v in report.weights.items() if _part(k) not in differing}
+    if not weights:
         raise CoverageError(
-            f'it has NaN or infinity in {summarize(broken)}: the training '
-            'that wrote it had diverged, or the file is damaged; take another'
+            'nothing of this plain Swin fits: it has layers and channels '
+            f'{_layout_text(given)} by stage, the model {_layout_text(report.own)}; give the '
+            'file of another, or start without one'
         )
+    return report._replace(
+        weights=weights,
+        resized=[name for name in report.resized if name in weights],
+        left_out=[name for name in report.weights if name not in weights],
+        in_parts=True,
+    )
 
 
-def _demanded(name):
-    return not _OPTIONAL.fullmatch(name)
+def _part(name):
+    """Return the part that a tensor is in: half a layer, or a module outside of them."""
+    layer = _LAYER.fullmatch(name)
+    if layer:
+        # a layer's two shortcuts go around its mixer and its FFN
+        stage, index, rest = layer.groups()
+        return stage, index, rest.startswith(('norm2.', 'ffn.'))
+    part = _PART.match(name)
+    return part[0] if part else name
 
 
-def _misplaced(unused, backbone) -> Iterable[str]:
-    """Names of a SparX backbone that this one should have had."""
-    built = len(layout(backbone))
-    for name in unused:
+def _is_proj(name):
+    layer = _LAYER.fullmatch(name)
+    return layer and layer[3].startswith('proj.')
+
+
+def _is_mixing(name):
+    # a mixer may have no parameters; the norm before it has
+    layer = _LAYER.fullmatch(name)
+    return layer and layer[3].startswith(('norm1.', 'mixer.'))
+
+
+def _unexpected_names(report, key_map) -> Iterable[str]:
+    """Yield names of the family's backbones that this one should have had."""
+    built = len(_layout(report.own))
+    released = key_map.released_names(report.unused)
+    for name in released:
         stage = _STAGE.match(name)
         # stages after the last of out_indices are not built
         beyond = stage and int(stage[2]) >= built - (stage[1] != 'stages')
-        if to_released(name) and _demanded(name) and not beyond:
+        if key_map.is_required(name) and not beyond:
             yield name
 
 
-def not_there(
-    file: Mapping[str, Any],
-    prefix: str,
-    found: list[str],
-    elsewhere: str = 'did you mean prefix={}?',
-    what: str = 'SparX backbone',
-) -> str:
-    """Say that a file has no backbone under a prefix, and where it has one.
+def _absent_message(own, file, key_map, prefix, found, hint, in_parts):
+    # own names of no particular family may be those of the model
+    alike = (key_map,) if in_parts else (key_map, None)
+    prefixes = [p for p, family in found.items() if family in alike and p != prefix]
+    others = [p for p, family in found.items() if family not in alike]
+    if others and not prefixes:
+        where = prefix if prefix in others else others[0]
+        return _family_message(own, key_map, found[where], where, in_parts)
+    what = key_map.family if in_parts else f'{key_map.family} backbone'
+    return _missing_message(file, what, prefix, prefixes, hint)
 
-    Args:
-        file (Mapping): The state dict of the file.
-        prefix (str): Where it was looked for.
-        found (list[str]): The prefixes it is under.
-        elsewhere (str): What to do if there are some, see `fit_backbone`.
-        what (str): What was looked for. Default: ``'SparX backbone'``.
-    """
+
+def _missing_message(file, what, prefix, prefixes, hint):
+    """Say that a file has no backbone under a prefix, and where it has one."""
     under = f"under prefix '{prefix}'" if prefix else 'without a prefix'
-    if found:
-        others = ' or '.join(repr(other or None) for other in found)
-        return f'it has no {what} {under}; {elsewhere.format(others)}'
+    if prefixes:
+        others = ' or '.join(repr(other or None) for other in prefixes)
+        return f'it has no {what} {under}; {hint.format(others)}'
     return (
         f'it holds no {what}; its tensors are {summarize(file)}' if file else 'it holds no tensors'
     )
 
 
-def _misfit(backbone, own, missing, unused, archs):
-    whose, ours = layout(own), layout(backbone)
-    stages = len(ours)
-    if whose[:stages] != ours:
-        names = [_arch_name(one, archs) for one in (whose, ours)]
+def _family_message(own, key_map, other, prefix, in_parts):
+    """Say that a file is of another family, and what loads it."""
+    file = f'this is a {other.family} file' if other else 'this is a file with own names'
+    start = f'checkpoint=FILE, prefix={prefix or None!r})'
+    if in_parts:
+        return (
+            f"{file}, and type='PretrainedSwin' reads a plain Swin: init_cfg=dict("
+            f"type='Pretrained', {start} loads all of a file of the model's family"
+        )
+    text = f'{file}, the model is {key_map.family}'
+    if other is SWIN and any(name.endswith(POSITION_TABLE) for name in own):
+        return f"{text}: init_cfg=dict(type='PretrainedSwin', {start} takes what matches"
+    return f'{text}: give a file of {key_map.family}'
+
+
+def _misfit_message(report, given, key_map, archs):
+    """Say what a file of the right family lacks, or whose it is."""
+    theirs, ours = _layout(given), _layout(report.own)
+    if theirs[: len(ours)] != ours:
+        names = [_arch_name(layout, archs) for layout in (theirs, ours)]
         if all(names):
             return "this is a '{}' file, the model is '{}'".format(*names)
         return (
-            f'the file has layers and channels {layout_text(whose)} by '
-            f'stage, the model {layout_text(ours)}'
+            f'the file has layers and channels {_layout_text(given)} by '
+            f'stage, the model {_layout_text(report.own)}'
         )
     parts = []
-    reshaped = [
-        f'{name} {form_of(own[name])} instead of {form_of(backbone[name])}'
-        for name in missing
-        if name in own
-    ]
-    absent = [n for n in missing if n not in own and _demanded(n)]
-    wrong = list(_misplaced(unused, backbone))
+    absent = [name for name in report.missing if key_map.is_required(name)]
     if absent:
         parts.append(f'it lacks {summarize(absent)}')
-    if reshaped:
-        more = f' and {len(reshaped) - 1} more' if len(reshaped) > 1 else ''
-        parts.append(f'it has {reshaped[0]}{more}')
-    if wrong:
-        parts.append(f'the model has no place for {summarize(wrong)}')
-    fitting = len(backbone) - len(missing)
+    if report.reshaped:
+        name, shapes = next(iter(report.reshaped.items()))
+        more = len(report.reshaped) - 1
+        parts.append(f'it has {name} {shapes}' + (f' and {more} more' if more else ''))
+    unexpected = list(_unexpected_names(report, key_map))
+    if unexpected:
+        parts.append(f'the model has no place for {summarize(unexpected)}')
     return (
-        f'only {fitting} of {len(backbone)} tensors of the backbone fit: '
+        f'only {len(report.weights)} of {len(report.own)} tensors of the backbone fit: '
         f'{"; ".join(parts)}; give the file of this arch'
     )
 
 
-def form_of(value: Any) -> str:
-    """Shape of a tensor, with its dtype where that is not floating."""
-    if not isinstance(value, torch.Tensor):
-        return type(value).__name__
-    kind = '' if value.is_floating_point() else f' of {value.dtype}'
-    return f'{tuple(value.shape)}{kind}'
-
-
-def layout(names: Mapping[str, torch.Tensor]) -> tuple[tuple[int, int], ...]:
-    """Number of layers and of channels of each stage, by own names."""
+def _layout(tensors: Mapping[str, torch.Tensor]) -> tuple[tuple[int, int], ...]:
+    """Count the layers and channels of each stage, by own names."""
     depths: dict[int, int] = {}
     dims: dict[int, int] = {}
-    for name, value in names.items():
-        layer = _LAYER.match(name)
+    for name, value in tensors.items():
+        layer = _LAYER.fullmatch(name)
         if layer:
             stage = int(layer[1])
             depths[stage] = max(depths.get(stage, 0), int(layer[2]) + 1)
-            if name.endswith('.norm1.weight') and hasattr(value, 'shape'):
+            if layer[3] == 'norm1.weight' and hasattr(value, 'shape'):
                 dims[stage] = value.shape[0] if value.dim() else 0
     return tuple((depths[i], dims.get(i, 0)) for i in sorted(depths))
 
 
-def _arch_name(stages, archs):
+def _layout_text(tensors):
+    """Describe layers and channels by stage, as in ``'2x96 2x192'``."""
+    return ' '.join(f'{depth}x{dim}' for depth, dim in _layout(tensors))
+
+
+def _arch_name(layout, archs):
     for name, arch in archs.items():
-        whole = tuple(zip(arch['depths'], arch['embed_dims']))
-        if whole[: len(stages)] == stages:
+        whole = tuple(zip(arch.get('depths', ()), arch.get('embed_dims', ())))
+        if whole[: len(layout)] == layout:
             return name
     return None
-
-
-def layout_text(stages: Iterable[tuple[int, int]]) -> str:
-    """Layers and channels of stages, as in ``'2x96 2x192'``."""
-    return ' '.join(f'{depth}x{dim}' for depth, dim in stages)

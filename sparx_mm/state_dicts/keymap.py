@@ -1,232 +1,254 @@
-"""Parameter names: where they lie in a file, to and from the released ones.
+"""Translation between the tensors of released files and those of this package.
 
-Pure functions on dicts; values pass through untouched. Only names differ:
-shapes are the same in both.
+A `KeyMap` is the data of one family: which released name has which own name,
+and how its shape differs. The translation of names looks at all names of a
+file, because one name can have two meanings: ``patch_embed.0`` is a
+convolution of 3x3 in one VMamba and of 4x4 in another.
 """
 
 import re
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
+
+import torch
+
+from .shapes import SAME, Shape
 
 T = TypeVar('T')
 
-# (released, own); the start of a name, or all of it without a final dot
-_TOP = (
-    ('patch_embed.', 'stem.'),
-    ('norm.', 'norms.'),
-)
-_LAYER = (
-    ('pos_embed.', 'dpe.'),
-    ('norm.', 'norm1.'),
-    ('norm2.', 'norm2.'),
-    ('mlp.', 'ffn.'),
-    ('layerscale_1.', 'skip1.'),
-    ('layerscale_2.', 'skip2.'),
-    ('op.in_proj.weight', 'proj.weight'),
-    ('op.in_proj.bias', 'proj.bias'),
-    ('op.in_proj.', 'proj.fuse.'),
-    ('op.d_norm.', 'proj.source_norm.'),
-    ('op.d_proj.', 'proj.source_proj.'),
-    ('op.q.', 'proj.q.'),
-    ('op.k.', 'proj.k.'),
-    ('op.v.', 'proj.v.'),
-    ('op.scale', 'proj.scale'),
-    ('op.conv2d.', 'mixer.conv.'),
-    ('op.x_proj_weight', 'mixer.x_proj_weight'),
-    ('op.dt_projs_weight', 'mixer.dt_weight'),
-    ('op.dt_projs_bias', 'mixer.dt_bias'),
-    ('op.A_logs', 'mixer.A_log'),
-    ('op.Ds', 'mixer.D'),
-    ('op.out_norm.', 'mixer.norm.'),
-    ('op.out_proj.', 'mixer.out_proj.'),
-)
-_RELEASED, _OWN = 0, 1
-_LAYER_PATTERNS = (
-    re.compile(r'layers\.(\d+)\.blocks\.(\d+)\.(.+)'),
-    re.compile(r'stages\.(\d+)\.layers\.(\d+)\.(.+)'),
-)
-_LAYER_FORMATS = ('layers.{}.blocks.{}.{}', 'stages.{}.layers.{}.{}')
-# the released ones are sequences. Swin's `patch_embed.proj`, `norm.weight`
-# and `downsample.norm` are other parts, of which SparX-Swin has its own
-_NUMBERED = re.compile(r'[^.]+\.\d+\..+')
-_DOWNSAMPLE_PATTERNS = (
-    re.compile(r'layers\.(\d+)\.downsample\.(\d+\..+)'),
-    re.compile(r'downsamples\.(\d+)\.(\d+\..+)'),
-)
-_DOWNSAMPLE_FORMATS = ('layers.{}.downsample.{}', 'downsamples.{}.{}')
-# where files keep their weights, averaged ones first. What mmengine saves with
-# its EMAHook has them in 'state_dict' and the raw ones in 'ema_state_dict'
-_NESTED = ('state_dict_ema', 'model_ema', 'ema', 'state_dict', 'model', 'module')
-# what wrappers (DDP, torch.compile) put before every name
-_WRAPPERS = ('module.', '_orig_mod.')
-# no other network has these
-_MARKS = re.compile(
-    r'(|.*\.)(layers\.\d+\.blocks\.\d+\.op'
-    r'|stages\.\d+\.layers\.\d+\.mixer)\.'
-)
+# start of the names of a layer's tensors in every backbone of this package
+OWN_LAYER = 'stages.{}.layers.{}.'
+_BN_COUNTER = 'num_batches_tracked'
 
 
-def weights_key(checkpoint: Mapping[str, Any]) -> str | None:
-    """Find the entry of a checkpoint that its weights are nested in.
+class Row(NamedTuple):
+    """A released name and the own name of the same tensor.
 
-    Averaged weights (``model_ema``, ``state_dict_ema``, ``ema``) come before
-    others (``state_dict``, ``model``, ``module``).
+    ``{}`` stands for a number, the same ones in both names. A name that ends in a
+    dot is the start of names, any other name is whole.
 
     Args:
-        checkpoint (Mapping): What a file holds.
-
-    Returns:
-        str, optional: The key; None if the checkpoint is a state dict.
+        released (str): Name in a released file.
+        own (str): Name in a backbone of this package.
+        shape (Shape): How their shapes differ. Default: not at all.
+        where (str): The row holds only for a file that has a name with this
+            start. Default: ``''``, for all files.
     """
-    for key in _NESTED:
-        if isinstance(checkpoint.get(key), Mapping) and checkpoint[key]:
-            return key
-    return None
+
+    released: str
+    own: str
+    shape: Shape = SAME
+    where: str = ''
 
 
-def find_weights(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """Find the state dict in what a checkpoint file holds.
+class KeyMap:
+    """Names and shapes of a family of released files.
 
-    It may be all of the file, or nested, see `weights_key`. Prefixes that a
-    wrapper put before every name are dropped.
+    The first row that fits a name counts, in both directions: aliases come
+    after the name that is written.
 
     Args:
-        checkpoint (Mapping): What the file holds; it is not changed.
-
-    Returns:
-        OrderedDict: Names and tensors, with the ``_metadata`` that torch
-        keeps there.
+        family (str): Name of the family, as printed.
+        layouts (Sequence[str]): Starts of the names of a layer's tensors in the
+            files, as ``'layers.{}.blocks.{}.'``; the first one is written.
+            Default: none.
+        layer (Sequence[tuple]): Rows (see `Row`) of the names within a layer.
+            Default: none.
+        top (Sequence[tuple]): Rows of all other names of the backbone. Default: none.
+        head (Sequence[tuple]): Rows of a classifier's head, whose own names are
+            those of mmpretrain's ``ImageClassifier``. Default: none.
+        mark (str): Pattern of the start of names, without a prefix, that no other
+            family's file has. Default: matches no name.
+        optional (str): Pattern of own names that a file of another task may
+            lack, or have in addition. Batch counters of batch norms always may.
+            Default: the output norms.
+        derived (str): Pattern of names of tensors that a model computes anew and
+            that are never loaded. Default: matches no name.
     """
-    key = weights_key(checkpoint)
-    if key is not None:
-        return find_weights(checkpoint[key])
-    weights = OrderedDict(checkpoint)
-    metadata = getattr(checkpoint, '_metadata', {})
-    for prefix in _WRAPPERS:
-        if weights and all(key.startswith(prefix) for key in weights):
-            weights = strip_prefix(weights, prefix)
-            metadata = strip_prefix(metadata, prefix)
-    weights._metadata = metadata
-    return weights
+
+    def __init__(
+        self,
+        family: str,
+        layouts: Sequence[str] = (),
+        layer: Sequence[tuple] = (),
+        top: Sequence[tuple] = (),
+        head: Sequence[tuple] = (),
+        mark: str = r'(?!)',
+        optional: str = r'norms\..*',
+        derived: str = r'(?!)',
+    ) -> None:
+        self.family = family
+        self.head = [Row(*row) for row in head]
+        in_layer = [Row(*row) for row in layer]
+        rows = [
+            row._replace(released=start + row.released, own=OWN_LAYER + row.own)
+            for start in layouts
+            for row in in_layer
+        ] + [Row(*row) for row in top]
+        self._rows = [(row, compile_name(row.released), compile_name(row.own)) for row in rows]
+        self._mark = re.compile(rf'(|.*\.)(?:{mark})')
+        self._optional = re.compile(optional)
+        self._derived = re.compile(derived)
+
+    def __repr__(self) -> str:
+        """Name the family."""
+        return f'KeyMap({self.family!r})'
+
+    def marked_prefix(self, name: str) -> str | None:
+        """Return the prefix of a name that only this family has.
+
+        Args:
+            name (str): Any name of a state dict.
+
+        Returns:
+            str, optional: What stands before the family's own part, ``''`` or
+            ending in a dot; None if the name does not tell this family.
+        """
+        match = self._mark.match(name)
+        return match and match[1]
+
+    def is_required(self, own_name: str) -> bool:
+        """Return True if every file of the family must have a tensor.
+
+        Args:
+            own_name (str): Name of the tensor in a backbone of this package.
+        """
+        return not (self._optional.fullmatch(own_name) or is_bn_counter(own_name))
+
+    def own_names(self, names: Iterable[str]) -> dict[str, str]:
+        """Find the own names of a released file's names.
+
+        Args:
+            names (Iterable[str]): All names of a file, without a prefix.
+
+        Returns:
+            dict[str, str]: Own name by released name; only of released names of the
+            backbone.
+
+        Example:
+            >>> from sparx_mm.state_dicts import SPARX
+            >>> SPARX.own_names(['layers.0.blocks.1.op.A_logs', 'head.bias'])
+            {'layers.0.blocks.1.op.A_logs': 'stages.0.layers.1.mixer.A_log'}
+        """
+        names = list(names)
+        return {name: new for name, (new, _) in self._translations(names, to_own=True).items()}
+
+    def released_names(self, names: Iterable[str]) -> dict[str, str]:
+        """Find the released names of a backbone's own names.
+
+        Args:
+            names (Iterable[str]): Names in a backbone of this package, without a
+                prefix.
+
+        Returns:
+            dict[str, str]: Released name by own name; only of names that the
+            released files of the family know.
+
+        Example:
+            >>> from sparx_mm.state_dicts import SPARX
+            >>> SPARX.released_names(['stem.0.weight'])
+            {'stem.0.weight': 'patch_embed.0.weight'}
+        """
+        names = list(names)
+        return {name: new for name, (new, _) in self._translations(names, to_own=False).items()}
+
+    def to_own(self, state_dict: Mapping[str, T], prefix: str = '') -> dict[str, T]:
+        """Translate the released tensors of a backbone in a state dict.
+
+        Args:
+            state_dict (Mapping): Names and values; it is not changed.
+            prefix (str): Start of the backbone's names, for example
+                ``'backbone.'``. Default: ``''``.
+
+        Returns:
+            dict: Own names and shapes, in the same order. Names that are not
+            released backbone names under ``prefix`` and values that are no tensors
+            are the same.
+        """
+        return self._translate(state_dict, prefix, to_own=True)
+
+    def to_released(self, state_dict: Mapping[str, T], prefix: str = '') -> dict[str, T]:
+        """Invert `to_own`.
+
+        Args:
+            state_dict (Mapping): Names and values; it is not changed.
+            prefix (str): Start of the backbone's names. Default: ``''``.
+
+        Returns:
+            dict: Released names and shapes, in the same order.
+        """
+        return self._translate(state_dict, prefix, to_own=False)
+
+    def drop_derived(self, state_dict: Mapping[str, T]) -> dict[str, T]:
+        """Drop the tensors that a model computes anew.
+
+        Args:
+            state_dict (Mapping): Released names, without a prefix, and values; it
+                is not changed.
+
+        Returns:
+            dict: The other names and values.
+        """
+        return {k: v for k, v in state_dict.items() if not self._derived.fullmatch(k)}
+
+    def _translate(self, state_dict, prefix, to_own):
+        under = [name[len(prefix) :] for name in state_dict if name.startswith(prefix)]
+        table = self._translations(under, to_own)
+        translated = {}
+        for name, value in state_dict.items():
+            found = table.get(name[len(prefix) :]) if name.startswith(prefix) else None
+            if found:
+                new, shape = found
+                name = prefix + new
+                if isinstance(value, torch.Tensor):
+                    value = shape.to_own(value) if to_own else shape.to_released(value)
+            translated[name] = value
+        return translated
+
+    def _translations(self, names, to_own) -> dict[str, tuple[str, Shape]]:
+        rows = [
+            ((released, row.own) if to_own else (own, row.released), row.shape)
+            for row, released, own in self._rows
+            # own names have one meaning each
+            if not (to_own and row.where) or any(n.startswith(row.where) for n in names)
+        ]
+        found = {}
+        for name in names:
+            for (source, target), shape in rows:
+                match = source.fullmatch(name)
+                if match:
+                    found[name] = (fill_name(target, match), shape)
+                    break
+        return found
 
 
-def strip_prefix(state_dict: Mapping[str, T], prefix: str) -> dict[str, T]:
-    """Take what has a prefix, without it.
+def compile_name(template: str) -> re.Pattern:
+    """Compile a name with ``{}`` for numbers; see `Row`.
 
     Args:
-        state_dict (Mapping): Names and values; it is not changed.
-        prefix (str): What the names begin with.
+        template (str): The name, or a start of names that ends in a dot.
 
     Returns:
-        OrderedDict: The rest of each of these names, and its value.
+        re.Pattern: Its groups are the numbers and, of a start, the rest.
     """
-    return OrderedDict(
-        (name[len(prefix) :], value)
-        for name, value in state_dict.items()
-        if name.startswith(prefix)
-    )
+    pattern = r'(\d+)'.join(map(re.escape, template.split('{}')))
+    return re.compile(pattern + ('(.+)' if template.endswith('.') else ''))
 
 
-def find_prefixes(names: Iterable[str]) -> list[str]:
-    """Find what the names of SparX backbones begin with.
+def fill_name(template: str, match: re.Match) -> str:
+    """Fill a template with the groups of a match of another; see `compile_name`.
 
     Args:
-        names (Iterable[str]): Names of a state dict, own or released.
-
-    Returns:
-        list[str]: Each prefix, for example ``'backbone.'``, or ``''``; empty
-        if there is no SparX backbone.
+        template (str): The name to fill.
+        match (re.Match): Match of a name with as many ``{}``.
     """
-    matches = (_MARKS.match(name) for name in names)
-    return list(dict.fromkeys(match[1] for match in matches if match))
+    return (template + ('{}' if template.endswith('.') else '')).format(*match.groups())
 
 
-def from_released(key: str) -> str | None:
-    """Own name of a released backbone name, None if it is not one.
+def is_bn_counter(name: str) -> bool:
+    """Return True if a tensor counts the batches that a batch norm has seen.
 
     Args:
-        key (str): Name in a released file, without a prefix.
-
-    Returns:
-        str, optional: Its name in our backbones.
-
-    Example:
-        >>> from_released('layers.0.blocks.1.op.A_logs')
-        'stages.0.layers.1.mixer.A_log'
+        name (str): Its name; no output depends on the tensor.
     """
-    return _translate(key, _RELEASED, _OWN)
-
-
-def to_released(key: str) -> str | None:
-    """Released name of one of our backbone's names, None if it has none.
-
-    Args:
-        key (str): Name in one of our backbones, without a prefix.
-
-    Returns:
-        str, optional: Its name in the released files.
-
-    Example:
-        >>> to_released('stem.0.weight')
-        'patch_embed.0.weight'
-    """
-    return _translate(key, _OWN, _RELEASED)
-
-
-def rename_released(state_dict: dict[str, T], prefix: str = '') -> dict[str, T]:
-    """Translate the released backbone names of a state dict.
-
-    Args:
-        state_dict (dict): Names and values; it is not changed.
-        prefix (str): What the backbone's names begin with, for example
-            ``'backbone.'``. Default: ``''``.
-
-    Returns:
-        dict: The same values in the same order; names that are not
-        released backbone names under ``prefix`` stay as they are.
-    """
-    return _rename(state_dict, prefix, from_released)
-
-
-def rename_to_released(state_dict: dict[str, T], prefix: str = '') -> dict[str, T]:
-    """Inverse of `rename_released`.
-
-    Args:
-        state_dict (dict): Names and values; it is not changed.
-        prefix (str): What the backbone's names begin with. Default: ``''``.
-
-    Returns:
-        dict: The same values in the same order.
-    """
-    return _rename(state_dict, prefix, to_released)
-
-
-def _rename(state_dict, prefix, rename):
-    renamed = {}
-    for key, value in state_dict.items():
-        new = None
-        if key.startswith(prefix):
-            new = rename(key[len(prefix) :])
-        renamed[key if new is None else prefix + new] = value
-    return renamed
-
-
-def _translate(key, source, target):
-    match = _LAYER_PATTERNS[source].fullmatch(key)
-    if match:
-        stage, layer, rest = match.groups()
-        rest = _swap_start(rest, _LAYER, source, target)
-        return rest and _LAYER_FORMATS[target].format(stage, layer, rest)
-    match = _DOWNSAMPLE_PATTERNS[source].fullmatch(key)
-    if match:
-        return _DOWNSAMPLE_FORMATS[target].format(*match.groups())
-    return _NUMBERED.fullmatch(key) and _swap_start(key, _TOP, source, target)
-
-
-def _swap_start(key, table, source, target):
-    for row in table:
-        start = row[source]
-        if key == start or (start.endswith('.') and key.startswith(start)):
-            return row[target] + key[len(start) :]
-    return None
+    return name.endswith(_BN_COUNTER)

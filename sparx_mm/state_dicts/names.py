@@ -1,18 +1,18 @@
-"""Many names of tensors in a few words."""
+"""Short texts for many names of tensors."""
 
 import re
 from collections.abc import Iterable
 
 
 def fold_names(names: Iterable[str]) -> dict[str, list[str]]:
-    """Group names that differ in numbers only.
+    """Group names that differ only in numbers.
 
     Args:
         names (Iterable[str]): Names of parameters.
 
     Returns:
-        dict[str, list[str]]: The names of each group by what stands for it:
-        a name with ``*`` for the numbers that differ.
+        dict[str, list[str]]: The names of each group by their pattern, a name with
+        ``*`` for the numbers that differ.
 
     Example:
         >>> fold_names(['a.0.x.1', 'a.0.x.2', 'b.0'])
@@ -30,11 +30,14 @@ def fold_names(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def summarize(names: Iterable[str], most: int = 3) -> str:
-    """A few of many names, with layers folded together.
+    """Name the first few of many tensors, with layers folded together.
 
     Args:
         names (Iterable[str]): Names of tensors.
-        most (int): How many to give. Default: 3.
+        most (int): Maximum number of patterns to name. Default: 3.
+
+    Returns:
+        str: The patterns, and the number of names that are left.
 
     Example:
         >>> summarize(['norms.0.weight', 'norms.1.weight', 'head.bias'])

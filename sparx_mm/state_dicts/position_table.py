@@ -1,4 +1,4 @@
-"""Tables of relative position biases, for windows of another size."""
+"""Tables of relative position biases, resized to windows of another size."""
 
 import math
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-_NAME = 'relative_position_bias_table'
+POSITION_TABLE = 'relative_position_bias_table'
 
 
 def resize_position_table(table: torch.Tensor, length: int) -> torch.Tensor:
@@ -17,12 +17,12 @@ def resize_position_table(table: torch.Tensor, length: int) -> torch.Tensor:
     is a map of 2w - 1 by 2w - 1 for each head, resized bicubically.
 
     Args:
-        table (Tensor): Biases of each offset and head, ((2w - 1)^2, heads).
-        length (int): Offsets (2w' - 1)^2 of the other window.
+        table (Tensor): Bias by offset and head, of shape ((2w - 1)^2, heads).
+        length (int): Number of offsets (2w' - 1)^2 of the other window.
 
     Returns:
         Tensor: Table of shape (length, heads), in the dtype of ``table``;
-        of the same length ``table`` itself.
+        ``table`` itself if it has this length.
 
     Raises:
         ValueError: If one of the lengths is not the square of an odd number.
@@ -38,7 +38,7 @@ def resize_position_table(table: torch.Tensor, length: int) -> torch.Tensor:
     # ((2w-1)^2, heads) -> (1, heads, 2w-1, 2w-1)
     maps = table.t().unflatten(1, (sides[0], sides[0])).unsqueeze(0)
     if table.dtype != torch.float64:
-        # not every device resizes in 16 bits
+        # float32, because not every device resizes in 16 bits
         maps = maps.float()
     maps = F.interpolate(maps, size=(sides[1], sides[1]), mode='bicubic', align_corners=False)
     return maps[0].flatten(1).t().contiguous().to(table.dtype)
@@ -52,8 +52,8 @@ def resize_tables(file: Mapping[str, Any], model: Mapping[str, torch.Tensor]) ->
         model (Mapping): The model's tensors by the same names.
 
     Returns:
-        dict: What is in ``file``, in its order. A table that cannot be
-        resized, of another number of heads for example, stays as it is.
+        dict: The content of ``file``, in its order. A table that cannot be
+        resized, for example one of another number of heads, stays as it is.
     """
     resized = {
         name: resize_position_table(value, len(model[name]))
@@ -64,18 +64,21 @@ def resize_tables(file: Mapping[str, Any], model: Mapping[str, torch.Tensor]) ->
 
 
 def find_resized(file: Mapping[str, Any], resized: Mapping[str, Any]) -> list[str]:
-    """Names of what `resize_tables` has resized.
+    """List the tables that `resize_tables` has resized.
 
     Args:
-        file (Mapping): What it was given.
-        resized (Mapping): What it returned.
+        file (Mapping): Its argument.
+        resized (Mapping): Its result.
+
+    Returns:
+        list[str]: Their names.
     """
     return [name for name in file if resized[name] is not file[name]]
 
 
 def _resizable(name: str, value: Any, own: torch.Tensor | None) -> bool:
     return (
-        name.endswith(_NAME)
+        name.endswith(POSITION_TABLE)
         and own is not None
         and isinstance(value, torch.Tensor)
         and value.is_floating_point()
@@ -86,6 +89,6 @@ def _resizable(name: str, value: Any, own: torch.Tensor | None) -> bool:
 
 
 def _side(length: int) -> int | None:
-    """The odd number that this is the square of, None if there is none."""
+    """Return the odd square root of a length, None if it has none."""
     side = math.isqrt(length)
     return side if side % 2 and side * side == length else None

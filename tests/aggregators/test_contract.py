@@ -3,36 +3,47 @@
 import pytest
 import torch
 from archs import PICO
-from mmengine.registry import MODELS
+from torch import nn
 
 from sparx_mm import SparXMamba
+from sparx_mm.registry import build_part
+
+
+class OwnAggregator(nn.Module):
+    """One of a user's own: the least that a layer asks for."""
+
+    def __init__(self, dim, num_sources, out_channels):
+        super().__init__()
+        if num_sources < 1:
+            raise ValueError(f'num_sources must be at least 1, got {num_sources}')
+        self.fuse = nn.Conv2d(dim * (1 + num_sources), out_channels, 1)
+
+    def forward(self, x, sources):
+        return self.fuse(torch.cat([x, *sources], dim=1))
+
 
 AGGREGATORS = {
-    'DMCA': dict(type='DMCA'),
-    'no skip': dict(type='DMCA', skip=False),
+    'own': dict(type=OwnAggregator),
+    'DMCA': dict(type='DMCA', reduction=2),
+    'no skip': dict(type='DMCA', reduction=2, skip=False),
     'concat': dict(type='ConcatAggregator'),
     'value': dict(type='ValueAggregator'),
-    'SRA': dict(type='SRA'),
-    'CSA': dict(type='CSA'),
-    'SCA': dict(type='SCA'),
+    'SRA': dict(type='SRA', reduction=2),
+    'CSA': dict(type='CSA', reduction=2),
+    'SCA': dict(type='SCA', reduction=2),
 }
+# those with attention, which sees reduced maps
+REDUCED = [kind for kind, config in AGGREGATORS.items() if 'reduction' in config]
 every = pytest.mark.parametrize('kind', AGGREGATORS)
 
 
-def build(kind, dim=8, num_sources=2, out_channels=16, reduction=2, **options):
-    """As a backbone does."""
-    return MODELS.build(
-        dict(
-            AGGREGATORS[kind],
-            dim=dim,
-            num_sources=num_sources,
-            out_channels=out_channels,
-            reduction=reduction,
-            attn_scale='length',
-            norm_cfg=dict(type='BN'),
-            **options,
-        )
-    )
+def build(kind, dim=8, num_sources=2, out_channels=16, reduction=None, **options):
+    """Build one as a layer does, with another reduction if it has one."""
+    config = dict(AGGREGATORS[kind], **options)
+    if reduction is not None and kind in REDUCED:
+        config['reduction'] = reduction
+    given = dict(dim=dim, num_sources=num_sources, out_channels=out_channels)
+    return build_part(config, 'aggregator', **given)
 
 
 def maps(num=3, dim=8, size=(5, 7), dtype=torch.float32):
@@ -128,8 +139,11 @@ def test_sources_with_their_weights_may_be_permuted(kind):
 @pytest.mark.stack
 def test_in_a_backbone(kind):
     torch.manual_seed(0)
-    arch = dict(PICO, aggregator=AGGREGATORS[kind])
-    model = SparXMamba(arch)
+    # ganglion layers in every stage
+    connections = dict(starts=0, aggregator=AGGREGATORS[kind])
+    model = SparXMamba(dict(PICO, connections=connections))
+    ganglions = [any(sources for sources in stage.sources) for stage in model.stages]
+    assert ganglions == [True] * 4
     outs = model(torch.rand(2, 3, 33, 66))
     assert [tuple(out.shape) for out in outs] == [
         (2, 16, 9, 17),
@@ -148,12 +162,10 @@ def test_no_sources(kind):
 
 
 @pytest.mark.parametrize('kind', ['concat', 'value'])
-def test_without_attention_nothing_is_reduced(kind):
+def test_without_attention_nothing_is_far_seeing(kind):
     torch.manual_seed(0)
-    plain, reduced = (build(kind, reduction=r).eval() for r in (1, 8))
-    reduced.load_state_dict(plain.state_dict())
+    plain = build(kind).eval()
     x, sources = maps()
-    assert reduced(x, sources).equal(plain(x, sources))
     # no wider than two 3x3 convolutions
     far = [s.clone() for s in sources]
     far[0][:, :, 0, 0] += 1
@@ -165,6 +177,13 @@ def test_without_attention_nothing_is_reduced(kind):
     wanted = torch.zeros(5, 7, dtype=torch.bool)
     wanted[:side, :side] = True
     assert changed.equal(wanted)
+
+
+@pytest.mark.parametrize('kind', REDUCED)
+@pytest.mark.parametrize('reduction', [0, 2.0, (2, 1)])
+def test_wrong_reduction(kind, reduction):
+    with pytest.raises(ValueError, match='reduction must be an int from 1, or in an arch'):
+        build(kind, reduction=reduction)
 
 
 @pytest.mark.parametrize('kind', ['SRA', 'CSA', 'SCA'])

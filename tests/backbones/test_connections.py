@@ -13,11 +13,12 @@ from sparx_mm.backbones.connections import STAGE_INPUT, ganglion_indices, stage_
 
 @pytest.mark.parametrize('variant', 'tsb')
 def test_released_networks(variant):
-    arch = SparXMamba.arch_zoo[parity.ARCHS[variant]]
+    arch = SparXMamba(parity.ARCHS[variant]).arch
+    rule = arch['connections']
     rows = []
     for stage, depth in enumerate(arch['depths']):
         plans = stage_connections(
-            depth, arch['strides'][stage], arch['starts'][stage], arch['windows'][stage]
+            depth, rule['strides'][stage], rule['starts'][stage], rule['windows'][stage]
         )
         for layer, plan in enumerate(plans):
             if plan.kind == 'ganglion':
@@ -31,7 +32,7 @@ def test_released_networks(variant):
                         channels=len(plan.sources) * arch['embed_dims'][stage],
                     )
                 )
-    expected = json.loads((parity.DATA / 'connections.json').read_text())
+    expected = json.loads((parity.DATA / 'sparx/connections.json').read_text())
     assert rows == expected[variant]
 
 

@@ -1,22 +1,23 @@
-"""The options of a SparX backbone."""
+"""The options of a backbone."""
 
 import copy
 import math
 
 import pytest
 import torch
-from archs import PICO
+from archs import PICO, PICO_VMAMBA, learnable
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sparx_mm import SparXMamba
+from sparx_mm import SparXMamba, SparXSwin, VMamba
 from sparx_mm.backbones.connections import STAGE_INPUT
 from sparx_mm.backbones.hierarchical import Stage
+from sparx_mm.layers import LayerNorm2d
 
 
-def _model(**kwargs):
+def _model(arch=PICO, **kwargs):
     torch.manual_seed(0)
-    return SparXMamba(PICO, **kwargs)
+    return SparXMamba(arch, **kwargs)
 
 
 def _images(*shape):
@@ -69,7 +70,7 @@ def test_out_indices(out_indices):
 
 @pytest.mark.parametrize('out_indices', [(0,), (0, 1), (3,), (0, 3)])
 def test_no_unused_parameters(out_indices):
-    model = _model(out_indices=out_indices, attn_scale='learnable').train()
+    model = _model(learnable(PICO), out_indices=out_indices).train()
     sum(out.square().mean() for out in model(_images())).backward()
     assert all(p.grad is not None for p in model.parameters())
 
@@ -122,7 +123,7 @@ def test_norm_eval():
 
 @pytest.mark.parametrize('frozen_stages', [-1, 1])
 def test_with_cp(frozen_stages):
-    plain = _model(attn_scale='learnable', drop_path_rate=0.5, frozen_stages=frozen_stages)
+    plain = _model(learnable(PICO), drop_path_rate=0.5, frozen_stages=frozen_stages)
     with_cp = copy.deepcopy(plain)
     for stage in with_cp.stages:
         stage.with_cp = True
@@ -208,47 +209,86 @@ def test_get_layer_depth():
     assert model.get_layer_depth('neck.conv.weight', 'backbone.') == (9, 10)
 
 
+def test_norm_cfg_that_nobody_takes():
+    with pytest.raises(ValueError, match='no part of this VMamba takes a norm_cfg'):
+        VMamba(PICO_VMAMBA, norm_cfg=dict(type='BN'))
+    # a part's own comes before the backbone's
+    arch = dict(PICO, stem=dict(norm_cfg=dict(type='LN2d')))
+    model = SparXMamba(arch, norm_cfg=dict(type='SyncBN'))
+    assert type(model.stem[1]) is LayerNorm2d
+    assert type(model.downsamples[0][1]) is nn.SyncBatchNorm
+
+
 @pytest.mark.parametrize(
     'arch, message',
     [
-        ('huge', r"arch 'huge' of SparXMamba is unknown; use one of \['base', "),
-        (None, 'arch None of SparXMamba is unknown; use one of'),
-        (dict(PICO, width=3), r"arch keys \['width'\] are unknown; allowed are"),
-        (dict(embed_dims=(8, 16)), r"arch keys \['depths', 'starts', 'strides', "),
-        (dict(depths=(2, 2)), "are missing; give them, or base='tiny' for"),
-        (dict(PICO, depths=(1, 2, 3)), "'embed_dims' needs one entry for each of"),
-        (dict(base='tiny', input_in_window=(True,)), 'stages in depths, got'),
-        (dict(PICO, strides=(1, 1)), "arch key 'strides' needs one entry for each of the 4 stages"),
-        (dict(PICO, embed_dims=(16, 24, 30, 40)), 'dim must be a multiple of'),
-        (dict(PICO, starts=(None, 5, 0, 0)), 'start must be None or in'),
+        (dict(PICO, embed_dims=(16, 26, 32, 40)), 'dim must be a multiple of'),
+        (dict(base='tiny', connections=dict(starts=(None, 5, 0, 0))), 'start must be None or in'),
+        (dict(PICO, mixer=dict(type='Nothing')), "mixer needs a type .* got 'Nothing'"),
+        (dict(PICO, mixer=dict(width=3)), r"mixer SS2D takes no \['width'\]: it takes"),
+        (dict(PICO, mixer=dict(dim=3)), r"mixer SS2D gets \['dim'\] from the backbone"),
+        (dict(PICO, mixer=dict(type='ShiftedWindowAttention')), r"needs \['num_heads'\]"),
+        (
+            dict(
+                PICO,
+                embed_dims=(16, 24),
+                depths=(1, 2),
+                skip_scale=False,
+                connections=dict(starts=0),
+            ),
+            r'reduction must be an int from 1, or in an arch .* got \(8, 4, 2, 1\)',
+        ),
     ],
 )
-def test_wrong_arch(arch, message):
+def test_wrong_parts(arch, message):
     with pytest.raises(ValueError, match=message):
-        SparXMamba(arch)
-
-
-def test_an_arch_is_not_changed():
-    arch = copy.deepcopy(PICO)
-    SparXMamba(arch)
-    assert arch == PICO
-    assert SparXMamba.arch_defaults['depths'] is None
+        SparXMamba(arch, out_indices=(0, 1))
 
 
 def test_another_number_of_stages():
     arch = dict(
         embed_dims=(8, 16),
         depths=(1, 2),
-        strides=(1, 2),
-        starts=(None, 0),
-        windows=(None, 1),
-        input_in_window=(False, False),
-        reduction=(2, 1),
+        connections=dict(
+            strides=(1, 2), starts=(None, 0), windows=1, aggregator=dict(reduction=(2, 1))
+        ),
         skip_scale=(False, True),
     )
     model = SparXMamba(arch, out_indices=(0, 1)).eval()
     outs = model(_images(1, 3, 32, 32))
     assert [tuple(o.shape) for o in outs] == [(1, 8, 8, 8), (1, 16, 4, 4)]
+
+
+def test_every_value_may_be_one_for_each_stage():
+    other = dict(type='ShiftedWindowAttention', num_heads=2, window_size=2)
+    model = _model(
+        dict(
+            PICO,
+            mixer=(dict(type='SS2D'), dict(type='SS2D', d_conv=3), other, dict(type='SSM')),
+            ffn=(None, dict(type='MLP'), dict(type='ConvFFN'), None),
+            norm=(dict(type='LN2d'), *[dict(type='GN', num_groups=1)] * 3),
+            out_norm=(None, *[dict(type='LN2d')] * 3),
+            downsample=(*[dict(type='ConvDownsample')] * 3, dict(type='PatchMerging')),
+            dpe=(True, False, True, False),
+        )
+    )
+    firsts = [stage.layers[0] for stage in model.stages]
+    kinds = [type(layer.mixer).__name__ for layer in firsts]
+    assert kinds == ['SS2D', 'SS2D', 'ShiftedWindowAttention', 'SSM']
+    assert [layer.mixer.conv.kernel_size[0] for layer in firsts[:2]] == [5, 3]
+    assert [layer.ffn is None for layer in firsts] == [True, False, False, True]
+    assert [type(norm).__name__ for norm in model.norms.values()][:2] == ['Identity', 'LayerNorm2d']
+    sum(out.square().mean() for out in model(_images())).backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_layers_of_a_stage_alternate():
+    shifts = [[layer.mixer.shift for layer in s.layers] for s in SparXSwin('tiny').stages]
+    assert shifts == [[0, 3], [0, 3], [0, 3, 0, 3, 0, 3, 0], [0, 3]]
+    kinds = dict(alternate=(dict(type='SSM'), dict(type='SS2D', d_conv=3)))
+    model = SparXMamba(dict(PICO, mixer=kinds))
+    names = [type(layer.mixer).__name__ for layer in model.stages[2].layers]
+    assert names == ['SSM', 'SS2D', 'SSM']
 
 
 def test_copies_agree():

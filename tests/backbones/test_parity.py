@@ -8,66 +8,133 @@ import parity
 import pytest
 import torch
 
-from sparx_mm.state_dicts import rename_to_released
+from sparx_mm.layers import LayerNorm2d
 
-GOLDENS = sorted(
-    re.fullmatch(r'golden_(det|seg)_(.)_(\d+)x(\d+)', path.stem).groups()
-    for pattern in ('golden_det_*', 'golden_seg_*')
-    for path in parity.DATA.glob(pattern)
-)
-# the reference was stored in float32; its own rounding is below 1e-6
+# (family, flavour, variant, height, width, faint weights)
+GOLDENS = [
+    *(
+        ('sparx', *g, False)
+        for g in (
+            ('det', 'b', 64, 64),
+            ('det', 's', 64, 96),
+            ('det', 't', 64, 64),
+            ('det', 't', 96, 160),
+            ('seg', 'b', 64, 64),
+            ('seg', 's', 64, 96),
+            ('seg', 't', 64, 64),
+        )
+    ),
+    *(
+        ('vmamba', 'det', *g, False)
+        for g in (
+            ('t', 64, 64),
+            ('t', 96, 160),
+            ('s', 64, 64),
+            ('b', 64, 64),
+            ('t_s2l5', 29, 43),
+            ('t_v0', 64, 64),
+        )
+    ),
+    ('vmamba', 'det', 't', 64, 64, True),
+]
+# the references were stored in float32; that rounding is below 1e-6
 TOLERANCES = {torch.float64: 5e-6, torch.float32: 1e-4}
+# number of gradients that the references hold
+GRADIENTS = {'sparx': 19, 'vmamba': 37}
+every_family = pytest.mark.parametrize('family', GRADIENTS)
 
 
-def test_every_golden_is_there():
-    assert len(GOLDENS) == 7
-    assert {g[:2] for g in GOLDENS} == {(f, v) for f in ('det', 'seg') for v in 'tsb'}
+def file_name(flavour, variant, height, width, faint):
+    return f'{"faint" if faint else flavour}_{variant}_{height}x{width}'
 
 
-@pytest.mark.parametrize('flavour, variant, height, width', GOLDENS)
-def test_outputs(flavour, variant, height, width):
-    model = parity.reference_model(flavour, variant)
-    expected = parity.golden(f'{flavour}_{variant}_{height}x{width}')
-    image = parity.image(variant, int(height), int(width))
+def test_no_golden_is_left_out():
+    named = {(g[0], file_name(*g[1:])) for g in GOLDENS}
+    files = {
+        (family, path.stem.removeprefix('golden_'))
+        for family in parity.FAMILIES
+        for path in (parity.DATA / family).glob('golden_*')
+    }
+    others = {(f, n) for f, n in files if re.match('(cls|faint_cls|grad)_', n)}
+    assert named == files - others
+
+
+@pytest.mark.parametrize('family, flavour, variant, height, width, faint', GOLDENS)
+def test_outputs(family, flavour, variant, height, width, faint):
+    model = parity.reference_model(flavour, variant, family, faint)
+    expected = parity.golden(file_name(flavour, variant, height, width, faint), family)
+    # of a large map only every n-th row and column is kept
+    steps = expected.pop('strides', None)
+    steps = [1] * 4 if steps is None else steps.tolist()
+    image = parity.image(variant, height, width)
     for dtype, tolerance in TOLERANCES.items():
         with torch.no_grad():
             outs = model.to(dtype)(image.to(dtype))
         assert len(outs) == len(expected) == 4
-        for i, out in enumerate(outs):
-            difference = (out - expected[f'out{i}']).abs().max()
+        for i, (out, step) in enumerate(zip(outs, steps)):
+            wanted = expected[f'out{i}']
+            assert out[..., ::step, ::step].shape == wanted.shape
+            difference = (out[..., ::step, ::step] - wanted).abs().max()
             assert difference < tolerance, (dtype, i)
+
+
+@pytest.mark.parametrize('kind', ['cls', 'faint_cls'])
+def test_vmamba_classifies(kind):
+    """Norm of each position, mean and linear layer after the last stage."""
+    faint = kind == 'faint_cls'
+    state = parity.released_state('cls', 't', 'vmamba', faint)
+    norm, head = LayerNorm2d(768), torch.nn.Linear(768, 1000)
+    for module, prefix in ((norm, 'classifier.norm.'), (head, 'classifier.head.')):
+        for name, param in module.named_parameters():
+            param.data.copy_(state.pop(prefix + name))
+    backbone = parity.FAMILIES['vmamba'](
+        parity.arch_of('cls', 't', 'vmamba'), out_indices=(3,)
+    ).eval()
+    backbone.load_state_dict(state, strict=True)
+    expected = parity.golden(f'{kind}_t_224x224', 'vmamba')['logits']
+    with torch.no_grad():
+        for dtype, tolerance in TOLERANCES.items():
+            (x,) = backbone.to(dtype)(parity.image('t', 224, 224).to(dtype))
+            logits = head.to(dtype)(norm.to(dtype)(x).mean((2, 3)))
+            assert (logits - expected).abs().max() < tolerance, dtype
 
 
 @pytest.fixture(scope='module')
 def gradients():
-    """Loss and gradients of the detection flavour, by released name."""
-    model = parity.reference_model('det', 't', norm_eval=True).double()
-    model.train()
-    image = parity.image('t', 64, 64).double().requires_grad_()
-    loss = sum(
-        (out * torch.from_numpy(deterministic.make_cotangent(i, out.shape))).mean()
-        for i, out in enumerate(model(image))
-    )
-    loss.backward()
-    named = {name: p.grad for name, p in model.named_parameters()}
-    return loss.detach(), dict(rename_to_released(named), input=image.grad)
+    """Loss and gradients of the detection flavour, by family and released name."""
+    found = {}
+    for family in GRADIENTS:
+        model = parity.reference_model('det', 't', family, norm_eval=True).double()
+        model.train()
+        image = parity.image('t', 64, 64).double().requires_grad_()
+        loss = sum(
+            (out * torch.from_numpy(deterministic.make_cotangent(i, out.shape))).mean()
+            for i, out in enumerate(model(image))
+        )
+        loss.backward()
+        named = {name: p.grad for name, p in model.named_parameters()}
+        grads = dict(model.key_map.to_released(named), input=image.grad)
+        found[family] = loss.detach(), grads
+    return found
 
 
-def test_gradients(gradients):
-    loss, grads = gradients
-    expected = parity.golden('grad_t_64x64')
+@every_family
+def test_gradients(gradients, family):
+    loss, grads = gradients[family]
+    expected = parity.golden('grad_t_64x64', family)
     assert torch.allclose(loss, expected.pop('loss').double(), rtol=1e-6)
-    assert len(expected) == 19
+    assert len(expected) == GRADIENTS[family]
     for name, grad in expected.items():
-        difference = (grads[name] - grad).abs().max()
+        difference = (grads[name].reshape(grad.shape) - grad).abs().max()
         assert difference < 1e-5 * grad.abs().max(), name
 
 
-def test_gradient_norms(gradients):
-    _, grads = gradients
-    expected = json.loads((parity.DATA / 'grad_norms_t_64x64.json').read_text())
+@every_family
+def test_gradient_norms(gradients, family):
+    _, grads = gradients[family]
+    expected = json.loads((parity.DATA / family / 'grad_norms_t_64x64.json').read_text())
     assert set(expected) == set(grads) - {'input'}
     for name, norm in expected.items():
-        # a bias before a batch-statistics-free norm can have a gradient of
+        # a bias before a norm without batch statistics can have a gradient of
         # exactly zero, so the floor is absolute
         assert abs(grads[name].norm().item() - norm) <= 1e-5 * norm + 1e-9, name

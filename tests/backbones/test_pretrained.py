@@ -1,17 +1,23 @@
 """`init_cfg=dict(type='Pretrained', ...)`: all of the file, or an error."""
 
+from pathlib import Path
+
 import parity
 import pytest
 import torch
-from archs import PICO
+import vmamba_files
+from archs import PICO, PICO_SWIN, PICO_VMAMBA, learnable
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModule, PretrainedInit
 from mmengine.registry import MODELS
 from torch import nn
+from without import run_without
 
-from sparx_mm import SparXMamba
-from sparx_mm.state_dicts import CoverageError, rename_released, rename_to_released
+from sparx_mm import SparXMamba, SparXSwin, VMamba
+from sparx_mm.registry import MODELS as PARTS
+from sparx_mm.state_dicts import SPARX, SWIN, VMAMBA, CoverageError, fit
 
+ROOT = Path(__file__).parents[2]
 LAYOUTS = [(f, v) for f in ('cls', 'det', 'seg') for v in 'tsb']
 # legally absent from an ImageNet file: what only dense tasks have
 DENSE_ONLY = ('norms.',)
@@ -36,7 +42,7 @@ def file(source, tmp_path):
     """Write its released state dict into a file, nested by a function."""
 
     def write(nest=lambda weights: weights):
-        weights = rename_to_released(source.state_dict())
+        weights = SPARX.to_released(source.state_dict())
         torch.save(nest(weights), tmp_path / 'file.pth')
         return tmp_path / 'file.pth'
 
@@ -58,7 +64,7 @@ def is_loaded(source, model):
         (lambda w: {f'backbone.{k}': v for k, v in w.items()}, dict(prefix='backbone.')),
         (lambda w: {f'backbone.{k}': v for k, v in w.items()}, dict(prefix='backbone')),
         (lambda w: dict(model={f'module.net.{k}': v for k, v in w.items()}), dict(prefix='net.')),
-        (lambda w: rename_released(w), {}),
+        (lambda w: SPARX.to_own(w), {}),
         (lambda w: {k: v.double() for k, v in w.items()}, dict(map_location='cpu')),
     ],
 )
@@ -126,7 +132,7 @@ def test_inside_a_model_it_is_logged_and_recorded(source, file, tmp_path):
     assert is_loaded(source, model.backbone)
     text = log.read_text()
     count = len(source.state_dict())
-    assert f'SparXMamba: loaded from {file()}: {count} tensors' in text
+    assert f'SparXMamba: {file()}: {count} of {count} tensors loaded' in text
     assert f'load from {file()}' in text.split('backbone.stem.0.weight')[1]
 
 
@@ -159,6 +165,7 @@ def test_errors_name_the_file_and_change_nothing(nest, options, message, file):
     assert str(error.value).startswith(f'{file(nest)}: ')
     assert message in str(error.value)
     assert all(before[k].equal(v) for k, v in model.state_dict().items())
+    assert model.init_cfg == pretrained(file(nest), **options)
 
 
 @pytest.mark.parametrize('flavour, variant', LAYOUTS)
@@ -166,16 +173,161 @@ def test_pretrained_loads_every_tensor(flavour, variant, tmp_path):
     file = tmp_path / f'sparx_mamba_{variant}.pth'
     released = parity.released_state(flavour, variant)
     torch.save(released, file)
-    model = SparXMamba(
-        parity.ARCHS[variant], attn_scale=parity.ATTN_SCALES[flavour], init_cfg=pretrained(file)
-    )
+    arch = parity.ARCHS[variant]
+    model = SparXMamba(learnable(arch) if flavour == 'det' else arch, init_cfg=pretrained(file))
     untouched = copied(model)
     model.init_weights()
-    loaded = rename_to_released(model.state_dict())
+    loaded = SPARX.to_released(model.state_dict())
     for key, value in released.items():
         if not key.startswith('classifier.'):
             assert loaded.pop(key).equal(value), key
     # what the file lacks stays as it was initialised
-    for key, value in rename_released(loaded).items():
+    for key, value in SPARX.to_own(loaded).items():
         assert key.startswith(DENSE_ONLY)
         assert value.equal(untouched[key])
+
+
+def convolutions(weights):
+    """Linear weights as 1x1 convolutions, the others as they are."""
+    return {
+        k: v[:, :, None, None] if v.dim() == 2 and k.endswith('.weight') else v
+        for k, v in weights.items()
+    }
+
+
+@pytest.mark.parametrize('change', [dict, convolutions, VMAMBA.to_own])
+@pytest.mark.parametrize('version', ['v2', 'v0'])
+def test_vmamba(version, change, tmp_path):
+    arch = dict(PICO_VMAMBA) if version == 'v2' else dict(PICO_VMAMBA, base='tiny-v0')
+    source = VMamba(arch)
+    released = VMAMBA.to_released(source.state_dict())
+    assert released['layers.0.blocks.0.op.in_proj.weight'].dim() == 2
+    torch.save(dict(model=change(released)), tmp_path / 'file.pth')
+    model = VMamba(arch, init_cfg=pretrained(tmp_path / 'file.pth'))
+    assert not is_loaded(source, model)
+    model.init_weights()
+    assert is_loaded(source, model)
+    # and without init_cfg, under a prefix
+    outer = nn.ModuleDict(dict(backbone=VMamba(arch)))
+    outer.load_state_dict({f'backbone.{k}': v for k, v in change(released).items()}, strict=True)
+    assert is_loaded(source, outer.backbone)
+
+
+@pytest.fixture(scope='module', params=vmamba_files.ARCHS)
+def vmamba_arch(request):
+    """An arch, its backbone without memory, and the released classifier's tensors."""
+    with torch.device('meta'):
+        model = VMamba(request.param)
+    return request.param, model, vmamba_files.empty(vmamba_files.ARCHS[request.param])
+
+
+def test_released_vmamba_files_are_whole(vmamba_arch):
+    arch, model, classifier = vmamba_arch
+    own = model.state_dict()
+    norms = {k for k in own if k.startswith('norms.')}
+    report = fit(own, classifier, VMAMBA, archs=VMamba.arch_zoo)
+    assert set(report.missing) == norms and len(norms) == 8
+    assert report.weights.keys() == own.keys() - norms and not report.reshaped
+    assert set(report.unused) == {k for k in classifier if k.startswith('classifier.')}
+    # detectors and segmentors have output norms and a head of their own
+    dense = {f'backbone.{k}': v for k, v in classifier.items() if not k.startswith('classifier')}
+    for name in norms:
+        key = name.replace('norms.', 'outnorm')
+        dense[f'backbone.{key}'] = torch.zeros(()).expand(own[name].shape)
+    report = fit(own, {**dense, 'decode_head.conv.weight': torch.ones(1)}, VMAMBA, 'backbone.')
+    assert report.weights.keys() == own.keys()
+    assert not report.missing and not report.reshaped and not report.unused
+    assert str(report) == f'{len(own)} of {len(own)} tensors loaded'
+    outer = nn.ModuleDict(dict(backbone=model))
+    found = outer.load_state_dict(dense, strict=True, assign=True)
+    assert not found.missing_keys and not found.unexpected_keys
+
+
+def test_other_vmambas_are_named(vmamba_arch):
+    arch, model, _ = vmamba_arch
+    for other, file in vmamba_files.ARCHS.items():
+        if other != arch:
+            with pytest.raises(CoverageError) as error:
+                fit(model.state_dict(), vmamba_files.empty(file), VMAMBA, archs=VMamba.arch_zoo)
+            assert str(error.value) == f"this is a '{other}' file, the model is '{arch}'"
+
+
+@pytest.mark.parametrize('prefix', ['', 'backbone.'])
+@pytest.mark.parametrize('given', [None, 'backbone.'])
+def test_files_of_another_family_are_named(prefix, given, tmp_path):
+    sparx = SPARX.to_released(SparXMamba(PICO).state_dict())
+    files = dict(SparX=sparx, VMamba=VMAMBA.to_released(VMamba(PICO_VMAMBA).state_dict()))
+    for (backbone, arch), name, found in (
+        ((SparXMamba, PICO), 'SparX', 'VMamba'),
+        ((SparXSwin, PICO_SWIN), 'SparX', 'VMamba'),
+        ((VMamba, PICO_VMAMBA), 'VMamba', 'SparX'),
+    ):
+        path = tmp_path / 'file.pth'
+        torch.save({prefix + k: v for k, v in files[found].items()}, path)
+        with pytest.raises(CoverageError) as error:
+            backbone(arch, init_cfg=pretrained(path, prefix=given)).init_weights()
+        assert str(error.value) == (
+            f'{path}: this is a {found} file, the model is {name}: give a file of {name}'
+        )
+
+
+def test_own_names_of_another_family():
+    with pytest.raises(CoverageError, match='this is a VMamba file, the model is SparX'):
+        fit(SparXMamba(PICO).state_dict(), VMamba(PICO_VMAMBA).state_dict(), SPARX)
+    with pytest.raises(CoverageError, match='this is a SparX file, the model is VMamba'):
+        fit(VMamba(PICO_VMAMBA).state_dict(), SparXMamba(PICO).state_dict(), VMAMBA)
+    with pytest.raises(CoverageError, match="a VMamba file, and type='PretrainedSwin' reads"):
+        fit(SparXSwin(PICO_SWIN).state_dict(), vmamba_files.empty('cls_t'), SWIN, in_parts=True)
+
+
+class Nothing(nn.Module):
+    """A mixer without parameters."""
+
+    def __init__(self, dim):
+        super().__init__()
+        self.in_channels = dim
+
+    def forward(self, x):
+        """Return (B, C, H, W) as it is."""
+        return x
+
+
+@pytest.mark.parametrize('names', [dict, SPARX.to_released])
+def test_a_mixer_without_parameters(names, tmp_path):
+    PARTS.register_module(module=Nothing)
+    try:
+        arch = dict(PICO, mixer=dict(type='Nothing'))
+        source = SparXMamba(arch)
+        assert not any('.mixer.' in name for name in source.state_dict())
+        torch.save(names(source.state_dict()), tmp_path / 'file.pth')
+        model = SparXMamba(arch, init_cfg=pretrained(tmp_path / 'file.pth'))
+        model.init_weights()
+        assert is_loaded(source, model)
+        model = SparXMamba(arch, init_cfg=pretrained(tmp_path / 'file.pth', prefix='a'))
+        with pytest.raises(CoverageError, match='did you mean prefix=None'):
+            model.init_weights()
+    finally:
+        PARTS._module_dict.pop('Nothing')
+
+
+def test_a_missing_package_is_one_line(source, tmp_path):
+    """What `pip install torch onedl-mmengine` does not install."""
+    torch.save(source.state_dict(), tmp_path / 'file.pth')
+    folder = tmp_path / 'run'
+    folder.mkdir()
+    code = (
+        f'import sys; sys.path.insert(0, {str(ROOT)!r})\n'
+        'from sparx_mm import SparXMamba\n'
+        'from sparx_mm.errors import UserError\n'
+        f'init_cfg = {pretrained(tmp_path / "file.pth")!r}\n'
+        'try:\n'
+        f'    SparXMamba({PICO!r}, init_cfg=init_cfg).init_weights()\n'
+        'except UserError as error:\n'
+        '    print(error)\n'
+    )
+    done = run_without(['cv2'], code, folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == (
+        f'{tmp_path}/file.pth cannot be read: mmengine.runner imports cv2, which is not '
+        'installed; type: pip install opencv-python-headless'
+    )

@@ -17,17 +17,13 @@ from sparx_mm.state_dicts import CoverageError, resize_position_table
 PLAIN = dict(
     embed_dims=(8, 16, 32, 64),
     depths=(2, 2, 3, 2),
-    strides=(1, 1, 1, 1),
-    starts=(None, None, None, None),
-    windows=(None, None, None, None),
-    mixer=dict(type='ShiftedWindowAttention', num_heads=(1, 2, 4, 8), window_size=3),
+    mixer=dict(num_heads=(1, 2, 4, 8), window_size=3),
 )
 SPARSE = dict(
     PLAIN,
     embed_dims=(8, 16, 32, 48),
     depths=(2, 2, 2, 2),
-    strides=(1, 1, 2, 1),
-    starts=(None, 1, 1, None),
+    connections=dict(strides=(1, 1, 2, 1), starts=(None, 1, 1, None)),
 )
 # of a layer, what belongs together
 ATTENTION = (

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from archs import PICO
+from archs import PICO, learnable
 from mmengine.registry import MODELS, DefaultScope
 
 from sparx_mm import SparXMamba
@@ -36,8 +36,8 @@ def named(request):
 
 def test_parameter_count(named):
     arch, model = named
-    learnable = SparXMamba(arch, attn_scale='learnable')
-    counts = tuple(sum(p.numel() for p in m.parameters()) for m in (learnable, model))
+    detector = SparXMamba(learnable(arch))
+    counts = tuple(sum(p.numel() for p in m.parameters()) for m in (detector, model))
     assert counts == PARAMETERS[arch]
 
 
@@ -52,7 +52,7 @@ def test_channels_and_strides(named):
 
 def test_full_size_training_step():
     torch.manual_seed(0)
-    model = SparXMamba('tiny', drop_path_rate=0.2, attn_scale='learnable')
+    model = SparXMamba(learnable('tiny'), drop_path_rate=0.2)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
     images = torch.randn(2, 3, 224, 224)

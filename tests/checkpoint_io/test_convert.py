@@ -3,15 +3,15 @@
 import parity
 import pytest
 import torch
-from archs import PICO
+from archs import PICO, PICO_VMAMBA, learnable
 from hostile import Runs, touch
 from safetensors import safe_open
 from torch import nn
 
-from sparx_mm import SparXMamba
+from sparx_mm import SparXMamba, VMamba
 from sparx_mm.checkpoint_io import convert_checkpoint, read_checkpoint
 from sparx_mm.errors import UserError
-from sparx_mm.state_dicts import rename_to_released
+from sparx_mm.state_dicts import SPARX, VMAMBA, flatten_classifier
 
 LAYOUTS = [(f, v) for f in ('cls', 'det', 'seg') for v in 'tsb']
 ENDINGS = ('.pth', '.safetensors')
@@ -45,8 +45,8 @@ def test_released_layouts_round_trip(convert, tmp_path, flavour, variant):
     torch.save(released, tmp_path / 'a.pth')
     convert('a.pth', 'own.safetensors')
     own = weights_of(tmp_path / 'own.safetensors')
-    attn_scale = parity.ATTN_SCALES[flavour]
-    model = SparXMamba(parity.ARCHS[variant], attn_scale=attn_scale)
+    arch = parity.ARCHS[variant]
+    model = SparXMamba(learnable(arch) if flavour == 'det' else arch)
     expected = model.state_dict().keys()
     if flavour == 'cls':
         expected = {k for k in expected if not k.startswith('norms.')} | {
@@ -95,6 +95,67 @@ def test_formats_round_trip(convert, tmp_path, via, prefix, dtype):
         assert value.dtype == own[name].dtype and value.equal(own[name])
 
 
+def vmamba_classifier(version, dtype=torch.float32):
+    """The weights of a small VMamba as a released classifier has them."""
+    arch = dict(PICO_VMAMBA) if version == 'v2' else dict(PICO_VMAMBA, base='tiny-v0')
+    weights = VMAMBA.to_released(VMamba(arch).to(dtype).state_dict())
+    released = {k: v for k, v in weights.items() if not k.startswith('outnorm')}
+    for name, shape in dict(norm=(40,), head=(9, 40)).items():
+        released[f'classifier.{name}.weight'] = torch.rand(shape, dtype=dtype)
+        released[f'classifier.{name}.bias'] = torch.rand(shape[0], dtype=dtype)
+    return released
+
+
+@pytest.mark.parametrize('version', ['v2', 'v0'])
+@pytest.mark.parametrize('to', ['own', 'mmpretrain'])
+@pytest.mark.parametrize('via', ENDINGS)
+def test_vmamba_round_trips(convert, tmp_path, version, to, via):
+    released = vmamba_classifier(version)
+    torch.save(dict(model=released), tmp_path / 'a.pth')
+    convert('a.pth', f'b{via}', to)
+    own = weights_of(tmp_path / f'b{via}')
+    prefix, head = ('', 'classifier.head') if to == 'own' else ('backbone.', 'head.fc')
+    assert own[f'{head}.weight'].shape == (9, 40)
+    assert own[f'{prefix}stages.0.layers.0.proj.weight'].dim() == 4
+    assert not any('layers.0.blocks' in name for name in own)
+    convert(f'b{via}', 'back.pth', 'released')
+    assert bits(weights_of(tmp_path / 'back.pth')) == bits(released)
+
+
+def test_vmamba_is_told_from_sparx_by_own_names(convert, tmp_path):
+    """The names of v0 have no mark of their own."""
+    for arch in (dict(PICO_VMAMBA), dict(PICO_VMAMBA, base='tiny-v0')):
+        weights = VMamba(arch).state_dict()
+        torch.save({f'backbone.{k}': v for k, v in weights.items()}, tmp_path / 'own.pth')
+        convert('own.pth', 'released.pth', 'released')
+        released = weights_of(tmp_path / 'released.pth')
+        assert released.keys() == {f'backbone.{k}' for k in VMAMBA.to_released(weights)}
+        (tmp_path / 'released.pth').unlink()
+
+
+@pytest.mark.parametrize('to', ['mmpretrain', 'released'])
+def test_a_classifier_that_is_averaged(convert, tmp_path, to):
+    """Both of its models are renamed as a whole."""
+    own = {
+        **{f'backbone.{k}': v for k, v in SparXMamba(PICO).state_dict().items()},
+        **{f'{k}.weight': torch.rand(3) for k in ('neck.norm', 'head.fc')},
+    }
+    flat = SPARX.to_released(flatten_classifier(own, SPARX))
+    assert 'classifier.3.weight' in flat and 'patch_embed.0.weight' in flat
+    given, expected = (flat, own) if to == 'mmpretrain' else (own, flat)
+    ema = {f'module.{k}': v for k, v in given.items()}
+    torch.save(
+        dict(state_dict=given, ema_state_dict=dict(ema, steps=torch.tensor(5))), tmp_path / 'a.pth'
+    )
+    convert('a.pth', 'b.pth', to)
+    found = torch.load(tmp_path / 'b.pth', weights_only=True)
+    assert found['state_dict'].keys() == expected.keys()
+    averaged = found['ema_state_dict']
+    assert averaged.pop('steps') == 5
+    assert averaged.keys() == {f'module.{k}' for k in expected}
+    assert all(averaged[f'module.{k}'].equal(v) for k, v in expected.items())
+
+
 def test_own_names_stay(convert, tmp_path):
     own = SparXMamba(PICO).state_dict()
     torch.save(own, tmp_path / 'own.pth')
@@ -104,7 +165,7 @@ def test_own_names_stay(convert, tmp_path):
 
 
 def test_a_training_checkpoint_keeps_the_rest(convert, tmp_path):
-    weights = rename_to_released(SparXMamba(PICO).state_dict())
+    weights = SPARX.to_released(SparXMamba(PICO).state_dict())
     averaged = {f'module.backbone.{k}': v + 1 for k, v in weights.items()}
     checkpoint = dict(
         meta=dict(epoch=3, cfg='import os'),
@@ -139,7 +200,7 @@ def test_a_training_checkpoint_keeps_the_rest(convert, tmp_path):
         ('a.pth', 'there.pth', 'own', 'is there already'),
         ('a.pth', 'a.pth', 'own', 'is there already'),
         ('none.pth', 'b.pth', 'own', 'none.pth does not exist'),
-        ('other.pth', 'b.pth', 'own', 'holds no SparX backbone; its tensors are weight, bias'),
+        ('other.pth', 'b.pth', 'own', 'no SparX or VMamba backbone; its tensors are weight'),
         ('a.pth', 'none/b.pth', 'own', 'cannot be written'),
         ('a.pth', 'none/b.safetensors', 'own', 'cannot be written'),
     ],

@@ -115,7 +115,7 @@ def test_plain_pytorch_takes_it_too(trained):
     init_cfg = dict(
         type='Pretrained', checkpoint=str(trained / 'out/epoch_2.pth'), prefix='backbone.'
     )
-    model = SparXMamba(PICO, out_indices=(3,), out_norm=False, init_cfg=init_cfg)
+    model = SparXMamba(dict(PICO, out_norm=None), out_indices=(3,), init_cfg=init_cfg)
     model.init_weights()
     average = torch.load(trained / 'out/epoch_2.pth', weights_only=False)['state_dict']
     for name, value in model.state_dict().items():

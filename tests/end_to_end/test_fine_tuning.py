@@ -7,7 +7,7 @@ from mmengine.registry import MODELS, init_default_scope
 
 from sparx_mm.demo import CLASSES
 from sparx_mm.run import load_runner
-from sparx_mm.state_dicts import rename_to_released
+from sparx_mm.state_dicts import SPARX
 
 CONFIG = ROOT / 'configs/mmdet/mask_rcnn_sparx_t_1x.py'
 # the three layers that know the number of classes
@@ -35,7 +35,7 @@ def released(config, tmp_path):
     model = config.copy().model
     for head in ('bbox_head', 'mask_head'):
         model.roi_head[head].num_classes = 80
-    weights = rename_to_released(MODELS.build(model).state_dict(), 'backbone.')
+    weights = SPARX.to_released(MODELS.build(model).state_dict(), 'backbone.')
     torch.save(dict(state_dict=weights, meta={}), tmp_path / 'coco.pth')
     return weights
 
@@ -57,7 +57,7 @@ def test_eighty_classes_to_six(released, tmp_path):
     assert f'{HEADS[1]}.weight and 3 more' in line
     assert 'Epoch(train) [1][2/2]' in log and 'coco/bbox_mAP' in log
     trained = torch.load(tmp_path / 'out/epoch_1.pth', weights_only=False)
-    trained = rename_to_released(trained['state_dict'], 'backbone.')
+    trained = SPARX.to_released(trained['state_dict'], 'backbone.')
     assert trained.keys() == released.keys()
     for name, value in trained.items():
         if name.rpartition('.')[0] in HEADS:

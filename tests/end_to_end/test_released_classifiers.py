@@ -12,7 +12,7 @@ from mmengine.registry import MODELS, init_default_scope
 
 from sparx_mm.checkpoint_io import convert_checkpoint
 from sparx_mm.run import build_runner, load_config, load_runner
-from sparx_mm.state_dicts import CoverageError, flatten_classifier, rename_to_released
+from sparx_mm.state_dicts import SPARX, CoverageError, flatten_classifier
 
 CONFIG = ROOT / 'configs/mmpretrain/sparx_t_in1k.py'
 CLASSES = tuple(f'class {i}' for i in range(1000))
@@ -41,7 +41,7 @@ def load(imagenet, tmp_path):
 
 def released_names(model):
     """A model's tensors by the names of a released file."""
-    return rename_to_released(flatten_classifier(model.state_dict()))
+    return SPARX.to_released(flatten_classifier(model.state_dict(), SPARX))
 
 
 def assert_equal(model, released):

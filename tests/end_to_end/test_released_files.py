@@ -8,7 +8,7 @@ from mmengine.registry import MODELS, init_default_scope
 
 from sparx_mm import SparXMamba
 from sparx_mm.run import build_runner, load_config, load_runner
-from sparx_mm.state_dicts import rename_to_released
+from sparx_mm.state_dicts import SPARX
 
 pytestmark = pytest.mark.stack
 CONFIG = ROOT / 'configs/mmdet/mask_rcnn_sparx_t_1x.py'
@@ -52,7 +52,7 @@ def segmentation(ade, tmp_path):
 
 def released_names(model):
     """A model's tensors by the names of a released file."""
-    return rename_to_released(model.state_dict(), PREFIX)
+    return SPARX.to_released(model.state_dict(), PREFIX)
 
 
 def released_file(flavour, variant, model, path):
@@ -78,7 +78,7 @@ def test_backbone_file_through_init_cfg(detection, tmp_path):
     cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'file.pth'))
     model = build_runner(cfg).model
     model.init_weights()
-    loaded = rename_to_released(model.backbone.state_dict())
+    loaded = SPARX.to_released(model.backbone.state_dict())
     assert loaded.keys() == released.keys()
     assert all(loaded[k].equal(released[k]) for k in released)
 

@@ -1,4 +1,4 @@
-"""The reference's weights, inputs and outputs, read from tests/data/parity."""
+"""The references' weights, inputs and outputs, read from tests/data/<family>."""
 
 import json
 from functools import cache
@@ -7,39 +7,61 @@ from pathlib import Path
 import deterministic
 import numpy as np
 import torch
+from archs import LEARNABLE
 
-from sparx_mm import SparXMamba
+from sparx_mm import SparXMamba, VMamba
 
-DATA = Path(__file__).parents[1] / 'data' / 'parity'
+DATA = Path(__file__).parents[1] / 'data'
+FAMILIES = {'sparx': SparXMamba, 'vmamba': VMamba}
+# names of the references' variants
 ARCHS = {'t': 'tiny', 's': 'small', 'b': 'base'}
-ATTN_SCALES = {'det': 'learnable', 'seg': 'length', 'cls': 'length'}
+VMAMBA_ARCHS = {
+    **ARCHS,
+    't_s2l5': 'tiny-s2l5',
+    's_s1l20': 'small-s1l20',
+    'b_s1l20': 'base-s1l20',
+    't_v0': 'tiny-v0',
+    's_v0': 'small-v0',
+    'b_v0': 'base-v0',
+}
+
+
+def arch_of(flavour, variant, family='sparx') -> dict:
+    """Return the arch of a released file: of a classifier, detector or segmentor."""
+    arch = dict(base=VMAMBA_ARCHS[variant])
+    if flavour == 'cls':
+        # the head has the norm
+        arch.update(out_norm=None)
+    if (family, flavour) == ('sparx', 'det'):
+        arch.update(LEARNABLE)
+    return arch
 
 
 @cache
-def manifest(flavour, variant):
-    """Rows (key, shape, is buffer) of a released file."""
-    return json.loads((DATA / f'manifest_{flavour}_{variant}.json').read_text())
+def manifest(flavour, variant, family='sparx'):
+    """Read the rows (key, shape, is buffer) of a released file."""
+    return json.loads((DATA / family / f'manifest_{flavour}_{variant}.json').read_text())
 
 
-def released_state(flavour, variant):
-    """A state dict as a released file holds it, with deterministic weights."""
-    state = deterministic.make_state(manifest(flavour, variant))
+def released_state(flavour, variant, family='sparx', faint=False):
+    """Make a state dict as a released file holds it, with deterministic weights."""
+    state = deterministic.make_state(manifest(flavour, variant, family), faint)
     return {key: torch.as_tensor(value) for key, value in state.items()}
 
 
-def reference_model(flavour, variant, **kwargs):
-    """A backbone with the reference's weights, in eval mode."""
-    model = SparXMamba(ARCHS[variant], attn_scale=ATTN_SCALES[flavour], **kwargs)
-    model.load_state_dict(released_state(flavour, variant), strict=True)
+def reference_model(flavour, variant, family='sparx', faint=False, **kwargs):
+    """Make a backbone with the reference's weights, in eval mode."""
+    model = FAMILIES[family](arch_of(flavour, variant, family), **kwargs)
+    model.load_state_dict(released_state(flavour, variant, family, faint), strict=True)
     return model.eval()
 
 
 def image(variant, height, width):
-    """The (1, 3, H, W) image of a golden file."""
+    """Make the (1, 3, H, W) image of a golden file."""
     return torch.from_numpy(deterministic.make_input(variant, height, width))
 
 
-def golden(name):
-    """Arrays of a golden file, by name."""
-    with np.load(DATA / f'golden_{name}.npz') as file:
+def golden(name, family='sparx'):
+    """Read the arrays of a golden file, by name."""
+    with np.load(DATA / family / f'golden_{name}.npz') as file:
         return {key: torch.from_numpy(file[key]) for key in file}

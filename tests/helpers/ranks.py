@@ -1,7 +1,7 @@
 """What several processes of a test run, and how they are started."""
 
 import torch
-from archs import PICO
+from archs import PICO, learnable
 from mmengine.config import Config
 from mmengine.registry import MODEL_WRAPPERS
 from torch import distributed, multiprocessing
@@ -69,7 +69,7 @@ def two_steps() -> dict:
 def backbone() -> SparXMamba:
     """A backbone whose result for an image depends on no other image."""
     torch.manual_seed(0)
-    model = SparXMamba(PICO, attn_scale='learnable', norm_eval=True).double()
+    model = SparXMamba(learnable(PICO), norm_eval=True).double()
     # maps that are far from constant, so that every gradient counts
     for parameter in model.parameters():
         if parameter.dim() == 4:

@@ -1,18 +1,18 @@
-"""The SparX layer."""
+"""The layer that all networks are made of."""
 
 import pytest
 import torch
-from mmengine.registry import MODELS
 from torch import nn
 
 from sparx_mm.layers import DynamicPositionEncoding, Layer
 
 NORMAL = dict(type='LinearProjection')
-GANGLION = dict(type='DMCA', num_sources=2, reduction=2)
+GANGLION = dict(type='DMCA', reduction=2)
 
 
-def _layer(proj, **kwargs):
-    return Layer(16, dict(type='SS2D'), proj, dict(type='ConvFFN'), **kwargs)
+def _layer(proj, mixer=dict(type='SS2D'), **kwargs):
+    num_sources = 2 if proj is GANGLION else 0
+    return Layer(16, mixer, proj, dict(type='ConvFFN'), num_sources=num_sources, **kwargs)
 
 
 @pytest.mark.parametrize('proj', [NORMAL, GANGLION])
@@ -23,7 +23,8 @@ def test_order_of_operations(proj):
     x = torch.randn(2, 16, 4, 6)
     sources = [torch.randn(2, 16, 4, 6) for _ in range(2)]
     y = layer.dpe(x)
-    mixed = layer.mixer(layer.proj(layer.norm1(y), sources))
+    read = [sources] if proj is GANGLION else []
+    mixed = layer.mixer(layer.proj(layer.norm1(y), *read))
     y = y * layer.skip1.weight.view(-1, 1, 1) + layer.skip1.bias.view(-1, 1, 1) + mixed
     y = (
         y * layer.skip2.weight.view(-1, 1, 1)
@@ -53,10 +54,18 @@ def test_options():
     assert layer.skip1.weight.shape == (16, 1, 1, 1)
 
 
-class _ThreefoldMixer(nn.Module):
+def test_without_an_ffn_it_ends_after_the_mixer():
+    layer = Layer(16, dict(type='SS2D'), NORMAL, None, dpe=False)
+    names = {name.split('.')[0] for name, _ in layer.named_parameters()}
+    assert names == {'norm1', 'proj', 'mixer'}
+    x = torch.randn(1, 16, 4, 6)
+    torch.testing.assert_close(layer(x), x + layer.mixer(layer.proj(layer.norm1(x))))
+
+
+class ThreefoldMixer(nn.Module):
     """A user's own mixer, which wants 3C channels as attention does."""
 
-    def __init__(self, dim, **kwargs):
+    def __init__(self, dim):
         super().__init__()
         self.in_channels = 3 * dim
 
@@ -66,11 +75,8 @@ class _ThreefoldMixer(nn.Module):
 
 @pytest.mark.parametrize('proj', [NORMAL, GANGLION])
 def test_any_projection_feeds_any_mixer(proj):
-    MODELS.register_module('_ThreefoldMixer', module=_ThreefoldMixer)
-    try:
-        layer = Layer(16, dict(type='_ThreefoldMixer'), proj, dict(type='ConvFFN'))
-    finally:
-        MODELS.module_dict.pop('_ThreefoldMixer')
+    layer = _layer(proj, mixer=dict(type=ThreefoldMixer))
     x = torch.randn(1, 16, 5, 5)
-    assert layer.proj(x, [x, x]).shape == (1, 48, 5, 5)
-    assert layer(x, [x, x]).shape == x.shape
+    read = [[x, x]] if proj is GANGLION else []
+    assert layer.proj(x, *read).shape == (1, 48, 5, 5)
+    assert layer(x, *read).shape == x.shape

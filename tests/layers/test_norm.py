@@ -87,7 +87,8 @@ def test_build_norm_frozen():
 @pytest.mark.parametrize(
     'cfg, message',
     [
-        (dict(), "norm_cfg needs a 'type'"),
+        (dict(), "norm_cfg must be a dict with a 'type', got {}"),
+        (4, "norm_cfg must be a dict with a 'type', got 4"),
         (dict(type='Nonsense'), "norm_cfg type 'Nonsense' is unknown; use one of"),
     ],
 )

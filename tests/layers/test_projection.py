@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from sparx_mm.layers import LinearProjection
 
 
-def test_projects_and_reads_no_source():
+def test_projects_each_position():
     proj = LinearProjection(4, 6)
     x = torch.randn(2, 4, 3, 5)
     expected = F.conv2d(x, proj.weight, proj.bias)
     assert proj(x).equal(expected)
-    assert proj(x, [torch.full_like(x, torch.nan)]).equal(expected)
+    assert LinearProjection(4, 6, bias=False).bias is None

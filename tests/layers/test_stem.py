@@ -5,15 +5,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sparx_mm.layers import ConvDownsample, ConvStem, PatchEmbed, PatchMerging
-
-BN = dict(type='BN')
+from sparx_mm.layers import ConvDownsample, ConvStem, LayerNorm2d, PatchEmbed, PatchMerging
 
 
 @pytest.mark.parametrize('num_convs', [2, 3])
 @pytest.mark.parametrize('size', [(1, 1), (2, 3), (4, 4), (33, 47)])
 def test_stem(num_convs, size):
-    stem = ConvStem(8, BN, num_convs=num_convs).eval()
+    stem = ConvStem(8, num_convs=num_convs).eval()
     convs = [m for m in stem if isinstance(m, nn.Conv2d)]
     assert [m.out_channels for m in convs] == [4] * (num_convs - 1) + [8]
     assert [m.bias for m in convs] == [None] * num_convs
@@ -23,11 +21,11 @@ def test_stem(num_convs, size):
 
 def test_stem_of_one_convolution():
     with pytest.raises(ValueError, match='num_convs must be at least 2'):
-        ConvStem(8, BN, num_convs=1)
+        ConvStem(8, num_convs=1)
 
 
 def test_downsample():
-    out = ConvDownsample(4, 6, BN)(torch.randn(2, 4, 5, 8))
+    out = ConvDownsample(4, 6)(torch.randn(2, 4, 5, 8))
     assert out.shape == (2, 6, 3, 4)
 
 
@@ -51,6 +49,28 @@ def test_patch_embedding(size):
     tokens = torch.einsum('bcymxn,dcmn->bdyx', patches, embed.proj.weight)
     tokens = tokens + embed.proj.bias.view(-1, 1, 1)
     torch.testing.assert_close(embed(x), _layer_norm(tokens, embed.norm))
+
+
+@pytest.mark.parametrize('size', [(4, 4), (7, 11)])
+def test_patches_that_leave_out_what_does_not_fill_one(size):
+    embed = PatchEmbed(8, pad=False)
+    x = torch.randn(1, 3, *size)
+    whole = x[:, :, : size[0] // 4 * 4, : size[1] // 4 * 4]
+    assert embed(x).equal(PatchEmbed.forward(embed, whole))
+    assert embed(x).shape == (1, 8, size[0] // 4, size[1] // 4)
+    with pytest.raises(ValueError, match='at least 4x4, got 3x8: pad them'):
+        embed(torch.rand(1, 3, 3, 8))
+
+
+def test_biases_and_norms():
+    norm = dict(type='LN2d')
+    for part in (
+        ConvStem(8, bias=True, norm_cfg=norm),
+        ConvDownsample(4, 6, bias=True, norm_cfg=norm),
+    ):
+        convs = [m for m in part if isinstance(m, nn.Conv2d)]
+        norms = [m for m in part if isinstance(m, LayerNorm2d)]
+        assert len(convs) == len(norms) and all(m.bias is not None for m in convs)
 
 
 @pytest.mark.parametrize('size', [(1, 1), (3, 2), (4, 6), (5, 7)])

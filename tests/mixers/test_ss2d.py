@@ -83,11 +83,28 @@ def test_initialisation():
 
 
 def test_options():
-    mixer = SS2D(16, ssm_ratio=1.5, dt_rank=5, d_conv=3, stage=1, layer=2)
+    mixer = SS2D(16, ssm_ratio=1.5, dt_rank=5, d_conv=3)
     assert mixer.in_channels == 24
     assert mixer.dt_weight.shape == (4, 24, 5)
     assert mixer.conv.weight.shape == (24, 1, 3, 3)
     assert mixer(torch.randn(2, 24, 1, 1)).shape == (2, 16, 1, 1)
+
+
+def test_gate_and_biases():
+    """VMamba's first release: half of the input gates the normed scan."""
+    torch.manual_seed(0)
+    norm = dict(type='LN2d')
+    plain = SS2D(6, d_state=2, norm=norm, bias=False)
+    gated = SS2D(6, d_state=2, norm=norm, bias=False, gate=True)
+    assert (plain.in_channels, gated.in_channels) == (12, 24)
+    assert plain.out_proj.bias is None and plain.conv.bias is not None
+    assert SS2D(6, conv_bias=False).conv.bias is None
+    gated.load_state_dict(plain.state_dict())
+    # without a projection after it, the gate is a factor
+    for mixer in (plain, gated):
+        mixer.out_proj = torch.nn.Identity()
+    x, z = torch.randn(2, 2, 12, 4, 5)
+    torch.testing.assert_close(gated(torch.cat([x, z], 1)), plain(x) * F.silu(z))
 
 
 def test_scan_under_autocast(monkeypatch):
@@ -95,10 +112,10 @@ def test_scan_under_autocast(monkeypatch):
     mixer, x = SS2D(6, d_state=2), torch.randn(2, 12, 5, 7)
     scans = []
 
-    def scan(x, p, *parameters):
+    def scan(x, dt_B_C, *parameters):
         # the values that reach the scan, without rounding of its result
-        y = ss2d(x.float(), p.float(), *parameters)
-        scans.append(((x, p, *parameters), y))
+        y = ss2d(x.float(), dt_B_C.float(), *parameters)
+        scans.append(((x, dt_B_C, *parameters), y))
         return y.to(x.dtype)
 
     monkeypatch.setattr('sparx_mm.mixers.ss2d.ss2d', scan)

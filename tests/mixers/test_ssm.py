@@ -108,7 +108,7 @@ def test_a_silent_direction_leaves_the_other(k):
 
 @pytest.mark.parametrize('mixer_type,num', [(SSM, 1), (BiSSM, 2)])
 def test_parameters(mixer_type, num):
-    mixer = mixer_type(40, stage=1, layer=0)
+    mixer = mixer_type(40)
     assert mixer.in_channels == 80
     shapes = {n: tuple(p.shape) for n, p in mixer.state_dict().items()}
     # rank is ceil(40 / 16) = 3, and there are 8 states

@@ -15,7 +15,7 @@ TABLE = 'relative_position_bias_table'
 def make(dim=6, num_heads=2, window_size=4, shifted=False):
     """A mixer in float64 with noticeable biases."""
     mixer = ShiftedWindowAttention(
-        dim, num_heads, layer=int(shifted), window_size=window_size
+        dim, num_heads, shifted=shifted, window_size=window_size
     ).double()
     for param in mixer.parameters():
         nn.init.normal_(param)
@@ -120,13 +120,14 @@ def test_a_token_sees_its_window_only():
     assert reach(shifted, (4, 9), (0, 4)) == area(range(4), range(2, 6))
 
 
-@pytest.mark.parametrize('layer,shift', [(None, 0), (0, 0), (1, 3), (2, 0), (5, 3)])
-def test_odd_layers_shift(layer, shift):
-    assert ShiftedWindowAttention(8, 2, stage=0, layer=layer).shift == shift
+def test_windows_are_shifted_by_half_their_side():
+    assert ShiftedWindowAttention(8, 2).shift == 0
+    assert ShiftedWindowAttention(8, 2, shifted=True).shift == 3
+    assert ShiftedWindowAttention(8, 2, window_size=12, shifted=True).shift == 6
 
 
 def test_parameters():
-    mixer = ShiftedWindowAttention(40, (1, 2, 5, 8), stage=2, layer=3)
+    mixer = ShiftedWindowAttention(40, 5)
     assert mixer.in_channels == 120
     # the index is not saved, nor any mask
     shapes = {n: tuple(t.shape) for n, t in mixer.state_dict().items()}
@@ -144,10 +145,8 @@ def test_parameters():
     [
         (dict(num_heads=3), 'dim must be a multiple .* got 8 and 3'),
         (dict(num_heads=0), 'dim must be a multiple .* got 8 and 0'),
-        (dict(num_heads=(2, 4)), r'got \(2, 4\) for stage None'),
-        (dict(num_heads=(2, 4), stage=2), r'got \(2, 4\) for stage 2'),
-        (dict(num_heads=2.0, window_size=7), 'num_heads must be an int, or a'),
-        (dict(num_heads='24', stage=0), "a sequence of them, got '24'"),
+        (dict(num_heads=(2, 4)), r'one for each stage, got \(2, 4\)'),
+        (dict(num_heads=2.0, window_size=7), 'num_heads must be an int, or in an arch'),
         (dict(num_heads=2, window_size=0), 'window_size must be .* got 0'),
         (dict(num_heads=2, window_size=(7, 7)), r'side of .* got \(7, 7\)'),
     ],
@@ -186,7 +185,7 @@ def test_a_table_that_does_not_fit_is_torchs_error(shape):
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 def test_autocast(dtype):
     torch.manual_seed(0)
-    mixer = ShiftedWindowAttention(32, 2, layer=1)
+    mixer = ShiftedWindowAttention(32, 2, shifted=True)
     x = torch.randn(1, 96, 9, 15, requires_grad=True)
     wanted = mixer(x)
     with torch.autocast('cpu', dtype):
@@ -203,7 +202,7 @@ def test_autocast(dtype):
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 def test_weights_of_16_bits(dtype):
-    mixer = ShiftedWindowAttention(8, 2, layer=1).to(dtype)
+    mixer = ShiftedWindowAttention(8, 2, shifted=True).to(dtype)
     y = mixer(torch.randn(1, 24, 9, 15, dtype=dtype))
     assert y.dtype == dtype and y.isfinite().all()
 
@@ -220,14 +219,14 @@ def test_a_window_larger_than_a_fused_kernels_block():
 
 
 def test_shapes_alone():
-    mixer = ShiftedWindowAttention(8, 2, layer=1).to('meta')
+    mixer = ShiftedWindowAttention(8, 2, shifted=True).to('meta')
     x = torch.empty(2, 24, 9, 15, device='meta')
     assert mixer(x).shape == (2, 8, 9, 15)
 
 
 def test_exports():
     torch.manual_seed(0)
-    mixer = ShiftedWindowAttention(8, 2, layer=1, window_size=3).eval()
+    mixer = ShiftedWindowAttention(8, 2, shifted=True, window_size=3).eval()
     x = torch.randn(1, 24, 5, 7)
     exported = torch.export.export(mixer, (x,)).module()
     torch.testing.assert_close(exported(x), mixer(x))

@@ -1,158 +1,86 @@
-"""Names to and from the released files."""
+"""The engine that translates names and shapes by a family's rows."""
 
-import parity
-import pytest
 import torch
-from mmengine.runner.checkpoint import load_checkpoint, load_state_dict
-from torch import nn
 
-from sparx_mm import SparXMamba
-from sparx_mm.state_dicts import (
-    find_prefixes,
-    find_weights,
-    from_released,
-    rename_released,
-    rename_to_released,
-    to_released,
+from sparx_mm.state_dicts import KeyMap
+from sparx_mm.state_dicts.keymap import is_bn_counter
+from sparx_mm.state_dicts.shapes import LINEAR
+
+KEY_MAP = KeyMap(
+    'test',
+    layouts=('b{}.{}.', 'block.{}.{}.'),
+    layer=(('fc.', 'proj.', LINEAR), ('linear.', 'proj.', LINEAR), ('scale', 'mixer.D')),
+    top=(
+        ('stem.0.', 'stem.conv.', LINEAR, 'stem.1.'),
+        ('stem.0.', 'stem.proj.'),
+        ('norm{}.', 'norms.{}.'),
+        ('last.', 'norms.3.'),
+    ),
+    mark=r'b\d+\.\d+\.fc\.',
+    optional=r'norms\..*|.*\.D',
+    derived=r'.*\.index',
 )
 
-LAYOUTS = [(f, v) for f in ('cls', 'det', 'seg') for v in 'tsb']
+
+def test_layers_and_numbers():
+    own = {
+        'b0.12.fc.weight': 'stages.0.layers.12.proj.weight',
+        'block.3.1.linear.bias': 'stages.3.layers.1.proj.bias',
+        'b0.0.scale': 'stages.0.layers.0.mixer.D',
+        'norm2.bias': 'norms.2.bias',
+        'last.bias': 'norms.3.bias',
+    }
+    foreign = ['b0.0.scales', 'b0.fc.weight', 'norm2', 'last', 'x.norm2.bias', 'bx.0.scale']
+    assert KEY_MAP.own_names([*own, *foreign]) == own
 
 
-@pytest.fixture(scope='module', params='tsb')
-def own_names(request):
-    """Names and shapes of a dense backbone of ours, by variant."""
-    model = SparXMamba(parity.ARCHS[request.param], attn_scale='learnable')
-    return request.param, {key: list(value.shape) for key, value in model.state_dict().items()}
+def test_what_is_written_is_the_first_row():
+    assert KEY_MAP.released_names(['stages.3.layers.1.proj.bias', 'norms.3.bias', 'head.w']) == {
+        'stages.3.layers.1.proj.bias': 'b3.1.fc.bias',
+        'norms.3.bias': 'norm3.bias',
+    }
 
 
-@pytest.mark.parametrize('flavour', ['cls', 'det', 'seg'])
-def test_layout(own_names, flavour):
-    variant, own = own_names
-    released = {key: shape for key, shape, _ in parity.manifest(flavour, variant)}
-    renamed = rename_released(released)
-    left = {key: renamed.pop(key) for key in list(renamed) if key not in own}
-    assert all(key.startswith('classifier.') for key in left)
-    assert all(own[key] == shape for key, shape in renamed.items())
-    missing = set(own) - set(renamed)
-    assert all(
-        key.startswith('norms.')
-        and flavour == 'cls'
-        or key.endswith('.proj.scale')
-        and flavour != 'det'
-        for key in missing
-    )
+def test_a_row_may_need_another_name():
+    assert KEY_MAP.own_names(['stem.0.w']) == {'stem.0.w': 'stem.proj.w'}
+    assert KEY_MAP.own_names(['stem.0.w', 'stem.1.w']) == {'stem.0.w': 'stem.conv.w'}
+    # only among the names under the prefix
+    state = {'a.stem.0.w': 1, 'b.stem.0.w': 2, 'b.stem.1.w': 3}
+    assert list(KEY_MAP.to_own(state, 'a.')) == ['a.stem.proj.w', 'b.stem.0.w', 'b.stem.1.w']
+    for own in ('stem.conv.w', 'stem.proj.w'):
+        assert KEY_MAP.released_names([own]) == {own: 'stem.0.w'}
 
 
-@pytest.mark.parametrize('flavour, variant', LAYOUTS)
-@pytest.mark.parametrize('prefix', ['', 'backbone.', 'module.ema.backbone.'])
-def test_round_trip(flavour, variant, prefix):
-    released = {prefix + key: i for i, (key, _, _) in enumerate(parity.manifest(flavour, variant))}
-    own = rename_released(released, prefix)
-    assert list(own.values()) == list(released.values())
-    assert rename_to_released(own, prefix) == released
-    # a second translation finds nothing left to do
-    assert rename_released(own, prefix) == own
+def test_values_keep_their_order_and_content():
+    weight = torch.rand(2, 3)
+    state = {'head': None, 'x.b0.0.fc.weight': weight, 'x.b0.0.fc.bias': 'text', 'x.last.w': 4}
+    before = dict(state)
+    own = KEY_MAP.to_own(state, 'x.')
+    start = 'x.stages.0.layers.0.proj.'
+    assert list(own) == ['head', f'{start}weight', f'{start}bias', 'x.norms.3.w']
+    assert own[f'{start}weight'].shape == (2, 3, 1, 1)
+    assert [own['head'], own[f'{start}bias'], own['x.norms.3.w']] == [None, 'text', 4]
+    assert state == before
+    back = KEY_MAP.to_released(own, 'x.')
+    assert back['x.b0.0.fc.weight'].equal(weight) and back['x.norm3.w'] == 4
 
 
-def test_foreign_names():
-    for key in (
-        'classifier.0.weight',
-        'fc.weight',
-        'layers.0.weight',
-        'layers.0.blocks.0.op.unknown',
-        'norm',
-        'neck.norm.0.weight',
-        'layers.0.blocks.0.op.scales',
-    ):
-        assert from_released(key) is None
-    for key in ('stages.0.layers.0.unknown', 'head.weight', 'stems.0'):
-        assert to_released(key) is None
-    state = {'neck.layers.0.downsample.0.weight': 1, 'norm.0.weight': 2}
-    assert rename_released(state, 'backbone.') == state
+def test_what_a_file_may_lack():
+    required = ['stem.conv.w', 'stages.0.layers.0.proj.weight']
+    optional = ['norms.0.weight', 'stages.0.layers.0.mixer.D', 'stem.1.num_batches_tracked']
+    assert [n for n in required + optional if KEY_MAP.is_required(n)] == required
+    assert [n for n in required + optional if is_bn_counter(n)] == optional[-1:]
+    assert KEY_MAP.drop_derived({'b0.0.index': 1, 'index': 2}) == {'index': 2}
 
 
-class _Detector(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.backbone = SparXMamba('tiny', attn_scale='learnable')
+def test_marks():
+    assert KEY_MAP.marked_prefix('b0.0.fc.weight') == ''
+    assert KEY_MAP.marked_prefix('model.a.b0.0.fc.weight') == 'model.a.'
+    assert KEY_MAP.marked_prefix('stages.0.layers.0.proj.weight') is None
 
 
-@pytest.mark.parametrize('load', ['torch', 'mmengine'])
-def test_load_under_a_prefix(load):
-    released = parity.released_state('det', 't')
-    nested = {f'backbone.{key}': value for key, value in released.items()}
-    before = dict(nested)
-    detector = _Detector()
-    if load == 'torch':
-        detector.load_state_dict(nested, strict=True)
-    else:
-        load_state_dict(detector, nested, strict=True)
-    # the caller's dict is left alone
-    assert nested.keys() == before.keys()
-    loaded = rename_to_released(detector.backbone.state_dict())
-    assert loaded.keys() == released.keys()
-    assert all(loaded[key].equal(released[key]) for key in released)
-
-
-def test_own_names_load_too(tmp_path):
-    file = tmp_path / 'own.pth'
-    source = parity.reference_model('seg', 't')
-    torch.save(dict(state_dict=source.state_dict()), file)
-    target = SparXMamba('tiny')
-    load_checkpoint(target, str(file), strict=True)
-    for key, value in source.state_dict().items():
-        assert target.state_dict()[key].equal(value)
-
-
-@pytest.mark.parametrize(
-    'nest',
-    [
-        lambda w: w,
-        lambda w: dict(state_dict=w),
-        lambda w: dict(model=w, epoch=3),
-        lambda w: dict(model=dict(state_dict=w)),
-        lambda w: dict(state_dict=dict(other=0), state_dict_ema=w),
-        lambda w: dict(model=dict(other=0), model_ema=w, optimizer={}),
-        lambda w: dict(model=w, model_ema=None),
-        lambda w: dict(model=w, model_ema={}),
-        lambda w: dict(ema=dict(module=w, updates=7), model=dict(other=0)),
-        # mmengine's EMAHook keeps the averaged weights in state_dict
-        lambda w: dict(state_dict=w, ema_state_dict=dict(other=0)),
-    ],
-)
-@pytest.mark.parametrize('wrap', ['', 'module.', 'module._orig_mod.'])
-def test_find_weights(nest, wrap):
-    weights = {'backbone.a': 1, 'b': 2}
-    checkpoint = nest({wrap + name: value for name, value in weights.items()})
-    keys = list(checkpoint)
-    assert dict(find_weights(checkpoint)) == weights
-    assert list(checkpoint) == keys
-
-
-def test_find_weights_keeps_the_versions_of_modules():
-    norm = nn.Sequential(nn.BatchNorm2d(2))
-    state = nn.DataParallel(norm).state_dict()
-    found = find_weights(dict(state_dict=state))
-    assert found._metadata['0'] == dict(version=2)
-    assert found.keys() == norm.state_dict().keys()
-
-
-def test_find_prefixes():
-    released = [key for key, _, _ in parity.manifest('det', 't')]
-    own = list(rename_released(dict.fromkeys(released)))
-    for names in (released, own):
-        assert find_prefixes(names) == ['']
-        nested = [f'{p}{n}' for p in ('backbone.', 'a.b.') for n in names]
-        assert find_prefixes(nested) == ['backbone.', 'a.b.']
-    # Swin's and ResNet's names are alike
-    assert (
-        find_prefixes(
-            [
-                'layers.0.blocks.0.attn.qkv.weight',
-                'backbone.stem.0.weight',
-                'stages.0.blocks.0.mlp.fc1.weight',
-            ]
-        )
-        == []
-    )
+def test_a_map_without_rows_keeps_all():
+    state = {'stages.0.layers.0.proj.weight': torch.rand(2, 3)}
+    empty = KeyMap('nothing')
+    assert empty.to_own(state) == empty.to_released(state) == state
+    assert empty.marked_prefix('a.b') is None

@@ -10,7 +10,7 @@ from detection import CONFIGS, ROOT, tiny_config
 from hostile import payloads
 
 from sparx_mm import SparXMamba
-from sparx_mm.state_dicts import rename_to_released
+from sparx_mm.state_dicts import SPARX
 
 CONFIG = CONFIGS[0]
 # how each tool is given a file
@@ -56,7 +56,7 @@ def read(run, config, shapes, tmp_path, monkeypatch):
 
 def checkpoint(**more):
     """What a Runner would save of a backbone, and more."""
-    weights = rename_to_released(SparXMamba(PICO).state_dict())
+    weights = SPARX.to_released(SparXMamba(PICO).state_dict())
     return dict(
         state_dict={f'backbone.{k}': v for k, v in weights.items()},
         meta=dict(epoch=1, iter=2),
@@ -83,7 +83,7 @@ def test_trust_runs_it(read, tmp_path):
     status, line = read('convert', content, '--trust-checkpoint')
     assert trace.exists()
     # and goes on to say what is wrong besides
-    assert status == 1 and 'holds no SparX backbone' in line
+    assert status == 1 and 'holds no SparX or VMamba backbone' in line
 
 
 @pytest.mark.parametrize('reader', READERS)
@@ -108,7 +108,7 @@ def test_weights_of_something_else(read, reader):
     status, line = read(reader, other)
     assert status == 1
     assert line.startswith('error: ')
-    reason = 'cannot be resumed' if 'resume' in reader else 'no SparX backbone'
+    reason = 'cannot be resumed' if 'resume' in reader else 'holds no SparX'
     assert reason in line
 
 

@@ -1,4 +1,4 @@
-"""Weights that load, or say why not, in a whole model."""
+"""A check that a whole model gets its backbones' weights from a file."""
 
 from collections import OrderedDict
 
@@ -13,28 +13,23 @@ from ...backbones.pretrained import dotted, split_init_cfg
 from ...state_dicts import (
     CoverageError,
     find_prefixes,
-    find_resized,
     find_weights,
-    fit_backbone,
-    fits,
-    form_of,
-    is_sound,
+    fit,
+    match,
     nest_classifier,
-    rename_released,
-    resize_tables,
+    require_finite,
     strip_prefix,
-    summarize,
 )
 
 
 @HOOKS.register_module()
 class CoverageHook(Hook):
-    """Hold a checkpoint to the model's SparX backbones before it is loaded.
+    """Hold a checkpoint to the model's backbones before it is loaded.
 
-    A backbone must get all that it and the file should share, or the load is
-    an error that says what to do. For the rest of the model, a head of
-    another number of classes among it, one line says what was not loaded. A
-    model without a SparX backbone is left to mmengine.
+    A backbone must get all tensors that it and the file should share, or the load is
+    an error that says what to do. For the rest of the model, for example a head of
+    another number of classes, one line says what was not loaded. A model without a
+    backbone of this package is left to mmengine.
     """
 
     # before EMAHook, which takes the same weights
@@ -43,8 +38,11 @@ class CoverageHook(Hook):
     def before_run(self, runner) -> None:
         """Check the files that a whole model is initialised from.
 
-        A backbone checks its own ``init_cfg``; here are those of what it is
-        a part of, before mmengine loads them.
+        A backbone checks its own ``init_cfg``; this checks those of the modules
+        around it, before mmengine loads them.
+
+        Args:
+            runner (Runner): The runner.
 
         Raises:
             CoverageError: If a backbone is not covered.
@@ -57,15 +55,15 @@ class CoverageHook(Hook):
             for cfg in files:
                 source, prefix = cfg['checkpoint'], dotted(cfg.get('prefix'))
                 file = CheckpointLoader.load_checkpoint(source, map_location='cpu')
-                file = _nest(find_weights(file), module.state_dict())
+                file = _nest(find_weights(file), module, backbones)
                 _check(file, backbones, source, prefix)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Check the weights and put just what fits in their place.
+        """Check the weights and replace them by those that fit.
 
         Args:
             runner (Runner): The runner.
-            checkpoint (dict): What was read; ``state_dict`` is replaced by
+            checkpoint (dict): Content of the file; ``state_dict`` is replaced by
                 one that has all of the model's names, with the model's own
                 tensors where the file has none that fits. mmengine then has
                 nothing to warn of.
@@ -84,12 +82,12 @@ class CoverageHook(Hook):
             model, backbones, source, checkpoint.get('state_dict', checkpoint), runner._resume
         )
         if not runner._resume:
-            # what is averaged anew begins with the average; mmpretrain's
-            # EMAHook would look for all of the model's names in this
+            # a new average begins with the loaded one; mmpretrain's EMAHook would
+            # look for all of the model's names in the old one
             checkpoint.pop('ema_state_dict', None)
         if 'ema_state_dict' in checkpoint:
-            # mmengine keeps the averaged weights in state_dict and those
-            # that were trained here, named as in the wrapper
+            # mmengine keeps the averaged weights in state_dict and the trained
+            # ones here, named as in the wrapper
             ema = checkpoint['ema_state_dict']
             trained, _ = _complete(model, backbones, source, strip_prefix(ema, 'module.'), True)
             if any(isinstance(hook, EMAHook) for hook in runner.hooks):
@@ -106,14 +104,14 @@ class CoverageHook(Hook):
 
 
 def find_backbones(model: nn.Module) -> dict[str, HierarchicalBackbone]:
-    """Find the SparX backbones of a model.
+    """Find the backbones of this package in a model.
 
     Args:
         model (nn.Module): A model, or a backbone.
 
     Returns:
-        dict[str, HierarchicalBackbone]: Each by what its parameters' names begin
-        with, ``'backbone.'`` for example, or ``''``.
+        dict[str, HierarchicalBackbone]: Each by the prefix of its parameters' names,
+        for example ``'backbone.'``, or ``''``.
     """
     return {
         f'{name}.' if name else '': module
@@ -122,77 +120,77 @@ def find_backbones(model: nn.Module) -> dict[str, HierarchicalBackbone]:
     }
 
 
-def rename_backbones(state_dict: dict, prefixes) -> dict:
-    """Give backbones their own names; see `rename_released`.
+def rename_backbones(state_dict: dict, backbones: dict[str, HierarchicalBackbone]) -> dict:
+    """Translate the released names and shapes of a model's backbones.
 
     Args:
         state_dict (dict): Names and values; it is not changed.
-        prefixes (Iterable[str]): What the backbones' names begin with.
+        backbones (dict[str, HierarchicalBackbone]): The backbones by the prefix of
+            their names; see `find_backbones`.
+
+    Returns:
+        dict: The same values in the same order.
     """
-    for prefix in prefixes:
-        state_dict = rename_released(state_dict, prefix)
+    for prefix, backbone in backbones.items():
+        state_dict = backbone.key_map.to_own(state_dict, prefix)
     return state_dict
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The model inside of wrappers for DDP and test-time augmentation."""
+    """Return the model inside of wrappers for DDP and test-time augmentation."""
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
     return model
 
 
 def checkpoint_source(runner) -> str:
-    """What the checkpoint that a runner reads was given as."""
+    """Describe where a runner's checkpoint comes from."""
     return runner._load_from or f'the last one in {runner.work_dir}'
 
 
 def _check(file, backbones, source, outer=''):
+    """Raise unless a file covers each backbone."""
     for prefix, backbone in backbones.items():
+        key = f'model.{prefix}init_cfg' if prefix else 'init_cfg'
+        hint = (
+            f"a checkpoint of a whole model has it under '{prefix}'; to start "
+            f'from the backbone alone, give {key}=dict('
+            "type='Pretrained', checkpoint=FILE, prefix={})"
+        )
         try:
-            fit_backbone(
-                backbone.state_dict(), file, outer + prefix, backbone.arch_zoo, _elsewhere(prefix)
+            fit(
+                backbone.state_dict(),
+                file,
+                backbone.key_map,
+                outer + prefix,
+                backbone.arch_zoo,
+                hint,
             )
         except CoverageError as error:
             raise CoverageError(f'{source}: {error}') from error
 
 
-def _elsewhere(prefix):
-    key = f'model.{prefix}init_cfg' if prefix else 'init_cfg'
-    return (
-        f"a checkpoint of a whole model has it under '{prefix}'; to start "
-        f'from the backbone alone, give {key}=dict('
-        "type='Pretrained', checkpoint=FILE, prefix={})"
-    )
-
-
-def _complete(model, backbones, source, state_dict, all_of_it):
-    """All of a model's names with a file's tensors, and a line about them."""
+def _complete(model, backbones, source, state_dict, resume):
+    """Return all of a model's names with a file's tensors, and a line about them."""
     own = model.state_dict()
-    file = _nest(_rebase(state_dict, backbones), own)
-    file = rename_backbones(file, backbones)
+    file = _nest(_rebase(state_dict, backbones), model, backbones)
     _check(file, backbones, source)
-    given = file
-    if not all_of_it:
-        file = resize_tables(file, own)
-    loaded = {
-        name: file[name] for name, value in own.items() if name in file and fits(file[name], value)
-    }
-    broken = [n for n, value in loaded.items() if not is_sound(value, own[n])]
-    if broken:
-        raise CoverageError(
-            f'{source}: it has NaN or infinity in {summarize(broken)}: the '
-            'training that wrote it had diverged; take an earlier one'
-        )
-    text = _summary(source, own, file, loaded, find_resized(given, file))
-    if all_of_it and any(_counts(n) for n in own if n not in loaded):
+    # an optimizer's moments are not resized with a table
+    report = match(own, rename_backbones(file, backbones), resize=not resume)
+    text = f'{source}: {report}'
+    try:
+        require_finite(report)
+    except CoverageError as error:
+        raise CoverageError(f'{source}: {error}') from error
+    if resume and (report.missing or report.reshaped):
         raise CoverageError(f'it cannot be resumed: {text}')
-    weights = OrderedDict((k, loaded.get(k, v)) for k, v in own.items())
+    weights = OrderedDict((k, report.weights.get(k, v)) for k, v in own.items())
     weights._metadata = getattr(state_dict, '_metadata', OrderedDict())
     return weights, text
 
 
 def _rebase(state_dict, backbones):
-    """Drop what the names of a whole model begin with in a file."""
+    """Drop the prefix that the names of a whole model have in a file."""
     found, wanted = find_prefixes(state_dict), list(backbones)
     if len(found) == len(wanted) == 1 and found != wanted and wanted[0]:
         outer, inner, _ = found[0].rpartition(wanted[0])
@@ -201,30 +199,9 @@ def _rebase(state_dict, backbones):
     return state_dict
 
 
-def _nest(state_dict, own):
+def _nest(state_dict, model, backbones):
     """Name a released classifier as a classifier of mmpretrain."""
-    is_classifier = any(name.startswith('head.fc.') for name in own)
-    return nest_classifier(state_dict) if is_classifier else state_dict
-
-
-def _counts(name):
-    return 'num_batches_tracked' not in name
-
-
-def _summary(source, own, file, loaded, resized):
-    missing = [n for n in own if n not in file and _counts(n)]
-    unused = [n for n in file if n not in own and _counts(n)]
-    text = f'{source}: {len(loaded)} of {len(own)} tensors loaded'
-    if resized:
-        text += f'; resized: {summarize(resized)}'
-    reshaped = [n for n in own if n in file and n not in loaded]
-    if reshaped:
-        shapes = f'{form_of(file[reshaped[0]])} instead of {form_of(own[reshaped[0]])}'
-        text += f'; of another shape: {summarize(reshaped)}, {shapes}'
-    if missing:
-        text += f'; not in the file: {summarize(missing)}'
-    if missing or reshaped:
-        text += '; these stay as they were initialised'
-    if unused:
-        text += f'; not used: {summarize(unused)}'
-    return text
+    if any(name.startswith('head.fc.') for name, _ in model.named_parameters()):
+        for backbone in backbones.values():
+            state_dict = nest_classifier(state_dict, backbone.key_map)
+    return state_dict

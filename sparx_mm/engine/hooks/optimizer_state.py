@@ -1,7 +1,7 @@
 """Optimizer state that is matched by the names of parameters.
 
 torch numbers the parameters of an optimizer. A checkpoint whose parameters
-are in another order would give each the moments of another one, without an
+are in another order would give each parameter the moments of another, without an
 error.
 """
 
@@ -15,18 +15,23 @@ from .coverage import find_backbones, rename_backbones, unwrap
 
 
 class NoMatch(Exception):
-    """Why a checkpoint's optimizer is not that of this run."""
+    """A checkpoint's optimizer is not that of this run; the message says why."""
 
 
 def is_single(optim_wrapper) -> bool:
-    """Whether it is one optimizer, and not several by name."""
+    """Return True if ``optim_wrapper`` has one optimizer, not several by name."""
     return isinstance(optim_wrapper, OptimWrapper) and not isinstance(
         optim_wrapper, OptimWrapperDict
     )
 
 
 def group_names(optim_wrapper, model) -> list[list[str]]:
-    """Names of the parameters in each group of an optimizer."""
+    """List the names of the parameters in each group of an optimizer.
+
+    Args:
+        optim_wrapper (OptimWrapper): Wrapper of the optimizer.
+        model (nn.Module): The model that it trains.
+    """
     names = {id(p): name for name, p in model.named_parameters()}
     return [
         [names[id(p)] for p in group['params']] for group in optim_wrapper.optimizer.param_groups
@@ -38,7 +43,7 @@ def match_optimizer(runner, checkpoint: dict) -> None:
 
     Args:
         runner (Runner): The run; its optimizer is built.
-        checkpoint (dict): What was read; ``optimizer`` and
+        checkpoint (dict): Content of the file; ``optimizer`` and
             ``param_schedulers`` are replaced.
 
     Raises:
@@ -96,8 +101,8 @@ def match_optimizer(runner, checkpoint: dict) -> None:
         ],
     )
     for scheduler in checkpoint.get('param_schedulers') or ():
-        # what a scheduler keeps of each group, and mmengine's OptimWrapper
-        # after them of a group that stands for all
+        # one value per group; mmengine's OptimWrapper appends one for a group that
+        # stands for all
         for key in ('base_values', '_last_value'):
             values = scheduler.get(key)
             if isinstance(values, list) and len(values) >= len(options):
@@ -105,7 +110,7 @@ def match_optimizer(runner, checkpoint: dict) -> None:
 
 
 def _saved_names(checkpoint, model) -> list[str]:
-    """The parameters' names in the order of the saved optimizer."""
+    """List the parameters' names in the order of the saved optimizer."""
     backbones = find_backbones(model)
     groups = checkpoint['optimizer']['param_groups']
     if all('param_names' in group for group in groups):
@@ -129,16 +134,16 @@ def _saved_names(checkpoint, model) -> list[str]:
 
 def _check_state(saved: dict, numbers: dict[str, int], parameters: dict[str, torch.Tensor]) -> None:
     state = saved['state']
-    # plain SGD has none
+    # because plain SGD has no state
     keeps = any(g.get('betas') or g.get('momentum') for g in saved['param_groups'])
-    # of a parameter that was never used there is none
+    # because a parameter that was never used has none
     if keeps and not any(i in state for i in numbers.values()):
         raise NoMatch('its optimizer has no state')
     for name, i in numbers.items():
         for key, value in state.get(i, {}).items():
             if not isinstance(value, torch.Tensor):
                 continue
-            # moments and the like; counters of steps have no dimension
+            # moments have the parameter's shape; step counters have no dimension
             if value.dim() > 0 and value.shape != parameters[name].shape:
                 raise NoMatch(
                     f'{key} of {name} has the shape {tuple(value.shape)}, '

@@ -1,1 +1,50 @@
 """One map of names for each family of files."""
+
+import re
+from collections.abc import Iterable
+
+from ..keymap import OWN_LAYER, KeyMap, compile_name
+from .sparx import SPARX
+from .swin import SWIN
+from .vmamba import VMAMBA
+
+# families that have a backbone here
+FAMILIES = (SPARX, VMAMBA)
+# every layer has a norm, whatever its mixer has
+_OWN_LAYER = re.compile(rf'(|.*\.){compile_name(OWN_LAYER + "norm1.").pattern}')
+
+
+def find_families(names: Iterable[str]) -> dict[str, KeyMap | None]:
+    """Find the backbones in a file and the families that they belong to.
+
+    Args:
+        names (Iterable[str]): Names of a state dict, own or released.
+
+    Returns:
+        dict[str, KeyMap or None]: Family by the prefix of a backbone's names, for
+        example ``'backbone.'``, or ``''``. None stands for a backbone with own
+        names that several families could have.
+    """
+    names = list(names)
+    found: dict[str, KeyMap | None] = {}
+    for family in (*FAMILIES, SWIN):
+        for prefix in map(family.marked_prefix, names):
+            if prefix is not None:
+                found.setdefault(prefix, family)
+    for match in map(_OWN_LAYER.fullmatch, names):
+        if match:
+            found.setdefault(match[1], None)
+    return found
+
+
+def find_prefixes(names: Iterable[str]) -> list[str]:
+    """Find the prefixes of the backbones in a file.
+
+    Args:
+        names (Iterable[str]): Names of a state dict, own or released.
+
+    Returns:
+        list[str]: Each prefix, for example ``'backbone.'``, or ``''``; empty if the
+        file has no backbone of one of our families.
+    """
+    return [prefix for prefix, family in find_families(names).items() if family is not SWIN]

@@ -15,7 +15,7 @@ from sparx_mm.errors import UserError
 @pytest.mark.parametrize('variant', 'tsb')
 def test_released_networks(variant):
     graph = connection_graph(SparXMamba(parity.ARCHS[variant]))
-    rows = json.loads((parity.DATA / 'connections.json').read_text())[variant]
+    rows = json.loads((parity.DATA / 'sparx/connections.json').read_text())[variant]
     expected = {(row['stage'], source, row['layer']) for row in rows for source in row['sources']}
     edges = [
         (i, f'in{i}' if source < 0 else f'b{source}', layer)

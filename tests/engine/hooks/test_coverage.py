@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from archs import PICO
+from archs import PICO, PICO_SWIN, PICO_VMAMBA, learnable
 from mmengine.model import BaseTTAModel, ExponentialMovingAverage
 from small_run import Net, make_runner
 from torch import nn
 
-from sparx_mm import SparXMamba
+from sparx_mm import SparXMamba, SparXSwin, VMamba
 from sparx_mm.backbones.pretrained import dotted
 from sparx_mm.engine.hooks.coverage import CoverageHook, find_backbones
 from sparx_mm.run.runner import DEFAULT_HOOKS
-from sparx_mm.state_dicts import CoverageError, rename_to_released, resize_position_table
+from sparx_mm.state_dicts import SPARX, VMAMBA, CoverageError, resize_position_table
 
 pytestmark = pytest.mark.stack
 
@@ -35,7 +35,7 @@ def file(tmp_path):
 
 
 def released(model):
-    return rename_to_released(model.state_dict(), 'backbone.')
+    return SPARX.to_released(model.state_dict(), 'backbone.')
 
 
 def equal(model, other):
@@ -93,7 +93,9 @@ def test_another_number_of_classes_is_one_line(runner, file, capsys):
 
 
 def test_what_is_left_over_is_said(runner, file, capsys):
-    weights = released(Net(attn_scale='learnable'))
+    source = Net()
+    source.backbone = SparXMamba(learnable(PICO))
+    weights = released(source)
     weights.pop('head.bias')
     weights['neck.conv.weight'] = torch.rand(2)
     load(runner, file(weights))
@@ -106,9 +108,7 @@ def test_what_is_left_over_is_said(runner, file, capsys):
 def windowed(window_size):
     """A model with windows of attention."""
     model = Net()
-    model.backbone = SparXMamba(
-        dict(PICO, mixer=dict(type='ShiftedWindowAttention', num_heads=2, window_size=window_size))
-    )
+    model.backbone = SparXSwin(dict(PICO, mixer=dict(PICO_SWIN['mixer'], window_size=window_size)))
     return model
 
 
@@ -185,6 +185,51 @@ def test_errors(runner, file, change, message):
     assert str(error.value).startswith(f'{path}: ')
     assert message in str(error.value)
     assert all(before[k].equal(v) for k, v in runner.model.state_dict().items())
+
+
+def vmamba_net():
+    """A small VMamba in the place of SparX."""
+    model = Net()
+    model.backbone = VMamba(PICO_VMAMBA)
+    return model
+
+
+def convolutions(weights):
+    """A backbone's linear weights as 1x1 convolutions, the others as they are."""
+    return {
+        k: v[:, :, None, None] if v.dim() == 2 and '.blocks.' in k and k.endswith('.weight') else v
+        for k, v in weights.items()
+    }
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda w: VMAMBA.to_released(w, 'backbone.'),
+        lambda w: convolutions(VMAMBA.to_released(w, 'backbone.')),
+        dict,
+    ],
+)
+def test_vmamba_files(tmp_path, file, change, capsys):
+    source, model = vmamba_net(), vmamba_net()
+    runner = make_runner(tmp_path / 'run', model=model)
+    load(runner, file(dict(state_dict=change(source.state_dict()))))
+    assert equal(model, source)
+    count = len(source.state_dict())
+    assert summary(runner, capsys).endswith(f'{count} of {count} tensors loaded')
+
+
+def test_another_family_is_named(tmp_path, file):
+    vmamba = VMAMBA.to_released(vmamba_net().state_dict(), 'backbone.')
+    for model, weights, message in (
+        (Net(), vmamba, 'this is a VMamba file, the model is SparX: give a file of SparX'),
+        (vmamba_net(), released(Net()), 'this is a SparX file, the model is VMamba: give a'),
+    ):
+        for nest in (dict, bare):
+            path = file(nest(weights))
+            runner = make_runner(tmp_path / 'run', model=model)
+            with pytest.raises(CoverageError, match=f'^{path}: {message}'):
+                load(runner, path)
 
 
 def test_another_variant_is_named(runner, file, monkeypatch):
@@ -269,8 +314,8 @@ def resumed(folder, path, run):
 def test_an_averaged_run_is_resumed(averaged, file, tmp_path):
     other = dict(
         averaged,
-        state_dict=rename_to_released(averaged['state_dict'], 'backbone.'),
-        ema_state_dict=rename_to_released(averaged['ema_state_dict'], 'module.backbone.'),
+        state_dict=SPARX.to_released(averaged['state_dict'], 'backbone.'),
+        ema_state_dict=SPARX.to_released(averaged['ema_state_dict'], 'module.backbone.'),
     )
     first, second = (
         resumed(tmp_path / name, file(content), averaging_run).model

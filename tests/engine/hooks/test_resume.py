@@ -10,7 +10,7 @@ from small_run import Net, make_runner
 
 from sparx_mm.checkpoint_io import trust_checkpoints
 from sparx_mm.errors import UserError
-from sparx_mm.state_dicts import rename_to_released
+from sparx_mm.state_dicts import SPARX
 
 pytestmark = pytest.mark.stack
 
@@ -93,7 +93,7 @@ def unname(checkpoint):
 
 
 def release(checkpoint):
-    checkpoint['state_dict'] = rename_to_released(checkpoint['state_dict'], 'backbone.')
+    checkpoint['state_dict'] = SPARX.to_released(checkpoint['state_dict'], 'backbone.')
     return checkpoint
 
 

@@ -7,7 +7,7 @@ from statistics import mean
 
 import pytest
 import torch
-from archs import PICO
+from archs import PICO, learnable
 from detection import ROOT, tiny_config
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -225,10 +225,10 @@ def test_use_amp(monkeypatch, device, dtype, wanted, wrapper):
 
 
 @pytest.mark.parametrize('with_cp', [False, True])
-@pytest.mark.parametrize('attn_scale', ['length', 'learnable'])
-def test_backbone_against_float64(attn_scale, with_cp):
+@pytest.mark.parametrize('arch', [PICO, learnable(PICO)])
+def test_backbone_against_float64(arch, with_cp):
     torch.manual_seed(0)
-    model = SparXMamba(PICO, attn_scale=attn_scale, with_cp=with_cp)
+    model = SparXMamba(arch, with_cp=with_cp)
     for parameter in model.parameters():
         if parameter.dim() == 4:
             nn.init.kaiming_normal_(parameter)

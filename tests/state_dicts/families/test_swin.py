@@ -4,15 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sparx_mm.state_dicts import (
-    find_prefixes,
-    find_swin_prefixes,
-    from_released,
-    rename_released,
-    swin_names,
-    to_own_layout,
-    to_released,
-)
+from sparx_mm.state_dicts import SPARX, SWIN, find_families, find_prefixes
 
 # (original, OpenMMLab, own)
 PAIRS = [
@@ -63,7 +55,7 @@ PAIRS = [
         'stages.1.downsample.reduction.weight',
         'downsamples.1.reduction.weight',
     ),
-    ('norm.weight', 'norm2.weight', 'norms.2.weight'),
+    ('norm.weight', 'norm3.weight', 'norms.3.weight'),
 ]
 TABLES = {
     'layers.0.blocks.0.attn.relative_position_bias_table',
@@ -74,12 +66,12 @@ TABLES = {
 @pytest.mark.parametrize('column', [0, 1])
 def test_names(column):
     plain = [row[column] for row in PAIRS]
-    assert swin_names(plain) == {row[column]: row[2] for row in PAIRS}
+    assert SWIN.own_names(plain) == {row[column]: row[2] for row in PAIRS}
 
 
 def test_output_norms_of_the_original_code():
     """Of its detectors: one for each stage."""
-    assert swin_names(['norm0.bias', 'norm3.bias']) == {
+    assert SWIN.own_names(['norm0.bias', 'norm3.bias']) == {
         'norm0.bias': 'norms.0.bias',
         'norm3.bias': 'norms.3.bias',
     }
@@ -88,7 +80,7 @@ def test_output_norms_of_the_original_code():
 def test_newer_files_of_timm_merge_at_the_start_of_a_stage():
     rest = '.downsample.reduction.weight'
     names = [f'layers.{i}{rest}' for i in (1, 2, 3)]
-    assert list(swin_names(names).values()) == [
+    assert list(SWIN.own_names(names).values()) == [
         f'downsamples.{i}.reduction.weight' for i in range(3)
     ]
 
@@ -107,31 +99,29 @@ def test_other_names():
         'layers.0.blocks.0.attn.relative_position_index',
         'stages.0.blocks.0.attn.w_msa.relative_position_index',
     ]
-    assert swin_names(own + derived) == {name: name for name in own}
+    assert SWIN.own_names(own + derived) == {}
+    assert list(SWIN.drop_derived(dict.fromkeys(own + derived))) == own
 
 
 @pytest.mark.parametrize('table', sorted(TABLES))
 def test_prefixes(table):
-    assert find_swin_prefixes(['head.bias', table]) == ['']
+    assert find_families(['head.bias', table]) == {'': SWIN}
     names = [f'{p}{table}' for p in ('backbone.', 'a.b.')]
-    assert find_swin_prefixes(names * 2) == ['backbone.', 'a.b.']
+    assert find_families(names * 2) == {'backbone.': SWIN, 'a.b.': SWIN}
     assert find_prefixes([table]) == []
 
 
 def test_what_is_no_swin():
     # Swin V2, BEiT, ResNet, SparX-Swin
-    assert (
-        find_swin_prefixes(
-            [
-                'layers.0.blocks.0.attn.logit_scale',
-                'layers.0.blocks.0.attn.cpb_mlp.0.weight',
-                'blocks.0.attn.relative_position_bias_table',
-                'layer1.0.conv1.weight',
-                'stages.0.layers.0.mixer.relative_position_bias_table',
-            ]
-        )
-        == []
-    )
+    names = [
+        'layers.0.blocks.0.attn.logit_scale',
+        'layers.0.blocks.0.attn.cpb_mlp.0.weight',
+        'blocks.0.attn.relative_position_bias_table',
+        'layer1.0.conv1.weight',
+        'stages.0.layers.0.mixer.relative_position_bias_table',
+    ]
+    assert find_families(names) == {'': SPARX}
+    assert find_families(names[:-1]) == {}
 
 
 def test_plain_names_are_not_taken_for_released_ones():
@@ -143,10 +133,15 @@ def test_plain_names_are_not_taken_for_released_ones():
         'layers.0.downsample.norm.weight',
         'layers.0.downsample.reduction.weight',
     ]
-    assert [from_released(name) for name in names] == [None] * len(names)
-    assert rename_released(dict.fromkeys(names)) == dict.fromkeys(names)
+    assert SPARX.own_names(names) == {}
     own = ['stem.proj.weight', 'downsamples.0.norm.weight', 'norms.weight']
-    assert [to_released(name) for name in own] == [None] * len(own)
+    assert SPARX.released_names(own) == {}
+
+
+def to_own(name, value):
+    """The own tensor of one of a plain Swin."""
+    (own,) = SWIN.to_own({name: value}).values()
+    return own
 
 
 def test_linear_layers_become_convolutions():
@@ -154,12 +149,12 @@ def test_linear_layers_become_convolutions():
     linear = 'layers.0.blocks.0.attn.qkv.'
     x = torch.rand(1, 4, 3, 5)
     torch.testing.assert_close(
-        F.conv2d(x, to_own_layout(f'{linear}weight', weight), to_own_layout(f'{linear}bias', bias)),
+        F.conv2d(x, to_own(f'{linear}weight', weight), to_own(f'{linear}bias', bias)),
         F.linear(x.permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2),
     )
     for name in TABLES:
-        assert to_own_layout(name, weight) is weight
-    assert to_own_layout('patch_embed.proj.weight', x) is x
+        assert to_own(name, weight) is weight
+    assert to_own('patch_embed.proj.weight', x) is x
 
 
 def test_neighbours_of_the_original_patch_merging():
@@ -177,14 +172,9 @@ def test_neighbours_of_the_original_patch_merging():
         -1,
     )
     expected = F.linear(joined * scale + shift, weight).permute(0, 3, 1, 2)
-    weight, scale, shift = (
-        to_own_layout(f'layers.0.downsample.{name}', value)
-        for name, value in (
-            ('reduction.weight', weight),
-            ('norm.weight', scale),
-            ('norm.bias', shift),
-        )
-    )
+    tensors = {'reduction.weight': weight, 'norm.weight': scale, 'norm.bias': shift}
+    own = SWIN.to_own({f'layers.0.downsample.{k}': v for k, v in tensors.items()})
+    weight, scale, shift = own.values()
     ours = F.pixel_unshuffle(x, 2) * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)
     torch.testing.assert_close(F.conv2d(ours, weight), expected)
 
@@ -192,5 +182,5 @@ def test_neighbours_of_the_original_patch_merging():
 def test_neighbours_of_openmmlab_stay():
     weight, scale = torch.rand(5, 12), torch.rand(12)
     name = 'stages.0.downsample.'
-    assert to_own_layout(f'{name}norm.weight', scale) is scale
-    assert to_own_layout(f'{name}reduction.weight', weight).squeeze().equal(weight)
+    assert to_own(f'{name}norm.weight', scale) is scale
+    assert to_own(f'{name}reduction.weight', weight).squeeze().equal(weight)

@@ -1,0 +1,74 @@
+"""Places of the weights in what a checkpoint file holds."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+T = TypeVar('T')
+
+# where files keep their weights, averaged ones first. A file of a run with
+# mmengine's EMAHook has them in 'state_dict' and the raw ones in 'ema_state_dict'
+_NESTED = ('state_dict_ema', 'model_ema', 'ema', 'state_dict', 'model', 'module')
+# DDP and torch.compile put these before every name
+_WRAPPERS = ('module.', '_orig_mod.')
+
+
+def weights_key(checkpoint: Mapping[str, Any]) -> str | None:
+    """Find the entry of a checkpoint that its weights are nested in.
+
+    Averaged weights (``model_ema``, ``state_dict_ema``, ``ema``) come before
+    others (``state_dict``, ``model``, ``module``).
+
+    Args:
+        checkpoint (Mapping): Content of a file.
+
+    Returns:
+        str, optional: The key; None if the checkpoint is a state dict.
+    """
+    for key in _NESTED:
+        if isinstance(checkpoint.get(key), Mapping) and checkpoint[key]:
+            return key
+    return None
+
+
+def find_weights(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Find the state dict in the content of a checkpoint file.
+
+    It may be all of the file, or nested, see `weights_key`. Prefixes that a
+    wrapper put before every name are dropped.
+
+    Args:
+        checkpoint (Mapping): Content of the file; it is not changed.
+
+    Returns:
+        OrderedDict: Names and tensors, with the ``_metadata`` that torch
+        keeps there.
+    """
+    key = weights_key(checkpoint)
+    if key is not None:
+        return find_weights(checkpoint[key])
+    weights = OrderedDict(checkpoint)
+    metadata = getattr(checkpoint, '_metadata', {})
+    for prefix in _WRAPPERS:
+        if weights and all(key.startswith(prefix) for key in weights):
+            weights = strip_prefix(weights, prefix)
+            metadata = strip_prefix(metadata, prefix)
+    weights._metadata = metadata
+    return weights
+
+
+def strip_prefix(state_dict: Mapping[str, T], prefix: str) -> dict[str, T]:
+    """Select the names with a prefix and drop the prefix.
+
+    Args:
+        state_dict (Mapping): Names and values; it is not changed.
+        prefix (str): Start of the names to select.
+
+    Returns:
+        OrderedDict: The rest of each of these names, and its value.
+    """
+    return OrderedDict(
+        (name[len(prefix) :], value)
+        for name, value in state_dict.items()
+        if name.startswith(prefix)
+    )

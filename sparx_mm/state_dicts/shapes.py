@@ -1,0 +1,91 @@
+"""Changes of shape between released tensors and those of this package.
+
+All of them only reorder or reshape values, and leave a tensor that already
+has the other shape as it is.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+
+DIRECTIONS = 4
+
+
+def _same(value: torch.Tensor) -> torch.Tensor:
+    return value
+
+
+class Shape(NamedTuple):
+    """A change of shape and its inverse.
+
+    Args:
+        to_own (Callable): Maps a released tensor to one of this package.
+        to_released (Callable): Maps it back. Default: the identity.
+    """
+
+    to_own: Callable[[torch.Tensor], torch.Tensor]
+    to_released: Callable[[torch.Tensor], torch.Tensor] = _same
+
+
+def _linear_to_conv(value):
+    # (out, in) -> (out, in, 1, 1)
+    return value[:, :, None, None] if value.dim() == 2 else value
+
+
+def _conv_to_linear(value):
+    # (out, in, 1, 1) -> (out, in)
+    return value[:, :, 0, 0] if value.dim() == 4 and value.shape[2:] == (1, 1) else value
+
+
+def _merging_to_own(value):
+    axis = min(value.dim() - 1, 1)
+    if value.dim() in (1, 2, 4) and value.shape[axis] % 4 == 0:
+        # (..., dx, dy, C) -> (..., C, dy, dx)
+        value = value.unflatten(axis, (2, 2, -1)).transpose(axis, axis + 2).flatten(axis, axis + 2)
+    return _linear_to_conv(value)
+
+
+def _merging_to_released(value):
+    value = _conv_to_linear(value)
+    if value.dim() in (1, 2) and value.shape[-1] % 4 == 0:
+        # (..., C, dy, dx) -> (..., dx, dy, C)
+        value = value.unflatten(-1, (-1, 2, 2)).transpose(-1, -3).flatten(-3)
+    return value
+
+
+def _x_proj_to_own(value):
+    if value.dim() == 3 and value.shape[0] == DIRECTIONS:
+        # (4, R+2N, D) -> (4(R+2N), D)
+        value = value.flatten(0, 1)
+    # (4(R+2N), D) -> (4(R+2N), D, 1)
+    return value[:, :, None] if value.dim() == 2 else value
+
+
+def _x_proj_to_released(value):
+    if value.dim() == 3 and value.shape[2] == 1 and value.shape[0] % DIRECTIONS == 0:
+        # (4(R+2N), D, 1) -> (4, R+2N, D)
+        value = value[:, :, 0].unflatten(0, (DIRECTIONS, -1))
+    return value
+
+
+def _dt_to_own(value):
+    if value.dim() == 2 and value.shape[0] % DIRECTIONS == 0:
+        # (4D, R) -> (4, D, R)
+        value = value.unflatten(0, (DIRECTIONS, -1))
+    return value
+
+
+SAME = Shape(_same)
+# a 1x1 convolution that some files save as a linear layer
+CONV = Shape(_linear_to_conv)
+# a linear layer that is a 1x1 convolution here
+LINEAR = Shape(_linear_to_conv, _conv_to_linear)
+# Swin's patch merging: the released code has the four neighbours one after the
+# other, column by column, each with its channels; here, as in OpenMMLab, are
+# the channels one after the other, each with its neighbours row by row
+MERGING = Shape(_merging_to_own, _merging_to_released)
+# the scan's projection to dt, B and C, of all directions in one tensor here
+X_PROJ = Shape(_x_proj_to_own, _x_proj_to_released)
+# the scan's projection of dt, one matrix per direction here
+DT_PROJ = Shape(_dt_to_own)

@@ -1,0 +1,118 @@
+"""Every arch of every family keeps every promise of a backbone."""
+
+import pytest
+import torch
+
+from sparx_mm import SparXMamba, SparXSwin, VMamba
+from sparx_mm.registry import MODELS
+
+FAMILIES = (SparXMamba, SparXSwin, VMamba)
+# parts that only a width of its own can tell
+SMALL = {
+    SparXMamba: dict(embed_dims=(24, 32, 40, 48)),
+    SparXSwin: dict(embed_dims=(24, 32, 40, 48), mixer=dict(num_heads=(3, 4, 5, 6))),
+    VMamba: dict(embed_dims=(24, 32, 40, 48)),
+}
+ARCHS = [(family, name) for family in FAMILIES for name in family.arch_zoo]
+every = pytest.mark.parametrize('family, name', ARCHS, ids=lambda v: getattr(v, '__name__', v))
+
+
+def small(family, name, **kwargs):
+    """A backbone of all layers of an arch, each of few channels."""
+    torch.manual_seed(0)
+    # the deepest stages have more layers of a kind that is there already
+    depths = tuple(min(depth, 9) for depth in family(name, out_indices=(0,)).arch['depths'])
+    # batch norms of an untrained network on maps of one pixel say nothing
+    kwargs = dict(norm_eval=True, **kwargs)
+    return family(dict(base=name, depths=depths, **SMALL[family]), **kwargs)
+
+
+def images(*shape):
+    generator = torch.Generator().manual_seed(1)
+    return torch.rand(*(shape or (2, 3, 36, 44)), generator=generator)
+
+
+def train_step(model, x):
+    """Backpropagate a sum whose gradients do not vanish behind the output norms."""
+    torch.manual_seed(2)
+    outs = model.train()(x)
+    sum((out * torch.randn_like(out)).mean() for out in outs).backward()
+    return outs
+
+
+def test_no_family_is_left_out():
+    registered = {cls for cls in MODELS.module_dict.values() if hasattr(cls, 'arch_zoo')}
+    assert registered == set(FAMILIES)
+
+
+@every
+def test_full_size_shapes(family, name):
+    """Channels and strides of the arch itself, without arithmetic."""
+    with torch.device('meta'):
+        model = family(name)
+        outs = model(torch.empty(2, 3, 64, 96))
+    dims = model.arch['embed_dims']
+    assert [tuple(out.shape) for out in outs] == [
+        (2, dim, 64 // stride, 96 // stride) for dim, stride in zip(dims, (4, 8, 16, 32))
+    ]
+    assert all(out.is_contiguous() for out in outs)
+
+
+@every
+def test_every_parameter_is_trained(family, name):
+    model = small(family, name)
+    # one image, as large batches do not fit a detector
+    outs = train_step(model, images(1, 3, 36, 44))
+    assert all(out.isfinite().all() for out in outs)
+    for parameter_name, param in model.named_parameters():
+        assert param.grad is not None, parameter_name
+        assert param.grad.isfinite().all() and param.grad.any(), parameter_name
+
+
+@every
+@pytest.mark.parametrize('out_indices', [(0,), (1, 3), (2,)])
+def test_out_indices(family, name, out_indices):
+    whole = small(family, name).eval()
+    part = small(family, name, out_indices=out_indices).eval()
+    missing, _ = part.load_state_dict(whole.state_dict(), strict=False)
+    assert not missing
+    expected = whole(images())
+    for i, out in zip(out_indices, part(images()), strict=True):
+        assert out.equal(expected[i])
+    train_step(part, images())
+    assert all(param.grad is not None for param in part.parameters())
+
+
+@every
+@pytest.mark.parametrize('frozen_stages', [0, 2, 4])
+def test_frozen_stages(family, name, frozen_stages):
+    model = small(family, name, frozen_stages=frozen_stages)
+    train_step(model, images().requires_grad_())
+
+    def is_frozen(parameter_name):
+        part, index = parameter_name.split('.')[:2]
+        if part == 'stem':
+            return True
+        # downsampling 0 leads into stage 1
+        return int(index) + (part == 'downsamples') < frozen_stages
+
+    for parameter_name, param in model.named_parameters():
+        assert (param.grad is None) == is_frozen(parameter_name), parameter_name
+
+
+@every
+def test_checkpointed_activations_change_nothing(family, name):
+    models = [small(family, name, drop_path_rate=0.4, with_cp=with_cp) for with_cp in (False, True)]
+    for model in models:
+        train_step(model, images())
+    for (parameter_name, a), b in zip(models[0].named_parameters(), models[1].parameters()):
+        assert a.grad.equal(b.grad), parameter_name
+
+
+@every
+def test_depths_of_parameters(family, name):
+    model = small(family, name)
+    names = dict(model.named_parameters())
+    depths = {model.get_layer_depth(n) for n in names}
+    num_depths = sum(model.arch['depths']) + 2
+    assert depths == {(depth, num_depths) for depth in range(num_depths)}
