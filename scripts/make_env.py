@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # the distributions of the OpenMMLab packages, extras in setup.cfg, and where
 # each is installed: they hold the same import packages, so never together
 FOLDERS = dict(onedl='.venv', openmmlab='.venv-openmmlab')
-# what else an environment has; mmpretrain is tested on the default one alone
-MORE = dict(onedl=('pretrain',), openmmlab=())
+# other extras of an environment; they are tested on the default one alone
+MORE = dict(onedl=('pretrain', 'rotate'), openmmlab=())
 
 
 def requirements(name):

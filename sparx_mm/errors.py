@@ -1,4 +1,4 @@
-"""What a user gets wrong ends in one line; what we get wrong keeps its trace."""
+"""Errors of the user end in one line; errors of the code keep their traceback."""
 
 import os
 import sys
@@ -9,14 +9,14 @@ from typing import NoReturn
 
 
 class UserError(Exception):
-    """Something that the user can put right; the message says how.
+    """A mistake that the user can put right; the message says how.
 
-    Its message is one line: what was given, what is wrong, what to do.
+    The message is one line: what was given, what is wrong, what to do.
 
     Args:
-        message (str): The line. torch raises what a worker of a DataLoader
-            raised anew, with the worker's traceback in its place: then it
-            is found at the end of that.
+        message (str): The line. When a worker of a DataLoader raises this
+            error, torch raises it again with the worker's traceback as the
+            message; the line is then taken from the end of the traceback.
     """
 
     def __init__(self, message: str) -> None:
@@ -25,49 +25,52 @@ class UserError(Exception):
 
 
 class ConfigError(UserError, ValueError):
-    """An argument of a config, an arch or a constructor is not allowed.
+    """An argument of a config, an arch or a constructor that is not allowed.
 
-    It is a `ValueError` too, as callers in Python expect. Its message says
+    It is a `ValueError` too, as callers in Python expect. The message says
     what was given, what is allowed and what to do.
     """
 
 
-# by launcher: variables with the number of a process, and on its machine
-RANKS = (
-    ('RANK', 'LOCAL_RANK'),
-    ('SLURM_PROCID', 'SLURM_LOCALID'),
-    ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK'),
+# variables that each launcher sets: the number of a process among all, and
+# among those on its machine
+RANKS = dict(
+    pytorch=('RANK', 'LOCAL_RANK'),
+    slurm=('SLURM_PROCID', 'SLURM_LOCALID'),
+    mpi=('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK'),
 )
-# seconds: processes reach the same line as far apart as they start
-PATIENCE = 10
+# seconds; processes start, and so fail, this far apart at most
+LATER_RANK_DELAY_S = 10
 
 
 def fail(message: str, status: int = 1) -> NoReturn:
-    """End the process in one line on stderr.
+    """End the process with one line on stderr.
 
-    Of several processes with the same mistake only the first is heard: it
-    exits at once and the launcher ends the others, which wait before they
-    speak. So what only another one finds wrong is heard too, a little later,
-    and once for each machine.
+    When several processes make the same mistake, only the first prints it: it
+    exits at once, and the launcher ends the others while they wait. A mistake
+    that the first process does not make is printed after the wait, once for
+    each machine.
 
     Args:
-        message (str): What is wrong.
-        status (int): The exit status. Default: 1.
+        message (str): Description of the mistake.
+        status (int): Exit status. Default: 1.
     """
     start = 'error:'
     rank, local_rank = _process()
     if rank:
-        time.sleep(PATIENCE + local_rank)
+        time.sleep(LATER_RANK_DELAY_S + local_rank)
         start = f'error: process {rank}:'
     print(start, ' '.join(message.split()), file=sys.stderr, flush=True)
     sys.exit(status)
 
 
-def _process():
-    for names in RANKS:
+def _process() -> tuple[int, int]:
+    """Return the number of this process among all, and on its machine."""
+    for names in RANKS.values():
         values = [os.environ.get(name, '') for name in names]
         if values[0].isdecimal():
-            return [int(v) if v.isdecimal() else 0 for v in values]
+            rank, local_rank = (int(v) if v.isdecimal() else 0 for v in values)
+            return rank, local_rank
     return 0, 0
 
 

@@ -27,6 +27,7 @@ DISTRIBUTIONS = {
     'mmdet': ('onedl-mmdetection', 'mmdet'),
     'mmseg': ('onedl-mmsegmentation', 'mmsegmentation'),
     'mmpretrain': ('onedl-mmpretrain', 'mmpretrain'),
+    'mmrotate': ('onedl-mmrotate', 'mmrotate'),
     'cv2': (
         'opencv-python-headless',
         'opencv-python',
@@ -121,12 +122,16 @@ def describe_program(*command: str) -> str:
     return (lines or done.stdout.splitlines() or ['does not run'])[0]
 
 
+def mmcv_cuda_version() -> str:
+    """Return the CUDA version of mmcv's operators, '' if they are for the CPU only."""
+    version = importlib.import_module('mmcv._ext').get_compiling_cuda_version()
+    return '' if version == 'not available' else version
+
+
 def describe_mmcv_ops() -> str:
-    """Whether mmcv's compiled operators load, and what for."""
-    cuda = importlib.import_module('mmcv._ext').get_compiling_cuda_version()
-    if cuda == 'not available':
-        return 'for the CPU only'
-    return f'for the CPU and CUDA {cuda}'
+    """Say which devices mmcv's compiled operators are for."""
+    version = mmcv_cuda_version()
+    return f'for the CPU and CUDA {version}' if version else 'for the CPU only'
 
 
 def describe_backbones() -> str:

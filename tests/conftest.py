@@ -12,6 +12,7 @@ if not torch.cuda.is_available():
 import pytest
 from classification import make_imagenet
 from mmengine.logging import MMLogger
+from rotated import make_dota
 from segmentation import make_ade
 
 from sparx_mm.demo import make_shapes
@@ -41,6 +42,14 @@ def imagenet(tmp_path_factory):
     """
     root = tmp_path_factory.mktemp('data') / 'imagenet'
     make_imagenet(root)
+    return root
+
+
+@pytest.fixture(scope='session')
+def dota(tmp_path_factory):
+    """Draw a set of 4 patches of 64 px in DOTA's layout."""
+    root = tmp_path_factory.mktemp('data') / 'dota'
+    make_dota(root)
     return root
 
 

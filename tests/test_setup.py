@@ -307,7 +307,7 @@ def test_each_stack_has_its_own_environment():
     assert ours.mmcv.startswith('onedl-mmcv==')
     assert original.mmcv.startswith('mmcv==')
     # all else is the same
-    assert set(ours.extras) ^ set(original.extras) == {*STACKS, 'pretrain'}
+    assert set(ours.extras) ^ set(original.extras) == {*STACKS, 'pretrain', 'rotate'}
     assert 'pretrain' in ours.extras
     ignored = (ROOT / '.gitignore').read_text().splitlines()
     makefile = (ROOT / 'Makefile').read_text()
@@ -460,7 +460,7 @@ def test_mmpretrain_changes_no_torch():
 
     pins = requirements('pretrain')
     assert [pin.split('==')[0] for pin in pins] == ['onedl-mmpretrain', 'torchvision']
-    for pin in pins:
+    for pin in pins + requirements('rotate'):
         name, version = pin.split('==')
         assert metadata.version(name) == version
     (torch,) = [pin for pin in requirements('build') if 'torch=' in pin]

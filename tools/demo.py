@@ -13,7 +13,7 @@ from sparx_mm.demo import draw_predictions, make_shapes, write_picture
 from sparx_mm.errors import UserError, user_errors
 from sparx_mm.run import (
     ArgumentParser,
-    Options,
+    CfgOptionsAction,
     load_config,
     load_runner,
     show_progress,
@@ -89,7 +89,7 @@ def parse_args():
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=Options,
+        action=CfgOptionsAction,
         default={},
         metavar='KEY=VALUE',
         help='override settings of both configs, or of one with the name of its '

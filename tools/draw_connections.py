@@ -2,7 +2,7 @@
 
 from sparx_mm.analysis import connection_graph, draw_connections, load_model, write_figure
 from sparx_mm.errors import user_errors
-from sparx_mm.run import ArgumentParser, Options
+from sparx_mm.run import ArgumentParser, CfgOptionsAction
 
 
 def parse_args():
@@ -19,7 +19,7 @@ def parse_args():
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=Options,
+        action=CfgOptionsAction,
         metavar='KEY=VALUE',
         help='override settings of the config, or arguments of the backbone (arch=small)',
     )

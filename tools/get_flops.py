@@ -11,12 +11,15 @@ from sparx_mm.analysis import (
     make_paper_table,
 )
 from sparx_mm.errors import UserError, user_errors
-from sparx_mm.run import ArgumentParser, Options
+from sparx_mm.run import ArgumentParser, CfgOptionsAction
+from sparx_mm.run.libraries import LIBRARIES
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 
 
 def parse_args():
+    shapes = {name: library.count_shape for name, library in LIBRARIES.items()}
+    usual = ', '.join(f'{h} {w} for {name}' for name, (h, w) in shapes.items())
     parser = ArgumentParser(
         description='Count the multiply-adds and parameters of a model by '
         'part. Nothing is computed and no weights are read'
@@ -36,8 +39,7 @@ def parse_args():
         nargs='+',
         type=int,
         metavar='N',
-        help='height and width of the image, or one number for both; default: '
-        '800 1280 for mmdet, 512 2048 for mmseg, else 224',
+        help=f'height and width of the image, or one number for both; default: {usual}, else 224',
     )
     parser.add_argument(
         '--convention',
@@ -49,7 +51,7 @@ def parse_args():
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=Options,
+        action=CfgOptionsAction,
         metavar='KEY=VALUE',
         help='override settings of the config, or arguments of the backbone (arch=small)',
     )

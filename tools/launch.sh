@@ -1,5 +1,5 @@
-# What dist_train.sh, dist_test.sh and slurm_train.sh share; they source it.
-# PYTHON is the interpreter; without it the one of `make setup`, if there.
+# Functions that dist_train.sh, dist_test.sh and slurm_train.sh share.
+# PYTHON is the interpreter; its default is that of `make setup`, if it exists.
 
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 if [[ -z ${PYTHON:-} ]]; then
@@ -12,24 +12,24 @@ die() {
     exit 2
 }
 
-# expect USAGE NUMBER ARGUMENTS...: at least so many
+# expect USAGE NUMBER ARGUMENTS...: end unless there are NUMBER arguments or more
 expect() {
     local usage="usage: $0 $1" least=$2
     shift 2
     (($# >= least)) || die "$least arguments are needed, got $#; $usage"
 }
 
-# expect_config FILE
+# expect_config FILE: end unless the file exists
 expect_config() {
     [[ -f $1 ]] || die "no config file $1"
 }
 
-# expect_number NAME VALUE
+# expect_number NAME VALUE: end unless the value is a number from 1
 expect_number() {
     [[ $2 =~ ^[1-9][0-9]*$ ]] || die "$1 must be a number from 1, got '$2'"
 }
 
-# launch GPUS TOOL ARGUMENTS...: so many processes of a tool on this machine
+# launch GPUS TOOL ARGUMENTS...: start GPUS processes of a tool on this machine
 launch() {
     local gpus=$1 tool=$2
     shift 2
@@ -38,11 +38,11 @@ launch() {
         --nnodes="${NNODES:-1}" --node-rank="${NODE_RANK:-0}"
         --master-addr="${MASTER_ADDR:-127.0.0.1}"
         --master-port="${PORT:-29500}")
-    # one machine needs no agreed port: with a free one, two runs do not clash
+    # a free port, because two runs on a machine would clash on a fixed one
     if [[ ${NNODES:-1} == 1 && -z ${PORT:-}${MASTER_ADDR:-} ]]; then
         place=(--standalone --local-addr=127.0.0.1)
     fi
-    # what torchrun takes too, with a warning
+    # torchrun's own default, set here because it warns when it sets it
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
     exec "$PYTHON" -m sparx_mm.run.torchrun "${place[@]}" \
         --nproc-per-node="$gpus" "$tools/$tool" "$@"

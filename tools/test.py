@@ -2,7 +2,7 @@
 
 from sparx_mm.checkpoint_io import trust_checkpoints
 from sparx_mm.errors import user_errors
-from sparx_mm.run import leave_processes, parse_run_args, run_parser, test
+from sparx_mm.run import destroy_distributed, parse_run_args, run_parser, test
 
 
 def parse_args():
@@ -10,16 +10,16 @@ def parse_args():
     parser.add_argument('checkpoint', help='file or URL of the weights')
     parser.add_argument(
         '--out',
-        help='.pkl file for the predictions; for a config of mmseg the '
-        'folder for label maps, index PNGs',
+        help='.pkl file for the predictions; for a config of mmseg, folder for '
+        'label maps (index PNGs)',
     )
     parser.add_argument('--show', action='store_true', help='show predictions in a window')
     parser.add_argument(
         '--show-dir',
-        help='paint predictions into this folder. mmdet: a relative one is '
-        'below the work folder and the time stamp of the run; mmseg: they '
-        'are in vis_data/vis_image of it; mmpretrain: they are in it, by the '
-        'names of their files, of which the last one stays',
+        help='paint predictions into this folder. mmdet and mmrotate: a relative '
+        'one is below the work folder and the time stamp of the run; mmseg: '
+        'images are in its vis_data/vis_image; mmpretrain: images have the names '
+        'of their files, and of two with the same name the last one stays',
     )
     parser.add_argument(
         '--wait-time', type=float, default=2, help='seconds that an image is shown; default: 2'
@@ -37,7 +37,7 @@ def main():
     args = parse_args()
     with trust_checkpoints(args.pop('trust_checkpoint')):
         test(**args)
-    leave_processes()
+    destroy_distributed()
 
 
 if __name__ == '__main__':

@@ -3,7 +3,7 @@
 from sparx_mm.checkpoint_io import trust_checkpoints
 from sparx_mm.engine import AMP_DTYPES
 from sparx_mm.errors import user_errors
-from sparx_mm.run import leave_processes, parse_run_args, run_parser, train
+from sparx_mm.run import destroy_distributed, parse_run_args, run_parser, train
 
 
 def parse_args():
@@ -38,7 +38,7 @@ def main():
     args = parse_args()
     with trust_checkpoints(args.pop('trust_checkpoint')):
         train(**args)
-    leave_processes()
+    destroy_distributed()
 
 
 if __name__ == '__main__':

@@ -9,11 +9,9 @@ from torch import nn
 from ..backbones import HierarchicalBackbone
 from ..errors import UserError
 from ..run import load_config
-from ..run.config import config_errors
+from ..run.config import error_text
+from ..run.libraries import find_library
 from ..run.preflight import check_packages
-
-# by default_scope: height and width at which models are compared
-SHAPES = dict(mmdet=(800, 1280), mmseg=(512, 2048))
 
 
 def load_model(
@@ -29,8 +27,7 @@ def load_model(
 
     Returns:
         tuple[nn.Module, tuple[int, int]]: The model, and the image size (H, W)
-        at which models of its kind are usually counted: 800x1280 for
-        mmdet, 512x2048 for mmseg, else 224x224.
+        at which models of its library are usually counted, or (224, 224).
 
     Raises:
         UserError: If there is no such config or backbone, or if something
@@ -48,9 +45,8 @@ def load_model(
     check_packages(cfg)
     scope = cfg.get('default_scope')
     try:
-        with config_errors(cfg.to_dict()):
-            with DefaultScope.overwrite_default_scope(scope):
-                model = MODELS.build(cfg.model)
+        with DefaultScope.overwrite_default_scope(scope):
+            model = MODELS.build(cfg.model)
     except Exception as error:
         # any model may be named, and each checks its arguments its own way
         hint = (
@@ -59,9 +55,9 @@ def load_model(
             else ('; it has no default_scope: is it a base of another config?')
         )
         raise UserError(
-            f'the model of {name} cannot be built: {str(error) or type(error).__name__}{hint}'
+            f'the model of {name} cannot be built: {error_text(error)}{hint}'
         ) from error
-    return model, SHAPES.get(scope, (224, 224))
+    return model, find_library(cfg).count_shape
 
 
 def _check_backbone(name):

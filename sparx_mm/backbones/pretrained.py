@@ -16,6 +16,9 @@ from ..state_dicts import SWIN, CoverageError, Report, find_weights, fit
 # packages that install what mmengine's reader imports, where the names differ
 _PACKAGES = dict(cv2='opencv-python-headless')
 
+# types of an init_cfg that read a checkpoint, all of it or a part
+CHECKPOINT_INITS = _WHOLE, _PART = 'Pretrained', 'PretrainedSwin'
+
 
 def split_init_cfg(init_cfg: dict | list[dict] | None) -> tuple[list[dict], list[dict]]:
     """Separate the files of an ``init_cfg`` from its other initialisations.
@@ -29,9 +32,9 @@ def split_init_cfg(init_cfg: dict | list[dict] | None) -> tuple[list[dict], list
         last, because rules would write over them.
     """
     cfgs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
-    files = [c for c in cfgs if c.get('type') in ('Pretrained', PretrainedInit)]
+    files = [c for c in cfgs if c.get('type') in (_WHOLE, PretrainedInit)]
     others = [c for c in cfgs if c not in files]
-    partial = ('PretrainedSwin', PretrainedSwinInit)
+    partial = (_PART, PretrainedSwinInit)
     return sorted(others, key=lambda c: c.get('type') in partial), files
 
 
@@ -102,7 +105,7 @@ class PretrainedBackboneInit(PretrainedInit):
         update_init_info(module, init_info=self._get_init_info())
 
 
-@WEIGHT_INITIALIZERS.register_module('PretrainedSwin')
+@WEIGHT_INITIALIZERS.register_module(_PART)
 class PretrainedSwinInit(PretrainedBackboneInit):
     """Start a backbone from the parts that it shares with a plain Swin.
 

@@ -1,7 +1,7 @@
-"""What mmengine builds by name: hooks, optimizer wrappers, metrics, transforms.
+"""Parts that mmengine builds by name: hooks, optimizer wrappers, metrics, transforms.
 
-Importing it registers them, makes mmengine read checkpoints safely and
-torchvision importable, as every Runner of ours needs.
+Importing this package registers them. It also makes mmengine read checkpoints
+safely and torchvision importable, because every run needs both.
 """
 
 from .. import checkpoint_io

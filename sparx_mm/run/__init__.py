@@ -1,15 +1,15 @@
-"""What the command lines call: runs from a config, and checks before them."""
+"""Functions that the command lines call: runs from a config, checks before them."""
 
-from .cli import ArgumentParser, Options, parse_run_args, run_parser, show_progress
+from .cli import ArgumentParser, CfgOptionsAction, parse_run_args, run_parser, show_progress
 from .config import load_config
-from .distributed import leave_processes
+from .distributed import destroy_distributed
 from .runner import build_runner, load_runner, test, train
 
 __all__ = [
     'ArgumentParser',
-    'Options',
+    'CfgOptionsAction',
     'build_runner',
-    'leave_processes',
+    'destroy_distributed',
     'load_config',
     'load_runner',
     'parse_run_args',

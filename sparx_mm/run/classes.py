@@ -1,4 +1,4 @@
-"""The number of classes: one in the data, the model and the metrics."""
+"""Checks that data, model and metrics have the same number of classes."""
 
 import re
 from itertools import zip_longest
@@ -6,26 +6,27 @@ from itertools import zip_longest
 from mmengine.dataset import BaseDataset
 from mmengine.runner import Runner
 
-from ..engine.hooks.coverage import unwrap
+from ..engine.wrappers import unwrap
 from ..errors import UserError
-from .config import walk
+from .config_nodes import walk
 
-# parts of a model that have it: the heads of segmentors, and of classifiers
-# the head and what makes its targets
+# parts of a model with the number of classes: heads of segmentors, and of
+# classifiers the head and the preprocessor, which makes its targets
 _PARTS = re.compile(r'data_preprocessor|((decode|auxiliary)_)?head(\.\d+)?')
 
 
 def check_classes(runner: Runner, dataset: BaseDataset, split: str) -> None:
-    """Hold a segmentor or a classifier to the number of classes in the data.
+    """Check that a segmentor or classifier has the classes of the data.
 
     Args:
-        runner (Runner): With its model.
-        dataset (BaseDataset): The data, which may know its classes.
-        split (str): ``'val'`` or ``'test'``: what is evaluated.
+        runner (Runner): Runner with its model.
+        dataset (BaseDataset): Data set. Without ``classes`` in its
+            ``metainfo`` nothing is checked.
+        split (str): Split that is evaluated, ``'val'`` or ``'test'``.
 
     Raises:
-        UserError: If the model has another number, or if a metric takes the
-            best of more classes than there are.
+        UserError: If the model has another number of classes, or if a metric
+            takes the best of more classes than there are.
     """
     classes = _classes(dataset)
     if classes is None:
@@ -34,7 +35,7 @@ def check_classes(runner: Runner, dataset: BaseDataset, split: str) -> None:
     wrong = {}
     for name, part in unwrap(runner.model).named_modules():
         number = getattr(part, 'num_classes', None)
-        # one channel is a probability, of whatever classes
+        # one channel is a probability, whatever the number of classes
         if (
             number not in (None, total)
             and _PARTS.fullmatch(name)
@@ -59,15 +60,15 @@ def check_classes(runner: Runner, dataset: BaseDataset, split: str) -> None:
 
 
 def check_same_classes(train: BaseDataset, val: BaseDataset) -> None:
-    """Hold the data that are evaluated to the classes that are trained.
+    """Check that the validation set has the classes of the training set.
 
     Args:
         train (BaseDataset): The training set.
         val (BaseDataset): The validation set.
 
     Raises:
-        UserError: If their classes have other names or another order, or
-            mmpretrain's folders of images other labels.
+        UserError: If their classes differ in names or order, or if
+            mmpretrain's folders of images have other labels.
     """
     classes, others = map(_classes, (train, val))
     if None not in (classes, others) and classes != others:
@@ -93,13 +94,13 @@ def check_same_classes(train: BaseDataset, val: BaseDataset) -> None:
         )
 
 
-def _classes(dataset):
+def _classes(dataset: BaseDataset) -> list[str] | None:
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
     return None if classes is None else list(classes)
 
 
-def _difference(ours, others):
-    """The first place where two lists are not the same."""
+def _difference(ours: list, others: list) -> str:
+    """Describe the first place where two lists differ."""
     for i, pair in enumerate(zip_longest(ours, others)):
         if pair[0] != pair[1]:
             return '{!r} and {!r}, number {}'.format(*pair, i)

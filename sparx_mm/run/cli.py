@@ -1,4 +1,4 @@
-"""What the command lines share: options, and errors of one line."""
+"""Options that the command lines share, and errors of one line."""
 
 import argparse
 import os
@@ -9,15 +9,15 @@ from ..errors import fail
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """A parser that reports a bad argument in one line, with status 2."""
+    """Parser that reports a bad argument in one line, with status 2."""
 
     def error(self, message: str) -> None:
-        """Print the message and exit."""
+        """Print a message and exit."""
         fail(f'{message} (see {self.prog} --help)', 2)
 
 
-class Options(DictAction):
-    """mmengine's ``KEY=VALUE`` action, with its errors said by argparse."""
+class CfgOptionsAction(DictAction):
+    """mmengine's ``KEY=VALUE`` action; argparse reports its errors."""
 
     def __call__(self, parser, namespace, values, option_string=None):
         for value in values or []:
@@ -35,7 +35,7 @@ def run_parser(description: str) -> ArgumentParser:
     """Make a parser with the options that train.py and test.py share.
 
     Args:
-        description (str): First line of the help.
+        description (str): First line of the help text.
 
     Returns:
         ArgumentParser: The parser; ``config`` is its first argument.
@@ -50,7 +50,7 @@ def run_parser(description: str) -> ArgumentParser:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=Options,
+        action=CfgOptionsAction,
         metavar='KEY=VALUE',
         help='override settings of the config. Lists are a,b or "[a,b]", '
         'nested ones "[(a,b),(c,d)]": with the quotes and without spaces',
@@ -77,11 +77,11 @@ def parse_run_args(parser: ArgumentParser) -> dict:
     """Parse the command line of a run.
 
     Args:
-        parser (ArgumentParser): From `run_parser`.
+        parser (ArgumentParser): Parser made by `run_parser`.
 
     Returns:
-        dict: The options, without ``local_rank``, which goes into the
-        environment, where mmengine looks for it.
+        dict: The options, without ``local_rank``: that goes into the
+        environment, where mmengine reads it.
     """
     args = vars(parser.parse_args())
     os.environ.setdefault('LOCAL_RANK', str(args.pop('local_rank')))
@@ -89,10 +89,10 @@ def parse_run_args(parser: ArgumentParser) -> dict:
 
 
 def show_progress(done: int, total: int) -> None:
-    """Count on one line of the terminal.
+    """Print the number of steps done on one line of the terminal.
 
     Args:
-        done (int): Steps done.
-        total (int): Steps to do; the last one ends the line.
+        done (int): Number of steps done.
+        total (int): Number of all steps; the last one ends the line.
     """
     print(f'\r{done}/{total}', end='\n' if done == total else '', flush=True)

@@ -1,4 +1,4 @@
-"""Reading a config; what is wrong with it is the user's to put right."""
+"""Reading configs, and telling mistakes in them from bugs."""
 
 import os.path as osp
 import re
@@ -9,7 +9,9 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..errors import UserError
+from ..errors import ConfigError, UserError
+from .config_nodes import walk
+from .libraries import LIBRARIES
 
 
 def load_config(
@@ -24,8 +26,8 @@ def load_config(
         config (str): The config file.
         cfg_options (dict, optional): Values by dotted key, as
             ``--cfg-options`` gives them. Default: None.
-        work_dir (str, optional): Where logs and checkpoints go. None: what
-            the config says, else ``work_dirs/`` and the config's name.
+        work_dir (str, optional): Folder for logs and checkpoints. None: that
+            of the config, else ``work_dirs/`` and the config's name.
             Default: None.
         launcher (str): ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
             Default: ``'none'``.
@@ -42,14 +44,14 @@ def load_config(
     try:
         cfg = Config.fromfile(config)
     except Exception as error:
-        # a config is the user's program: whatever it raises is theirs
+        # whatever is raised, because a config is the user's program
         raise UserError(
-            f'config {config} cannot be read: {_where(error, config)}{_text(error)}'
+            f'config {config} cannot be read: {_where(error, config)}{error_text(error)}'
         ) from error
     try:
         cfg.merge_from_dict(cfg_options or {})
     except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise UserError(f'--cfg-options do not fit {config}: {_text(error)}') from error
+        raise UserError(f'--cfg-options do not fit {config}: {error_text(error)}') from error
     cfg.launcher = launcher
     if work_dir is not None:
         cfg.work_dir = work_dir
@@ -61,58 +63,60 @@ def load_config(
 
 @contextmanager
 def config_errors(cfg: dict) -> Iterator[None]:
-    """Tell a mistake in a config from a bug while something is built of it.
+    """Turn the errors of a config into a `UserError` while it is built.
 
-    Four kinds of error are the config's: those that mmengine's registry
-    raises itself (an unknown ``type``), an argument of the config that a
-    class does not take, a ValueError of our own checks, and what data sets
-    of mmpretrain say of their folders. The rest passes through.
+    The config's errors are `ConfigError`, those that mmengine's registry
+    raises itself (an unknown ``type``), arguments of the config that a class
+    does not take, and those by which data sets report their files
+    (``data_errors`` of their library). Anything else passes through: another
+    `UserError`, or a bug.
 
     Args:
-        cfg (dict): What is built.
+        cfg (dict): The config that is built.
 
     Raises:
-        UserError: For the four.
+        UserError: If the error is the config's.
     """
     try:
         yield
-    except (AssertionError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        frame, _ = list(traceback.walk_tb(error.__traceback__))[-1]
-        module = frame.f_globals.get('__name__', '')
-        registry = module.startswith('mmengine.registry')
-        checked = isinstance(error, ValueError) and module.startswith('sparx_')
-        unknown = re.search(r"unexpected keyword argument '(\w+)'", _text(error))
-        given = unknown and any(unknown[1] in node for _, node in walk(cfg))
-        folders = module.startswith('mmpretrain.datasets') and isinstance(
-            error, (AssertionError, RuntimeError, ValueError)
-        )
-        if not registry and not checked and not given and not folders:
+    except Exception as error:
+        if not (
+            isinstance(error, ConfigError)
+            or _is_of_registry_or_data(error)
+            or _is_unknown_argument(error, cfg)
+        ):
             raise
-        raise UserError(f'config: {_text(error)}') from error
+        raise UserError(f'config: {error_text(error)}') from error
 
 
-def walk(node: Any, path: str = '') -> Iterator[tuple[str, dict]]:
-    """Yield every dict in nested dicts and lists with its dotted key.
-
-    Args:
-        node (Any): A config or a part of one.
-        path (str): Its own key. Default: ``''``.
-    """
-    if isinstance(node, dict):
-        yield path, node
-    items = node.items() if isinstance(node, dict) else enumerate(node)
-    for key, value in items:
-        if isinstance(value, (dict, list, tuple)):
-            yield from walk(value, f'{path}.{key}' if path else str(key))
-
-
-def _text(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
+    """Return the message of an exception, or its type if it has none."""
     # str(KeyError('text')) would add quotes
     text = error.args[0] if len(error.args) == 1 else error
     return str(text) or type(error).__name__
 
 
+def _is_of_registry_or_data(error: Exception) -> bool:
+    # neither has an exception of its own: the module that raised it decides
+    frame, _ = list(traceback.walk_tb(error.__traceback__))[-1]
+    package, *rest = frame.f_globals.get('__name__', '').split('.')
+    if package == 'mmengine':
+        return rest[:1] == ['registry']
+    library = LIBRARIES.get(package)
+    return bool(library) and rest[:1] == ['datasets'] and isinstance(error, library.data_errors)
+
+
+def _is_unknown_argument(error: Exception, cfg: dict) -> bool:
+    found = re.search(r"unexpected keyword argument '(\w+)'", error_text(error))
+    return (
+        isinstance(error, TypeError)
+        and found is not None
+        and any(found[1] in node for _, node in walk(cfg))
+    )
+
+
 def _where(error: BaseException, path: str) -> str:
+    """Return the line of a config that raised an exception; '' if none did."""
     if isinstance(error, SyntaxError):
         return f'line {error.lineno}: '
     lines = [

@@ -1,7 +1,7 @@
-"""Runs of several processes, where there is no GPU too.
+"""Runs of several processes, on GPUs or without one.
 
-mmengine starts a process group on GPUs alone. On a machine without one it is
-started here, on gloo, and the config is changed to what runs there.
+mmengine starts a process group only on GPUs. On a machine without one, the
+group is started here, on gloo, and the config is changed to what runs on CPUs.
 """
 
 import datetime
@@ -15,52 +15,80 @@ from mmengine.device import get_device
 from mmengine.dist import is_distributed
 from mmengine.registry import MODEL_WRAPPERS
 from torch import distributed
+from torch.cuda import device_count
 from torch.nn.parallel import DistributedDataParallel
 
-from ..errors import UserError
-from .config import walk
+from ..errors import RANKS, UserError
+from .config_nodes import walk
 
 
 class Launcher(NamedTuple):
-    """How processes are started and what each is told.
+    """A program that starts processes, and the variables that it sets.
 
     Args:
-        command (str): What starts them.
+        command (str): Start of its command line.
         rank (str): Variable with the number of a process.
+        local_rank (str): Variable with the number of a process on its
+            machine.
         world_size (str): Variable with the number of processes.
-        local_rank (str): Variable with its number on its machine.
-        local_size (str): Variable with the number of processes there.
+        local_size (str): Variable with the number of processes on a machine.
     """
 
     command: str
     rank: str
-    world_size: str
     local_rank: str
+    world_size: str
     local_size: str
 
 
 LAUNCHERS = dict(
     pytorch=Launcher(
-        'torchrun --nproc_per_node=N', 'RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'LOCAL_WORLD_SIZE'
+        'torchrun --nproc_per_node=N', *RANKS['pytorch'], 'WORLD_SIZE', 'LOCAL_WORLD_SIZE'
     ),
-    slurm=Launcher(
-        'srun', 'SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID', 'SLURM_NTASKS_PER_NODE'
-    ),
+    slurm=Launcher('srun', *RANKS['slurm'], 'SLURM_NTASKS', 'SLURM_NTASKS_PER_NODE'),
     mpi=Launcher(
-        'mpirun -n N',
-        'OMPI_COMM_WORLD_RANK',
-        'OMPI_COMM_WORLD_SIZE',
-        'OMPI_COMM_WORLD_LOCAL_RANK',
-        'OMPI_COMM_WORLD_LOCAL_SIZE',
+        'mpirun -n N', *RANKS['mpi'], 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_SIZE'
     ),
 )
 
-# what torch refuses to run on the CPU in a process group
+# norms that torch refuses to run on CPUs in a process group
 SYNC_NORMS = ('SyncBN', 'MMSyncBN')
 
 
-def join_processes(cfg: Config) -> None:
-    """Name this process of a distributed run, and group it if on a CPU.
+def check_launcher(cfg: Config) -> None:
+    """Check that a distributed run was started by its launcher.
+
+    Args:
+        cfg (Config): A whole config, with ``launcher`` set.
+
+    Raises:
+        UserError: If it was not, or if there are more processes than GPUs.
+    """
+    launcher = LAUNCHERS.get(cfg.launcher)
+    if launcher is None:
+        return
+    for variable in (launcher.rank, launcher.local_rank):
+        if variable not in os.environ:
+            raise UserError(
+                f'--launcher {cfg.launcher}: {variable} is not set; start the '
+                f'tool with {launcher.command}, or leave the option out'
+            )
+    if get_device() != 'cuda':
+        return
+    # each process takes the GPU of its number
+    local_rank = int(os.environ[launcher.local_rank])
+    needed = int(os.environ.get(launcher.local_size, local_rank + 1))
+    visible = device_count()
+    if max(needed, local_rank + 1) > visible:
+        raise UserError(
+            f'{needed} processes need a GPU each on this machine and '
+            f'{visible} are visible: start {visible}, or run on the CPU with '
+            'CUDA_VISIBLE_DEVICES= before the command'
+        )
+
+
+def init_distributed(cfg: Config) -> None:
+    """Set mmengine's rank variables and, without a GPU, start the process group.
 
     Args:
         cfg (Config): A whole config, with ``launcher`` set and checked;
@@ -86,24 +114,24 @@ def join_processes(cfg: Config) -> None:
     if distributed.get_rank() == 0:
         print(
             f'no GPU is visible: {distributed.get_world_size()} processes '
-            'run on the CPU, with BN in the place of SyncBN'
+            'run on the CPU, with BN instead of SyncBN'
         )
 
 
-def leave_processes() -> None:
-    """End the process group, where there is one, after a run.
+def destroy_distributed() -> None:
+    """End the process group, if there is one, after a run.
 
-    Nobody may use the run's model any more.
+    The model of the run must not be used after this call.
     """
     if is_distributed():
-        # a DDP model that outlives the group ends its threads with Python's
-        # lock held, which they may be waiting for
+        # a DDP model that outlives the group ends the group's threads while
+        # it holds Python's lock, which they may be waiting for
         gc.collect()
         distributed.destroy_process_group()
 
 
 def adapt_to_cpu(cfg: Config) -> None:
-    """Change a config to what distributed training on CPUs can run.
+    """Change a config so that it can run in several processes on CPUs.
 
     Args:
         cfg (Config): A whole config; it is changed.
@@ -113,21 +141,23 @@ def adapt_to_cpu(cfg: Config) -> None:
         if node.get('type') in SYNC_NORMS:
             node['type'] = 'BN'
     wrapper = cfg.get('model_wrapper_cfg') or dict(
-        # what mmengine takes without a model_wrapper_cfg
+        # mmengine's defaults without a model_wrapper_cfg
         broadcast_buffers=False,
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
     kind = wrapper.setdefault('type', 'MMDistributedDataParallel')
     kind = MODEL_WRAPPERS.get(kind) if isinstance(kind, str) else kind
     if isinstance(kind, type) and issubclass(kind, DistributedDataParallel):
-        # mmengine would name a GPU, which torch refuses for a model on the
-        # CPU, wherever the key is missing
+        # without the key mmengine names a GPU, which torch refuses for a
+        # model on the CPU
         wrapper['device_ids'] = None
     cfg.model_wrapper_cfg = wrapper
 
 
-def _init_gloo(launcher, timeout=None, port=None, **for_gpus):
-    # by the rules of mmengine's init_dist
+def _init_gloo(
+    launcher: str, timeout: float | None = None, port: int | None = None, **for_gpus
+) -> None:
+    # the rules of mmengine's init_dist
     if port is not None and launcher == 'slurm':
         os.environ['MASTER_PORT'] = str(port)
     os.environ.setdefault('MASTER_PORT', '29500')
@@ -145,7 +175,7 @@ def _init_gloo(launcher, timeout=None, port=None, **for_gpus):
         ) from error
 
 
-def _first_machine(launcher):
+def _first_machine(launcher: str) -> str:
     if launcher == 'slurm':
         nodes = os.environ.get('SLURM_NODELIST', '')
         command = ['scontrol', 'show', 'hostnames', nodes]

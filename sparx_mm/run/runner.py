@@ -1,4 +1,4 @@
-"""Training and testing from a config: what tools/train.py and test.py do."""
+"""Training and testing from a config, as tools/train.py and test.py do."""
 
 import os
 import os.path as osp
@@ -14,24 +14,24 @@ from ..engine.optim.amp import use_amp
 from ..errors import UserError
 from .classes import check_classes, check_same_classes
 from .config import config_errors, load_config
-from .distributed import join_processes
+from .distributed import check_launcher, init_distributed
 from .preflight import (
-    check_amp,
     check_checkpoint,
     check_data,
     check_device,
-    check_launcher,
     check_packages,
+    check_training_device,
     check_weights,
-    check_work_dir,
-    forget_weights,
+    drop_pretrained,
+    ensure_writable,
     last_checkpoint,
 )
 from .test_options import dump_predictions, paint_predictions, use_tta
 
-# what every run has unless its config says otherwise
+# hooks of every run, unless its config says otherwise. configs/_base_ lists
+# them too, because other programs that run our configs do not come by here
 DEFAULT_HOOKS = dict(coverage=dict(type='CoverageHook'), resume=dict(type='ResumeHook'))
-# those that mmengine has by default, and can be told to leave out
+# mmengine's own default hooks, which a config leaves out by None
 MMENGINE_HOOKS = (
     'runtime_info',
     'timer',
@@ -60,23 +60,23 @@ def train(
             switches ``amp`` on. None: see `use_amp`. Default: None.
         auto_scale_lr (bool): Scale the learning rate by the ratio of the
             batch size to ``auto_scale_lr.base_batch_size``. Default: False.
-        resume (str, optional): A checkpoint to continue from; ``'auto'``:
+        resume (str, optional): Checkpoint to continue from; ``'auto'`` for
             the last one in the folder. Default: None.
-        show_optim (bool): Log which parameters have which learning rate and
-            weight decay before the first iteration. Default: False.
-        **kwargs: See `load_config`.
+        show_optim (bool): Log the learning rate and weight decay of the
+            parameters before the first iteration. Default: False.
+        **kwargs: Arguments of `load_config`.
 
     Returns:
-        Runner: After training.
+        Runner: The runner, after training.
 
     Raises:
         UserError: If something that the config or an option names is missing
-            or wrong; before anything is trained.
+            or wrong. It is raised before training starts.
     """
     cfg = load_config(config, **kwargs)
     if amp or amp_dtype is not None:
         use_amp(cfg, amp_dtype)
-    check_amp(cfg)
+    check_training_device(cfg)
     _check_run(cfg)
     validates = cfg.get('val_cfg') is not None
     loops = ('train', 'val') if validates else ('train',)
@@ -94,7 +94,7 @@ def train(
     if cfg.get('load_from') is not None:
         check_checkpoint(cfg.load_from, '--resume' if cfg.load_from == resume else 'load_from')
     if cfg.resume:
-        forget_weights(cfg)
+        drop_pretrained(cfg)
     check_weights(cfg)
     runner = build_runner(cfg, loops)
     if not len(runner.train_dataloader):
@@ -124,18 +124,18 @@ def test(
     Args:
         config (str): The config file.
         checkpoint (str, optional): See `load_runner`.
-        out (str, optional): A ``.pkl`` file for the predictions, or for a
-            config of mmseg a folder for label maps. Default: None.
+        out (str, optional): Place for the predictions; see
+            `dump_predictions`. Default: None.
         show (bool): Show each image in a window. Default: False.
-        show_dir (str, optional): Paint images into this folder; see
+        show_dir (str, optional): Folder for painted images; see
             `paint_predictions`. Default: None.
         wait_time (float): Seconds that an image is shown. Default: 2.
         tta (bool): Test with augmentation, as ``tta_model`` and
             ``tta_pipeline`` of the config say. Default: False.
-        **kwargs: See `load_config`.
+        **kwargs: Arguments of `load_config`.
 
     Returns:
-        dict: The metrics by name; empty if the evaluator found nothing to
+        dict: Metrics by name; empty if the evaluator found nothing to
         evaluate.
 
     Raises:
@@ -157,11 +157,11 @@ def load_runner(cfg: Config, checkpoint: str | None) -> Runner:
 
     Args:
         cfg (Config): A whole config.
-        checkpoint (str, optional): File or URL of the weights. None: the
+        checkpoint (str, optional): File or URL of the weights. None for the
             model as training would start with it.
 
     Returns:
-        Runner: With the test set read and the weights loaded.
+        Runner: The runner; its test set is read and its weights are loaded.
 
     Raises:
         UserError: If something that the config names is missing or wrong.
@@ -178,8 +178,9 @@ def load_runner(cfg: Config, checkpoint: str | None) -> Runner:
         check_checkpoint(checkpoint, 'checkpoint')
     runner = build_runner(cfg, ('test',))
     check_classes(runner, runner.test_dataloader.dataset, 'test')
-    # an average is made in training; it is what a checkpoint's state_dict has.
-    # Each process would write the metrics, all into one file at once
+    # without EMAHook, because a checkpoint's state_dict has the averaged
+    # weights; without LoggerHook in later processes, because all would write
+    # the metrics into one file at once
     idle = (EMAHook, LoggerHook) if get_rank() else (EMAHook,)
     runner.hooks[:] = [h for h in runner.hooks if not isinstance(h, idle)]
     if checkpoint is None:
@@ -192,9 +193,9 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
     """Build a runner and, so that mistakes show early, its loops.
 
     Args:
-        cfg (Config): A whole config.
-        loops (Sequence[str]): Of ``'train'``, ``'val'`` and ``'test'``: the
-            loops whose data sets are read at once. Default: ().
+        cfg (Config): A whole config; ``default_hooks`` is completed.
+        loops (Sequence[str]): Loops whose data sets are read at once, any of
+            ``'train'``, ``'val'`` and ``'test'``. Default: ().
 
     Returns:
         Runner: The runner.
@@ -203,7 +204,7 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
         UserError: If the config has a mistake, or the folder of the run
             cannot be written.
     """
-    check_work_dir(cfg)
+    ensure_writable(cfg.work_dir, '--work-dir')
     hooks = {**DEFAULT_HOOKS, **(cfg.get('default_hooks') or {})}
     cfg.default_hooks = {
         name: hook for name, hook in hooks.items() if hook is not None or name in MMENGINE_HOOKS
@@ -214,9 +215,8 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
         averages = [h for h in runner.hooks if isinstance(h, EMAHook)]
         if len(averages) > 1:
             raise UserError(
-                f'{len(averages)} EMAHooks would each put its average in the '
-                'place of the weights: leave one, in default_hooks or in '
-                'custom_hooks'
+                f'{len(averages)} EMAHooks would each replace the weights by '
+                'its average: leave one, in default_hooks or in custom_hooks'
             )
         for loop in loops:
             getattr(runner, f'{loop}_loop')
@@ -225,20 +225,20 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
     return runner
 
 
-def _settle_resume(cfg, resume):
-    """Decide what a run starts from: ``cfg.resume`` and ``cfg.load_from``."""
+def _settle_resume(cfg: Config, resume: str | None) -> None:
+    """Set ``cfg.resume`` and ``cfg.load_from`` to what the run starts from."""
     if resume not in (None, 'auto'):
         cfg.load_from = resume
     cfg.resume = bool(resume or cfg.get('resume'))
     if not cfg.resume or (resume != 'auto' and cfg.get('load_from')):
         return
-    # the last checkpoint of the folder, and the first time what the config
-    # says: as a job that is started again and again does
+    # a job that is started again and again continues from the last checkpoint
+    # of its folder; the first time, it starts from the config's load_from
     if last_checkpoint(cfg.work_dir):
         cfg.load_from = None
         return
     cfg.resume = False
-    # of several processes the first one says it
+    # only the first of several processes says it
     if not int(os.environ.get('RANK') or 0):
         print(
             f'nothing to resume in {osp.abspath(cfg.work_dir)}: training '
@@ -246,8 +246,8 @@ def _settle_resume(cfg, resume):
         )
 
 
-def _check_run(cfg):
+def _check_run(cfg: Config) -> None:
     check_launcher(cfg)
     check_packages(cfg)
     check_device(cfg)
-    join_processes(cfg)
+    init_distributed(cfg)

@@ -1,17 +1,13 @@
-"""What the options of tools/test.py make of a config."""
+"""Changes to a config that the options of tools/test.py ask for."""
 
 import os.path as osp
-from collections.abc import Iterator
 
 from mmengine.config import Config
 
 from ..errors import UserError
-from .config import walk
-from .preflight import check_display, check_folder
-
-# by default_scope: the metric that dumps predictions, where it is not
-# mmengine's own
-DUMP_METRICS = dict(mmdet='DumpDetResults')
+from .config_nodes import walk
+from .libraries import find_library
+from .preflight import check_display, data_folders, ensure_writable
 
 
 def use_tta(cfg: Config) -> None:
@@ -21,7 +17,7 @@ def use_tta(cfg: Config) -> None:
         cfg (Config): A whole config; it is changed.
 
     Raises:
-        UserError: If it does not say how.
+        UserError: If it does not define the augmentation.
     """
     lacking = [k for k in ('tta_model', 'tta_pipeline') if not cfg.get(k)]
     if lacking:
@@ -30,7 +26,7 @@ def use_tta(cfg: Config) -> None:
             'configs/mmseg/_base_/datasets/ade20k.py and default_runtime.py '
             'beside it show them for a segmentor'
         )
-    # wrapped and concatenated data sets too
+    # walked, because data sets may be wrapped or concatenated
     for _, node in walk(cfg.get('test_dataloader') or {}):
         if 'pipeline' in node:
             node['pipeline'] = cfg.tta_pipeline
@@ -38,53 +34,45 @@ def use_tta(cfg: Config) -> None:
 
 
 def dump_predictions(cfg: Config, out: str) -> None:
-    """Change a config so that it writes what it predicts (``--out``).
+    """Change a config so that it writes its predictions (``--out``).
 
     Args:
         cfg (Config): A whole config; it is changed.
-        out (str): For a config of mmseg a folder, which gets an index PNG
-            for each image, see `DumpLabelMaps`. For others a ``.pkl`` file.
+        out (str): ``.pkl`` file. For a config of mmseg, a folder that gets an
+            index PNG for each image; see `DumpLabelMaps`.
 
     Raises:
         UserError: If ``out`` is of the other kind or cannot be written, or
             if it is a folder of the data.
     """
-    metrics = cfg.get('test_evaluator') or []
-    metrics = [*metrics] if isinstance(metrics, (list, tuple)) else [metrics]
+    library = find_library(cfg)
+    dump = dict(type=library.dump_metric)
     pickled = out.endswith(('.pkl', '.pickle'))
-    if cfg.get('default_scope') == 'mmseg':
+    if library.dumps_folder:
         if pickled:
             raise UserError(
-                f'--out is the folder of the label maps for a config of mmseg, got {out}'
+                f'--out is the folder of the label maps for a config of {cfg.default_scope}, '
+                f'got {out}'
             )
         place = osp.join(osp.realpath(out), '')
-        for folder in _data_folders(cfg):
+        for folder in data_folders(cfg, 'test'):
             if place.startswith(osp.join(osp.realpath(folder), '')):
                 raise UserError(
                     f'--out {out} is a folder of the data, whose '
                     'files it would write over: give another'
                 )
-        check_folder(out, '--out')
-        dump = dict(type='DumpLabelMaps', out_dir=out, roots=list(_data_folders(cfg, 'img_path')))
+        ensure_writable(out, '--out')
+        dump.update(out_dir=out, roots=list(data_folders(cfg, 'test', 'img_path')))
     else:
         if not pickled:
             raise UserError(f'--out must end in .pkl or .pickle, got {out}')
         folder = osp.dirname(osp.abspath(out))
         if not osp.isdir(folder):
             raise UserError(f'--out: there is no folder {folder}')
-        dump = dict(
-            type=DUMP_METRICS.get(cfg.get('default_scope'), 'DumpResults'), out_file_path=out
-        )
+        dump.update(out_file_path=out)
+    metrics = cfg.get('test_evaluator') or []
+    metrics = metrics if isinstance(metrics, (list, tuple)) else [metrics]
     cfg.test_evaluator = [*metrics, dump]
-
-
-def _data_folders(cfg: Config, name: str | None = None) -> Iterator[str]:
-    """Yield the folders of the test set, or those of one kind."""
-    for _, node in walk(cfg.get('test_dataloader') or {}):
-        prefix = node.get('data_prefix')
-        for key, folder in (prefix or {}).items():
-            if folder is not None and name in (None, key):
-                yield osp.join(node.get('data_root') or '', folder)
 
 
 def paint_predictions(cfg: Config, show: bool, show_dir: str | None, wait_time: float) -> None:
@@ -93,11 +81,10 @@ def paint_predictions(cfg: Config, show: bool, show_dir: str | None, wait_time: 
     Args:
         cfg (Config): A whole config; it is changed.
         show (bool): Show each image in a window.
-        show_dir (str, optional): The folder for painted images. As in
-            mmdet, a relative one is below ``work_dir/TIMESTAMP``. As in
-            mmseg, a relative one is below the current folder, and the
-            images are in its ``vis_data/vis_image``. As in mmpretrain, a
-            relative one is below the current folder.
+        show_dir (str, optional): Folder for painted images. A relative one is
+            below ``work_dir/TIMESTAMP`` for mmdet and mmrotate, and below the
+            current folder for mmseg and mmpretrain. mmseg puts the images
+            into its ``vis_data/vis_image``.
         wait_time (float): Seconds that an image is shown.
 
     Raises:
@@ -106,29 +93,25 @@ def paint_predictions(cfg: Config, show: bool, show_dir: str | None, wait_time: 
     """
     if show:
         check_display()
-    scope = cfg.get('default_scope')
+    library = find_library(cfg)
     hook = (cfg.get('default_hooks') or {}).get('visualization')
     if hook is None:
         raise UserError(
             '--show and --show-dir need a visualization hook in the default_hooks of the config'
         )
-    # mmpretrain has another word for it
-    hook['enable' if scope == 'mmpretrain' else 'draw'] = True
-    hook.update(show=show, wait_time=wait_time)
-    if scope in ('mmpretrain', 'mmseg'):
-        # they paint one image of many otherwise, mmseg 1.2 in a test too
-        hook['interval'] = 1
+    hook[library.draw_key] = True
+    # interval=1, because mmpretrain and mmseg 1.2 paint one image of many
+    hook.update(show=show, wait_time=wait_time, interval=1)
     if show_dir is None:
         return
-    if scope != 'mmseg':
-        hook['test_out_dir' if scope == 'mmdet' else 'out_dir'] = show_dir
+    if library.show_dir_key is not None:
+        hook[library.show_dir_key] = show_dir
         return
-    # mmseg's hook leaves the place to what the visualizer writes with
     painter = cfg.get('visualizer')
     if not (painter or {}).get('vis_backends'):
         raise UserError(
             '--show-dir needs a visualizer in the config with '
             "vis_backends=[dict(type='LocalVisBackend')]"
         )
-    check_folder(show_dir, '--show-dir')
+    ensure_writable(show_dir, '--show-dir')
     painter['save_dir'] = show_dir

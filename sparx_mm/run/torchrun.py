@@ -1,8 +1,8 @@
-"""torchrun that leaves the last word to the processes it starts.
+"""torchrun without a report of its own below the error of a process.
 
-``python -m sparx_mm.run.torchrun`` takes what ``torchrun`` takes. That one
-puts a traceback of its own and a table below what the failed process said,
-which is where a user looks.
+``python -m sparx_mm.run.torchrun`` takes the arguments of ``torchrun``, which
+prints a traceback and a table below the message of the failed process, where a
+user looks first.
 """
 
 import logging
@@ -18,12 +18,12 @@ def main(args: list[str] | None = None) -> int:
     """Start processes and wait for them.
 
     Args:
-        args (list[str], optional): As on the command line of ``torchrun``.
-            None: those of this one. Default: None.
+        args (list[str], optional): Arguments of ``torchrun``. None for those
+            of the command line. Default: None.
 
     Returns:
-        int: The exit status: that of the process which failed first, or 128
-        and the number of the signal that ended it or this one.
+        int: Exit status of the process that failed first, or 128 plus the
+        number of the signal that ended it or this process.
     """
     logging.getLogger('torch.distributed.elastic').setLevel(logging.CRITICAL)
     try:
@@ -32,7 +32,7 @@ def main(args: list[str] | None = None) -> int:
         rank, failure = error.get_first_failure()
         if failure.exitcode > 0:
             return failure.exitcode
-        # one that was killed has said nothing
+        # a process that was killed has printed nothing
         signal = Signals(-failure.exitcode)
         print(f'error: process {rank} was ended by {signal.name}', file=sys.stderr)
         return 128 + signal

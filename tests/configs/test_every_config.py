@@ -1,4 +1,4 @@
-"""What holds for every config, of mmdet, mmseg and mmpretrain."""
+"""Checks of every config, of every library."""
 
 import subprocess
 import sys
@@ -6,6 +6,7 @@ import sys
 import classification
 import detection
 import pytest
+import rotated
 import segmentation
 from torch import nn
 
@@ -13,7 +14,7 @@ from sparx_mm.run import build_runner, load_config
 
 # of the libraries of either distribution
 DENSE = [*detection.CONFIGS, *segmentation.CONFIGS]
-CONFIGS = [*DENSE, *classification.CONFIGS]
+CONFIGS = [*DENSE, *classification.CONFIGS, *rotated.CONFIGS]
 NORMS = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
 # beside norms, the parameters without decay
 SPARED = dict(SparXMamba={'A_log', 'D'}, SparXSwin={'relative_position_bias_table'})
@@ -24,7 +25,7 @@ def _ids(path):
 
 
 @pytest.fixture
-def build(shapes, ade, imagenet, tmp_path):
+def build(shapes, ade, imagenet, dota, tmp_path):
     """A function that builds the runner of a config, made small."""
 
     def build(path):
@@ -32,6 +33,7 @@ def build(shapes, ade, imagenet, tmp_path):
             'mmdet': (detection, shapes),
             'mmseg': (segmentation, ade),
             'mmpretrain': (classification, imagenet),
+            'mmrotate': (rotated, dota),
         }[path.parent.name]
         if 'shapes' in path.stem:
             data = shapes
@@ -61,6 +63,7 @@ def test_runtime(path):
     [
         pytest.param(DENSE, id='dense', marks=pytest.mark.stack),
         pytest.param(classification.CONFIGS, id='classification'),
+        pytest.param(rotated.CONFIGS, id='rotated'),
     ],
 )
 def test_other_programs_find_what_a_config_names(configs):

@@ -7,7 +7,7 @@ from mmengine.hooks import EMAHook
 from mmengine.registry import MODELS, init_default_scope
 
 from sparx_mm.demo import CLASSES
-from sparx_mm.run import ArgumentParser, Options, build_runner, load_config
+from sparx_mm.run import ArgumentParser, CfgOptionsAction, build_runner, load_config
 
 # arch, channels, drop path rate
 BACKBONES = dict(
@@ -178,7 +178,7 @@ def trained(shapes, tmp_path):
 
     def trained(*switches):
         parser = ArgumentParser()
-        parser.add_argument('--cfg-options', nargs='*', action=Options)
+        parser.add_argument('--cfg-options', nargs='*', action=CfgOptionsAction)
         options = parser.parse_args(['--cfg-options', *switches]).cfg_options
         cfg = tiny_config(CONFIGS[0], shapes, str(tmp_path), **(options or {}))
         cfg.train_cfg.max_epochs = 1

@@ -158,7 +158,7 @@ def test_the_shipped_config_without_data(tool, tmp_path):
 
 
 def test_the_shipped_config_needs_a_gpu_or_bfloat16(monkeypatch):
-    monkeypatch.setattr('sparx_mm.run.preflight.get_device', lambda: 'cpu')
+    monkeypatch.setattr('mmengine.device.utils.DEVICE', 'cpu')
     with pytest.raises(UserError, match='bfloat16 with --amp-dtype'):
         train(str(CONFIG))
 

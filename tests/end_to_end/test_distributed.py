@@ -27,7 +27,7 @@ def _environment(**variables):
 
 
 def _run_script(name, *args, folder, status=0, **variables):
-    """Run a script of tools/; returns what it printed, errors last."""
+    """Run a script of tools/ and return what it printed, errors last."""
     command = [str(ROOT / f'tools/{name}.sh'), *map(str, args)]
     done = subprocess.run(
         command, cwd=folder, env=_environment(**variables), capture_output=True, text=True
@@ -39,7 +39,7 @@ def _run_script(name, *args, folder, status=0, **variables):
 
 @pytest.fixture(scope='module')
 def config(shapes, tmp_path_factory):
-    """The demo's config for two steps an epoch of two processes."""
+    """Write the demo's config, for two steps an epoch of two processes."""
     path = tmp_path_factory.mktemp('config') / 'tiny.py'
     cfg = tiny_config(
         DEMO,
@@ -61,7 +61,7 @@ def config(shapes, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def trained(config, tmp_path_factory):
-    """A folder in which two processes trained, and what they printed."""
+    """Train in two processes; return their folder and what they printed."""
     folder = tmp_path_factory.mktemp('run')
     log = _run_script('dist_train', config, 2, '--work-dir', 'out', folder=folder)
     return folder, log
@@ -180,7 +180,7 @@ def test_mistakes_of_the_scripts(tmp_path, script, args, message):
 
 @pytest.fixture
 def stand_in(tmp_path):
-    """A program that prints its arguments, under any name."""
+    """Return a function that makes a program which prints its arguments."""
 
     def make(name):
         path = tmp_path / 'bin' / name

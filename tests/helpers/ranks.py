@@ -1,4 +1,4 @@
-"""What several processes of a test run, and how they are started."""
+"""Functions that tests run in several processes, and their start."""
 
 import torch
 from archs import PICO, learnable
@@ -7,7 +7,7 @@ from mmengine.registry import MODEL_WRAPPERS
 from torch import distributed, multiprocessing
 
 from sparx_mm import SparXMamba
-from sparx_mm.run.distributed import adapt_to_cpu, leave_processes
+from sparx_mm.run.distributed import adapt_to_cpu, destroy_distributed
 
 
 def on_ranks(function, folder, size=2) -> list:
@@ -15,30 +15,30 @@ def on_ranks(function, folder, size=2) -> list:
 
     Args:
         function (Callable): Called without arguments.
-        folder (Path): For the processes to meet in; no port is taken.
+        folder (Path): Folder where the processes meet; no port is taken.
         size (int): Number of processes. Default: 2.
 
     Returns:
-        list: What each of them returned.
+        list: Return value of each process.
     """
     multiprocessing.spawn(_run, (function, str(folder), size), size)
     return [torch.load(f'{folder}/{rank}.pt') for rank in range(size)]
 
 
 def _run(rank, function, folder, size):
-    # as many threads as two processes of a test have cores
+    # one thread, because two processes of a test share two cores
     torch.set_num_threads(1)
     distributed.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=size)
     torch.save(function(), f'{folder}/{rank}.pt')
-    leave_processes()
+    destroy_distributed()
 
 
 def two_steps() -> dict:
-    """Two steps of a backbone, on the share of the batch of this process.
+    """Train a backbone for two steps on this process's share of a batch.
 
     Returns:
-        dict: The parameters without a gradient after each step, and the
-        weights and gradients after the second by name.
+        dict: Names of the parameters without a gradient after each step, and
+        weights and gradients by name after the second.
     """
     model = backbone()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -49,7 +49,7 @@ def two_steps() -> dict:
         images = images.chunk(size)[rank]
         cfg = Config(dict(model=dict()))
         adapt_to_cpu(cfg)
-        # mmengine's default, which a model on the CPU cannot have
+        # device_ids as mmengine gives them, which a model on the CPU cannot have
         run = MODEL_WRAPPERS.build(
             cfg.model_wrapper_cfg, default_args=dict(module=model, device_ids=[0])
         )
@@ -67,7 +67,7 @@ def two_steps() -> dict:
 
 
 def backbone() -> SparXMamba:
-    """A backbone whose result for an image depends on no other image."""
+    """Make a backbone whose result for an image depends on no other image."""
     torch.manual_seed(0)
     model = SparXMamba(learnable(PICO), norm_eval=True).double()
     # maps that are far from constant, so that every gradient counts
@@ -78,11 +78,11 @@ def backbone() -> SparXMamba:
 
 
 def batch() -> torch.Tensor:
-    """Four images."""
+    """Draw four images."""
     generator = torch.Generator().manual_seed(1)
     return torch.randn(4, 3, 40, 56, dtype=torch.float64, generator=generator)
 
 
 def loss(maps) -> torch.Tensor:
-    """A mean over the images."""
+    """Compute a loss that is a mean over the images."""
     return sum((m * torch.linspace(-1, 1, m.shape[-1])).square().mean() for m in maps)

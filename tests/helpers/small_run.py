@@ -47,11 +47,11 @@ def make_runner(work_dir, epochs=1, model=None, optim=None, hooks=None, **kwargs
 
     Args:
         work_dir (Path): Its folder.
-        epochs (int): Epochs until it stops. Default: 1.
-        model (nn.Module, optional): Default: a new `Net`.
-        optim (dict, optional): More of the optimizer wrapper's config.
-        hooks (dict, optional): In the place of those of our own.
-        **kwargs: More of the runner's.
+        epochs (int): Number of epochs. Default: 1.
+        model (nn.Module, optional): Model. None for a new `Net`.
+        optim (dict, optional): Changes to the optimizer wrapper's config.
+        hooks (dict, optional): Hooks that replace our own.
+        **kwargs: More arguments of the runner.
     """
     hooks = dict(
         logger=dict(type='LoggerHook', interval=1), **(DEFAULT_HOOKS if hooks is None else hooks)

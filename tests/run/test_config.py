@@ -5,7 +5,7 @@ from mmengine.registry import MODELS
 
 from sparx_mm.errors import UserError
 from sparx_mm.run import load_config
-from sparx_mm.run.config import config_errors, walk
+from sparx_mm.run.config import config_errors
 
 pytestmark = pytest.mark.stack
 
@@ -69,12 +69,6 @@ def test_missing_config(tmp_path):
 def test_options_that_do_not_fit(tmp_path, option):
     with pytest.raises(UserError, match='--cfg-options do not fit'):
         load_config(_config(tmp_path), option)
-
-
-def test_walk_names_every_dict():
-    tree = dict(a=[dict(b=1), dict(c=dict(d=2))], e='text', f=None)
-    assert [key for key, _ in walk(tree)] == ['', 'a.0', 'a.1', 'a.1.c']
-    assert dict(walk(tree, 'top'))['top.a.1.c'] == dict(d=2)
 
 
 @pytest.mark.parametrize(

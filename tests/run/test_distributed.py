@@ -11,7 +11,7 @@ from ranks import on_ranks, two_steps
 
 from sparx_mm import errors
 from sparx_mm.errors import UserError, user_errors
-from sparx_mm.run import distributed, leave_processes, preflight
+from sparx_mm.run import destroy_distributed, distributed
 
 PREFIXES = ('RANK', 'WORLD_', 'LOCAL_', 'MASTER_', 'SLURM_', 'OMPI_')
 SLURM = dict(
@@ -33,7 +33,7 @@ VARIABLES = dict(slurm=SLURM, mpi=MPI, pytorch=PYTORCH)
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
-    """No variable of any launcher, now and after the test."""
+    """Remove the variables of every launcher, now and after the test."""
     kept = dict(os.environ)
     for name in kept:
         if name.startswith(PREFIXES):
@@ -45,7 +45,7 @@ def environment(monkeypatch):
 
 @pytest.fixture
 def groups(monkeypatch):
-    """The process groups that would be started on a machine without a GPU."""
+    """Collect the process groups that start on a machine without a GPU."""
     started = []
 
     def init(backend, timeout=None):
@@ -55,8 +55,7 @@ def groups(monkeypatch):
         }
         started.append(SimpleNamespace(backend=backend, timeout=timeout, **place))
 
-    for module in (distributed, preflight):
-        monkeypatch.setattr(module, 'get_device', lambda: 'cpu')
+    monkeypatch.setattr('mmengine.device.utils.DEVICE', 'cpu')
     fake = SimpleNamespace(
         init_process_group=init,
         get_rank=lambda: 0,
@@ -80,8 +79,8 @@ def _set(monkeypatch, **variables):
 def test_gloo_without_a_gpu(groups, monkeypatch, capsys, launcher):
     _set(monkeypatch, **VARIABLES[launcher], MASTER_ADDR='first')
     cfg = _config(launcher=launcher, env_cfg=dict(dist_cfg=dict(backend='nccl', timeout=60)))
-    preflight.check_launcher(cfg)
-    distributed.join_processes(cfg)
+    distributed.check_launcher(cfg)
+    distributed.init_distributed(cfg)
     (group,) = groups
     assert group.backend == 'gloo'
     assert group.timeout == datetime.timedelta(seconds=60)
@@ -96,7 +95,7 @@ def test_place_in_slurm(groups, monkeypatch, tmp_path):
     stand_in.chmod(0o755)
     _set(monkeypatch, **SLURM, PATH=f'{tmp_path}:{os.environ["PATH"]}')
     cfg = _config(launcher='slurm', env_cfg=dict(dist_cfg=dict(port=29600)))
-    distributed.join_processes(cfg)
+    distributed.init_distributed(cfg)
     assert groups[0].MASTER_ADDR == 'node[3-4].1'
     assert groups[0].MASTER_PORT == '29600'
 
@@ -106,7 +105,7 @@ def test_no_place(groups, monkeypatch, tmp_path, launcher):
     # no scontrol on the PATH
     _set(monkeypatch, **VARIABLES[launcher], PATH=str(tmp_path))
     with pytest.raises(UserError, match='MASTER_ADDR is not set'):
-        distributed.join_processes(_config(launcher=launcher))
+        distributed.init_distributed(_config(launcher=launcher))
     assert groups == []
 
 
@@ -118,16 +117,16 @@ def test_processes_that_do_not_meet(groups, monkeypatch):
     monkeypatch.setattr(distributed.distributed, 'init_process_group', fails)
     _set(monkeypatch, **MPI, MASTER_ADDR='first', MASTER_PORT='1')
     with pytest.raises(UserError, match='meet at first:1 .port in use.*PORT'):
-        distributed.join_processes(_config(launcher='mpi'))
+        distributed.init_distributed(_config(launcher='mpi'))
 
 
 @pytest.mark.parametrize('launcher', VARIABLES)
 def test_with_a_gpu_mmengine_does_it(groups, monkeypatch, launcher):
-    monkeypatch.setattr(distributed, 'get_device', lambda: 'cuda')
+    monkeypatch.setattr('mmengine.device.utils.DEVICE', 'cuda')
     _set(monkeypatch, **VARIABLES[launcher])
     cfg = _config(launcher=launcher, sync_bn='torch')
     before = cfg.to_dict()
-    distributed.join_processes(cfg)
+    distributed.init_distributed(cfg)
     assert groups == [] and cfg.to_dict() == before
     # mmengine's wrap_model reads it, and its init_dist sets none for mpi
     assert os.environ['LOCAL_RANK'] == '1'
@@ -136,9 +135,9 @@ def test_with_a_gpu_mmengine_does_it(groups, monkeypatch, launcher):
 def test_a_single_process_is_left_alone(groups):
     cfg = _config(launcher='none', sync_bn='torch')
     before = cfg.to_dict()
-    distributed.join_processes(cfg)
+    distributed.init_distributed(cfg)
     assert groups == [] and cfg.to_dict() == before
-    leave_processes()
+    destroy_distributed()
 
 
 def test_what_a_config_becomes_on_cpus():
@@ -181,18 +180,33 @@ def test_a_wrapper_of_the_config_stays(given, added):
 @pytest.mark.parametrize('launcher', VARIABLES)
 def test_more_processes_than_gpus(monkeypatch, launcher):
     _set(monkeypatch, **VARIABLES[launcher])
-    monkeypatch.setattr(preflight, 'get_device', lambda: 'cuda')
-    monkeypatch.setattr(preflight, 'device_count', lambda: 4)
-    preflight.check_launcher(_config(launcher=launcher))
+    monkeypatch.setattr('mmengine.device.utils.DEVICE', 'cuda')
+    monkeypatch.setattr(distributed, 'device_count', lambda: 4)
+    distributed.check_launcher(_config(launcher=launcher))
     # the first process says it too
-    monkeypatch.setattr(preflight, 'device_count', lambda: 3)
+    monkeypatch.setattr(distributed, 'device_count', lambda: 3)
     with pytest.raises(UserError, match='4 processes .* 3 are visible'):
-        preflight.check_launcher(_config(launcher=launcher))
+        distributed.check_launcher(_config(launcher=launcher))
     monkeypatch.delenv(distributed.LAUNCHERS[launcher].local_size)
-    preflight.check_launcher(_config(launcher=launcher))
-    monkeypatch.setattr(preflight, 'device_count', lambda: 1)
+    distributed.check_launcher(_config(launcher=launcher))
+    monkeypatch.setattr(distributed, 'device_count', lambda: 1)
     with pytest.raises(UserError, match='2 processes .* 1 are visible'):
-        preflight.check_launcher(_config(launcher=launcher))
+        distributed.check_launcher(_config(launcher=launcher))
+
+
+@pytest.mark.parametrize(
+    'launcher,variable,command',
+    [
+        ('pytorch', 'RANK', 'torchrun'),
+        ('slurm', 'SLURM_PROCID', 'srun'),
+        ('mpi', 'OMPI_COMM_WORLD_RANK', 'mpirun'),
+    ],
+)
+def test_a_launcher_that_started_nothing(monkeypatch, launcher, variable, command):
+    monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(UserError, match=f'{variable} is not set.*{command}'):
+        distributed.check_launcher(_config(launcher=launcher))
+    distributed.check_launcher(_config(launcher='none'))
 
 
 @pytest.mark.parametrize('launcher', VARIABLES)
@@ -204,9 +218,9 @@ def test_other_processes_let_the_first_speak(monkeypatch, capsys, launcher):
         raise UserError('no such file')
     assert stopped.value.code == 1
     # a second for each process of the machine: its first ends the others
-    assert waits == [errors.PATIENCE + 1]
+    assert waits == [errors.LATER_RANK_DELAY_S + 1]
     assert capsys.readouterr().err == 'error: process 5: no such file\n'
-    for names in errors.RANKS:
+    for names in errors.RANKS.values():
         for name in names:
             monkeypatch.setenv(name, '0')
     with pytest.raises(SystemExit), user_errors():

@@ -1,13 +1,14 @@
-"""What the options of train.py and test.py make of a config."""
+"""Changes to a config that the options of train.py and test.py make."""
 
 from types import SimpleNamespace
 
 import pytest
 import torch
-from detection import CONFIGS, tiny_options
+from detection import CONFIGS, ROOT, tiny_options
 from mmengine.hooks import EMAHook, IterTimerHook, LoggerHook
 
 from sparx_mm.errors import UserError
+from sparx_mm.run import load_config
 from sparx_mm.run import runner as run
 
 CONFIG = str(CONFIGS[0])
@@ -39,7 +40,7 @@ class _Runner:
 
 @pytest.fixture(autouse=True)
 def runners(monkeypatch):
-    """Every runner that is built."""
+    """Collect every runner that is built."""
     built = []
 
     def build(cfg, loops):
@@ -48,8 +49,8 @@ def runners(monkeypatch):
 
     monkeypatch.setattr(run, 'build_runner', build)
     # a machine with a GPU that mmcv can use
-    monkeypatch.setattr('sparx_mm.run.preflight.get_device', lambda: 'cuda')
-    monkeypatch.setattr('sparx_mm.run.preflight.mmcv_has_cuda', lambda: True)
+    monkeypatch.setattr('mmengine.device.utils.DEVICE', 'cuda')
+    monkeypatch.setattr('sparx_mm.info.mmcv_cuda_version', lambda: '13.0')
     return built
 
 
@@ -70,6 +71,13 @@ def test_train(usual):
     assert not runner.cfg.auto_scale_lr.enable
 
 
+def test_our_hooks_stand_in_our_configs_too():
+    """Train.py adds them to any config; other programs know only the config."""
+    cfg = load_config(str(ROOT / 'configs/_base_/default_runtime.py'))
+    ours = {name: cfg.default_hooks[name] for name in run.DEFAULT_HOOKS}
+    assert ours == run.DEFAULT_HOOKS
+
+
 def test_train_without_validation(usual):
     nothing = dict.fromkeys(('val_cfg', 'val_dataloader', 'val_evaluator'))
     options = {
@@ -88,8 +96,7 @@ def test_train_without_validation(usual):
         (dict(amp_dtype='bfloat16'), 'BFloat16OptimWrapper'),
     ],
 )
-def test_amp(usual, monkeypatch, options, wanted):
-    monkeypatch.setattr('sparx_mm.engine.optim.amp.get_device', lambda: 'cuda')
+def test_amp(usual, options, wanted):
     wrapper = run.train(**usual, **options).cfg.optim_wrapper
     assert wrapper.type == wanted
 
@@ -158,7 +165,7 @@ def test_resume_needs_no_pretrained_file(usual, tmp_path):
 
 
 def test_mmcv_without_cuda(usual, monkeypatch, runners):
-    monkeypatch.setattr('sparx_mm.run.preflight.mmcv_has_cuda', lambda: False)
+    monkeypatch.setattr('sparx_mm.info.mmcv_cuda_version', lambda: '')
     with pytest.raises(UserError, match='CUDA_VISIBLE_DEVICES= before'):
         run.train(**usual)
     assert runners == []

@@ -11,7 +11,7 @@ rank = int(os.environ['RANK'])
 
 
 def _run(folder, lines, *options, status):
-    """Start two processes of a program; returns its stderr."""
+    """Start two processes of a program and return its stderr."""
     (folder / 'program.py').write_text(PRELUDE + lines)
     done = subprocess.run(
         [
@@ -56,7 +56,7 @@ with errors.user_errors():
 def test_a_mistake_of_another_process_is_heard(tmp_path):
     lines = """
 from sparx_mm import errors
-errors.PATIENCE = 0
+errors.LATER_RANK_DELAY_S = 0
 with errors.user_errors():
     if rank:
         raise errors.UserError('only here')

@@ -68,9 +68,7 @@ def test_help(tool):
 def test_mistakes_end_in_one_line(run, monkeypatch, tool, args, message):
     for variable in ('RANK', 'DISPLAY', 'WAYLAND_DISPLAY'):
         monkeypatch.delenv(variable, raising=False)
-    for module in ('amp', 'preflight'):
-        monkeypatch.setattr(f'sparx_mm.engine.{module}.get_device', lambda: 'cpu')
-    monkeypatch.setattr('mmengine.device.get_device', lambda: 'cpu')
+    monkeypatch.setattr('mmengine.device.utils.DEVICE', 'cpu')
     status, error = run(tool, *args)
     assert status in (1, 2)
     (line,) = error.splitlines()

@@ -1,4 +1,4 @@
-"""Predicted label maps as files."""
+"""Metric that writes predicted label maps as files."""
 
 import os
 import os.path as osp
@@ -11,16 +11,17 @@ from mmengine.registry import METRICS
 
 @METRICS.register_module()
 class DumpLabelMaps(BaseMetric):
-    """Write what a segmentor predicts as index PNGs; it measures nothing.
+    """Metric that writes predicted label maps as index PNGs and measures nothing.
 
-    A pixel gets the id that its class has in the data set's own files: 1 up
-    where ``reduce_zero_label`` sets 0 aside, and the original one where
+    A pixel gets the id that its class has in the data set's own files: one
+    higher if ``reduce_zero_label`` sets 0 aside, and the original id if
     ``metainfo`` chooses some of the classes.
 
     Args:
-        out_dir (str): Their folder.
-        roots (Sequence[str]): Folders of images, whose subfolders are kept.
-            An image elsewhere gets its name alone. Default: ().
+        out_dir (str): Folder of the files.
+        roots (Sequence[str]): Folders of images. A file keeps the subfolders
+            below the root of its image; without a root it has none.
+            Default: ().
     """
 
     default_prefix = 'label_maps'
@@ -35,10 +36,10 @@ class DumpLabelMaps(BaseMetric):
 
         Args:
             data_batch (dict): Not used.
-            data_samples (Sequence[dict]): With ``img_path`` and
-                ``pred_sem_seg``, whose ``data`` is of shape (1, H, W).
+            data_samples (Sequence[dict]): Samples with ``img_path`` and
+                ``pred_sem_seg``, whose ``data`` has the shape (1, H, W).
         """
-        # here and not above: `import sparx_mm.engine` does without
+        # imported lazily: `import sparx_mm.engine` works without Pillow
         from PIL import Image
 
         ids = self._file_ids()
@@ -51,11 +52,15 @@ class DumpLabelMaps(BaseMetric):
             self.results.append(path)
 
     def compute_metrics(self, results: list) -> dict:
-        """Return no metric."""
+        """Return no metric.
+
+        Args:
+            results (list): Not used.
+        """
         return {}
 
     def _file_ids(self) -> np.ndarray:
-        """By predicted label: the id in the data set's own files."""
+        """Return the id in the data set's own files by predicted label."""
         ids = np.arange(len(self.dataset_meta['classes']))
         for old, new in (self.dataset_meta.get('label_map') or {}).items():
             if new < len(ids):

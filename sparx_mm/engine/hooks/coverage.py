@@ -3,7 +3,6 @@
 from collections import OrderedDict
 
 from mmengine.hooks import EMAHook, Hook
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import CheckpointLoader
 from torch import nn
@@ -20,6 +19,7 @@ from ...state_dicts import (
     require_finite,
     strip_prefix,
 )
+from ..wrappers import unwrap
 
 
 @HOOKS.register_module()
@@ -134,13 +134,6 @@ def rename_backbones(state_dict: dict, backbones: dict[str, HierarchicalBackbone
     for prefix, backbone in backbones.items():
         state_dict = backbone.key_map.to_own(state_dict, prefix)
     return state_dict
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """Return the model inside of wrappers for DDP and test-time augmentation."""
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    return model
 
 
 def checkpoint_source(runner) -> str:

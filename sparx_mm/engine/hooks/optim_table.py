@@ -1,19 +1,20 @@
-"""Which parameters are trained with which learning rate and weight decay."""
+"""Table of the learning rates and weight decays of the parameters."""
 
+from collections.abc import Collection, Sequence
 from os.path import commonprefix
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS
 from torch import nn
 
 from ...state_dicts import fold_names
+from ..wrappers import unwrap
 
-# how many names stand for the parameters of a row
+# number of names shown in a row
 NAMES = 3
 HEAD = ('rate', 'decay', 'tensors', 'millions', 'parameters')
-# rows without a rate; after those that have one
+# rows without a rate, which come after the others
 FROZEN, LEFT_OUT = 'frozen', 'not in the optimizer'
 
 
@@ -22,7 +23,7 @@ class OptimTableHook(Hook):
     """Log the table of `make_optim_table` before the first iteration."""
 
     def before_train(self, runner) -> None:
-        """Log it; mmengine's logger is silent on all but the first rank."""
+        """Log the table; mmengine's logger prints it on the first rank only."""
         table = make_optim_table(runner.model, runner.optim_wrapper)
         runner.logger.info(f'optimizer:\n{table}')
 
@@ -32,15 +33,14 @@ def make_optim_table(model: nn.Module, optim_wrapper: OptimWrapper) -> str:
 
     Args:
         model (nn.Module): The model.
-        optim_wrapper (OptimWrapper): What trains it, one or several in an
-            `OptimWrapperDict`.
+        optim_wrapper (OptimWrapper): Optimizer wrapper of the model, or an
+            `OptimWrapperDict` of several.
 
     Returns:
         str: A row for each pair of rate and decay, lowest first, one for
-        frozen parameters, one for those that no optimizer was given, and the
-        total. The rate is that before its schedule. A number in the names is
-        ``*`` where the parameters of a row have several; the names with the
-        most elements stand for the row.
+        frozen parameters, one for parameters without an optimizer, and the
+        total. The rate is the one before its schedule. A row shows the names
+        with the most elements; ``*`` in a name stands for several numbers.
 
     Example:
         >>> from mmengine.optim import OptimWrapper
@@ -55,8 +55,7 @@ def make_optim_table(model: nn.Module, optim_wrapper: OptimWrapper) -> str:
         frozen               2     0.050  0: weight, bias
         total                8     0.200
     """
-    if is_model_wrapper(model):
-        model = model.module
+    model = unwrap(model)
     wrappers = [optim_wrapper]
     if isinstance(optim_wrapper, OptimWrapperDict):
         wrappers = list(optim_wrapper.values())
@@ -71,7 +70,7 @@ def make_optim_table(model: nn.Module, optim_wrapper: OptimWrapper) -> str:
         if not parameter.requires_grad:
             key = (FROZEN, '')
         rows.setdefault(key, {})[name] = parameter.numel()
-    # numbers before words
+    # rates before FROZEN and LEFT_OUT
     keys = sorted(rows, key=lambda key: (isinstance(key[0], str), key))
     lines = [HEAD]
     lines += [(*map(_number, key), *_sums(rows[key].values()), _summary(rows[key])) for key in keys]
@@ -80,10 +79,11 @@ def make_optim_table(model: nn.Module, optim_wrapper: OptimWrapper) -> str:
     return _align(lines)
 
 
-def _summary(sizes):
+def _summary(sizes: dict[str, int]) -> str:
+    """Fold names with their numbers of elements into one line."""
     totals = {name: sum(sizes[one] for one in group) for name, group in fold_names(sizes).items()}
     parts = [name.split('.') for name in sorted(totals, key=lambda n: -totals[n])]
-    # what the names have in common is said once
+    # the common start of the names is printed once
     common = commonprefix([part[:-1] for part in parts])
     common = common if len(parts) > 1 else []
     shown = ['.'.join(part[len(common) :]) for part in parts[:NAMES]]
@@ -93,15 +93,15 @@ def _summary(sizes):
     return where + ', '.join(shown)
 
 
-def _sums(numbers):
+def _sums(numbers: Collection[int]) -> tuple[str, str]:
     return str(len(numbers)), f'{sum(numbers) / 1e6:.3f}'
 
 
-def _number(value):
+def _number(value: float | str) -> str:
     return value if isinstance(value, str) else f'{value:.4g}'
 
 
-def _align(lines):
+def _align(lines: Sequence[tuple[str, ...]]) -> str:
     widths = [max(map(len, column)) for column in zip(*lines)]
     rows = []
     for first, *numbers, last in lines:

@@ -11,7 +11,8 @@ import torch
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 
 from ...state_dicts import summarize
-from .coverage import find_backbones, rename_backbones, unwrap
+from ..wrappers import unwrap
+from .coverage import find_backbones, rename_backbones
 
 
 class NoMatch(Exception):

@@ -1,4 +1,4 @@
-"""A checkpoint continues the run that it is of, or is refused."""
+"""Hook that resumes a run from its own checkpoint and refuses any other."""
 
 import os.path as osp
 from typing import Any
@@ -7,11 +7,12 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS
 
 from ...errors import UserError
-from .coverage import checkpoint_source, unwrap
+from ..wrappers import unwrap
+from .coverage import checkpoint_source
 from .optimizer_state import NoMatch, group_names, is_single, match_optimizer
 
-# what a Runner reads when it resumes; it takes a missing optimizer for a new
-# one and says nothing
+# entries that a Runner reads when it resumes. The optimizer is among them,
+# because a Runner silently starts a new one if it is missing
 _NEEDED = dict(
     meta=('epoch', 'iter'),
     message_hub=('log_scalars', 'runtime_info', 'resumed_keys'),
@@ -21,19 +22,25 @@ _NEEDED = dict(
 
 @HOOKS.register_module()
 class ResumeHook(Hook):
-    """Name the parameters of a saved optimizer; match them when resuming.
+    """Hook that saves an optimizer with parameter names and resumes by them.
 
-    Names that the file does not give (``param_names`` of the parameter
-    groups, where torch keeps them too) are those of its weights, in their
-    order there: it is the order in which optimizers are built, with one group
-    or one for each parameter. Names of released files are translated.
+    The names are saved as ``param_names`` of the parameter groups, where torch
+    keeps them too. A file without them has the names of its weights, in the
+    order of the file, because optimizers with one group, or one for each
+    parameter, are built in this order. Names of released files are translated.
     """
 
-    # before CoverageHook, which puts the weights in the model's order
+    # before CoverageHook, because that puts the weights in the model's order
     priority = 'HIGHEST'
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Write the parameters' names beside their state."""
+        """Write the names of the parameters beside their state.
+
+        Args:
+            runner (Runner): The runner.
+            checkpoint (dict): Checkpoint to be saved; ``optimizer`` is
+                changed.
+        """
         if is_single(runner.optim_wrapper) and 'optimizer' in checkpoint:
             groups = checkpoint['optimizer']['param_groups']
             names = group_names(runner.optim_wrapper, unwrap(runner.model))
@@ -45,11 +52,12 @@ class ResumeHook(Hook):
 
         Args:
             runner (Runner): The runner.
-            checkpoint (dict): What was read; ``optimizer`` and
+            checkpoint (dict): Loaded checkpoint; ``optimizer`` and
                 ``param_schedulers`` are replaced.
 
         Raises:
-            UserError: If the run is to be resumed and the file cannot be.
+            UserError: If the run is resumed and the checkpoint is not one of
+                this run.
         """
         if not runner._resume:
             return
@@ -72,7 +80,7 @@ class ResumeHook(Hook):
             ) from error
 
 
-def _check_content(runner, checkpoint):
+def _check_content(runner, checkpoint: dict) -> None:
     lacking = [
         key
         for key, entries in _NEEDED.items()
@@ -96,16 +104,16 @@ def _check_content(runner, checkpoint):
 
 
 def _forget_other_runs(runner, hub: dict[str, Any]) -> None:
-    """Drop what mmengine would delete in the folder of another run.
+    """Drop the files of another run's folder that mmengine would delete.
 
-    It removes the best checkpoint, whatever its path, when there is a better
-    one, and old ones by their numbers.
+    mmengine deletes the best checkpoint, whatever its path, when there is a
+    better one, and old checkpoints by their numbers.
     """
     info = hub['runtime_info']
     folders = {osp.realpath(runner.work_dir)}
     for hook in runner.hooks:
         if isinstance(hook, CheckpointHook) and hook.out_dir:
-            # as that hook names it before it trains
+            # the folder that the hook makes before it trains
             name = osp.basename(osp.realpath(runner.work_dir))
             folders.add(osp.realpath(osp.join(hook.out_dir, name)))
     for key in [key for key in info if key.startswith('best_ckpt')]:

@@ -25,13 +25,12 @@ def use_amp(cfg: Config, dtype: str | None = None) -> None:
 
     Args:
         cfg (Config): A whole config; it is changed.
-        dtype (str, optional): ``'float16'``, by mmengine's
-            ``AmpOptimWrapper``, or ``'bfloat16'``, by
-            `BFloat16OptimWrapper`. None: float16 where there is a GPU,
-            bfloat16 where there is none. Default: None.
+        dtype (str, optional): ``'float16'`` for mmengine's
+            ``AmpOptimWrapper``, ``'bfloat16'`` for `BFloat16OptimWrapper`.
+            None: float16 on a GPU, bfloat16 without one. Default: None.
 
     Raises:
-        UserError: If the config trains nothing.
+        UserError: If the config has no ``optim_wrapper``.
     """
     wrapper = cfg.get('optim_wrapper')
     if wrapper is None:
@@ -41,7 +40,7 @@ def use_amp(cfg: Config, dtype: str | None = None) -> None:
     if dtype == 'float16':
         wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic', dtype=dtype)
     else:
-        # what a float16 wrapper was told and this one does not take
+        # options of a float16 wrapper that this one does not take
         for key in ('loss_scale', 'dtype', 'use_fsdp'):
             wrapper.pop(key, None)
         wrapper.type = BFloat16OptimWrapper.__name__
@@ -52,18 +51,18 @@ class BFloat16OptimWrapper(OptimWrapper):
     """Optimizer wrapper that trains under autocast to bfloat16.
 
     Weights, gradients and the optimizer's state stay float32, and losses are
-    not scaled: bfloat16 has float32's range. So its checkpoints are those of
-    mmengine's ``OptimWrapper``, and either resumes from the other's. Unlike
-    ``AmpOptimWrapper`` it needs no GPU.
+    not scaled, because bfloat16 has float32's range. So checkpoints are those
+    of mmengine's ``OptimWrapper``, and each wrapper resumes from the other's.
+    Unlike ``AmpOptimWrapper``, this one needs no GPU.
 
-    What a module of the OpenMMLab packages (mmengine's ``BaseModule``: a
-    backbone, a neck, a head) computes in bfloat16 leaves it as float32. They
-    hand it to code that autocast does not reach: mmcv's operators know no
-    bfloat16, and box coordinates, which RoI extractors and box coders bring
-    to the dtype of the features, would be off by pixels in 8 bits.
+    The bfloat16 outputs of an OpenMMLab module (mmengine's ``BaseModule``: a
+    backbone, a neck, a head) are converted to float32, because they go to code
+    that autocast does not reach: mmcv's operators do not support bfloat16, and
+    RoI extractors and box coders convert box coordinates to the dtype of the
+    features, where 8 bits of precision are off by pixels.
 
     Args:
-        **kwargs: Those of mmengine's ``OptimWrapper``: ``optimizer``,
+        **kwargs: Arguments of mmengine's ``OptimWrapper``: ``optimizer``,
             ``accumulative_counts`` and ``clip_grad``.
 
     Example:
@@ -79,7 +78,8 @@ class BFloat16OptimWrapper(OptimWrapper):
         """Run the forward pass of a training step.
 
         Args:
-            model (nn.Module): The model, in a distributed wrapper or not.
+            model (nn.Module): The model, with or without a distributed
+                wrapper.
         """
         with (
             super().optim_context(model),
@@ -92,17 +92,18 @@ class BFloat16OptimWrapper(OptimWrapper):
         """Run the backward pass.
 
         Args:
-            loss (Tensor): A scalar.
-            **kwargs: Those of ``Tensor.backward``.
+            loss (Tensor): Scalar loss.
+            **kwargs: Arguments of ``Tensor.backward``.
         """
-        # activation checkpointing runs modules again, under its own autocast
+        # here too, because activation checkpointing runs modules again, under
+        # its own autocast
         with _float32_between_modules():
             super().backward(loss, **kwargs)
 
 
 def _float32_between_modules():
-    # a hook on all modules while a step lasts, and none on the model: that
-    # one is copied, saved and wrapped as ever
+    # a global hook for the time of a step, because hooks on the model itself
+    # would be copied, saved and wrapped with it
     return register_module_forward_hook(_hand_on_float32)
 
 

@@ -5,9 +5,9 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
-from ...errors import UserError
+from ...errors import ConfigError
 
-# mmengine's options are read by name: one that is misspelt does nothing
+# checked, because mmengine ignores an option that is misspelt
 OPTIONS = (
     'bias_decay_mult',
     'bias_lr_mult',
@@ -25,22 +25,23 @@ OPTIONS = (
 class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """mmengine's constructor, with lower learning rates for lower layers.
 
-    The rate of each parameter, after all the other rules of
-    ``paramwise_cfg``, is multiplied by
-    ``layer_decay_rate ** (num_depths - 1 - depth)``. ``depth`` and
-    ``num_depths`` come from the module that holds the parameter and has
-    ``get_layer_depth(param_name, prefix)``, as the SparX backbones and those
-    of mmpretrain do. Parameters outside such a module keep their rate.
+    After all other rules of ``paramwise_cfg``, the rate of each parameter is
+    multiplied by ``layer_decay_rate ** (num_depths - 1 - depth)``. ``depth``
+    and ``num_depths`` come from the ``get_layer_depth(param_name, prefix)`` of
+    the module around the parameter; our backbones and those of mmpretrain
+    have it. Parameters outside such a module keep their rate.
 
     Args:
         optim_wrapper_cfg (dict): See `DefaultOptimWrapperConstructor`.
-        paramwise_cfg (dict, optional): Its options, and
+        paramwise_cfg (dict, optional): Options of
+            `DefaultOptimWrapperConstructor`, and
 
-            - ``layer_decay_rate`` (float): Ratio of the rates of a depth and
-              the next one, in (0, 1]. 1: mmengine's own rates. Default: 1.
+            - ``layer_decay_rate`` (float): Ratio of the rate at a depth to
+              the rate at the next depth, in (0, 1]. 1 for mmengine's own
+              rates. Default: 1.
 
     Raises:
-        UserError: If an option is unknown, if the rate is not in (0, 1], if
+        ConfigError: If an option is unknown, if the rate is not in (0, 1], if
             the optimizer has no ``lr``, or when called with a model in which
             no module has ``get_layer_depth``.
     """
@@ -48,25 +49,25 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         unknown = sorted(set(paramwise_cfg or ()) - set(OPTIONS))
         if unknown:
-            raise UserError(
+            raise ConfigError(
                 f'paramwise_cfg has no option {unknown[0]!r}; it has {", ".join(OPTIONS)}'
             )
         super().__init__(optim_wrapper_cfg, paramwise_cfg)
         self.rate = self.paramwise_cfg.get('layer_decay_rate', 1.0)
         if not isinstance(self.rate, (int, float)) or not 0 < self.rate <= 1:
-            raise UserError(
+            raise ConfigError(
                 f'paramwise_cfg.layer_decay_rate must be a number in (0, 1], got {self.rate!r}'
             )
         if self.rate != 1 and self.base_lr is None:
-            raise UserError(
+            raise ConfigError(
                 'paramwise_cfg.layer_decay_rate needs a learning rate to multiply: set optimizer.lr'
             )
 
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', **kwargs) -> None:
-        """Append a group for each trainable parameter.
+        """Append a parameter group for each trainable parameter.
 
         Args:
-            params (list[dict]): The groups; appended to in place.
+            params (list[dict]): Parameter groups; changed in place.
             module (nn.Module): The model, or a part of it.
             prefix (str): Name of the part; ``''`` for the model.
                 Default: ``''``.
@@ -89,18 +90,18 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
 
 def layer_scales(model: nn.Module, rate: float) -> dict[int, float]:
-    """What layer-wise decay multiplies learning rates by.
+    """Compute the factors of layer-wise decay for the learning rates.
 
     Args:
         model (nn.Module): A model.
-        rate (float): Ratio of the rates of a depth and the next one.
+        rate (float): Ratio of the rate at a depth to the rate at the next.
 
     Returns:
-        dict[int, float]: Factor by ``id`` of the parameter, for those in
-        modules that have ``get_layer_depth``.
+        dict[int, float]: Factors by ``id`` of the parameter, for parameters
+        of modules that have ``get_layer_depth``.
 
     Raises:
-        UserError: If there is no such module.
+        ConfigError: If there is no such module.
 
     Example:
         >>> from sparx_mm import SparXMamba
@@ -115,10 +116,10 @@ def layer_scales(model: nn.Module, rate: float) -> dict[int, float]:
         prefix = f'{name}.' if name else ''
         for param_name, parameter in module.named_parameters(name):
             depth, num_depths = module.get_layer_depth(param_name, prefix)
-            # of nested modules that know depths, the outer one decides
+            # setdefault, because the outer of two nested modules decides
             scales.setdefault(id(parameter), rate ** (num_depths - 1 - depth))
     if not scales:
-        raise UserError(
+        raise ConfigError(
             'paramwise_cfg.layer_decay_rate needs a backbone that knows the '
             'depth of its layers, and no module of '
             f'{type(model).__name__} has get_layer_depth: take a SparX '

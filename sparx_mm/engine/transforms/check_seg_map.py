@@ -1,49 +1,51 @@
-"""Transforms that check what was loaded."""
+"""Transform that checks loaded label maps."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from mmengine.registry import TRANSFORMS
 
-from ...errors import UserError
+from ...errors import ConfigError, UserError
 
-# of pixels without a class, in a loaded map
+# id of pixels without a class in a loaded map
 IGNORED = 255
-# Pillow's names of one channel of more than 8 bits
+# Pillow's modes with one channel of more than 8 bits
 WIDE_MODES = ('I;16', 'I;16B', 'I;16L', 'I', 'F')
 
 
 @TRANSFORMS.register_module()
 class CheckSegMap:
-    """Check that a label map belongs to its image and to the classes.
+    """Transform that checks that a label map fits its image and the classes.
 
     It comes right after ``LoadAnnotations``, which squeezes the map of an
-    image of one row or column: here it gets its shape back. What was loaded
-    is checked, and of a local file also its header, since loading keeps no
-    more than 8 bits of an id.
+    image with one row or column; the shape is restored here. The loaded map
+    is checked, and a local file also for ids above 8 bits, which are lost in
+    loading.
 
     Required keys: ``seg_map_path``, ``img_path``, ``ori_shape`` and
-    ``gt_seg_map`` of shape (H, W); ``reduce_zero_label`` and ``label_map``
-    as mmseg's data sets give them.
+    ``gt_seg_map`` of shape (H, W). ``reduce_zero_label`` and ``label_map``
+    are read as mmseg's data sets set them.
 
     Args:
-        num_classes (int): Classes of the data set. Where ``metainfo``
-            chooses some of them, their number comes from ``label_map``.
+        num_classes (int): Number of classes of the data set. If ``metainfo``
+            chooses some of them, it is taken from ``label_map`` instead.
 
     Raises:
-        UserError: In a call, if the map has several channels, another size
-            than the image's file, an id without a class, or nothing but 255
-            in its file. Nothing but 0 is allowed where 0 has no class.
+        ConfigError: If ``num_classes`` is not an int in [1, 255].
+        UserError: When called, if the map has several channels, another size
+            than the image's file, an id without a class, or only 255 in its
+            file. Only 0 in the file is allowed if 0 has no class.
     """
 
     def __init__(self, num_classes: int) -> None:
         if not isinstance(num_classes, int) or not 1 <= num_classes <= IGNORED:
-            raise ValueError(
+            raise ConfigError(
                 f'num_classes of CheckSegMap must be 1 to {IGNORED}, got {num_classes}'
             )
         self.num_classes = num_classes
 
     def __call__(self, results: dict) -> dict:
+        """Check ``gt_seg_map`` of a sample and return the sample."""
         if 'gt_seg_map' not in results:
             raise UserError(
                 'CheckSegMap has no label map to check: in a '
@@ -76,7 +78,7 @@ class CheckSegMap:
     def _check_ids(self, results: dict) -> None:
         path, ids = results['seg_map_path'], results['gt_seg_map']
         label_map = results.get('label_map')
-        # in the file 0 is then no class, and the first class is 1
+        # id of the first class in the file
         first = int(bool(results.get('reduce_zero_label')))
         num_classes = num_loaded = self.num_classes
         if label_map:
@@ -104,7 +106,7 @@ class CheckSegMap:
             )
 
     def _is_void(self, results: dict) -> bool:
-        """Whether a map that is ignored as a whole is so in its file."""
+        """Return True if the file of a fully ignored map has only 255."""
         pixels = _read(results['seg_map_path'])
         if pixels is None:
             changed = results.get('reduce_zero_label')
@@ -116,18 +118,18 @@ class CheckSegMap:
 
 
 def _size(shape):
-    """Width x height, or a number of pixels of what was squeezed."""
+    """Format a shape as width x height, or as the length if it was squeezed."""
     return ' x '.join(map(str, shape[::-1])) or '1'
 
 
 def _read(path: str, modes: Sequence[str] | None = None) -> np.ndarray | None:
-    """Read the pixels of a file as they are.
+    """Read the pixels of a file without a conversion.
 
     Returns:
-        ndarray or None: None if Pillow cannot read it, which is so for
-        remote storage too, or if its mode is not one of ``modes``.
+        ndarray or None: Pixels. None if Pillow cannot read the file, for
+        example on remote storage, or if its mode is not one of ``modes``.
     """
-    # here and not above: `import sparx_mm.engine` does without
+    # imported lazily: `import sparx_mm.engine` works without Pillow
     from PIL import Image
 
     try:

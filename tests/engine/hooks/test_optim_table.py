@@ -14,7 +14,7 @@ CONFIG = CONFIGS[0]
 
 
 def parse(table):
-    """The rows below the head, as (rate, decay, tensors, millions)."""
+    """Return the rows below the head, as (rate, decay, tensors, millions)."""
     head, *rows = table.splitlines()
     assert head.split() == ['rate', 'decay', 'tensors', 'millions', 'parameters']
     cells = [row.split() for row in rows]
@@ -24,7 +24,7 @@ def parse(table):
 
 
 def grouped(model, optimizer):
-    """What the table should hold, from the optimizer alone."""
+    """Compute the rows from the optimizer alone."""
     sums = {}
     for group in optimizer.param_groups:
         sizes = sums.setdefault((group['lr'], group['weight_decay']), [])

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.stack
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
-    """What is saved after an epoch, and the weights after the next one."""
+    """Return a checkpoint after an epoch, and the weights after the next one."""
     folder = tmp_path_factory.mktemp('trained')
     torch.manual_seed(0)
     make_runner(folder / 'first').train()

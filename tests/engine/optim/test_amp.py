@@ -24,7 +24,8 @@ from sparx_mm.demo import make_shapes
 from sparx_mm.engine import BFloat16OptimWrapper
 from sparx_mm.engine.optim import amp
 from sparx_mm.errors import UserError
-from sparx_mm.run import build_runner, leave_processes, preflight
+from sparx_mm.run import build_runner, destroy_distributed
+from sparx_mm.run.preflight import check_training_device
 
 DEMO = ROOT / 'configs/mmdet/mask_rcnn_sparx_demo_shapes.py'
 DEVICE = get_device()
@@ -134,7 +135,7 @@ def test_in_a_distributed_wrapper(tmp_path):
     try:
         dtypes = _dtypes_in_a_distributed_wrapper()
     finally:
-        leave_processes()
+        destroy_distributed()
     assert dtypes == [torch.bfloat16, torch.float32]
 
 
@@ -211,8 +212,7 @@ def _config(**wrapper):
     ],
 )
 def test_use_amp(monkeypatch, device, dtype, wanted, wrapper):
-    for module in (amp, preflight):
-        monkeypatch.setattr(module, 'get_device', lambda: device)
+    monkeypatch.setattr('mmengine.device.utils.DEVICE', device)
     cfg = _config(**wrapper, accumulative_counts=2)
     amp.use_amp(cfg, dtype)
     kept = dict(optimizer=dict(), accumulative_counts=2)
@@ -221,11 +221,11 @@ def test_use_amp(monkeypatch, device, dtype, wanted, wrapper):
         if wanted == 'bfloat16'
         else dict(kept, type='AmpOptimWrapper', loss_scale='dynamic', dtype='float16')
     )
-    preflight.check_amp(cfg)
+    check_training_device(cfg)
 
 
 @pytest.mark.parametrize('with_cp', [False, True])
-@pytest.mark.parametrize('arch', [PICO, learnable(PICO)])
+@pytest.mark.parametrize('arch', [PICO, learnable(PICO)], ids=['length', 'learnable'])
 def test_backbone_against_float64(arch, with_cp):
     torch.manual_seed(0)
     model = SparXMamba(arch, with_cp=with_cp)
@@ -253,7 +253,7 @@ def test_nothing_to_train():
 
 @pytest.fixture(scope='module')
 def images(tmp_path_factory):
-    """A drawn set of 16 training images of 64 px."""
+    """Draw a set of 16 training images of 64 px."""
     root = tmp_path_factory.mktemp('amp') / 'shapes'
     make_shapes(str(root), num_train=16, num_val=1, size=64)
     return root

@@ -13,7 +13,7 @@ from segmentation import CONFIGS
 from sparx_mm.engine import CheckSegMap
 from sparx_mm.errors import UserError
 from sparx_mm.run import load_config
-from sparx_mm.run.config import walk
+from sparx_mm.run.config_nodes import walk
 
 pytestmark = pytest.mark.stack
 SHAPE = (6, 8)
@@ -48,7 +48,7 @@ def load(tmp_path):
 
 
 def _ids(*values, dtype=np.uint8, shape=SHAPE):
-    """A map of the first value, with one pixel of each other one."""
+    """Make a map of the first value, with one pixel of each other one."""
     pixels = np.full(shape, values[0], dtype)
     pixels.flat[: len(values)] = values
     return pixels

@@ -1,4 +1,4 @@
-"""Whether the folders of a segmentation set hold what belongs together."""
+"""Checks that images and label maps of a segmentation set belong together."""
 
 import os
 import os.path as osp
@@ -8,30 +8,30 @@ from glob import escape, glob
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
-from ..errors import UserError
+from ...errors import UserError
 
-# what a folder of data_prefix holds, and the argument with its ending
+# by key of data_prefix: the content of the folder, and the argument with the
+# ending of its file names
 FOLDERS = dict(img_path=('image', 'img_suffix'), seg_map_path=('label map', 'seg_map_suffix'))
 
 
 def check_seg_folders(
     dataset: dict, key: str, labelled: bool = True, scope: str | None = None
 ) -> None:
-    """Check that a set lists images and a label map for each, and has them.
+    """Check that a set lists images, a label map for each, and has the files.
 
-    What it lists is the set's own business: endings, ``ann_file`` and all. A
-    set that cannot be built is left to the run, which says why.
+    The set is built to list them, because endings and ``ann_file`` are its
+    own. A set that cannot be built is left to the run, which says why.
 
     Args:
         dataset (dict): Config of a set on local storage whose
             ``data_prefix`` has ``img_path`` and ``seg_map_path``.
-        key (str): Its own key in the whole config.
-        labelled (bool): Whether its label maps are read. Default: True.
-        scope (str, optional): The library that defines its type.
-            Default: None.
+        key (str): Key of ``dataset`` in the whole config.
+        labelled (bool): Check the label maps too. Default: True.
+        scope (str, optional): Library that defines its type. Default: None.
 
     Raises:
-        UserError: If nothing is listed, or what is listed is not there.
+        UserError: If nothing is listed, or if a listed file is missing.
     """
     built = _build(dataset, scope)
     if built is None:
@@ -51,7 +51,7 @@ def check_seg_folders(
             )
 
 
-def _build(dataset, scope) -> BaseDataset | None:
+def _build(dataset: dict, scope: str | None) -> BaseDataset | None:
     # not serialized, because an empty list cannot be
     config = {'_scope_': scope, **dataset}
     config.update(pipeline=[], serialize_data=False)
@@ -59,17 +59,17 @@ def _build(dataset, scope) -> BaseDataset | None:
         built = DATASETS.build(config)
         built.full_init()
     except Exception:
-        # whatever it is: the run builds it too, a moment later
+        # whatever is raised, because the run builds the set too and reports it
         return None
     return built if isinstance(built, BaseDataset) else None
 
 
-def _find_problem(dataset, name, files) -> str:
-    """Say what is wrong with the files of a folder; '' if nothing is."""
+def _find_problem(dataset: BaseDataset, name: str, files: list[str]) -> str:
+    """Describe a problem with the files of a folder; '' if there is none."""
     what, suffix = FOLDERS[name]
     folder = dataset.data_prefix[name]
     present = set(_list_files(folder))
-    # a line of ann_file may spell a path that is there in another way
+    # isfile too, because a line of ann_file may spell a path in another way
     missing = [f for f in files if f not in present and not osp.isfile(f)]
     if files and not missing:
         return ''
@@ -88,7 +88,7 @@ def _find_problem(dataset, name, files) -> str:
 
 
 def _list_files(folder: str) -> Iterator[str]:
-    """List files below a folder; a link whose target is gone is none."""
+    """Yield the files below a folder, without links to a missing target."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir():
@@ -98,14 +98,14 @@ def _list_files(folder: str) -> Iterator[str]:
 
 
 def find_deeper(path: str) -> str | None:
-    """Find what was unpacked into a folder too many.
+    """Find a file or folder that was unpacked one folder too deep.
 
     Args:
         path (str): A file or folder that does not exist.
 
     Returns:
-        str or None: ``root/root/images`` where ``root/images`` is looked
-        for; None if there is no such.
+        str or None: ``root/root/images`` for ``root/images``, for example;
+        None if there is none.
     """
     path = osp.abspath(path)
     parent = osp.dirname(path)

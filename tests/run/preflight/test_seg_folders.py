@@ -6,7 +6,7 @@ import pytest
 from segmentation import make_ade
 
 from sparx_mm.errors import UserError
-from sparx_mm.run.seg_folders import check_seg_folders, find_deeper
+from sparx_mm.run.preflight.seg_folders import check_seg_folders, find_deeper
 
 pytestmark = pytest.mark.stack
 IMAGES, LABELS = 'images/training', 'annotations/training'
@@ -14,7 +14,7 @@ IMAGES, LABELS = 'images/training', 'annotations/training'
 
 @pytest.fixture
 def root(tmp_path):
-    """A set of three images in ADE20K's layout."""
+    """Draw a set of three images in ADE20K's layout."""
     make_ade(tmp_path, num_train=3, num_val=1, size=16)
     return tmp_path
 

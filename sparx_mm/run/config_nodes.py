@@ -1,0 +1,19 @@
+"""Traversal of nested configs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+
+def walk(node: Any, path: str = '') -> Iterator[tuple[str, dict]]:
+    """Yield every dict in nested dicts and lists with its dotted key.
+
+    Args:
+        node (Any): A config or a part of one.
+        path (str): Dotted key of ``node`` itself. Default: ``''``.
+    """
+    if isinstance(node, dict):
+        yield path, node
+    items = node.items() if isinstance(node, dict) else enumerate(node)
+    for key, value in items:
+        if isinstance(value, (dict, list, tuple)):
+            yield from walk(value, f'{path}.{key}' if path else str(key))

@@ -1,0 +1,111 @@
+"""One row for each library of the OpenMMLab family that a config may run on.
+
+Support for another library is another row.
+"""
+
+from typing import NamedTuple
+
+from mmengine.config import Config
+
+
+class Library(NamedTuple):
+    """Facts about the library that ``default_scope`` of a config names.
+
+    The defaults are those of a library without a row.
+
+    Args:
+        packages (tuple[str, ...]): Import packages that its configs need.
+        remedy (str): What to type when one of them is missing.
+        count_shape (tuple[int, int]): Image height and width in pixels at
+            which its models are usually counted.
+        dump_metric (str): Metric that writes predictions, for ``--out``.
+        dumps_folder (bool): True if ``--out`` is a folder of label maps,
+            False if it is a ``.pkl`` file.
+        draw_key (str): Argument of the visualization hook that switches it
+            on.
+        show_dir_key (str, optional): Argument of the visualization hook for
+            ``--show-dir``. None if its visualizer has the folder, as
+            ``save_dir``.
+        plain_data_prefix (bool): True if the ``data_prefix`` of its data
+            sets may be a string.
+        split_is_folder (tuple[str, ...]): Data sets whose ``split`` names
+            their folder when there is no ``data_prefix``.
+        auto_downloaded (tuple[str, ...]): Data sets that download what is
+            missing.
+        data_errors (tuple[type, ...]): Exceptions by which its data sets
+            report files and folders that do not fit.
+        needs_gpu (tuple[str, ...]): Parts of its models that cannot be
+            trained on a CPU, because their operators in mmcv are for CUDA
+            alone.
+    """
+
+    packages: tuple[str, ...] = ()
+    remedy: str = "pip install -e '.[onedl]' in the clone and an environment that has torch"
+    count_shape: tuple[int, int] = (224, 224)
+    dump_metric: str = 'DumpResults'
+    dumps_folder: bool = False
+    draw_key: str = 'draw'
+    show_dir_key: str | None = 'out_dir'
+    plain_data_prefix: bool = False
+    split_is_folder: tuple[str, ...] = ()
+    auto_downloaded: tuple[str, ...] = ()
+    data_errors: tuple[type[Exception], ...] = ()
+    needs_gpu: tuple[str, ...] = ()
+
+
+LIBRARIES = dict(
+    mmdet=Library(
+        packages=('mmdet', 'mmcv', 'mmcv._ext'),
+        count_shape=(800, 1280),
+        dump_metric='DumpDetResults',
+        show_dir_key='test_out_dir',
+    ),
+    mmseg=Library(
+        packages=('mmseg', 'mmcv', 'mmcv._ext'),
+        count_shape=(512, 2048),
+        dump_metric='DumpLabelMaps',
+        dumps_folder=True,
+        show_dir_key=None,
+    ),
+    mmpretrain=Library(
+        packages=('mmpretrain', 'mmcv', 'mmcv._ext', 'torchvision'),
+        # the extra would install the torch that its torchvision is made for
+        remedy='pip install onedl-mmpretrain and the torchvision of your torch',
+        draw_key='enable',
+        plain_data_prefix=True,
+        split_is_folder=('ImageNet',),
+        auto_downloaded=('CIFAR10', 'CIFAR100', 'FashionMNIST', 'MNIST'),
+        data_errors=(AssertionError, RuntimeError, ValueError),
+    ),
+    mmrotate=Library(
+        packages=('mmrotate', 'mmdet', 'mmcv', 'mmcv._ext', 'torchvision'),
+        remedy="pip install -e '.[onedl,rotate]' in the clone and the torchvision of your torch",
+        count_shape=(1024, 1024),
+        # mmdet's, as its visualization hook is
+        dump_metric='mmdet.DumpDetResults',
+        show_dir_key='test_out_dir',
+        data_errors=(ValueError,),
+        needs_gpu=(
+            'RotatedIoULoss',
+            'ConvexGIoULoss',
+            'BCConvexGIoULoss',
+            'MaxConvexIoUAssigner',
+            'SASAssigner',
+        ),
+    ),
+)
+
+
+def find_library(cfg: Config) -> Library:
+    """Find the library that a config runs on.
+
+    Args:
+        cfg (Config): A whole config.
+
+    Returns:
+        Library: Its row; without packages for a config of mmengine alone.
+    """
+    scope = cfg.get('default_scope')
+    if scope in (None, 'mmengine'):
+        return Library()
+    return LIBRARIES.get(scope) or Library(packages=(scope, 'mmcv', 'mmcv._ext'))
