@@ -45,7 +45,8 @@ def load_model(
     check_packages(cfg)
     scope = cfg.get('default_scope')
     try:
-        with DefaultScope.overwrite_default_scope(scope):
+        # mmengine's own scope, because one of an earlier model may be left
+        with DefaultScope.overwrite_default_scope(scope or 'mmengine'):
             model = MODELS.build(cfg.model)
     except Exception as error:
         # any model may be named, and each checks its arguments its own way

@@ -85,7 +85,7 @@ def test_mistakes(name, options, message):
             {'model.decode_head.in_channels': [96, 192]},
             'upernet_sparx_t.py cannot be built: AssertionError$',
         ),
-        ('_base_/models/upernet_sparx', {}, 'is it a base of another config'),
+        ('_base_/models/upernet', {}, 'is it a base of another config'),
     ],
 )
 def test_a_model_that_cannot_be_built(name, options, message):

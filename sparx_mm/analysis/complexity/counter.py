@@ -61,6 +61,8 @@ _NORMS = {
 _INTERPOLATION = {
     aten.upsample_bilinear2d: _per_output_element(4),
     aten.upsample_nearest2d: _per_output_element(1),
+    # by overload too, because torch decomposes it otherwise
+    aten.upsample_nearest2d.default: _per_output_element(1),
 }
 # a shortcut's scale and bias
 _SHORTCUT = {aten.addcmul: _per_output_element(1)}
