@@ -31,9 +31,9 @@ def draw_predictions(
     in a legend below.
 
     Args:
-        model (nn.Module): A detector of mmdet, with or without masks, or a
+        model (nn.Module): Detector of mmdet, with or without masks, or
             segmentor of mmseg.
-        dataset (BaseDataset): A test set whose pipeline loads annotations.
+        dataset (BaseDataset): Test set whose pipeline loads annotations.
         indices (Sequence[int]): Numbers of the images to draw.
         score_thr (float): Score above which instances are drawn. Default: 0.5.
         height (int): Height of each image in the picture, in pixels.

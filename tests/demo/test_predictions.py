@@ -38,7 +38,7 @@ def dataset(shapes, tmp_path_factory):
 
 
 def rows(picture, height):
-    """The images of both rows, without their titles."""
+    """Return the images of both rows, without their titles."""
     row = HEADER + height + GAP
     assert len(picture) == 2 * row
     return picture[HEADER : row - GAP], picture[row + HEADER : -GAP]

@@ -19,7 +19,7 @@ ADE = next(path for path in CONFIGS if 'shapes' not in path.stem)
 
 
 class _Model(torch.nn.Module):
-    """Predicts one class everywhere."""
+    """Model that predicts one class everywhere."""
 
     def __init__(self, label):
         super().__init__()
@@ -34,7 +34,7 @@ class _Model(torch.nn.Module):
 
 @pytest.fixture(scope='module')
 def dataset(shapes, ade, tmp_path_factory):
-    """A function that reads the test set of a config."""
+    """Return a function that reads the test set of a config."""
 
     def dataset(path):
         root = shapes if path == SHAPES else ade
@@ -45,20 +45,20 @@ def dataset(shapes, ade, tmp_path_factory):
 
 
 def _rows(picture):
-    """The images of both rows, and the legend."""
+    """Return the images of both rows, and the legend."""
     row = HEADER + HEIGHT + GAP
     return (picture[HEADER : row - GAP], picture[row + HEADER : 2 * row - GAP], picture[2 * row :])
 
 
 def _image(sample):
-    """An image in the picture's size: (H, W, 3)."""
+    """Read an image in the size that it has in the picture: (H, W, 3)."""
     image = cv2.imread(sample.img_path)
     width = round(image.shape[1] * HEIGHT / image.shape[0])
     return cv2.resize(image, (width, HEIGHT), interpolation=cv2.INTER_CUBIC)
 
 
 def _mixed(image, colors):
-    """Colors (BGR) over the greys of an image."""
+    """Mix colors (BGR) with the greys of an image."""
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., None]
     return 0.4 * grey + 0.6 * np.array(colors, float)
 

@@ -22,7 +22,7 @@ class Convention(NamedTuple):
     """Rules of what counts beside convolutions, products with weights and the scan.
 
     Args:
-        text (str): The rules in words.
+        text (str): Rules in words.
         formulas (dict): By torch operator, the formula of its count, as
             `FlopCounterMode` takes them.
         aggregator_attention (bool): Count the products of queries, keys and

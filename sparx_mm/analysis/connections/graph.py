@@ -38,7 +38,7 @@ def connection_graph(model: nn.Module) -> tuple[StageGraph, ...]:
     """Return the graph of a backbone.
 
     Args:
-        model (nn.Module): A backbone of this package, or a model that has one.
+        model (nn.Module): Backbone of this package, or a model that has one.
 
     Returns:
         tuple[StageGraph]: The stages that are built, in order.

@@ -15,7 +15,7 @@ _PADDING = (
 
 
 class Reason(Enum):
-    """Why a number is not the one printed."""
+    """Reasons why a number is not the one printed."""
 
     ATTENTION = (
         'Met with the attention of the aggregators counted, which other rows like this one '

@@ -10,7 +10,7 @@ from .table import PaperRow, make_rows
 
 
 class Reason(Enum):
-    """Why a number is not the one printed."""
+    """Reasons why a number is not the one printed."""
 
     SMALL_DETECTOR = (
         'The backbone has 177.9 G and the rest of the detector 171.0, with which the other '
