@@ -1,7 +1,7 @@
-# PYTHON=... chooses the interpreter of the environments, and the one that the
-# targets for a GPU take as it is; TESTS=... what `make test` and `make
-# test-openmmlab` run; BENCH=... options of benchmarks/{scan,backbone}.py,
-# RESULTS=... where `make bench-gpu` writes its tables
+# PYTHON=... chooses the interpreter that the environments are made with and the GPU
+# targets run on; TESTS=... the tests that `make test`, `make test-fast` and
+# `make test-openmmlab` run; BENCH=... options of benchmarks/{scan,backbone}.py;
+# RESULTS=... the folder of `make bench-gpu`'s tables
 PYTHON ?=
 TESTS ?= tests
 BENCH ?=
@@ -9,11 +9,11 @@ RESULTS ?= work_dirs/bench
 CODE := $(wildcard sparx_mm kernels configs tools tests benchmarks scripts)
 ANY_PYTHON = $(or $(PYTHON),python3)
 MAKE_ENV = $(ANY_PYTHON) scripts/make_env.py
-# set-up writes run.env: on a machine whose GPU mmcv cannot use, it hides it
+# set-up writes run.env, which hides a GPU that mmcv cannot use
 RUN := . .venv/run.env &&
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-openmmlab test-gpu bench-gpu lint format clean
+.PHONY: help setup demo test test-fast test-openmmlab test-gpu bench-gpu lint format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -24,20 +24,23 @@ setup:  ## make .venv, if it is not there or no longer fits
 demo: setup  ## train, evaluate and show a detector and a segmentor on shapes
 	$(RUN) .venv/bin/python tools/demo.py
 
-# two workers of one thread each: more threads than cores only wait
+# two workers of one thread each, because more threads than cores only wait
 test: setup  ## run the tests
 	$(RUN) OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --durations=20 $(TESTS)
 
-test-openmmlab:  ## run those marked stack on the original OpenMMLab packages
+test-fast: setup  ## run the tests that are not marked slow
+	$(RUN) OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 -m 'not slow' $(TESTS)
+
+test-openmmlab:  ## run the tests marked stack on the original OpenMMLab packages
 	@$(MAKE_ENV) openmmlab
 	. .venv-openmmlab/run.env && OMP_NUM_THREADS=1 \
 		.venv-openmmlab/bin/pytest -n 2 -m stack --durations=5 $(TESTS)
 
-test-gpu:  ## test the kernels on a GPU, with PYTHON as it is: no .venv
+test-gpu:  ## test the kernels on a GPU with PYTHON, without .venv
 	@$(ANY_PYTHON) tests/kernels/gpu.py
 
 bench-gpu: export SPARX_MM_KERNELS = triton
-bench-gpu: test-gpu  ## test-gpu and the self-test, then the benchmarks
+bench-gpu: test-gpu  ## run test-gpu and the self-test, then the benchmarks
 	$(ANY_PYTHON) -m sparx_mm.info --selftest
 	mkdir -p $(RESULTS)
 	PYTHONPATH=. $(ANY_PYTHON) benchmarks/scan.py --device cuda \
@@ -47,8 +50,9 @@ bench-gpu: test-gpu  ## test-gpu and the self-test, then the benchmarks
 	PYTHONPATH=. $(ANY_PYTHON) benchmarks/family.py --device cuda \
 		--output $(RESULTS)/family.md
 
-lint: setup  ## check style and spelling
+lint: setup  ## check style, docstrings and spelling
 	.venv/bin/ruff check $(CODE)
+	.venv/bin/python scripts/check_docstrings.py $(filter-out configs tests,$(CODE))
 	.venv/bin/ruff format --diff $(CODE)
 	.venv/bin/codespell $(CODE) Makefile setup.cfg docs *.cff *.md
 

@@ -1,4 +1,4 @@
-"""Whether two ways to compute a thing agree: nothing is timed before."""
+"""Comparison of two ways to compute a thing: nothing is timed before they agree."""
 
 import torch
 
@@ -6,14 +6,14 @@ from sparx_mm.errors import UserError
 
 
 class Disagreement(UserError):
-    """Two forms differ by more than their arithmetic explains."""
+    """Error: two forms differ by more than their arithmetic explains."""
 
 
 def evaluate(function, inputs, grads):
-    """Outputs and gradients of a function.
+    """Compute outputs and gradients of a function.
 
     Args:
-        function (Callable): From ``inputs`` to a tensor or a tuple of them.
+        function (Callable): Function from ``inputs`` to a tensor or a tuple of them.
         inputs (Sequence[Tensor]): Tensors that require gradients.
         grads (Sequence[Tensor]): Gradients of the outputs.
 
@@ -26,21 +26,21 @@ def evaluate(function, inputs, grads):
     grads = [g.to(y.dtype) for g, y in zip(grads, outputs)]
     return [
         *(y.detach() for y in outputs),
-        # zeros where an input does not matter: A, in a single step
+        # zeros for an input that does not matter, such as A with a single position
         *torch.autograd.grad(outputs, inputs, grads, materialize_grads=True),
     ]
 
 
 def disagreement(given, wanted, floor=0.0):
-    """Largest difference, relative to the largest value of its tensor.
+    """Find the largest difference, relative to the largest value of its tensor.
 
     Args:
-        given (Sequence[Tensor]): What is judged.
-        wanted (Sequence[Tensor]): What it should be.
-        floor (float): Least value to be relative to. Default: 0.
+        given (Sequence[Tensor]): Tensors to judge.
+        wanted (Sequence[Tensor]): Tensors that they should equal.
+        floor (float): Least value that a difference is relative to. Default: 0.
 
     Returns:
-        float: NaN or inf if there is a NaN or an inf in the difference.
+        float: The difference; NaN or inf if a difference is.
     """
     errors = []
     for a, b in zip(given, wanted, strict=True):
@@ -48,12 +48,18 @@ def disagreement(given, wanted, floor=0.0):
         # a tensor of zeros must be met exactly
         scale = b.abs().max().clamp(min=max(floor, torch.finfo(b.dtype).tiny))
         errors.append((a.to(b.dtype) - b).abs().max() / scale)
-    # the maximum of torch keeps a NaN, Python's may lose it
+    # torch's max, because it keeps a NaN, unlike Python's
     return torch.stack(errors).max().item()
 
 
 def check(what, error, tolerance):
-    """Raise Disagreement if the error is above the tolerance, or NaN."""
+    """Raise Disagreement if an error is above its tolerance, or NaN.
+
+    Args:
+        what (str): Description of the comparison, for the message.
+        error (float): Relative error.
+        tolerance (float): Greatest error allowed.
+    """
     if not error <= tolerance:
         raise Disagreement(
             f'{what}: off by {error:.1e} of the largest value, '

@@ -24,10 +24,10 @@ COLUMNS = ('arch', 'pass', 'form', 'ms', 'median', 'images/s', 'peak MiB', 'x ti
 
 
 def import_networks():
-    """The module that builds backbones.
+    """Import the module that builds backbones.
 
     Raises:
-        UserError: If what it needs is missing.
+        UserError: If a package that it needs is missing.
     """
     try:
         import networks
@@ -51,12 +51,12 @@ def network_rows(networks, arch, images, forms, swin, args):
     """Check and time one arch on one input.
 
     Args:
-        networks (module): See `import_networks`.
-        arch (str): Of SparX-Mamba.
-        images (Input): What it is given.
+        networks (module): Module from `import_networks`.
+        arch (str): Arch of SparX-Mamba.
+        images (Input): Images that it is given.
         forms (dict[str, Form]): ss2d and its peers.
-        swin (Module or None): Timed beside the tiny arch.
-        args (Namespace): The command line.
+        swin (Module or None): Network to time beside the tiny arch.
+        args (Namespace): Command line.
 
     Returns:
         list[list[str]]: A row for each pass and form.
@@ -81,7 +81,7 @@ def network_rows(networks, arch, images, forms, swin, args):
             swin_step = networks.Step(swin, batch, dtype, training)
             calls[SWIN] = Call(swin_step, swin_step.nbytes())
         samples = compare(calls, device, args.repeats)
-        # not compared, so not timed either
+        # not timed, because they were not compared
         samples.update(dict.fromkeys(too_large))
         for name, sample in samples.items():
             rate = images.batch / sample.minimum * 1e3 if sample else None

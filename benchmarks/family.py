@@ -2,8 +2,8 @@
 
     python benchmarks/family.py [--device cpu] [--help]
 
-Inference, and a training step, as in backbone.py. The networks are of about
-one size, and each of ours is first held to itself in float64 on small images,
+Inference, and a training step, as in backbone.py. The networks have about the
+same size. Each of ours is first compared with itself in float64 on small images,
 maps and all gradients.
 """
 
@@ -31,11 +31,11 @@ def family_rows(networks, family, images, training, args):
     """Time all networks on one input, in one pass.
 
     Args:
-        networks (module): See `import_networks`.
-        family (dict[str, Module]): The networks, by name.
-        images (Input): What they are given.
-        training (bool): Whether they train.
-        args (Namespace): The command line.
+        networks (module): Module from `import_networks`.
+        family (dict[str, Module]): Networks by name.
+        images (Input): Images that they are given.
+        training (bool): Time a training step, not inference.
+        args (Namespace): Command line.
 
     Returns:
         list[list[str]]: A row for each network.

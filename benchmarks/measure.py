@@ -1,4 +1,4 @@
-"""Time and memory of calls; all that depends on the kind of device is here."""
+"""Time and memory of calls, with all code that depends on the kind of device."""
 
 import platform
 import statistics
@@ -19,12 +19,13 @@ _WARM_UP = 3
 
 @dataclass(frozen=True)
 class Call:
-    """Something to be timed.
+    """Call to be timed.
 
     Args:
-        run (Callable): It; without arguments.
-        held (int): Bytes of the tensors that it starts from.
-        repeats (int, optional): Timed calls at most; None: as asked for.
+        run (Callable): Function without arguments.
+        held (int): Bytes of the tensors that it starts from. Default: 0.
+        repeats (int, optional): Greatest number of timed calls. Default: as asked
+            for on the command line.
     """
 
     run: Callable
@@ -34,7 +35,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Sample:
-    """What came out.
+    """Result of timing a call.
 
     Args:
         minimum (float): Milliseconds of the fastest call.
@@ -49,12 +50,12 @@ class Sample:
 
 
 def nbytes(*tensors):
-    """Bytes of these tensors together."""
+    """Sum the bytes of some tensors."""
     return sum(t.numel() * t.element_size() for t in tensors)
 
 
 def device_name(device):
-    """The name of a GPU, or of the processor."""
+    """Return the name of a GPU, or of the processor."""
     if device.type == 'cuda':
         return torch.cuda.get_device_name(device)
     try:
@@ -81,7 +82,7 @@ def _milliseconds(run, device, flush):
 
 
 def _peak(call, device):
-    """Run once; bytes at the peak, None where they are not counted."""
+    """Run a call once and return the bytes at its peak, None where they are not counted."""
     if device.type != 'cuda':
         call.run()
         return None
@@ -99,24 +100,24 @@ def _flush_buffer(device):
 
 
 def out_of_memory_as_none(function):
-    """The result of a function, None if it runs out of memory."""
+    """Call a function and return its result, None if it runs out of memory."""
     try:
         return function()
     except torch.OutOfMemoryError:
         pass
-    # after the handler, which keeps what the function had allocated
+    # after the handler, because the exception keeps what the function had allocated
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return None
 
 
 def compare(calls, device, repeats):
-    """Time calls in turns, so that a busy spell of the machine meets all.
+    """Time calls in turns, so that a busy spell of the machine affects all.
 
     Args:
-        calls (dict[str, Call]): What to time, by name.
-        device (torch.device): Where they run.
-        repeats (int): Timed calls of each.
+        calls (dict[str, Call]): Calls by name.
+        device (torch.device): Device that they run on.
+        repeats (int): Number of timed calls of each.
 
     Returns:
         dict[str, Sample or None]: None where memory did not suffice.
@@ -145,7 +146,7 @@ def compare(calls, device, repeats):
 
 
 def copy_bandwidth(device):
-    """Bytes per second of a copy within memory, read and written ones."""
+    """Measure the bytes per second that a copy within memory reads and writes."""
     source = torch.ones(_COPY[device.type], dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     copy = Call(lambda: target.copy_(source))

@@ -1,11 +1,10 @@
-"""Backbones that run with any form of the scan, and whether they agree.
+"""Backbones that run with any form of the scan, and their comparison.
 
 Needs mmengine; Swin needs mmdet.
 """
 
 import contextlib
 import copy
-import sys
 
 import torch
 from agreement import check, disagreement
@@ -18,14 +17,14 @@ from sparx_mm.compat import torchvision_stub
 from sparx_mm.kernels import ss2d
 from sparx_mm.mixers import SS2D
 
-# before mmdet, which may find a torchvision that does not load
+# before mmdet, because it may find a torchvision that does not load
 torchvision_stub.install()
 
-# where all forms are compared with float64
+# images with which all forms are compared with float64
 SMALL = (2, 3, 96, 96)
 # maps, relative to the largest value of each, and gradients, to that of each
-# tensor or a part of the largest of all, which stands behind them: some are
-# almost nothing, such as those of a query's convolution, or of the bias before
+# tensor or to a part, the third number, of the largest of all: some are
+# almost zero, such as those of a query's convolution, or of the bias before
 # an attention, a sum that all but cancels. Rounding to 16 bits (2^-11, 2^-9)
 # adds up over the layers to a few units in the maps; of the gradients' tensors
 # it is the worst
@@ -37,9 +36,17 @@ TOLERANCES = {
 
 
 def build(arch, device, backbone='SparXMamba'):
-    """A backbone of an arch from random weights, without drop path.
+    """Build a backbone from random weights, without drop path.
 
     Its running means never move, so that every call finds the same network.
+
+    Args:
+        arch (str): Name of the arch.
+        device (torch.device): Device of the weights.
+        backbone (str): Name of the class. Default: ``'SparXMamba'``.
+
+    Returns:
+        Module: The backbone.
     """
     torch.manual_seed(0)
     network = getattr(backbones, backbone)(arch, drop_path_rate=0.0).to(device)
@@ -50,7 +57,7 @@ def build(arch, device, backbone='SparXMamba'):
 
 
 def build_swin(device):
-    """mmdet's Swin-T with its default arguments.
+    """Build mmdet's Swin-T with its default arguments.
 
     Returns:
         tuple[Module or None, str]: The network, or why there is none.
@@ -65,26 +72,25 @@ def build_swin(device):
 
 @contextlib.contextmanager
 def scan_by(form):
-    """Within this context the mixers scan by a form."""
-    mixer = sys.modules[SS2D.__module__]
-    own, mixer.ss2d = mixer.ss2d, form
+    """Let all mixers scan by a form within this context."""
+    own, SS2D.scan = SS2D.scan, staticmethod(form)
     try:
         yield
     finally:
-        mixer.ss2d = own
+        SS2D.scan = staticmethod(own)
 
 
 def autocast(images, dtype):
-    """Mixed precision in a 16-bit dtype, nothing with another one."""
+    """Return a context of mixed precision in a 16-bit dtype, of nothing in another."""
     if dtype in (torch.float16, torch.bfloat16):
         return torch.autocast(images.device.type, dtype)
     return contextlib.nullcontext()
 
 
 def exact_float32():
-    """Within this context convolutions do not round to TF32.
+    """Return a context in which convolutions do not round to TF32.
 
-    They are timed as torch has it by default, which is with TF32.
+    They are timed with torch's default, which is TF32.
     """
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
@@ -92,19 +98,19 @@ def exact_float32():
 class Step:
     """Inference, or forward and backward in training, of a network.
 
-    The mode of the network is set here, and must be when this is called. The
+    The mode of the network is set here and must not change until the call. The
     gradient of each map is random and always the same, over the root of the
     number of positions: sums over positions stay in float16's range.
 
     Args:
-        network (Module): The backbone.
-        images (Tensor): (B, 3, H, W), float32 or float64.
-        dtype (torch.dtype): 16 bits for autocast.
-        training (bool): Whether it trains.
+        network (Module): Backbone.
+        images (Tensor): Images of shape (B, 3, H, W), float32 or float64.
+        dtype (torch.dtype): Dtype of autocast if it has 16 bits.
+        training (bool): Train, do not only infer.
     """
 
     def __init__(self, network, images, dtype, training):
-        # mmdet's returns nothing
+        # not chained, because mmdet's method returns None
         network.train(training)
         self.network, self.images = network, images
         self.dtype, self.training = dtype, training
@@ -125,7 +131,7 @@ class Step:
             return list(self.network(self.images))
 
     def nbytes(self):
-        """Bytes of what the step starts from."""
+        """Sum the bytes of the tensors that the step starts from."""
         return nbytes(self.images, *self.parameters, *self.grads)
 
     def __call__(self, form=ss2d):
@@ -143,15 +149,16 @@ class Step:
 
 
 def disagreements(given, wanted, part):
-    """Of maps and of gradients, relative to what ``TOLERANCES`` says.
+    """Find the largest differences of maps and of gradients.
 
     Args:
-        given (tuple[list[Tensor], list[Tensor]]): What `Step` returns.
-        wanted (tuple[list[Tensor], list[Tensor]]): Likewise.
-        part (float): Of the largest gradient, which stands behind the others.
+        given (tuple[list[Tensor], list[Tensor]]): Results of a `Step` to judge.
+        wanted (tuple[list[Tensor], list[Tensor]]): Results that they should equal.
+        part (float): Part of the largest gradient, the least value that
+            differences of gradients are relative to.
 
     Returns:
-        list[float]: One or two numbers.
+        list[float]: Differences of the maps and, if there are any, the gradients.
     """
     errors = [disagreement(given[0], wanted[0])]
     if wanted[1]:
@@ -161,7 +168,14 @@ def disagreements(given, wanted, part):
 
 
 def check_network(what, given, wanted, dtype):
-    """Raise Disagreement if maps or gradients differ too much."""
+    """Raise Disagreement if maps or gradients differ too much.
+
+    Args:
+        what (str): Description of the comparison, for the message.
+        given (tuple[list[Tensor], list[Tensor]]): Results of a `Step` to judge.
+        wanted (tuple[list[Tensor], list[Tensor]]): Results that they should equal.
+        dtype (torch.dtype): Key of ``TOLERANCES``.
+    """
     *tolerances, part = TOLERANCES[dtype]
     for name, error, tolerance in zip(
         ('maps', 'gradients'), disagreements(given, wanted, part), tolerances
@@ -170,7 +184,14 @@ def check_network(what, given, wanted, dtype):
 
 
 def check_small(forms, network, dtype, device):
-    """Compare the network, with each form, with float64 on small images."""
+    """Compare a network, with each form, with float64 on small images.
+
+    Args:
+        forms (dict[str, Form]): Forms by name.
+        network (Module): Backbone.
+        dtype (torch.dtype): Dtype of autocast if it has 16 bits.
+        device (torch.device): Device of the network.
+    """
     torch.manual_seed(0)
     images = torch.randn(SMALL, device=device)
     double = copy.deepcopy(network).double()
@@ -187,12 +208,12 @@ def check_full(forms, step, length):
     """Compare the peers in a network with ss2d, as far as memory allows.
 
     Args:
-        forms (dict[str, Form]): By name.
-        step (Step): What is going to be timed.
-        length (int): Longest sequence that the network scans.
+        forms (dict[str, Form]): Forms by name.
+        step (Step): Step that is going to be timed.
+        length (int): Length of the longest sequence that the network scans.
 
     Returns:
-        list[str]: Names of those that memory did not suffice for.
+        list[str]: Names of the forms that ran out of memory.
     """
     too_large = []
     with exact_float32():

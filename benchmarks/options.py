@@ -1,4 +1,4 @@
-"""What the programs are asked for: the command line, and what it leaves out."""
+"""The command line of the programs, and the defaults of what it leaves out."""
 
 import argparse
 import os
@@ -18,7 +18,7 @@ CPU_PEERS = ('unfused', 'two_level', 'log_depth', 'loop')
 
 
 def short(dtype):
-    """The name of a dtype, without "torch."."""
+    """Return the name of a dtype, without "torch."."""
     return str(dtype).removeprefix('torch.')
 
 
@@ -40,7 +40,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def image_size(text):
-    """224 or 800x1280, as height and width."""
+    """Parse 224 or 800x1280 into height and width."""
     sides = text.split('x')
     if len(sides) > 2 or not all(s.isdecimal() and int(s) for s in sides):
         raise argparse.ArgumentTypeError(
@@ -50,22 +50,22 @@ def image_size(text):
 
 
 def positive(text):
-    """A whole number of 1 or more."""
+    """Parse a whole number of 1 or more."""
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f'{text!r} is not 1, 2, 3 ...')
     return int(text)
 
 
 def make_parser(description, has_peers=True):
-    """A parser with the options that all programs have.
+    """Make a parser with the options that all programs have.
 
     Args:
         description (str): First line of the help.
-        has_peers (bool): Whether forms of the scan are compared, and chosen
-            with ``--peers``. Default: True.
+        has_peers (bool): Compare forms of the scan, chosen with ``--peers``.
+            Default: True.
 
     Returns:
-        ArgumentParser: It reports a bad argument in one line.
+        ArgumentParser: Parser that reports a bad argument in one line.
     """
     parser = _Parser(description=description)
     parser.add_argument('--device', help='cpu, cuda or cuda:N; default: a GPU if there is one')
@@ -102,17 +102,17 @@ def make_parser(description, has_peers=True):
 
 
 def parse(parser):
-    """Parse the command line and fill in what depends on the device.
+    """Parse the command line and fill in defaults that depend on the device.
 
     Args:
         parser (ArgumentParser): From `make_parser`.
 
     Returns:
         Namespace: ``device`` a torch.device, ``peers`` a list of names and
-        ``inputs`` a list of `Input`, in the place of size, batch and dtype.
+        ``inputs`` a list of `Input`, instead of size, batch and dtype.
 
     Raises:
-        UserError: If the device is not there.
+        UserError: If there is no such device.
     """
     args = parser.parse_args()
     args.device = find_device(args.device)
@@ -131,16 +131,17 @@ def parse(parser):
 
 
 def find_device(name):
-    """The device of this name, or the best there is.
+    """Return the device of a name, or the best there is.
 
     Args:
-        name (str, optional): As torch writes it.
+        name (str, optional): Name of a device, as torch writes it. Default: a GPU
+            if there is one.
 
     Returns:
         torch.device: A GPU with its index, or the CPU.
 
     Raises:
-        UserError: If it is not there.
+        UserError: If there is no such device.
     """
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     try:

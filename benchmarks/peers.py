@@ -1,10 +1,10 @@
-"""Other ways to compute the four-direction scan, each with ss2d's arguments.
+"""Other forms of the four-direction scan, each with ss2d's arguments.
 
 - ``unfused``: the released pipeline in plain torch operations, around
   `sparx_mm.kernels.selective_scan`: the same technique of scanning, the map
   copied four ways;
 - ``mamba_ssm``: the same pipeline around mamba-ssm's CUDA scan;
-- ``two_level``: rows, then over rows, in plain torch;
+- ``two_level``: within lines, then over lines, in plain torch;
 - ``log_depth``: pairs of positions, then over pairs, in plain torch;
 - ``loop``: the definition.
 """
@@ -15,17 +15,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 
 from sparx_mm.kernels import selective_scan, without_autocast
-from sparx_mm.kernels.ss2d.cpu import TwoLevel
+from sparx_mm.kernels.softplus import softplus
+from sparx_mm.kernels.ss2d import torch as ss2d_torch
 from sparx_mm.kernels.ss2d.reference import ss2d as reference
+from sparx_mm.kernels.testing import run_backend
 
 NUM_DIRECTIONS = 4
 
 
 def cross_scan(x):
-    """The map as a sequence in each direction, (B, D, H, W) -> (B, 4, D, L)."""
+    """Copy a map into a sequence for each direction, (B, D, H, W) -> (B, 4, D, L)."""
     batch, channels, height, width = x.shape
     sequences = x.new_empty(batch, NUM_DIRECTIONS, channels, height * width)
     sequences[:, 0].view(x.shape).copy_(x)
@@ -36,15 +37,24 @@ def cross_scan(x):
 
 
 def cross_merge(sequences, height, width):
-    """The sum of four sequences on the map, (B, 4, D, L) -> (B, D, H, W)."""
+    """Sum four sequences on the map.
+
+    Args:
+        sequences (Tensor): Sequences of shape (B, 4, D, L).
+        height (int): Height H of the map.
+        width (int): Width W of the map.
+
+    Returns:
+        Tensor: Map of shape (B, D, H, W).
+    """
     both = sequences[:, :2] + sequences[:, 2:].flip(-1)
     rows = both[:, 0].unflatten(-1, (height, width))
     columns = both[:, 1].unflatten(-1, (width, height))
     return rows + columns.transpose(2, 3)
 
 
-# each is the other's adjoint; left to autograd, every copy would have a
-# backward copy and a sum of its own
+# not left to autograd, because every copy would have a backward copy and a sum of
+# its own; each is the other's adjoint
 class _CrossScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
@@ -66,30 +76,30 @@ class _CrossMerge(torch.autograd.Function):
         return cross_scan(grad), None, None
 
 
-def _low_rank(p, rank, state):
-    """dt, B and C of each direction, in its order: (B, 4, R or N, L)."""
+def _low_rank(dt_B_C, rank, state):
+    """Return dt, B and C of each direction, in its order: (B, 4, R or N, L)."""
     # (B, H, W, 4, R + 2N) -> (4, B, R + 2N, H, W)
-    maps = p.permute(3, 0, 4, 1, 2)
+    maps = dt_B_C.permute(3, 0, 4, 1, 2)
     rows = maps[0::2].flatten(3)
     columns = maps[1::2].transpose(3, 4).flatten(3)
     sequences = torch.stack([rows[0], columns[0], rows[1].flip(-1), columns[1].flip(-1)], 1)
     return sequences.split([rank, state, state], 2)
 
 
-def unfused(scan, x, p, dt_weight, dt_bias, A, D):
+def unfused(scan, x, dt_B_C, dt_weight, dt_bias, A, D):
     """Copy the map four ways, make delta, scan (B, 4D, L) at once, merge.
 
     Args:
-        scan (Callable): A selective scan of sequences with the arguments of
+        scan (Callable): Selective scan of sequences with the arguments of
             `sparx_mm.kernels.selective_scan`.
-        x, p, dt_weight, dt_bias, A, D (Tensor): As for
+        x, dt_B_C, dt_weight, dt_bias, A, D (Tensor): As for
             `sparx_mm.kernels.ss2d`.
 
     Returns:
-        Tensor: (B, D, H, W).
+        Tensor: Map of shape (B, D, H, W).
     """
-    dt, B, C = _low_rank(p, dt_weight.shape[-1], A.shape[-1])
-    # under autocast, the released code has delta in 16 bits too
+    dt, B, C = _low_rank(dt_B_C, dt_weight.shape[-1], A.shape[-1])
+    # in 16 bits under autocast, because the released code does so too
     delta = dt_weight.to(dt.dtype) @ dt
     y = scan(
         _CrossScan.apply(x).flatten(1, 2),
@@ -125,25 +135,25 @@ def _in_full_precision(function):
     """Compute in the parameters' dtype, as ss2d does with 16-bit maps."""
 
     @without_autocast
-    def run(x, p, *parameters):
+    def run(x, dt_B_C, *parameters):
         dtype = parameters[0].dtype
-        return function(x.to(dtype), p.to(dtype), *parameters).to(x.dtype)
+        return function(x.to(dtype), dt_B_C.to(dtype), *parameters).to(x.dtype)
 
     return run
 
 
 def linear_scan(a, b):
-    """h_t = a_t h_{t-1} + b_t along dimension 2, in logarithmic depth.
+    """Scan h_t = a_t h_{t-1} + b_t along dimension 2, in logarithmic depth.
 
-    Two positions in a row are one step of a scan half as long, which gives
-    the states after every second position; the others are one step from them.
+    Two successive positions are one position of a scan half as long, which gives
+    the states after every second position; the others follow from these.
 
     Args:
-        a (Tensor): (B, 4, L, ...).
-        b (Tensor): Like a.
+        a (Tensor): Decays of shape (B, 4, L, ...).
+        b (Tensor): Inputs, like a.
 
     Returns:
-        Tensor: h, like a.
+        Tensor: States h, like a.
     """
     pairs = a.shape[2] // 2
     if pairs == 0:
@@ -162,14 +172,14 @@ def linear_scan(a, b):
     return torch.cat([h, first[:, :, pairs:]], 2)
 
 
-def _log_depth(x, p, dt_weight, dt_bias, A, D):
+def _log_depth(x, dt_B_C, dt_weight, dt_bias, A, D):
     rank, state = dt_weight.shape[-1], A.shape[-1]
     # channels last, so that every slice of positions is a run of channels
-    dt, B, C = (t.transpose(2, 3) for t in _low_rank(p, rank, state))
+    dt, B, C = (t.transpose(2, 3) for t in _low_rank(dt_B_C, rank, state))
     u = _CrossScan.apply(x).transpose(2, 3).contiguous()
     # (B, 4, L, R) @ (4, R, D) -> (B, 4, L, D)
     z = dt @ dt_weight.transpose(1, 2) + dt_bias[:, None]
-    delta = F.softplus(z, threshold=30)
+    delta = softplus(z)
     # (B, 4, L, D, N)
     a = torch.exp(delta.unsqueeze(-1) * A[:, None])
     h = linear_scan(a, (delta * u).unsqueeze(-1) * B.unsqueeze(3))
@@ -177,21 +187,23 @@ def _log_depth(x, p, dt_weight, dt_bias, A, D):
     return _CrossMerge.apply(y.transpose(2, 3), *x.shape[2:])
 
 
-two_level = _in_full_precision(TwoLevel.apply)
+two_level = _in_full_precision(functools.partial(run_backend, ss2d_torch))
 log_depth = _in_full_precision(_log_depth)
 
 
 @dataclass(frozen=True)
 class Form:
-    """A way to compute the scan.
+    """Way to compute the scan.
 
     Args:
-        run (Callable): The function, with ss2d's arguments.
-        forward_length (float): Longest sequence that forward is timed at.
-        backward_length (float): Likewise, forward and backward.
-        repeats (int, optional): Timed calls at most; None: as asked for.
-        why_not (Callable): From a device to why it cannot run there, '' if
-            it can.
+        run (Callable): Function with ss2d's arguments.
+        forward_length (float): Length of the longest sequence that forward is timed
+            at. Default: no limit.
+        backward_length (float): Likewise, for forward and backward.
+        repeats (int, optional): Greatest number of timed calls. Default: as asked
+            for on the command line.
+        why_not (Callable): Function from a device to the reason why the form cannot
+            run there, '' if it can. Default: it can.
     """
 
     run: Callable
@@ -201,7 +213,12 @@ class Form:
     why_not: Callable = lambda device: ''
 
     def takes(self, length, backward=False):
-        """Whether sequences of this length are bearable."""
+        """Return True if sequences of a length do not take too long.
+
+        Args:
+            length (int): Length of the sequences.
+            backward (bool): Include the backward pass. Default: False.
+        """
         longest = self.backward_length if backward else self.forward_length
         return length <= longest
 
@@ -211,21 +228,21 @@ FORMS = {
     'mamba_ssm': Form(functools.partial(unfused, _mamba_scan), why_not=_why_no_mamba),
     'two_level': Form(two_level),
     'log_depth': Form(log_depth),
-    # its backward is quadratic in the length
+    # so short, because its backward is quadratic in the length
     'loop': Form(reference, forward_length=56**2, backward_length=14**2, repeats=3),
 }
 
 
 def choose(names, device):
-    """The forms of these names that run on a device, and why not the others.
+    """Choose the forms that run on a device, and say why not the others.
 
     Args:
         names (Sequence[str]): Keys of ``FORMS``.
-        device (torch.device): Where they are to run.
+        device (torch.device): Device to run on.
 
     Returns:
-        tuple[dict[str, Form], dict[str, str]]: Forms, and for every name why
-        it cannot run, '' if it can.
+        tuple[dict[str, Form], dict[str, str]]: Forms by name, and for every name the
+        reason why it cannot run, '' if it can.
     """
     reasons = {name: FORMS[name].why_not(device) for name in names}
     return {n: FORMS[n] for n in names if not reasons[n]}, reasons

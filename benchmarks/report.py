@@ -1,4 +1,4 @@
-"""What a run prints: a header, tables in markdown, progress on stderr."""
+"""Output of a run: a header, tables in markdown, progress on stderr."""
 
 import datetime
 import platform
@@ -11,13 +11,13 @@ import torch
 from measure import device_name
 
 from sparx_mm.errors import UserError
-from sparx_mm.kernels import backend_report
+from sparx_mm.kernels import backend_report, dispatch
 
 _MIB = 1 << 20
 
 
 def progress(text):
-    """Say on stderr what is being done."""
+    """Print a line about progress on stderr."""
     print(f'... {text}', file=sys.stderr, flush=True)
 
 
@@ -29,7 +29,7 @@ def _version(package):
 
 
 def _revision():
-    """The commit, '-dirty' where files differ from it."""
+    """Return the commit, with '-dirty' if files differ from it."""
     try:
         done = subprocess.run(
             ['git', 'describe', '--always', '--dirty', '--exclude=*'],
@@ -43,19 +43,19 @@ def _revision():
 
 
 def header(title, args, ratio_of='a form over ss2d'):
-    """Heading and the lines that say where and with what this was measured.
+    """Write a heading, and the lines about the machine and its software.
 
     Args:
-        title (str): What is measured.
-        args (Namespace): The command line.
-        ratio_of (str): What stands over what in the ratios.
-            Default: ``'a form over ss2d'``.
+        title (str): Heading.
+        args (Namespace): Command line.
+        ratio_of (str): Numerator and denominator of the ratios. Default:
+            ``'a form over ss2d'``.
 
     Returns:
         str: Markdown.
     """
     device = args.device
-    backend = 'triton' if device.type == 'cuda' else 'cpu'
+    backend = dispatch.choose(torch.empty(0, device=device))
     facts = [
         str(datetime.date.today()),
         f'{device_name(device)} ({device})',
@@ -73,20 +73,20 @@ def header(title, args, ratio_of='a form over ss2d'):
 
 
 def missing_peers(reasons):
-    """A sentence for each peer that does not run here."""
+    """Write a sentence for each peer that does not run here."""
     return ''.join(
         f' Not measured: {name}, {reason}.' for name, reason in reasons.items() if reason
     )
 
 
 class Report:
-    """Prints blocks of text and, if there is a file, keeps them there.
+    """Printer of blocks of text, which also keeps them in a file.
 
     The file is written anew with every block: a run that is cut short leaves
     the tables that it finished.
 
     Args:
-        path (str, optional): The file.
+        path (str, optional): Path of the file. Default: no file.
 
     Raises:
         UserError: If the file cannot be written.
@@ -94,7 +94,7 @@ class Report:
 
     def __init__(self, path=None):
         self._path, self._text = path and Path(path), ''
-        # found out now, not after the first table; what is there stays
+        # appended to, because this only finds out whether it can be written
         self._write('a')
 
     def add(self, block):
@@ -117,14 +117,14 @@ class Report:
 
 
 def table(columns, rows):
-    """A table in markdown.
+    """Format a table in markdown.
 
     Args:
         columns (Sequence[str]): Headings.
         rows (Sequence[Sequence[str]]): Cells.
 
     Returns:
-        str: Its lines; a column without any content is left out.
+        str: The lines, without columns that have no content.
     """
     used = [i for i in range(len(columns)) if any(row[i] for row in rows)]
     lines = [columns, ['-'] * len(columns), *rows]
@@ -132,32 +132,32 @@ def table(columns, rows):
 
 
 def number(value):
-    """Three digits, more where there are more before the point."""
+    """Format a number with three digits, or with all digits before the point."""
     digits = len(str(int(value))) if value >= 1 else 0
     return f'{value:.{max(0, 3 - digits)}f}'
 
 
 def ratio(value, own):
-    """How many times as much as our own; '' if either was not measured."""
+    """Format a value as a multiple of our own, '' if either was not measured."""
     return f'{value / own:.2f}x' if value is not None and own else ''
 
 
 def time_cells(sample):
-    """Minimum and median, or that memory did not suffice."""
+    """Format minimum and median, or say that memory did not suffice."""
     if sample is None:
         return ['out of memory', '']
     return [number(sample.minimum), number(sample.median)]
 
 
 def against_cells(sample, own):
-    """Peak memory, and time and memory over our own.
+    """Format peak memory, and time and memory as multiples of our own.
 
     Args:
-        sample (Sample, optional): Of a form.
-        own (Sample, optional): Of ss2d.
+        sample (Sample, optional): Result of a form.
+        own (Sample, optional): Result of ss2d.
 
     Returns:
-        list[str]: In MiB, and two ratios; empty where there is none.
+        list[str]: Memory in MiB, and two ratios; empty where there is none.
     """
     if sample is None:
         return [''] * 3

@@ -1,14 +1,14 @@
 """Time the four-direction scan at the stages of SparX-Mamba-T.
 
-From x and p to y: step projection, four directions, scan and merge. The
-low-rank projection that makes p is the same for all forms and not included.
+From x and dt_B_C to y: step projection, four directions, scan and merge. The
+low-rank projection that makes dt_B_C is the same for all forms and not included.
 
     python benchmarks/scan.py [--device cpu] [--size 224 800x1280] [--help]
 
 GB/s is by the bytes that a fused form must move, whatever the form: forward
-reads x, p and the parameters and writes y; backward reads them and the
+reads x, dt_B_C and the parameters and writes y; backward reads them and the
 gradient of y, and writes a gradient for each of them. With E elements of x, P
-of p and s bytes an element, that is s (2E + P) and s (3E + 2P), and the
+of dt_B_C and s bytes an element, that is s (2E + P) and s (3E + 2P), and the
 parameters.
 """
 
@@ -46,13 +46,32 @@ AIM, AIM_FROM = 4.4, 28
 
 
 def fused_bytes(inputs, dy, backward):
-    """What a fused form must move; see the head of this file."""
+    """Count the bytes that a fused form must move; see the head of this file.
+
+    Args:
+        inputs (list[Tensor]): Arguments of ss2d.
+        dy (Tensor): Gradient of its output.
+        backward (bool): Include the backward pass.
+
+    Returns:
+        int: The count.
+    """
     forward = nbytes(*inputs, dy)
     return forward + 2 * nbytes(*inputs) + nbytes(dy) if backward else forward
 
 
 def form_call(form, inputs, dy, backward):
-    """What is timed: forward and backward, or forward alone."""
+    """Make the call that is timed: forward and backward, or forward alone.
+
+    Args:
+        form (Form): Form of the scan.
+        inputs (list[Tensor]): Arguments of ss2d.
+        dy (Tensor): Gradient of its output.
+        backward (bool): Include the backward pass.
+
+    Returns:
+        Call: The call.
+    """
     held = nbytes(*inputs, dy) if backward else nbytes(*inputs)
     return Call(lambda: run_form(form, inputs, dy, backward), held, form.repeats)
 
@@ -61,14 +80,14 @@ def time_forms(forms, inputs, dy, backward, repeats):
     """Time the forms that take maps of this size.
 
     Args:
-        forms (dict[str, Form]): By name.
+        forms (dict[str, Form]): Forms by name.
         inputs (list[Tensor]): Arguments of ss2d.
         dy (Tensor): Gradient of its output.
         backward (bool): Time forward and backward, not forward alone.
-        repeats (int): Timed calls of each.
+        repeats (int): Number of timed calls of each.
 
     Returns:
-        dict[str, Sample or None]: By name; None where memory did not
+        dict[str, Sample or None]: Results by name; None where memory did not
         suffice.
     """
     calls = {
@@ -80,7 +99,18 @@ def time_forms(forms, inputs, dy, backward, repeats):
 
 
 def form_rows(title, backward, samples, moved, bandwidth):
-    """The rows of one map and pass, a form each."""
+    """Format the rows of one map and pass, a form each.
+
+    Args:
+        title (str): Name of the map.
+        backward (bool): Key of ``PASSES``.
+        samples (dict[str, Sample or None]): Results by form.
+        moved (int): Bytes that a fused form must move.
+        bandwidth (float): Bandwidth of a copy, in bytes per second.
+
+    Returns:
+        list[list[str]]: The rows.
+    """
     rows = []
     for name, sample in samples.items():
         speed = ['', '']
@@ -101,13 +131,13 @@ def form_rows(title, backward, samples, moved, bandwidth):
 
 
 def whole_network(stages):
-    """The sum over all layers, of the forms that were timed in each stage.
+    """Sum over all layers the times of the forms that were timed in each stage.
 
     Args:
-        stages (list[dict[str, Sample or None]]): Samples by form.
+        stages (list[dict[str, Sample or None]]): Results by form, for each stage.
 
     Returns:
-        dict[str, Sample]: By form, without memory.
+        dict[str, Sample]: Sums by form, without memory.
     """
     names = [n for n in stages[0] if all(stage.get(n) for stage in stages)]
     return {
@@ -126,9 +156,9 @@ def stage_table(forms, images, args, bandwidth):
 
     Args:
         forms (dict[str, Form]): ss2d and its peers.
-        images (Input): What the network is given.
-        args (Namespace): The command line.
-        bandwidth (float): Of a copy, bytes per second.
+        images (Input): Images that the network is given.
+        args (Namespace): Command line.
+        bandwidth (float): Bandwidth of a copy, in bytes per second.
 
     Returns:
         str: The table.
@@ -146,7 +176,7 @@ def stage_table(forms, images, args, bandwidth):
         compared = {n: forms[n] for n in forms if n not in too_large}
         for backward in PASSES:
             times = time_forms(compared, inputs, dy, backward, args.repeats)
-            # not compared, so not timed either
+            # not timed, because they were not compared
             times.update(dict.fromkeys(too_large))
             samples[backward].append(times)
             moved[backward].append(fused_bytes(inputs, dy, backward))
@@ -165,11 +195,11 @@ def stage_table(forms, images, args, bandwidth):
 
 
 def length_table(dtype, args):
-    """Check and time ss2d on square maps of growing size, in turns too.
+    """Check and time ss2d on square maps of growing size, in turns.
 
     Args:
-        dtype (torch.dtype): Of the maps.
-        args (Namespace): The command line.
+        dtype (torch.dtype): Dtype of the maps.
+        args (Namespace): Command line.
 
     Returns:
         str: The table.
@@ -203,7 +233,16 @@ def length_table(dtype, args):
 
 
 def growth_cells(side, sample, quarter):
-    """Time over that of a quarter of the tokens, and whether it is linear."""
+    """Format the growth of time from a quarter of the tokens, and its verdict.
+
+    Args:
+        side (int): Side of the map.
+        sample (Sample, optional): Result of this map.
+        quarter (Sample, optional): Result of the map of half the side.
+
+    Returns:
+        list[str]: The growth, and whether it is linear; empty without a result.
+    """
     if not (sample and quarter):
         return ['', '']
     growth = sample.minimum / quarter.minimum

@@ -1,4 +1,4 @@
-"""Arguments for the four-direction scan, and whether its forms agree on them."""
+"""Arguments for the four-direction scan, and comparison of its forms on them."""
 
 import torch
 from agreement import check, disagreement, evaluate
@@ -8,7 +8,7 @@ from peers import two_level
 
 from sparx_mm.kernels import ss2d
 
-# where all forms are compared with float64, with the channels of a stage
+# map with which all forms are compared with float64, with the channels of a stage
 SMALL = dict(batch=2, height=9, width=13)
 # of the largest value of each tensor. float32: sums of some hundred terms in
 # another order. 16 bits: half a unit is 2^-11 (float16) and 2^-9 (bfloat16),
@@ -28,14 +28,14 @@ FULL_TOLERANCES = {
 
 
 def make_inputs(batch, dim, height, width, dtype, device):
-    """Arguments of one layer's scan, at initialisation's magnitudes.
+    """Draw arguments of one layer's scan, at initialisation's magnitudes.
 
     Args:
-        batch, dim, height, width (int): Size of the layer's map; it scans
+        batch, dim, height, width (int): Size of the layer's map; the layer scans
             twice as many channels.
-        dtype (torch.dtype): Of x and p.
-        device (torch.device): Where they lie; x as the backbone leaves it
-            there, channels-last on a CPU.
+        dtype (torch.dtype): Dtype of x and dt_B_C.
+        device (torch.device): Device of the tensors; x is laid out as the backbone
+            leaves it there, channels-last on a CPU.
 
     Returns:
         tuple[list[Tensor], Tensor]: The arguments of ss2d, which require
@@ -56,27 +56,45 @@ def make_inputs(batch, dim, height, width, dtype, device):
             torch.ones(4, channels),
         )
         if device.type == 'cpu':
-            x, p = maps
-            maps = x.contiguous(memory_format=torch.channels_last), p
+            x, dt_B_C = maps
+            maps = x.contiguous(memory_format=torch.channels_last), dt_B_C
         dy = torch.randn_like(maps[0]).to(dtype)
     inputs = [*(t.to(dtype) for t in maps), *parameters]
     return [t.requires_grad_() for t in inputs], dy
 
 
 def truth(inputs, dy):
-    """Output and gradients in float64, image by image to save memory."""
-    x, p, *parameters = (t.detach().double() for t in inputs)
+    """Compute output and gradients in float64, image by image to save memory.
+
+    Args:
+        inputs (list[Tensor]): Arguments of ss2d.
+        dy (Tensor): Gradient of its output.
+
+    Returns:
+        list[Tensor]: The output, then the gradients.
+    """
+    x, dt_B_C, *parameters = (t.detach().double() for t in inputs)
     images = []
-    for image in zip(x.split(1), p.split(1), dy.split(1)):
+    for image in zip(x.split(1), dt_B_C.split(1), dy.split(1)):
         arguments = [*image[:2], *parameters]
         arguments = [t.detach().requires_grad_() for t in arguments]
         images.append(evaluate(two_level, arguments, image[2:]))
-    y, dx, dp, *rest = zip(*images)
-    return [*map(torch.cat, (y, dx, dp)), *map(sum, rest)]
+    y, dx, ddt_B_C, *rest = zip(*images)
+    return [*map(torch.cat, (y, dx, ddt_B_C)), *map(sum, rest)]
 
 
 def run_form(form, inputs, dy, backward):
-    """Output of a form, and gradients if they are wanted."""
+    """Compute the output of a form, and gradients if they are wanted.
+
+    Args:
+        form (Form): Form of the scan.
+        inputs (list[Tensor]): Arguments of ss2d.
+        dy (Tensor): Gradient of its output.
+        backward (bool): Compute the gradients too.
+
+    Returns:
+        list[Tensor]: The output, then the gradients.
+    """
     if backward:
         return evaluate(form.run, inputs, [dy])
     with torch.no_grad():
@@ -84,7 +102,14 @@ def run_form(form, inputs, dy, backward):
 
 
 def check_small(forms, dim, dtype, device):
-    """Compare forms with float64 on a small map of a stage's channels."""
+    """Compare forms with float64 on a small map of a stage's channels.
+
+    Args:
+        forms (dict[str, Form]): Forms by name.
+        dim (int): Channels of the stage; its layers scan twice as many.
+        dtype (torch.dtype): Dtype of x and dt_B_C.
+        device (torch.device): Device of the tensors.
+    """
     inputs, dy = make_inputs(dim=dim, dtype=dtype, device=device, **SMALL)
     wanted = truth(inputs, dy)
     for name, form in forms.items():
@@ -95,8 +120,13 @@ def check_small(forms, dim, dtype, device):
 def check_full(forms, inputs, dy):
     """Compare peers with ss2d, as far as their lengths and memory allow.
 
+    Args:
+        forms (dict[str, Form]): Forms by name.
+        inputs (list[Tensor]): Arguments of ss2d.
+        dy (Tensor): Gradient of its output.
+
     Returns:
-        list[str]: Names of those that memory did not suffice for.
+        list[str]: Names of the forms that ran out of memory.
     """
     too_large = []
     own = evaluate(ss2d, inputs, [dy])

@@ -1,10 +1,10 @@
 """Selective-scan operators: functions on tensors, and nothing of the models.
 
-Importing needs torch alone; numba makes the CPU path fast where it is there.
+Importing needs torch alone; where numba is installed, it makes the CPU path fast.
 """
 
 from .autocast import without_autocast
-from .backends import backend_report
+from .dispatch import backend_report
 from .selective_scan import selective_scan
 from .ss2d import ss2d
 

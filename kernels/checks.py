@@ -1,21 +1,23 @@
-"""Argument checks shared by the operators: one clear line for each fault."""
+"""Argument checks that the operators share: one clear line for each fault."""
 
 import torch
 
 _FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-def check_shapes(op, sizes, **arguments):
-    """Compare shapes with their pattern and bind the sizes in it.
+def check_shapes(
+    op: str, sizes: dict[str, int], **arguments: tuple[torch.Tensor, tuple[int | str, ...]]
+) -> None:
+    """Compare shapes with their patterns and bind the sizes in them.
 
     Args:
         op (str): Name of the operator, for the message.
-        sizes (dict): Sizes known so far, extended in place.
+        sizes (dict): Sizes known so far by name, extended in place.
         arguments: Name = (tensor, pattern); a pattern is a tuple of sizes and
             of names of sizes.
 
     Raises:
-        ValueError: If something is no tensor or a shape does not fit.
+        ValueError: If an argument is no tensor or a shape does not fit.
     """
     for name, (tensor, pattern) in arguments.items():
         if not isinstance(tensor, torch.Tensor):
@@ -33,13 +35,13 @@ def check_shapes(op, sizes, **arguments):
         )
 
 
-def check_not_empty(op, sizes, *names):
+def check_not_empty(op: str, sizes: dict[str, int], *names: str) -> None:
     """Refuse sizes of zero.
 
     Args:
         op (str): Name of the operator, for the message.
         sizes (dict): Sizes by name.
-        names (str): Those that must be at least 1.
+        names (str): Names of the sizes that must be at least 1.
 
     Raises:
         ValueError: If one is zero.
@@ -49,15 +51,21 @@ def check_not_empty(op, sizes, *names):
             raise ValueError(f'{op}: {name} must be at least 1, got 0')
 
 
-def check_floating(op, first, inputs, parameters):
+def check_floating(
+    op: str,
+    first: tuple[str, torch.Tensor],
+    inputs: dict[str, torch.Tensor],
+    parameters: dict[str, torch.Tensor],
+) -> None:
     """Compare dtypes and devices with those of the first argument.
 
     Args:
         op (str): Name of the operator, for the message.
         first (tuple): Name and tensor of the argument that decides.
-        inputs (dict): Tensors of any floating dtype up to the first's.
-        parameters (dict): Tensors of float32, or of float64 with a float64
-            first argument.
+        inputs (dict): Tensors by name, of any floating dtype; float64 if and only
+            if the first is.
+        parameters (dict): Tensors by name, of float32, or of float64 with a
+            float64 first argument.
 
     Raises:
         ValueError: If a dtype or device does not fit.

@@ -1,7 +1,7 @@
-"""The kernels in use on this machine against plain torch in float64.
+"""Self-test: the kernels in use on this machine against plain torch in float64.
 
-Seconds instead of the test-suite, for a card, driver or compiler that nobody
-has tried yet.
+It takes seconds, unlike the test-suite, and is for a card, driver or compiler that
+nobody has tried yet.
 
 Example:
     >>> from sparx_mm.kernels.selftest import run
@@ -15,37 +15,35 @@ from typing import NamedTuple
 
 import torch
 
-from . import backends, selective_scan, ss2d
-from .examples import map_arguments, sequence_arguments
-from .selective_scan import _BACKENDS as SCAN_BACKENDS
-from .selective_scan import cpu as scan_cpu
+from . import dispatch, selective_scan, ss2d
+from .selective_scan import torch as scan_torch
 from .selective_scan.reference import selective_scan as scan_reference
-from .ss2d import _BACKENDS as SS2D_BACKENDS
-from .ss2d import cpu as ss2d_cpu
+from .ss2d import torch as ss2d_torch
 from .ss2d.reference import ss2d as ss2d_reference
+from .testing import map_arguments, run_backend, sequence_arguments
 
-# of the largest value of a tensor. float32: sums of thousands of terms in
-# another order; 16 bits: a rounding of what is summed and one of the sum
+# relative to the largest value of a tensor. float32: sums of thousands of terms in
+# another order; 16 bits: one rounding of the terms and one of their sum
 TOLERANCES = {
     torch.float32: 2e-5,
     torch.float16: 2 * torch.finfo(torch.float16).eps,
     torch.bfloat16: 2 * torch.finfo(torch.bfloat16).eps,
 }
-# positions for which the definition, a slow loop, is fast enough
+# most positions for which the definition, a slow loop, is fast enough
 _SHORT = 32
 
 
 class Check(NamedTuple):
-    """What came of an operator for one size and dtype.
+    """Result of checking an operator with one size and dtype.
 
     Attributes:
-        operator (str): Its name.
+        operator (str): Name of the operator.
         size (str): Sizes of its inputs.
-        dtype (torch.dtype): Of its inputs.
-        backend (str): What ran.
-        error (float): The largest of the output and of every gradient,
-            relative to the largest value of each.
-        problem (str): What was raised, '' if nothing was.
+        dtype (torch.dtype): Dtype of its inputs.
+        backend (str): Backend that ran, '' if none could.
+        error (float): Largest error of the output and of every gradient, relative
+            to the largest value of each.
+        problem (str): Message of what was raised, '' if nothing was.
     """
 
     operator: str
@@ -57,7 +55,7 @@ class Check(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        """Whether they agree; a NaN agrees with nothing."""
+        """True if the error is within the tolerance, which a NaN never is."""
         return not self.problem and self.error <= TOLERANCES[self.dtype]
 
     def __str__(self) -> str:
@@ -72,11 +70,9 @@ class Check(NamedTuple):
 
 class _Operator(NamedTuple):
     function: Callable
-    backends: dict[str, str]
-    # the definition, and the two-level scan for what is too long for it
+    # the definition, and the two-level scan for sizes that are too long for it
     reference: Callable
-    forward: Callable
-    backward: Callable
+    two_level: Callable
     make_arguments: Callable
     names: str
     sizes: Sequence[Sequence[int]]
@@ -97,24 +93,19 @@ _SEQUENCES = (
     (2, 96, 1551, 1, 1),
     (1, 192, 4096, 8, 1),
 )
-_soft = functools.partial(functools.partial, delta_softplus=True)
 _OPERATORS = dict(
     ss2d=_Operator(
         ss2d,
-        SS2D_BACKENDS,
         ss2d_reference,
-        ss2d_cpu.two_level_forward,
-        ss2d_cpu.two_level_backward,
+        functools.partial(run_backend, ss2d_torch),
         map_arguments,
         'BDHWRN',
         _MAPS,
     ),
     selective_scan=_Operator(
-        _soft(selective_scan),
-        SCAN_BACKENDS,
-        _soft(scan_reference),
-        _soft(scan_cpu.two_level_forward),
-        _soft(scan_cpu.two_level_backward),
+        functools.partial(selective_scan, delta_softplus=True),
+        functools.partial(scan_reference, delta_softplus=True),
+        lambda *tensors: run_backend(scan_torch, *tensors, True),
         sequence_arguments,
         'BDLNG',
         _SEQUENCES,
@@ -122,60 +113,61 @@ _OPERATORS = dict(
 )
 
 
-def dtypes(device) -> list[torch.dtype]:
-    """The dtypes that there are kernels for on a device."""
+def dtypes(device: torch.device | str) -> list[torch.dtype]:
+    """List the dtypes that there are kernels for on a device."""
     if torch.device(device).type == 'cpu':
         return [torch.float32]
     bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
     return [t for t in TOLERANCES if t != torch.bfloat16 or bfloat16]
 
 
-def _differentiate(function, inputs, dy):
-    """The output and the gradient of each input."""
+def _differentiate(
+    function: Callable, inputs: Sequence[torch.Tensor], dy: torch.Tensor
+) -> list[torch.Tensor]:
+    """Compute the output and the gradient of each input."""
     inputs = [t.detach().requires_grad_() for t in inputs]
     y = function(*inputs)
     return [y.detach(), *torch.autograd.grad(y, inputs, dy)]
 
 
-def _largest_error(operator, inputs, device):
-    """The largest relative error of all that an operator computes."""
+def _largest_error(
+    operator: _Operator, inputs: Sequence[torch.Tensor], device: torch.device | str
+) -> float:
+    """Find the largest relative error of all that an operator computes."""
     dy = torch.randn_like(inputs[0])
     given = _differentiate(operator.function, [t.to(device) for t in inputs], dy.to(device))
     inputs, dy = [t.double() for t in inputs], dy.double()
-    if inputs[0][0, 0].numel() <= _SHORT:
-        wanted = _differentiate(operator.reference, inputs, dy)
-    else:
-        y, states = operator.forward(*inputs)
-        wanted = [y, *operator.backward(dy, states, *inputs)]
-    # a zero gradient must be met exactly
+    short = inputs[0][0, 0].numel() <= _SHORT
+    wanted = _differentiate(operator.reference if short else operator.two_level, inputs, dy)
+    # the clamp keeps zero gradients, which must be met exactly
     errors = [
         (a.cpu().double() - b).abs().max()
         / b.abs().max().clamp(min=torch.finfo(torch.float32).tiny)
         for a, b in zip(given, wanted)
     ]
-    # unlike Python's max, it keeps a NaN
+    # torch's max, because it keeps a NaN, unlike Python's
     return torch.stack(errors).max().item()
 
 
-def run(device) -> Iterator[Check]:
+def run(device: torch.device | str) -> Iterator[Check]:
     """Check both operators on a device, forward and every gradient.
 
     Args:
-        device (torch.device or str): Where the kernels run.
+        device (torch.device or str): Device that the kernels run on.
 
     Yields:
-        Check: As soon as it is done.
+        Check: The result of each check, as soon as it is done.
 
     Raises:
         ValueError: If SPARX_MM_KERNELS asks for the reference itself, or for
-            what does not exist.
+            a backend that does not exist.
     """
-    if backends.requested() == 'reference':
+    if dispatch.requested() == 'reference':
         raise ValueError(
-            f"{backends.VARIABLE} is 'reference', which the self-test compares with; unset it"
+            f"{dispatch.ENV_VAR} is 'reference', which the self-test compares with; unset it"
         )
     precision = torch.get_float32_matmul_precision()
-    # gradients in float32 are products, which may round to TF32 elsewhere
+    # not TF32, because gradients in float32 are matrix products
     torch.set_float32_matmul_precision('highest')
     try:
         for dtype in dtypes(device):
@@ -186,18 +178,22 @@ def run(device) -> Iterator[Check]:
         torch.set_float32_matmul_precision(precision)
 
 
-def _check(name, operator, size, dtype, device):
+def _check(
+    name: str,
+    operator: _Operator,
+    size: Sequence[int],
+    dtype: torch.dtype,
+    device: torch.device | str,
+) -> Check:
     text = ' '.join(map('{}={}'.format, operator.names, size))
     backend, error, problem = '', float('nan'), ''
     try:
-        tensor = torch.empty(0, dtype=dtype, device=device)
-        kernels = backends.select(operator.backends, tensor)
-        backend = kernels.__name__.split('.')[-1]
+        backend = dispatch.choose(torch.empty(0, dtype=dtype, device=device))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             inputs = operator.make_arguments(*size, dtype=dtype)
             error = _largest_error(operator, inputs, device)
-    # whatever a compiler or a driver comes up with
+    # any exception, because compilers and drivers raise their own
     except Exception as raised:
         problem = ' '.join(f'{type(raised).__name__}: {raised}'.split())
     return Check(name, text, dtype, backend, error, problem)

@@ -1,4 +1,4 @@
-"""What the set-up says, runs and waits for."""
+"""Messages, commands and locks of the set-up."""
 
 import fcntl
 import subprocess
@@ -6,15 +6,17 @@ import sys
 
 
 def say(message):
+    """Print a message of the set-up."""
     print('setup:', message, flush=True)
 
 
 def fail(message):
+    """End the set-up with an error message."""
     sys.exit(f'setup: error: {message}')
 
 
 def output(*command):
-    """What a program prints; nothing if it is not there or fails."""
+    """Run a program and return what it prints; '' if it is absent or fails."""
     try:
         done = subprocess.run(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, universal_newlines=True
@@ -28,8 +30,9 @@ def wait_for_lock(file, what):
     """Lock an open file until it is closed, or its process ends.
 
     Args:
-        file (IO): The file.
-        what (str): What the lock is for, said if it is another's.
+        file (IO): The file to lock.
+        what (str): The thing that the lock is for, printed while another
+            process holds the lock.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""What this machine has: Python, a compiler, a GPU and its compiler."""
+"""Parts of this machine: Python, a compiler, a GPU and its compiler."""
 
 import importlib.util
 import os
@@ -15,7 +15,7 @@ SUPPORTED = ((3, 10), (3, 11), (3, 12))
 
 
 def use_supported_python():
-    """Start again with a Python that fits, if this one does not."""
+    """Start again with a supported Python, if this one is not."""
     if sys.version_info[:2] in SUPPORTED:
         return
     this = f'{sys.executable} is Python {platform.python_version()}'
@@ -23,7 +23,7 @@ def use_supported_python():
         fail(f'{this}; PYTHON must be one of 3.10, 3.11 and 3.12')
     for version in reversed(SUPPORTED):
         other = 'python{}.{}'.format(*version)
-        # pyenv has commands that only say that they are not installed
+        # because pyenv has commands that only say that they are not installed
         if output(other, '--version'):
             os.execvp(other, [other] + sys.argv)
     fail(
@@ -33,10 +33,10 @@ def use_supported_python():
 
 
 def check_build_tools():
-    """End here if something is missing that only the user can install."""
+    """Exit if something is missing that only the user can install."""
     python = 'python{}.{}'.format(*sys.version_info)
     header = Path(sysconfig.get_path('include'), 'Python.h')
-    # what, is it there, its package on Debian and on Fedora
+    # name, whether it is there, its package on Debian, its package on Fedora
     table = [
         ('g++', shutil.which('g++'), 'g++', 'gcc-c++'),
         ('Python.h', header.exists(), f'{python}-dev', f'{python}-devel'),
@@ -52,14 +52,14 @@ def check_build_tools():
 
 
 def find_gpus():
-    """Models of the NVIDIA GPUs; which and how many of them may change."""
+    """List the models of the NVIDIA GPUs, not which or how many there are."""
     lines = output('nvidia-smi', '-L').splitlines()
     models = [re.match(r'GPU \d+: (.*?)( \(UUID|$)', line) for line in lines]
     return sorted({model.group(1) for model in models if model})
 
 
 def find_nvcc():
-    """Version of the CUDA compiler that torch would use, '' without one."""
+    """Return the version of the CUDA compiler that torch would use, or ''."""
     home = os.environ.get('CUDA_HOME') or os.environ.get('CUDA_PATH')
     nvcc = f'{home}/bin/nvcc' if home else shutil.which('nvcc')
     text = output(nvcc or '/usr/local/cuda/bin/nvcc', '--version')
@@ -68,11 +68,11 @@ def find_nvcc():
 
 
 def why_on_cpu(gpus, nvcc, cuda):
-    """Why mmcv's operators are made for the CPU; '' if for the GPU.
+    """Return the reason to make mmcv's operators for the CPU, or ''.
 
     Args:
-        gpus (list[str]): What `find_gpus` found.
-        nvcc (str): What `find_nvcc` found.
+        gpus (list[str]): Result of `find_gpus`.
+        nvcc (str): Result of `find_nvcc`.
         cuda (str): CUDA version of torch, '' if torch cannot use the GPU.
     """
     if not gpus:

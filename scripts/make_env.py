@@ -1,8 +1,7 @@
 """Make an environment: torch, the OpenMMLab packages, this plugin editable.
 
-`make setup` and `make test-openmmlab` run this. An environment is either as
-the last set-up finished it, or made anew. Python's own library is all that is
-needed.
+`make setup` and `make test-openmmlab` run this. An environment is kept as the
+last set-up finished it, or made anew. Only Python's standard library is needed.
 """
 
 import argparse
@@ -21,15 +20,15 @@ from machine import check_build_tools, find_gpus, find_nvcc, use_supported_pytho
 from mmcv_wheel import mmcv_wheel
 
 ROOT = Path(__file__).resolve().parents[1]
-# the distributions of the OpenMMLab packages, extras in setup.cfg, and where
-# each is installed: they hold the same import packages, so never together
+# extra in setup.cfg: its folder. Each has one distribution of the OpenMMLab
+# packages, because both install the same import packages
 FOLDERS = dict(onedl='.venv', openmmlab='.venv-openmmlab')
-# other extras of an environment; they are tested on the default one alone
+# further extras; they are tested with the default distribution alone
 MORE = dict(onedl=('pretrain', 'rotate'), openmmlab=())
 
 
 def requirements(name):
-    """The lines of an extra in setup.cfg, or of install_requires."""
+    """List the lines of an extra in setup.cfg, or of install_requires."""
     config = configparser.ConfigParser(interpolation=None)
     config.read(str(ROOT / 'setup.cfg'))
     section = 'options.extras_require'
@@ -39,7 +38,7 @@ def requirements(name):
 
 
 def run_env(reason):
-    """Shell lines that hide a GPU and say why; none without a reason."""
+    """Return shell lines that hide a GPU and print the reason, if there is one."""
     if not reason:
         return ''
     note = shlex.quote(f'on the CPU: {reason}')
@@ -57,21 +56,28 @@ class Environment:
         self.extras = ('build', stack, *MORE[stack], 'dev')
         self.folder = ROOT / FOLDERS[stack]
         self.python = str(self.folder / 'bin/python')
-        # there when a set-up has finished; says what it was made from
+        # written when a set-up has finished; a hash of what it was made from
         self.stamp = self.folder / 'setup.stamp'
-        # the Makefile reads it before it runs something
+        # sourced by the Makefile before it runs a command
         self.run_env = self.folder / 'run.env'
         (self.mmcv,) = [line for line in requirements(stack) if 'mmcv=' in line]
 
     def wanted_stamp(self, gpus, nvcc):
-        """What it depends on; another stamp means another environment."""
+        """Hash what the environment depends on.
+
+        Args:
+            gpus (list[str]): Result of `find_gpus`.
+            nvcc (str): Result of `find_nvcc`.
+        """
         parts = [ROOT, gpus, nvcc]
         parts += [requirements(name) for name in ('install_requires', *self.extras)]
-        parts += [f.read_text() for f in sorted(Path(__file__).parent.glob('*.py'))]
+        # without check_*.py, because lint makes no environment
+        scripts = sorted(Path(__file__).parent.glob('*.py'))
+        parts += [f.read_text() for f in scripts if not f.name.startswith('check_')]
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def is_finished(self, wanted):
-        """Whether it was finished with this stamp, and PYTHON if given."""
+        """Return True if it was finished with this stamp, and PYTHON if given."""
         version = output(self.python, '--version').strip()
         this = f'Python {platform.python_version()}'
         if not version or (os.environ.get('PYTHON') and version != this):
@@ -79,18 +85,18 @@ class Environment:
         return self.stamp.exists() and self.stamp.read_text() == wanted
 
     def run(self, *arguments):
-        """Run its Python and show what that prints."""
+        """Run its Python and show the output."""
         if subprocess.call([self.python, *arguments]):
             command = ' '.join([self.python, *arguments])
             fail(f'this failed, see above: {command}')
 
     def pip_install(self, *arguments):
-        """Install with its pip, which is quiet if nobody watches."""
+        """Install with its pip, quietly unless the output is a terminal."""
         quiet = [] if sys.stdout.isatty() else ['-qq']
         self.run('-m', 'pip', 'install', *quiet, *arguments)
 
     def describe_torch(self):
-        """torch's version, its CUDA version and the GPUs' architectures."""
+        """Return torch's version, its CUDA version and the GPUs' architectures."""
         code = (
             'import torch; gpu = torch.cuda; n = gpu.device_count();'
             'print(torch.__version__);'
@@ -104,7 +110,7 @@ class Environment:
         return text.split('\n')[:3]
 
     def keep_headless_opencv(self):
-        """Leave one cv2: two wheels write it, and one needs libGL."""
+        """Keep one of the two wheels that install cv2, because the other needs libGL."""
         code = (
             'from importlib.metadata import version, PackageNotFoundError'
             '\ntry: print(version("opencv-python-headless"))\n'
@@ -121,7 +127,12 @@ class Environment:
         )
 
     def install(self, gpus, nvcc):
-        """Make it from nothing."""
+        """Make the environment anew.
+
+        Args:
+            gpus (list[str]): Result of `find_gpus`.
+            nvcc (str): Result of `find_nvcc`.
+        """
         build = requirements('build')
         say(
             f'making {self.folder.name} with Python {platform.python_version()}, {", ".join(build)}'
@@ -137,7 +148,7 @@ class Environment:
         )
         wheel = mmcv_wheel(self.python, self.mmcv, torch, '' if reason else archs)
         say(f'installing {wheel}, the other packages and this plugin')
-        # the extra build pins torch: it stays as it is
+        # torch stays as it is, because the extra build pins it
         self.pip_install(wheel, '--editable', f'{ROOT}[{",".join(self.extras)}]')
         self.keep_headless_opencv()
         self.run('-W', 'ignore', '-c', 'import cv2, mmcv, torch, mmcv._ext')
@@ -145,10 +156,15 @@ class Environment:
 
 
 def check(gpus, nvcc):
-    """Say what this machine has, or end with what it lacks."""
+    """Print what this machine has, or exit with what it lacks.
+
+    Args:
+        gpus (list[str]): Result of `find_gpus`.
+        nvcc (str): Result of `find_nvcc`.
+    """
     use_supported_python()
     check_build_tools()
-    # which CUDA version torch wants is known once it is installed
+    # torch's CUDA version is unknown until torch is installed
     reason = why_on_cpu(gpus, nvcc, nvcc or 'of torch')
     say(
         f'Python {platform.python_version()}, its headers and g++ are there; '
@@ -158,6 +174,7 @@ def check(gpus, nvcc):
 
 
 def main():
+    """Parse the command line and make the environment, or check the machine."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.error = lambda message: parser.exit(2, f'error: {message}\n')
     parser.add_argument(
@@ -176,8 +193,8 @@ def main():
         check(gpus, nvcc)
         return
     environment = Environment(args.stack)
-    # one lock for all of them: each writes the clone's egg-info; for writing,
-    # because a lock on a network file system asks for it
+    # one lock for all environments, because each writes the clone's egg-info; opened
+    # for writing, because a network file system locks no other file
     with open(str(ROOT / 'setup.cfg'), 'a') as lock:
         wait_for_lock(lock, 'an environment')
         wanted = environment.wanted_stamp(gpus, nvcc)

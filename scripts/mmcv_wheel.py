@@ -1,7 +1,7 @@
 """mmcv's wheel: compiled once, kept in the user's cache.
 
-A folder there is named by all that the compiled operators depend on. It is
-filled under another name and renamed when it is complete.
+The name of a wheel's folder has all that the compiled operators depend on. The
+folder is filled under another name and renamed when it is complete.
 """
 
 import os
@@ -18,12 +18,13 @@ from console import fail, say, wait_for_lock
 
 
 def wheel_key(mmcv, torch, archs=''):
-    """Name of the wheel's folder.
+    """Name the wheel's folder.
 
     Args:
-        mmcv (str): The requirement, ``name==version``.
+        mmcv (str): Requirement, ``name==version``.
         torch (str): torch's version with its +cpu or CUDA tag.
-        archs (str): What its CUDA operators run on, '' without them.
+        archs (str): Architectures of its CUDA operators, ``'8.0;9.0'``; '' for
+            none. Default: ''.
 
     Example:
         >>> wheel_key('onedl-mmcv==2.3.6', '2.13.0+cu130', '8.0;9.0')
@@ -37,10 +38,10 @@ def wheel_key(mmcv, torch, archs=''):
 
 
 def mmcv_wheel(python, mmcv, torch, archs=''):
-    """Path of the wheel, which is compiled if it is not there.
+    """Return the path of the wheel, and compile it if it is not there.
 
     Args:
-        python (str): An interpreter with torch, setuptools and ninja.
+        python (str): Interpreter with torch, setuptools and ninja.
         mmcv, torch, archs: As in `wheel_key`.
     """
     cache = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
@@ -62,9 +63,16 @@ def mmcv_wheel(python, mmcv, torch, archs=''):
 
 
 def compile_mmcv(python, mmcv, archs, folder, log):
-    """Compile the wheel into a folder; the compiler's words go into a log."""
+    """Compile the wheel into a folder and write the compiler's output into a log.
+
+    Args:
+        python (str): Interpreter with torch, setuptools and ninja.
+        mmcv, archs: As in `wheel_key`.
+        folder (str): Folder to make.
+        log (IO): Open file.
+    """
     say(f'compiling {mmcv}, 5 to 15 minutes on 2 cores; log: {log.name}')
-    # without pip's own cache, which does not tell one torch from another
+    # no cache of pip, because it does not tell one torch from another
     command = [
         python,
         '-m',
@@ -103,13 +111,18 @@ def compile_mmcv(python, mmcv, archs, folder, log):
 
 
 def compiler_env(python, archs):
-    """Variables that mmcv's build reads; the user's MAX_JOBS is kept."""
+    """Return the environment of mmcv's build; the user's MAX_JOBS is kept.
+
+    Args:
+        python (str): Interpreter; ninja is beside it.
+        archs (str): As in `wheel_key`.
+    """
     memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-    # a compiler takes up to 2 GiB
+    # because a compiler needs up to 2 GiB
     jobs = max(1, min(len(os.sched_getaffinity(0)), memory >> 31))
     env = {'MAX_JOBS': str(jobs), **os.environ}
     env.update(MMCV_WITH_OPS='1', FORCE_CUDA='1' if archs else '0')
-    # where pip puts ninja
+    # because pip puts ninja beside python
     env['PATH'] = os.pathsep.join([os.path.dirname(python), env['PATH']])
     if archs:
         env.update(TORCH_CUDA_ARCH_LIST=archs)

@@ -1,6 +1,6 @@
 """SparX vision backbones for OpenMMLab.
 
-Importing registers the backbones in mmengine's MODELS, PretrainedSwin among
+Importing registers the backbones in mmengine's MODELS and PretrainedSwin among
 its initializers, and changes nothing else. Without mmengine,
 `sparx_mm.kernels` and `sparx_mm.info` still work.
 """
@@ -10,23 +10,25 @@ from pathlib import Path as _Path
 __version__ = '0.1.0'
 __all__ = ['HierarchicalBackbone', 'SparXMamba', 'SparXSwin', 'VMamba', 'backbones', 'necks']
 
-# setup.cfg installs kernels/ in this folder; in a clone it stands beside it,
-# and is found there whether or not the clone, or another one, is installed
+# setup.cfg installs kernels/ in this folder; in a clone it is beside this folder
+# and must be found there, whether this clone, another one or none is installed
 _here = _Path(__file__).resolve().parent
 if not (_here / 'kernels').exists():
     __path__.append(str(_here.parent))
 
 try:
-    # what the backbones take from outside, torch among it
+    # because it imports all that the backbones need, torch included
     import mmengine.model  # noqa: F401
 except ImportError as error:
     _reason = error
 
     def __getattr__(name):
         if name in __all__:
+            # OpenCV, because onedl-mmengine reads checkpoints with modules that import
+            # it and does not require it
             raise ImportError(
                 f'sparx_mm.{name} needs torch and mmengine ({_reason}); type: '
-                'pip install torch onedl-mmengine'
+                'pip install torch onedl-mmengine opencv-python-headless'
             ) from _reason
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 else:

@@ -1,8 +1,8 @@
-"""Say what is installed: python -m sparx_mm.info.
+"""Report what is installed: python -m sparx_mm.info.
 
-Every version that matters, the scan kernels in use and why not the others.
-Works without any of the packages, torch included. With --selftest, it checks
-the scan kernels on this machine instead.
+The report has every version that matters, the scan kernels in use and the reason
+why the others are not. It works without any of the packages, torch included. With
+--selftest, it checks the scan kernels on this machine instead.
 """
 
 import argparse
@@ -42,7 +42,7 @@ DISTRIBUTIONS = {
 
 
 def requirement(distribution: str) -> str:
-    """The requirement as our extras pin it, else just the name."""
+    """Return a requirement as our extras pin it, or else just the name."""
     try:
         lines = metadata.requires('sparx_mm') or []
     except metadata.PackageNotFoundError:
@@ -53,7 +53,7 @@ def requirement(distribution: str) -> str:
 
 
 def installed_version(distribution: str) -> str:
-    """Version of a distribution, '' if it is not installed."""
+    """Return the version of a distribution, '' if it is not installed."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -61,7 +61,7 @@ def installed_version(distribution: str) -> str:
 
 
 def describe_package(name: str) -> str:
-    """Version and distribution of an import package, or how to install it.
+    """Describe an import package: its version, or how to install it.
 
     Args:
         name (str): A key of ``DISTRIBUTIONS``.
@@ -72,15 +72,14 @@ def describe_package(name: str) -> str:
         if version:
             found.append(f'{version} ({distribution})')
     if not found and name == 'torchvision':
-        # installing it would replace torch by the version that it wants
+        # no pip line, because it would replace torch by the version that it requires
         return 'not installed, only mmpretrain needs it'
     if not found:
-        # in a build environment of its own mmcv sees no torch and compiles
-        # no operators
+        # because in an isolated build mmcv sees no torch and compiles no operators
         options = '--no-build-isolation ' if name == 'mmcv' else ''
         maintained, *original = DISTRIBUTIONS[name]
         wanted = maintained
-        # a package of the other stack would write over what is there
+        # because a package of the other stack would overwrite this one's files
         if maintained.startswith('onedl-') and installed_version('mmengine'):
             wanted = original[0]
         return f'not installed: pip install {options}"{requirement(wanted)}"'
@@ -90,7 +89,7 @@ def describe_package(name: str) -> str:
 
 
 def describe_torch() -> str:
-    """Version of torch and the CUDA version that it is built with."""
+    """Describe torch: its version, its build and its number of threads."""
     torch = importlib.import_module('torch')
     if torch.version.hip:
         build = f'ROCm {torch.version.hip}'
@@ -102,7 +101,7 @@ def describe_torch() -> str:
 
 
 def describe_gpus() -> str:
-    """Names and memory of the GPUs that torch can use."""
+    """Describe the GPUs that torch can use: names, memory, architectures."""
     cuda = importlib.import_module('torch').cuda
     if not cuda.is_available():
         return 'none that torch can use'
@@ -113,7 +112,7 @@ def describe_gpus() -> str:
 
 
 def describe_program(*command: str) -> str:
-    """The line with a version that a program prints, if it is there."""
+    """Run a program and return the line in which it prints its version."""
     try:
         done = subprocess.run(command, capture_output=True, text=True)
     except OSError:
@@ -135,32 +134,36 @@ def describe_mmcv_ops() -> str:
 
 
 def describe_backbones() -> str:
-    """The backbones that importing sparx_mm registers."""
+    """List the backbones that importing sparx_mm registers."""
     return ', '.join(importlib.import_module('sparx_mm').backbones.__all__)
 
 
 def describe_kernels() -> list[tuple[str, str]]:
-    """What the scan kernels say of themselves."""
-    backends = importlib.import_module('sparx_mm.kernels.backends')
-    rows = backends.backend_report().items()
+    """Describe the backends of the scan kernels, a row each."""
+    rows = importlib.import_module('sparx_mm.kernels').backend_report().items()
     return [(f'scan {name}', text) for name, text in rows]
 
 
 def attempt(describe: Callable, *args: str):
-    """Call, and say what is wrong instead of raising it."""
+    """Call a function and return what is wrong instead of raising it.
+
+    Args:
+        describe (Callable): One of the functions above.
+        *args (str): Its arguments.
+    """
     try:
         return describe(*args)
     except ImportError as error:
         if error.name == 'torch':
             return f'not installed: pip install "{requirement("torch")}"'
         return f'not available: {error}'
-    # whatever is broken, the rest of the report is wanted all the more
+    # because the rest of the report matters most when something is broken
     except Exception as error:
         return f'does not work: {type(error).__name__}: {error}'
 
 
 def report() -> Iterator[tuple[str, str]]:
-    """Yield names and descriptions, in the order of the printed report."""
+    """Yield names and descriptions in the order of the printed report."""
     yield 'sparx_mm', f'{__version__}, {os.path.dirname(__file__)}'
     yield 'python', f'{platform.python_version()}, {sys.executable}'
     yield 'platform', f'{platform.platform()}, {os.cpu_count()} cores'
@@ -178,10 +181,10 @@ def report() -> Iterator[tuple[str, str]]:
 
 
 def selftest() -> int:
-    """Print what came of each check of the scan kernels on this machine.
+    """Check the scan kernels on this machine and print each result.
 
     Returns:
-        int: The number of checks that failed.
+        int: Number of failed checks.
     """
     try:
         torch = importlib.import_module('torch')
@@ -201,7 +204,7 @@ def selftest() -> int:
 
 
 def main() -> None:
-    """Print the report, or what came of the self-test."""
+    """Print the report, or run the self-test."""
     parser = argparse.ArgumentParser(
         prog='python -m sparx_mm.info', description=__doc__.splitlines()[0]
     )
@@ -210,8 +213,8 @@ def main() -> None:
         '--selftest',
         action='store_true',
         help='check output and gradients of the scan kernels in float32, and '
-        'on a GPU in 16 bits too, against the definition in float64; exit '
-        'status 1 if one is off',
+        'on a GPU in 16 bits too, against the definition in float64; the exit '
+        'status is 1 if a check fails',
     )
     if parser.parse_args().selftest:
         failed = selftest()

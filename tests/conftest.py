@@ -1,11 +1,12 @@
 """Fixtures that tests of several folders share."""
 
 import os
+from pathlib import Path
 
 import torch
 
-# read when triton is imported, and torch's FLOP counter imports it; without a
-# GPU the kernels run in the interpreter
+# set before triton is imported, which torch's FLOP counter does: without a GPU the
+# kernels run in the interpreter
 if not torch.cuda.is_available():
     os.environ.setdefault('TRITON_INTERPRET', '1')
 
@@ -17,10 +18,34 @@ from segmentation import make_ade
 
 from sparx_mm.demo import make_shapes
 
+# folders and files whose tests run whole programs, full-size networks or compilers
+SLOW = {
+    Path(__file__).parent / name
+    for name in (
+        'analysis/paper',
+        'backbones/test_parity.py',
+        'benchmarks',
+        'compat',
+        'configs',
+        'end_to_end',
+        'kernels/test_triton.py',
+        'kernels/test_triton_compile.py',
+        'test_info.py',
+        'tools',
+    )
+}
+
+
+def pytest_collection_modifyitems(items):
+    """Mark all tests of the slow folders and files."""
+    for item in items:
+        if SLOW & {item.path, *item.path.parents}:
+            item.add_marker('slow')
+
 
 @pytest.fixture(scope='session')
 def shapes(tmp_path_factory):
-    """A drawn set of 4 training and 3 validation images of 64 px."""
+    """Draw a set of 4 training and 3 validation images of 64 px."""
     root = tmp_path_factory.mktemp('data') / 'shapes'
     make_shapes(str(root), num_train=4, num_val=3, size=64)
     return root
@@ -28,7 +53,7 @@ def shapes(tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def ade(tmp_path_factory):
-    """A drawn set in ADE20K's layout: 4 training and 3 validation images."""
+    """Draw a set in ADE20K's layout: 4 training and 3 validation images."""
     root = tmp_path_factory.mktemp('data') / 'ade'
     make_ade(root)
     return root
@@ -36,10 +61,7 @@ def ade(tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def imagenet(tmp_path_factory):
-    """A drawn set in ImageNet's layout, of six classes.
-
-    Each has two training images and one for validation.
-    """
+    """Draw a set in ImageNet's layout: six classes of 2 training and 1 validation images."""
     root = tmp_path_factory.mktemp('data') / 'imagenet'
     make_imagenet(root)
     return root
@@ -55,5 +77,5 @@ def dota(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def own_loggers():
-    """Let no test log to the captured output of an earlier one."""
+    """Make new loggers for each test, because the old ones log to captured output."""
     MMLogger._instance_dict.clear()

@@ -115,7 +115,7 @@ print(hasattr(sparx_mm, 'other'))
     assert len(messages) == 3
     for message in messages:
         assert f"No module named '{absent}'" in message
-        assert message.endswith('type: pip install torch onedl-mmengine')
+        assert message.endswith('type: pip install torch onedl-mmengine opencv-python-headless')
     # as any module answers, for what looks for optional attributes
     assert other == 'False'
 

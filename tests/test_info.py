@@ -76,7 +76,7 @@ def test_without(absent, tmp_path):
         assert found[name].strip().startswith('not installed: pip install ')
     if 'mmengine' in absent:
         assert 'pip install torch onedl-mmengine' in found['backbones']
-        assert 'scan cpu' in found
+        assert 'scan torch' in found
 
 
 def test_without_anything(tmp_path):
@@ -134,8 +134,8 @@ def test_selftest_fails_with_a_broken_kernel(tmp_path):
         tmp_path,
         """
 import types
-from sparx_mm.kernels import backends
-select = backends.select
+from sparx_mm.kernels import dispatch
+select = dispatch.select
 def broken(*args):
     kernels = select(*args)
     broken = types.ModuleType(kernels.__name__)
@@ -145,7 +145,7 @@ def broken(*args):
         return y * 1.01, states
     broken.forward = forward
     return broken
-backends.select = broken
+dispatch.select = broken
 """,
     )
     assert done.returncode == 1
@@ -159,7 +159,7 @@ backends.select = broken
     [
         (['torch'], {}, 'the self-test needs torch'),
         ([], dict(SPARX_MM_KERNELS='reference'), 'unset it'),
-        ([], dict(SPARX_MM_KERNELS='numba'), 'allowed are auto, triton, cpu'),
+        ([], dict(SPARX_MM_KERNELS='cpu'), 'allowed are auto, triton, numba, torch'),
     ],
 )
 def test_selftest_that_cannot_be(absent, environment, message, tmp_path):

@@ -1,22 +1,21 @@
-# sparx_mm registers the backbones; sparx_mm.engine registers the hooks below and
-# the transform that checks label maps, and reads checkpoints without running
-# what is in them
+# sparx_mm registers the backbones; sparx_mm.engine registers the hooks below and the transform that
+# checks label maps, and reads checkpoints without running code in them
 custom_imports = dict(imports=['sparx_mm', 'sparx_mm.engine'], allow_failed_imports=False)
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    # never 1: mmengine deletes the old file before it writes the new one
+    # never keep only 1, because mmengine deletes the old file before it writes the new one
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3, save_best='auto'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    # weights that do not cover the backbone are an error
+    # raises an error if weights do not cover the backbone
     coverage=dict(type='CoverageHook'),
-    # optimizer state is resumed by the names of parameters
+    # resumes optimizer state by the names of parameters
     resume=dict(type='ResumeHook'),
 )
-# no average of the weights; switch to evaluate and save their moving average
-# (the weights themselves go into ema_state_dict):
+# Weights are not averaged. Evaluate and save their moving average (the weights themselves go into
+# ema_state_dict) by
 #   default_hooks.ema.type=EMAHook
 
 env_cfg = dict(

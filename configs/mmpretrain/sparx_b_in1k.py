@@ -1,6 +1,13 @@
 _base_ = [
-    './_base_/models/sparx_mamba_b.py',
+    '../_base_/backbones/sparx_mamba_b.py',
+    './_base_/models/classifier_sparx_mamba.py',
     './_base_/datasets/imagenet_bs256_crop95.py',
     './_base_/schedules/imagenet_bs2048_300e.py',
     './_base_/default_runtime.py',
 ]
+
+model = dict(
+    backbone=dict(**_base_.backbone, drop_path_rate=_base_.drop_path.cls),
+    neck=dict(in_channels=_base_.embed_dims[-1]),
+    head=dict(in_channels=_base_.embed_dims[-1]),
+)

@@ -7,10 +7,6 @@ _base_ = [
 ]
 
 model = dict(
-    backbone=dict(
-        arch=_base_.arch,
-        drop_path_rate=0.45,
-        init_cfg=dict(type='Pretrained', checkpoint=_base_.checkpoint),
-    ),
+    backbone=dict(**_base_.backbone, drop_path_rate=_base_.drop_path.det, init_cfg=_base_.init_cfg),
     neck=dict(in_channels=_base_.embed_dims),
 )

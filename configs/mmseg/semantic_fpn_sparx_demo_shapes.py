@@ -1,9 +1,14 @@
 _base_ = [
-    './_base_/models/semantic_fpn_sparx_demo.py',
+    '../_base_/backbones/sparx_mamba_demo.py',
+    './_base_/models/semantic_fpn_demo.py',
     './_base_/datasets/shapes_semantic.py',
     './_base_/schedules/schedule_demo.py',
     './_base_/default_runtime.py',
 ]
 
-# once, at the end
-default_hooks = dict(checkpoint=dict(interval={{_base_.max_iters}}))
+model = dict(
+    backbone=dict(**_base_.backbone, drop_path_rate=_base_.drop_path.seg),
+    neck=dict(in_channels=_base_.embed_dims),
+)
+# save once, at the end
+default_hooks = dict(checkpoint=dict(interval=_base_.max_iters))

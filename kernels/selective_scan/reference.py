@@ -5,14 +5,30 @@ gives its gradients. Every other backend is held to it.
 """
 
 import torch
-import torch.nn.functional as F
 
 from ..autocast import without_autocast
+from ..softplus import softplus
 
 
 @without_autocast
-def selective_scan(u, delta, A, B, C, D=None, delta_bias=None, delta_softplus=False):
-    """:func:`sparx_mm.kernels.selective_scan` by its definition."""
+def selective_scan(
+    u: torch.Tensor,
+    delta: torch.Tensor,
+    A: torch.Tensor,
+    B: torch.Tensor,
+    C: torch.Tensor,
+    D: torch.Tensor | None = None,
+    delta_bias: torch.Tensor | None = None,
+    delta_softplus: bool = False,
+) -> torch.Tensor:
+    """Compute `sparx_mm.kernels.selective_scan` by its definition.
+
+    Args:
+        u, delta, A, B, C, D, delta_bias, delta_softplus: As for that function.
+
+    Returns:
+        Tensor: Outputs of shape (B, D, L) in the dtype of u.
+    """
     out_dtype, dtype = u.dtype, torch.promote_types(u.dtype, A.dtype)
     u, delta, B, C = (t.to(dtype) for t in (u, delta, B, C))
     batch, channels, length = u.shape
@@ -23,13 +39,12 @@ def selective_scan(u, delta, A, B, C, D=None, delta_bias=None, delta_softplus=Fa
     if delta_bias is not None:
         delta = delta + delta_bias[:, None]
     if delta_softplus:
-        # threshold: linear beyond it, where exp would overflow
-        delta = F.softplus(delta, threshold=30)
+        delta = softplus(delta)
     h = u.new_zeros(batch, channels, A.shape[1])
     outputs = []
     for t in range(length):
-        step = delta[:, :, t, None]
-        h = torch.exp(step * A) * h + step * B[..., t] * u[:, :, t, None]
+        delta_t = delta[:, :, t, None]
+        h = torch.exp(delta_t * A) * h + delta_t * B[..., t] * u[:, :, t, None]
         outputs.append((h * C[..., t]).sum(-1))
     y = torch.stack(outputs, -1) if outputs else torch.zeros_like(u)
     return (y if D is None else y + D[:, None] * u).to(out_dtype)

@@ -5,22 +5,23 @@ gives its gradients. Every other backend is held to it.
 """
 
 import torch
-import torch.nn.functional as F
 
 from ..autocast import without_autocast
+from ..softplus import softplus
 
 
-def scan_order(height, width, device=None):
-    """Positions of a flattened map in the order of each direction.
+def scan_order(height: int, width: int, device: torch.device | None = None) -> torch.Tensor:
+    """List the positions of a flattened map in the order of each direction.
 
     Args:
-        height (int): Rows of the map.
-        width (int): Columns of the map.
-        device (torch.device, optional): Where the result lies.
+        height (int): Number of rows of the map.
+        width (int): Number of columns of the map.
+        device (torch.device, optional): Device of the result. Default: torch's
+            default device.
 
     Returns:
-        Tensor: (4, height * width) indices: 0 row-major, 1 column-major, 2 the
-        reverse of 0, 3 the reverse of 1.
+        Tensor: Indices of shape (4, height * width): 0 row-major, 1 column-major,
+        2 the reverse of 0, 3 the reverse of 1.
     """
     rows = torch.arange(height * width, device=device)
     columns = rows.view(height, width).t().flatten()
@@ -28,25 +29,38 @@ def scan_order(height, width, device=None):
 
 
 @without_autocast
-def ss2d(x, p, dt_weight, dt_bias, A, D):
-    """:func:`sparx_mm.kernels.ss2d` by its definition."""
+def ss2d(
+    x: torch.Tensor,
+    dt_B_C: torch.Tensor,
+    dt_weight: torch.Tensor,
+    dt_bias: torch.Tensor,
+    A: torch.Tensor,
+    D: torch.Tensor,
+) -> torch.Tensor:
+    """Compute `sparx_mm.kernels.ss2d` by its definition.
+
+    Args:
+        x, dt_B_C, dt_weight, dt_bias, A, D (Tensor): As for that function.
+
+    Returns:
+        Tensor: Map of shape (B, D, H, W) in the dtype of x.
+    """
     batch, channels, height, width = x.shape
     rank, state = dt_weight.shape[-1], A.shape[-1]
-    # 16-bit inputs: steps and states are at least float32
+    # 16-bit inputs: step sizes and states are at least float32
     out_dtype, dtype = x.dtype, torch.promote_types(x.dtype, A.dtype)
-    x, p = x.to(dtype).flatten(2), p.to(dtype).flatten(1, 2)
+    # (B, D, H, W) -> (B, D, L), (B, H, W, 4, R + 2N) -> (B, L, 4, R + 2N)
+    x, dt_B_C = x.to(dtype).flatten(2), dt_B_C.to(dtype).flatten(1, 2)
     y = torch.zeros_like(x)
     for k, order in enumerate(scan_order(height, width, x.device)):
         u = x[:, :, order]
-        dt, B, C = p[:, order, k].split([rank, state, state], dim=-1)
-        z = torch.einsum('blr,dr->bld', dt, dt_weight[k]) + dt_bias[k]
-        # threshold: linear beyond it, where exp(z) would overflow
-        delta = F.softplus(z, threshold=30)
+        dt, B, C = dt_B_C[:, order, k].split([rank, state, state], dim=-1)
+        delta = softplus(torch.einsum('blr,dr->bld', dt, dt_weight[k]) + dt_bias[k])
         h = x.new_zeros(batch, channels, state)
         outputs = []
         for t in range(height * width):
-            step = delta[:, t, :, None]
-            h = torch.exp(step * A[k]) * h + step * B[:, t, None] * u[:, :, t, None]
+            delta_t = delta[:, t, :, None]
+            h = torch.exp(delta_t * A[k]) * h + delta_t * B[:, t, None] * u[:, :, t, None]
             outputs.append((h * C[:, t, None]).sum(-1) + D[k] * u[:, :, t])
         y = y.index_add(2, order, torch.stack(outputs, -1))
     return y.view(batch, channels, height, width).to(out_dtype)

@@ -1,61 +1,112 @@
-"""The four-direction scan on a GPU; imported only where Triton is."""
+"""The four-direction scan on a GPU; imported only where Triton is installed."""
 
 import torch
 
-from .. import triton_scan
+from .._triton import launch
 
 
-def states_shape(x, A):
-    """Shape of the states that forward keeps for backward."""
+def states_shape(x: torch.Tensor, A: torch.Tensor) -> tuple[int, ...]:
+    """Return the shape of the states that forward keeps for backward.
+
+    Args:
+        x (Tensor): Map of shape (B, D, H, W).
+        A (Tensor): Decay rates of shape (4, D, N).
+
+    Returns:
+        tuple[int, ...]: (B, 4, ceil(H W / STATE_STRIDE), N, D).
+    """
     batch, _, height, width = x.shape
-    return triton_scan.states_shape(batch, height * width, A)
+    return launch.states_shape(batch, height * width, A)
 
 
-def _flat(x):
-    """(B, D, H, W) -> (B, H W, D), a view if x is channels-last."""
+def _flat(x: torch.Tensor) -> torch.Tensor:
+    """Flatten a map: a view if it is channels-last."""
+    # (B, D, H, W) -> (B, H W, D)
     return x.permute(0, 2, 3, 1).flatten(1, 2).contiguous()
 
 
-def _arguments(x, p, dt_weight, dt_bias, A, D):
-    """As :mod:`sparx_mm.kernels.triton_scan` takes them."""
+def _arguments(
+    x: torch.Tensor,
+    dt_B_C: torch.Tensor,
+    dt_weight: torch.Tensor,
+    dt_bias: torch.Tensor,
+    A: torch.Tensor,
+    D: torch.Tensor,
+) -> tuple:
+    """Lay the inputs out as `_triton.launch.forward` takes them."""
     flat = _flat(x)
+    # (4, D, R) -> (4, R, D)
     parameters = (t.contiguous() for t in (dt_weight.transpose(1, 2), dt_bias, A, D))
-    # no step sizes are read where there is a rank
-    return (flat, flat, p.flatten(1, 2).contiguous(), *parameters, tuple(x.shape[2:]), True)
+    # x again for delta, because no step sizes are read where there is a rank
+    return (flat, flat, dt_B_C.flatten(1, 2).contiguous(), *parameters, tuple(x.shape[2:]), True)
 
 
-def forward(x, p, dt_weight, dt_bias, A, D):
-    """The scan; see :func:`sparx_mm.kernels.ss2d`.
+def forward(
+    x: torch.Tensor,
+    dt_B_C: torch.Tensor,
+    dt_weight: torch.Tensor,
+    dt_bias: torch.Tensor,
+    A: torch.Tensor,
+    D: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scan a map in float32 states.
+
+    Args:
+        x, dt_B_C, dt_weight, dt_bias, A, D (Tensor): As for
+            `sparx_mm.kernels.ss2d`.
 
     Returns:
-        tuple[Tensor, Tensor]: y, channels-last, and the kept states.
+        tuple[Tensor, Tensor]: y of shape (B, D, H, W), channels-last, and the kept
+        states.
     """
-    y, states = triton_scan.forward(*_arguments(x, p, dt_weight, dt_bias, A, D))
+    y, states = launch.forward(*_arguments(x, dt_B_C, dt_weight, dt_bias, A, D))
+    # (B, H W, D) -> (B, D, H, W)
     return y.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2), states
 
 
-def backward(dy, states, x, p, dt_weight, dt_bias, A, D):
-    """Gradients of x, p, dt_weight, dt_bias, A and D."""
+def backward(
+    dy: torch.Tensor,
+    states: torch.Tensor,
+    x: torch.Tensor,
+    dt_B_C: torch.Tensor,
+    dt_weight: torch.Tensor,
+    dt_bias: torch.Tensor,
+    A: torch.Tensor,
+    D: torch.Tensor,
+) -> tuple[torch.Tensor, ...]:
+    """Compute the gradients of `forward`.
+
+    Args:
+        dy (Tensor): Gradient of y, of shape (B, D, H, W).
+        states (Tensor): Kept states from `forward`.
+        x, dt_B_C, dt_weight, dt_bias, A, D (Tensor): As given to `forward`.
+
+    Returns:
+        tuple[Tensor, ...]: Gradients of x, dt_B_C, dt_weight, dt_bias, A and D, of
+        their shapes.
+    """
     rank = dt_weight.shape[2]
-    arguments = _arguments(x, p, dt_weight, dt_bias, A, D)
+    arguments = _arguments(x, dt_B_C, dt_weight, dt_bias, A, D)
     _, _, low, weight, *_ = arguments
-    dx, dz, dgains, dA, dbias, dD = triton_scan.backward(_flat(dy), states, *arguments)
+    dx, dz, dB_dC, dA, dbias, dD = launch.backward(_flat(dy), states, *arguments)
     # (4, B, L, D) -> (4, B * L, D), (B, L, 4, R) -> (4, B * L, R)
     dz = dz.flatten(1, 2)
     dt = low[..., :rank].flatten(0, 1).transpose(0, 1)
     dweight = _product(dz.transpose(1, 2), dt.to(dz.dtype))
     ddt = _product(dz, weight.transpose(1, 2).to(dz.dtype))
-    dp = p.new_empty(p.shape)
-    dp[..., :rank] = ddt.view(4, *p.shape[:3], rank).permute(1, 2, 3, 0, 4)
-    dp[..., rank:] = dgains.view(*p.shape[:4], -1)
+    ddt_B_C = dt_B_C.new_empty(dt_B_C.shape)
+    ddt_B_C[..., :rank] = ddt.view(4, *dt_B_C.shape[:3], rank).permute(1, 2, 3, 0, 4)
+    ddt_B_C[..., rank:] = dB_dC.view(*dt_B_C.shape[:4], -1)
+    # (B, H W, D) -> (B, D, H, W)
     dx = dx.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
-    return dx, dp, dweight, dbias, dA, dD
+    return dx, ddt_B_C, dweight, dbias, dA, dD
 
 
-def _product(a, b):
-    """Batched a @ b in float32: 16 bits are too few for sums over a map.
+def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Multiply batches of matrices, with sums and result in float32.
 
-    float32 factors follow torch's setting for products, TF32 too.
+    16 bits are too few for sums over a map; float32 factors follow torch's setting
+    for products, TF32 too.
     """
     if a.dtype == torch.float32 or not a.is_cuda or torch.version.hip:
         return a.float() @ b.float()

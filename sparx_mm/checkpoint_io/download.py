@@ -1,4 +1,4 @@
-"""Downloads that arrive whole and unchanged, or leave nothing behind."""
+"""Downloads that arrive whole and unchanged or leave nothing behind."""
 
 import fcntl
 import hashlib
@@ -16,36 +16,34 @@ from ..errors import UserError
 
 
 class DownloadError(UserError):
-    """A URL could not be fetched; the message is the reason."""
+    """A URL that cannot be fetched; the message gives the reason."""
 
 
 def cached_file(url: str) -> str:
-    """Where torch and mmengine look for a URL before they download it."""
+    """Return the path where torch and mmengine cache a URL's file."""
     name = osp.basename(urllib.parse.urlparse(url).path)
     return osp.join(torch.hub.get_dir(), 'checkpoints', name)
 
 
 def fetch(url: str, timeout: float = 30.0) -> str:
-    """Download a URL into torch's cache, unless it is there.
+    """Download a URL into torch's cache, unless it is there already.
 
-    torch takes a connection that is cut off for the end of the file and
-    caches the half. Here the file gets its name only when all of it is on
-    the disk and has the hash that is known of it. Of several processes that
-    want the same file, on one machine or on one network folder, one
-    downloads.
+    torch mistakes a broken connection for the end of the file and caches the
+    part that has arrived. Here the file gets its name only when it is complete
+    on the disk and its hash, if known, is right. If several processes want the
+    same file, on one machine or in one network folder, only one downloads it.
 
     Args:
-        url (str): An https URL. Its SHA-256, or the first digits of it, may
-            stand in the file's name, as in ``name-0123abcd.pth``, or after
-            the URL: ``#sha256=0123abcd...``.
-        timeout (float): Seconds without an answer until giving up.
-            Default: 30.
+        url (str): An https URL. The file's SHA-256, or its first digits, may be
+            part of the name, as in ``name-0123abcd.pth``, or follow the URL:
+            ``#sha256=0123abcd...``.
+        timeout (float): Seconds to wait for an answer. Default: 30.
 
     Returns:
-        str: The file in the cache.
+        str: Path of the file in the cache.
 
     Raises:
-        DownloadError: If it cannot be fetched as a whole.
+        DownloadError: If the file cannot be fetched completely.
     """
     wanted = known_hash(url)
     target = cached_file(url)
@@ -79,10 +77,10 @@ class _EncryptedRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def known_hash(url: str) -> str | None:
-    """The SHA-256 that a URL tells of its file, or the start of it.
+    """Find the SHA-256 of the file, or its first digits, in a URL.
 
     Raises:
-        DownloadError: If what is given as one is none.
+        DownloadError: If the text after ``#sha256=`` is not a SHA-256.
 
     Example:
         >>> known_hash('https://example.org/a-0123abcd.pth')
@@ -95,8 +93,7 @@ def known_hash(url: str) -> str | None:
         if not match:
             raise DownloadError(f'{url}: a SHA-256 has 8 to 64 digits of 0-9 and a-f')
         return match[1]
-    # as torch and the OpenMMLab projects name their files; digits alone are
-    # a date
+    # torch and the OpenMMLab projects name files like this; digits alone are a date
     match = re.search(r'-(?=\d*[a-f])([0-9a-f]{8,64})\.\w+$', parts.path)
     return match[1] if match else None
 
@@ -112,7 +109,7 @@ def _download(url, target, timeout, wanted):
             _check_hash(partial, wanted, f'{url}: what arrived')
         os.replace(partial, target)
     finally:
-        # also that of an earlier process, which was killed
+        # an earlier process that was killed may have left one too
         if osp.exists(partial):
             os.remove(partial)
 
@@ -153,6 +150,6 @@ def _sha256(path):
 def _reason(error: Exception) -> str:
     if isinstance(error, urllib.error.HTTPError):
         return f'HTTP {error.code} {error.reason}'
-    # what a URLError wraps says more than itself
+    # the error inside a URLError says more than the URLError
     reason = getattr(error, 'reason', error)
     return str(reason) or type(reason).__name__

@@ -1,1 +1,1 @@
-"""Stand-ins for faults of other packages; each has an explicit ``install()``."""
+"""Stand-ins for faulty packages of others; each has an explicit ``install()``."""

@@ -1,16 +1,16 @@
 """torchvision on a machine where its C++ library does not load.
 
-PyPI's wheel is made for the CUDA build of torch. On a build for the CPU its
-library does not load, and importing it ends in ``operator torchvision::nms
-does not exist``, though most of it is plain Python and needs no operator.
-mmpretrain imports torchvision; so does every Runner of mmengine, to print its
-version, and takes no error but its absence.
+PyPI's wheel is made for the CUDA build of torch. Beside a CPU build its library
+does not load, and importing it ends in ``operator torchvision::nms does not
+exist``, although most of it is plain Python and needs no operator. mmpretrain
+imports torchvision; so does every Runner of mmengine, to print its version, and
+accepts only that it is not installed.
 
-`install` imports torchvision, if it is there, in a way that works: without its
-library the schemas of the operators that it looks for are declared first. To
-call one is an error of torchvision that says so. If it cannot be imported even
-then, it is for this process as if it were not installed, which mmengine, mmdet
-and mmseg are content with. `sparx_mm.engine` calls it.
+If the library does not load, `install` declares the schemas of the operators
+that torchvision looks for and imports it again. Calling such an operator is an
+error of torchvision that says so. If torchvision cannot be imported even then,
+it is hidden from this process, as if it were not installed, which suffices for
+mmengine, mmdet and mmseg. `sparx_mm.engine` calls `install`.
 
 Example:
     >>> # in a config of mmpretrain
@@ -26,18 +26,18 @@ from importlib import import_module
 
 from torch.library import Library
 
-# those that it refers to without asking whether its library is there
+# the operators that torchvision refers to even without its library
 OPERATORS = ('nms', 'qnms')
 SCHEMA = '{}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
 
 
 @functools.cache
 def install() -> str | None:
-    """Import torchvision, with or without its C++ library; once a process.
+    """Import torchvision with or without its C++ library, once per process.
 
     Returns:
-        str, optional: Why it cannot be imported; it is then hidden from this
-        process. None if it is imported or not installed.
+        str, optional: The reason why torchvision cannot be imported; it is then
+        hidden from this process. None if it is imported or not installed.
     """
     error = _import()
     if 'operator torchvision::' in str(error):
@@ -45,7 +45,7 @@ def install() -> str | None:
         error = _import()
     if error is None or (isinstance(error, ModuleNotFoundError) and error.name == 'torchvision'):
         return None
-    # importing it raises ModuleNotFoundError from now on
+    # because importing it then raises ModuleNotFoundError
     sys.modules['torchvision'] = None
     return f'{type(error).__name__}: {error}'
 
@@ -53,7 +53,7 @@ def install() -> str | None:
 def declare_operators() -> None:
     """Declare the operators that torchvision looks for, without kernels."""
     global _library
-    # they last as long as this object
+    # because the operators last as long as this object
     _library = Library('torchvision', 'FRAGMENT')
     for name in OPERATORS:
         _library.define(SCHEMA.format(name))
@@ -63,6 +63,6 @@ def _import() -> Exception | None:
     try:
         import_module('torchvision')
     except Exception as error:
-        # whatever a broken one raises, most runs do not need it
+        # a broken torchvision may raise anything, and most runs do not need it
         return error
     return None

@@ -40,7 +40,12 @@ class SS2D(ScanParameters):
     Attributes:
         in_channels (int): Number of channels that ``forward`` takes: D, with a
             gate 2D.
+        scan (Callable): Scan of maps, with the arguments of
+            `sparx_mm.kernels.ss2d`, which it is unless another form of the same
+            scan is set on the class or a module.
     """
+
+    scan = staticmethod(ss2d)
 
     def __init__(
         self,
@@ -81,7 +86,7 @@ class SS2D(ScanParameters):
         dt_B_C = dt_B_C.permute(0, 2, 3, 1).unflatten(-1, (NUM_DIRECTIONS, -1))
         A = -self.A_log.exp().view(NUM_DIRECTIONS, -1, self.d_state)
         D = self.D.view(NUM_DIRECTIONS, -1)
-        y = self.norm(ss2d(x, dt_B_C, self.dt_weight, self.dt_bias, A, D))
+        y = self.norm(self.scan(x, dt_B_C, self.dt_weight, self.dt_bias, A, D))
         if self.gate:
             y = y * F.silu(z)
         return self.out_proj(y)

@@ -24,8 +24,8 @@ _BN_COUNTER = 'num_batches_tracked'
 class Row(NamedTuple):
     """A released name and the own name of the same tensor.
 
-    ``{}`` stands for a number, the same ones in both names. A name that ends in a
-    dot is the start of names, any other name is whole.
+    ``{}`` stands for a number; both names have the same numbers in the same order. A
+    name that ends in a dot is the start of names; any other name is whole.
 
     Args:
         released (str): Name in a released file.

@@ -69,6 +69,7 @@ def test_every_parameter_is_trained(family, name):
         assert param.grad.isfinite().all() and param.grad.any(), parameter_name
 
 
+@pytest.mark.slow
 @every
 @pytest.mark.parametrize('out_indices', [(0,), (1, 3), (2,)])
 def test_out_indices(family, name, out_indices):
@@ -83,6 +84,7 @@ def test_out_indices(family, name, out_indices):
     assert all(param.grad is not None for param in part.parameters())
 
 
+@pytest.mark.slow
 @every
 @pytest.mark.parametrize('frozen_stages', [0, 2, 4])
 def test_frozen_stages(family, name, frozen_stages):

@@ -341,6 +341,7 @@ def test_output_and_gradients_in_the_other_layout():
             torch.testing.assert_close(a, b, atol=1e-10, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_compiles_whole():
     model = _model(norm_eval=True).train()
     compiled = torch.compile(model, backend='aot_eager', fullgraph=True, dynamic=False)

@@ -13,7 +13,7 @@ from mmengine.registry import MODELS
 from torch import nn
 from without import run_without
 
-from sparx_mm import SparXMamba, SparXSwin, VMamba
+from sparx_mm import HierarchicalBackbone, SparXMamba, SparXSwin, VMamba
 from sparx_mm.registry import MODELS as PARTS
 from sparx_mm.state_dicts import SPARX, SWIN, VMAMBA, CoverageError, fit
 
@@ -49,6 +49,12 @@ def file(source, tmp_path):
     return write
 
 
+def linear(weights):
+    """The 1x1 convolutions around mixer and FFN as linear layers."""
+    ends = ('op.in_proj.weight', 'op.out_proj.weight', 'mlp.fc1.weight', 'mlp.fc2.weight')
+    return {k: v.flatten(1) if k.endswith(ends) else v for k, v in weights.items()}
+
+
 def is_loaded(source, model):
     own = model.state_dict()
     return all(own[k].equal(v) for k, v in source.state_dict().items())
@@ -65,6 +71,7 @@ def is_loaded(source, model):
         (lambda w: {f'backbone.{k}': v for k, v in w.items()}, dict(prefix='backbone')),
         (lambda w: dict(model={f'module.net.{k}': v for k, v in w.items()}), dict(prefix='net.')),
         (lambda w: SPARX.to_own(w), {}),
+        (linear, {}),
         (lambda w: {k: v.double() for k, v in w.items()}, dict(map_location='cpu')),
     ],
 )
@@ -80,6 +87,27 @@ def test_layouts(reader, nest, options, source, file, monkeypatch):
     model.init_weights()
     assert is_loaded(source, model)
     assert model.init_cfg == pretrained(file(nest), **options)
+
+
+def test_plain_load_state_dict_of_linear_layers(source):
+    weights = linear(SPARX.to_released(source.state_dict()))
+    assert sum(v.dim() == 2 for v in weights.values()) > 8
+    model = nn.ModuleDict(dict(a=SparXMamba(PICO)))
+    model.load_state_dict({f'a.{k}': v for k, v in weights.items()}, strict=True)
+    assert is_loaded(source, model['a'])
+
+
+def test_a_family_without_released_files(source, tmp_path):
+    class Mine(SparXMamba):
+        key_map = HierarchicalBackbone.key_map
+
+    torch.save(source.state_dict(), tmp_path / 'file.pth')
+    model = Mine(PICO, init_cfg=pretrained(tmp_path / 'file.pth'))
+    model.init_weights()
+    assert is_loaded(source, model)
+    torch.save(SPARX.to_released(source.state_dict()), tmp_path / 'file.pth')
+    with pytest.raises(CoverageError, match='this is a SparX file, the model is Hierarchical'):
+        model.__class__(PICO, init_cfg=model.init_cfg).init_weights()
 
 
 def test_half_precision_files(source, file):
@@ -168,6 +196,7 @@ def test_errors_name_the_file_and_change_nothing(nest, options, message, file):
     assert model.init_cfg == pretrained(file(nest), **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('flavour, variant', LAYOUTS)
 def test_pretrained_loads_every_tensor(flavour, variant, tmp_path):
     file = tmp_path / f'sparx_mamba_{variant}.pth'

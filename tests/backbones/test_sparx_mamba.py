@@ -34,6 +34,7 @@ def named(request):
     return request.param, SparXMamba(request.param)
 
 
+@pytest.mark.slow
 def test_parameter_count(named):
     arch, model = named
     detector = SparXMamba(learnable(arch))
@@ -50,6 +51,7 @@ def test_channels_and_strides(named):
     assert all(out.isfinite().all() for out in outs)
 
 
+@pytest.mark.slow
 def test_full_size_training_step():
     torch.manual_seed(0)
     model = SparXMamba(learnable('tiny'), drop_path_rate=0.2)

@@ -17,7 +17,7 @@ def modules(monkeypatch):
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Run the main of a program here; its status, stdout and stderr."""
+    """Return a function that runs a program here, to its status, stdout and stderr."""
     threads = torch.get_num_threads()
 
     def run(main, *args):

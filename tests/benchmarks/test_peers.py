@@ -8,9 +8,9 @@ import torch
 from torch._subclasses import FakeTensorMode
 
 from sparx_mm.kernels import ss2d
-from sparx_mm.kernels.examples import map_arguments
 from sparx_mm.kernels.selective_scan.reference import selective_scan
 from sparx_mm.kernels.ss2d.reference import ss2d as reference
+from sparx_mm.kernels.testing import map_arguments
 
 # batch, channels, height, width, rank, state: single rows and columns, odd
 # and even lengths, more than one state
@@ -45,7 +45,7 @@ def test_output_and_every_gradient(name, size):
 
 @pytest.fixture
 def mamba_ssm(monkeypatch):
-    """A package with mamba-ssm's function and signature."""
+    """Install a package with mamba-ssm's function and signature."""
 
     def selective_scan_fn(
         u,

@@ -23,7 +23,7 @@ QUICK = ('--size', '48', '--batch', '1', '--repeats', '2', '--threads', '1')
 
 @pytest.fixture
 def scan(monkeypatch):
-    """The program, on a network of few channels."""
+    """Return the program, on a network of few channels."""
     import scan
 
     monkeypatch.setattr(scan, 'EMBED_DIMS', (8, 8, 16, 16))
@@ -33,7 +33,7 @@ def scan(monkeypatch):
 
 
 def rows(text):
-    """Cells of all tables in a text, without headings."""
+    """List the cells of all tables in a text, without headings."""
     lines = [s[2:-2] for s in text.splitlines() if s.startswith('| ')]
     table = [line.split(' | ') for line in lines]
     return [
@@ -70,8 +70,8 @@ def test_scan(scan, run, tmp_path, device):
     assert len(memory) == (24 if device == 'cuda' else 0)
 
 
-def wrong_gradient(x, p, *parameters):
-    y = ss2d(x, p, *parameters)
+def wrong_gradient(*inputs):
+    y = ss2d(*inputs)
     # as large as y and its gradient not
     return y.detach() + 1.1 * (y - y.detach())
 
@@ -154,16 +154,16 @@ def test_bytes_of_a_fused_form():
 
     inputs, dy = make_inputs(2, 32, 5, 6, torch.float16, torch.device('cpu'))
     # of a map of 64 channels and of its projection at rank 2, 16 bits
-    x, p = 2 * 2 * 64 * 30, 2 * 2 * 30 * 4 * 4
+    x, dt_B_C = 2 * 2 * 64 * 30, 2 * 2 * 30 * 4 * 4
     parameters = 4 * 4 * 64 * (2 + 1 + 1 + 1)
-    forward = 2 * x + p + parameters
+    forward = 2 * x + dt_B_C + parameters
     assert fused_bytes(inputs, dy, False) == forward
-    assert fused_bytes(inputs, dy, True) == forward + 3 * x + 2 * p + 2 * parameters
+    assert fused_bytes(inputs, dy, True) == forward + 3 * x + 2 * dt_B_C + 2 * parameters
 
 
 @pytest.fixture
 def backbone(monkeypatch):
-    """The program, with a small network as the tiny one."""
+    """Return the program, with a small network as the tiny one."""
     import backbone
     import networks
 
@@ -321,7 +321,8 @@ def test_backbone_says_what_is_missing(tmp_path):
     assert done.returncode == 1 and not done.stdout
     (line,) = done.stderr.splitlines()
     assert re.fullmatch(
-        'error: backbones cannot be built here: .*mmengine.*type: pip install torch onedl-mmengine',
+        'error: backbones cannot be built here: .*mmengine.*type: pip install torch onedl-mmengine '
+        'opencv-python-headless',
         line,
     )
 

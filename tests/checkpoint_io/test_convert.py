@@ -39,6 +39,7 @@ def convert(tmp_path):
     return convert
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('flavour,variant', LAYOUTS)
 def test_released_layouts_round_trip(convert, tmp_path, flavour, variant):
     released = parity.released_state(flavour, variant)

@@ -1,4 +1,4 @@
-"""torchvision that is missing, broken or without its library is no matter."""
+"""Runs start where torchvision is missing, broken or without its library."""
 
 import pytest
 from without import run_without
@@ -39,7 +39,7 @@ def run(folder, torchvision, code, status=0):
         (START, '1.2 None'),
         (LACKS_OPERATORS, '1.2 None'),
         (BROKEN, 'None RuntimeError: built for another CUDA'),
-        # the error bears its name, and it is installed
+        # an ImportError that names torchvision, although it is installed
         ('from torchvision import _C', "None ImportError: cannot import name '_C'"),
     ],
 )
@@ -53,9 +53,16 @@ def test_the_stand_in_lacks_what_the_real_one_does(tmp_path):
 
 
 @pytest.mark.stack
-def test_the_engine_brings_it(tmp_path):
-    code = 'import sparx_mm.engine\nimport torchvision'
-    run(tmp_path, LACKS_OPERATORS, code)
+def test_only_the_engine_installs(tmp_path):
+    code = """
+import sys
+from sparx_mm.compat import torchvision_stub
+print('torchvision' in sys.modules)
+import sparx_mm.engine
+import torchvision
+print(torchvision.__version__)
+"""
+    assert run(tmp_path, LACKS_OPERATORS, code).startswith('False\n1.2\n')
 
 
 def test_a_config_of_mmpretrain_says_what_is_missing(tmp_path):

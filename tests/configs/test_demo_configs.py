@@ -24,6 +24,14 @@ def test_the_segmentor_has_the_classes_that_are_drawn():
         assert len(loss.get('class_weight', names)) == len(names)
 
 
+def test_the_detector_has_the_classes_that_are_drawn():
+    cfg = load_config(str(DETECTOR))
+    for loader in ('train', 'val', 'test'):
+        assert tuple(cfg[f'{loader}_dataloader'].dataset.metainfo.classes) == CLASSES
+    for head in ('bbox_head', 'mask_head'):
+        assert cfg.model.roi_head[head].num_classes == len(CLASSES)
+
+
 def test_the_colors_of_classes_differ():
     cfg = load_config(str(SEGMENTOR))
     palette = np.array(cfg.test_dataloader.dataset.metainfo.palette, float)
@@ -35,7 +43,7 @@ def test_the_colors_of_classes_differ():
 
 def test_the_segmentor_starts_from_the_detector():
     segmentor, detector = (load_config(str(path)) for path in (SEGMENTOR, DETECTOR))
-    assert segmentor.model.backbone.arch == detector.model.backbone.arch
+    assert segmentor.backbone == detector.backbone
     # the last checkpoint of what `make demo` trains
     epochs = detector.train_cfg.max_epochs
     assert segmentor.model.backbone.init_cfg == dict(

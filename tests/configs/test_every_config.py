@@ -1,61 +1,117 @@
-"""Checks of every config, of every library."""
+"""The rules that every config keeps, of every library."""
 
+import json
+import re
 import subprocess
 import sys
+from functools import cache
+from pathlib import Path
 
 import classification
 import detection
 import pytest
 import rotated
 import segmentation
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS
 from torch import nn
 
-from sparx_mm.run import build_runner, load_config
+from sparx_mm.run import build_runner
 
+FOLDER = detection.ROOT / 'configs'
 # of the libraries of either distribution
 DENSE = [*detection.CONFIGS, *segmentation.CONFIGS]
-CONFIGS = [*DENSE, *classification.CONFIGS, *rotated.CONFIGS]
+OTHERS = [*classification.CONFIGS, *rotated.CONFIGS]
+CONFIGS = [*DENSE, *OTHERS]
+MARKED = [*(pytest.param(path, marks=pytest.mark.stack) for path in DENSE), *OTHERS]
+BASES = {path for path in FOLDER.rglob('*.py') if '_base_' in path.parts}
 NORMS = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
 # beside norms, the parameters without decay
-SPARED = dict(SparXMamba={'A_log', 'D'}, SparXSwin={'relative_position_bias_table'})
+SPARED = dict(
+    SparXMamba={'A_log', 'D'}, SparXSwin={'relative_position_bias_table'}, VMamba={'A_log', 'D'}
+)
+LOSSES = dict(
+    mask_rcnn={'loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox', 'loss_mask'},
+    semantic_fpn={'decode.loss_ce'},
+    upernet={'decode.loss_ce', 'aux.loss_ce'},
+    classifier={'loss'},
+    oriented_rcnn={'loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox'},
+)
 
 
-def _ids(path):
+def _stem(path):
     return path.stem
 
 
-@pytest.fixture
-def build(shapes, ade, imagenet, dota, tmp_path):
-    """A function that builds the runner of a config, made small."""
-
-    def build(path):
-        made_by, data = {
-            'mmdet': (detection, shapes),
-            'mmseg': (segmentation, ade),
-            'mmpretrain': (classification, imagenet),
-            'mmrotate': (rotated, dota),
-        }[path.parent.name]
-        if 'shapes' in path.stem:
-            data = shapes
-        return build_runner(made_by.tiny_config(path, data, str(tmp_path)))
-
-    return build
+@cache
+def _load(path):
+    return Config.fromfile(path)
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=_ids)
-def test_leaves_are_short(path):
+def _bases(path):
+    """Map folders to the names of a config's own bases."""
+    return dict(re.findall(r"_base_/(\w+)/(\w+)\.py'", path.read_text()))
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=_stem)
+def test_configs_are_short(path):
     assert len(path.read_text().splitlines()) <= 25
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=_ids)
-def test_runtime(path):
-    cfg = load_config(str(path))
-    assert cfg.default_scope == path.parent.name
-    assert cfg.custom_imports == dict(
-        imports=['sparx_mm', 'sparx_mm.engine'], allow_failed_imports=False
-    )
-    assert cfg.default_hooks.checkpoint.max_keep_ckpts >= 2
-    assert cfg.env_cfg.mp_cfg == dict(mp_start_method='fork', opencv_num_threads=0)
+@pytest.mark.parametrize('path', CONFIGS, ids=_stem)
+def test_names_tell_head_network_and_schedule(path):
+    bases = _bases(path)
+    network = bases['backbones'].replace('sparx_mamba', 'sparx')
+    head, rest = re.fullmatch(rf'(.*?)_?{network}_?(.*)', path.stem).groups()
+    assert bases['models'].startswith(head or 'classifier')
+    # Semantic FPN and UperNet have one schedule each
+    of_head = dict(semantic_fpn='80k', upernet='160k')
+    schedule = dict(in1k='300e', shapes='demo').get(rest, rest or of_head[head])
+    assert bases['schedules'].endswith(f'_{schedule}')
+
+
+def test_every_base_is_read():
+    read = set()
+    for path in set(FOLDER.rglob('*.py')) - BASES:
+        # the text starts that of each file with its path
+        read.update(map(Path, _load(path).text.splitlines()))
+    assert not sorted(path.relative_to(FOLDER).as_posix() for path in BASES - read)
+
+
+def test_drop_paths_are_in_the_bases_of_backbones():
+    written = {
+        path.relative_to(FOLDER).as_posix()
+        for path in FOLDER.rglob('*.py')
+        if path.parent.name != 'backbones'
+        and re.search(r'drop_path\w* ?= ?(dict|[\d.])', path.read_text())
+    }
+    # the same for all backbones
+    assert written == {'mmseg/_base_/models/semantic_fpn.py'}
+
+
+@cache
+def _channels(backbone):
+    """Count the channels of the maps of a backbone, given as JSON."""
+    with torch.device('meta'):
+        maps = MODELS.build(json.loads(backbone))(torch.rand(1, 3, 64, 64))
+    return [x.shape[1] for x in maps]
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=_stem)
+def test_heads_have_the_channels_of_the_backbone(path):
+    model = _load(path).model
+    changes = dict(init_cfg=None, drop_path_rate=0.0)
+    channels = _channels(json.dumps({**model.backbone.to_dict(), **changes}))
+    expected = dict(neck=channels if len(channels) > 1 else channels[0], head=channels[-1])
+    if 'auxiliary_head' in model:
+        # UperNet, whose heads read the maps themselves
+        index = model.auxiliary_head.in_index
+        expected.update(decode_head=channels, auxiliary_head=channels[index])
+    found = {
+        part: model[part].in_channels for part in expected if 'in_channels' in model.get(part, ())
+    }
+    assert found and found == {part: expected[part] for part in found}
 
 
 @pytest.mark.parametrize(
@@ -92,9 +148,45 @@ for path in {[str(path) for path in configs]}:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=_ids)
-def test_every_parameter_has_its_decay(path, build):
-    runner = build(path)
+@pytest.fixture(scope='module', params=MARKED, ids=_stem)
+def trained(request, shapes, ade, imagenet, dota, tmp_path_factory):
+    """Make a config small and train a step: its path, runner and losses."""
+    path = request.param
+    made_by, data = dict(
+        mmdet=(detection, shapes),
+        mmseg=(segmentation, ade),
+        mmpretrain=(classification, imagenet),
+        mmrotate=(rotated, dota),
+    )[path.parent.name]
+    if 'shapes' in path.stem:
+        data = shapes
+    torch.manual_seed(0)
+    cfg = made_by.tiny_config(path, data, str(tmp_path_factory.mktemp('run')))
+    runner = build_runner(cfg, ('train',))
+    model = runner.model
+    model.init_weights()
+    model.train()
+    batch = model.data_preprocessor(next(iter(runner.train_dataloader)), training=True)
+    loss, logged = model.parse_losses(model(**batch, mode='loss'))
+    loss.backward()
+    return path, runner, logged
+
+
+def test_every_config_trains_a_step(trained):
+    path, runner, logged = trained
+    assert all(value.isfinite() for value in logged.values())
+    (losses,) = (names for head, names in LOSSES.items() if _bases(path)['models'].startswith(head))
+    assert losses <= set(logged)
+    # distributed training refuses parameters without gradients
+    assert not [
+        name
+        for name, parameter in runner.model.named_parameters()
+        if parameter.requires_grad and parameter.grad is None
+    ]
+
+
+def test_every_parameter_has_its_decay(trained):
+    _, runner, _ = trained
     wrapper = runner.cfg.optim_wrapper
     optimizer = runner.build_optim_wrapper(wrapper).optimizer
     decay = {

@@ -121,7 +121,7 @@ def test_file_without_our_tools(small, released):
 def test_a_file_that_does_not_fit(small, released, tmp_path, depth, dropped):
     file = str(tmp_path / 'file.pth')
     torch.save({k: v for k, v in released.items() if dropped not in k}, file)
-    arch = dict(_delete_=True, **PICO)
+    arch = dict(PICO)
     arch['depths'] = (1, 2, depth, 2)
     with pytest.raises(CoverageError, match=file):
         load_runner(small(model__backbone__arch=arch), file)

@@ -26,7 +26,7 @@ def detection(shapes, tmp_path):
             CONFIG,
             shapes,
             str(tmp_path / 'run'),
-            model__backbone__arch=arch,
+            model__backbone__arch=dict(base=arch),
             model__neck__in_channels=list(dims),
         )
 

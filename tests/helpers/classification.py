@@ -53,7 +53,7 @@ def tiny_options(path, root, **options) -> dict:
     """
     arch = pico_for(path)
     tiny = {
-        'model.backbone.arch': dict(_delete_=True, **arch),
+        'model.backbone.arch': dict(arch),
         'model.data_preprocessor.num_classes': len(CLASSES),
         'model.head.num_classes': len(CLASSES),
         'model.head.in_channels': arch['embed_dims'][-1],

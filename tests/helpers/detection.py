@@ -31,7 +31,7 @@ def tiny_options(shapes, **options) -> dict:
     tiny = {
         'val_evaluator.ann_file': str(annotations['val']),
         'test_evaluator.ann_file': str(annotations['val']),
-        'model.backbone.arch': dict(_delete_=True, **PICO),
+        'model.backbone.arch': dict(PICO),
         'model.backbone.init_cfg': None,
         'model.neck.in_channels': list(PICO['embed_dims']),
         'model.roi_head.bbox_head.num_classes': len(CLASSES),
@@ -55,7 +55,7 @@ def tiny_options(shapes, **options) -> dict:
 
 def tiny_config(path, shapes, work_dir=None, **options) -> Config:
     """Load a config with `tiny_options` and images of 64 px."""
-    options.setdefault('model__backbone__arch', dict(_delete_=True, **pico_for(path)))
+    options.setdefault('model__backbone__arch', dict(pico_for(path)))
     cfg = load_config(str(path), tiny_options(shapes, **options), work_dir)
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         for _, step in walk(cfg[loader]):

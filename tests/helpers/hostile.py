@@ -10,8 +10,8 @@ class Runs:
     """A pickle that calls a function.
 
     Args:
-        function (Callable): It.
-        *args: Its arguments.
+        function (Callable): The function, importable by name.
+        *args: The function's arguments.
     """
 
     def __init__(self, function, *args):
@@ -22,21 +22,21 @@ class Runs:
 
 
 def touch(path: Path) -> str:
-    """Python that leaves a file behind."""
+    """Write Python code that leaves a file behind."""
     return f'open({str(path)!r}, "w").close()'
 
 
 def payloads(trace: Path) -> dict:
-    """What a hostile file may hold, by name; each would leave a trace.
+    """Make objects that run code when they are unpickled, by name.
 
     Args:
-        trace (Path): The file that is there if something has run.
+        trace (Path): The file that the code would write.
     """
     gadget = Runs(getattr, HistoryBuffer, '__init__')
     return dict(
         system=Runs(os.system, f'touch {trace}'),
         evaluated=Runs(eval, touch(trace)),
-        # from a function to its globals, and to all builtins
+        # reaches a function's globals, and through them all builtins
         getattr_gadget=Runs(eval, touch(trace), Runs(getattr, gadget, '__globals__')),
         getattr_alone=gadget,
     )

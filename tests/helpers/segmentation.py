@@ -53,7 +53,7 @@ def tiny_options(path, root, **options) -> dict:
     arch = pico_for(path)
     dims = list(arch['embed_dims'])
     tiny = {
-        'model.backbone.arch': dict(_delete_=True, **arch),
+        'model.backbone.arch': dict(arch),
         'model.backbone.init_cfg': None,
         'model.decode_head.channels': 16,
         'model.data_preprocessor.size': (32, 32),

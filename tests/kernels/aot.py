@@ -26,9 +26,10 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.runtime.jit import JITFunction
 
-from sparx_mm.kernels import examples, triton_scan
-from sparx_mm.kernels.selective_scan import triton as scan
-from sparx_mm.kernels.ss2d import triton as ss2d
+from sparx_mm.kernels import testing
+from sparx_mm.kernels._triton import launch
+from sparx_mm.kernels.selective_scan import triton as scan_triton
+from sparx_mm.kernels.ss2d import triton as ss2d_triton
 
 # what to compile for, and multiprocessors that launches are planned for
 TARGETS = {
@@ -64,7 +65,7 @@ SEQUENCES = {
 
 
 class Measured(NamedTuple):
-    """A compiled kernel; sizes of code are those of NVIDIA's alone."""
+    """Sizes of a compiled kernel; those of its code for NVIDIA's GPUs only."""
 
     case: str
     kernel: str
@@ -80,7 +81,7 @@ class Measured(NamedTuple):
 
 
 class Driver:
-    """Answers what Triton asks its driver before it compiles."""
+    """Stand-in for the driver, which Triton asks for its target before it compiles."""
 
     def __init__(self, target):
         self.target = target
@@ -102,7 +103,7 @@ def compile_launches(arch: str) -> list:
         arch (str): A key of ``TARGETS``.
 
     Returns:
-        list: Filled with the compiled kernel of each launch.
+        list: Compiled kernels, one added by each launch.
     """
     compiled, run = [], JITFunction.run
 
@@ -112,26 +113,26 @@ def compile_launches(arch: str) -> list:
     target, processors = TARGETS[arch]
     JITFunction.run = compile_only
     triton.runtime.driver.set_active(Driver(target))
-    triton_scan._processors = lambda device: processors
+    launch._processors = lambda device: processors
     return compiled
 
 
 def cases() -> Iterator[tuple[str, ModuleType, list]]:
-    """Names of the cases, modules with their code, and its arguments."""
+    """Yield names of the cases, modules with their code, and its arguments."""
     for dtype in DTYPES:
         for name, size in MAPS.items():
-            arguments = examples.map_arguments(*size, dtype=DTYPES[dtype], device='meta')
-            yield f'ss2d {name} {dtype}', ss2d, arguments
+            arguments = testing.map_arguments(*size, dtype=DTYPES[dtype], device='meta')
+            yield f'ss2d {name} {dtype}', ss2d_triton, arguments
         for name, size in SEQUENCES.items():
-            arguments = examples.sequence_arguments(*size, dtype=DTYPES[dtype], device='meta')
-            yield f'selective_scan {name} {dtype}', scan, [*arguments, True]
+            arguments = testing.sequence_arguments(*size, dtype=DTYPES[dtype], device='meta')
+            yield f'selective_scan {name} {dtype}', scan_triton, [*arguments, True]
 
 
 def loop_lengths(code: list[tuple[int, str]]) -> list[int]:
-    """Instructions in each loop, the longest first; inner ones count twice.
+    """Count the instructions in each loop, longest first; inner ones count twice.
 
     Args:
-        code (list): Addresses and instructions.
+        code (list): Addresses and instructions, as pairs.
     """
     lengths = []
     for address, text in code:
@@ -143,7 +144,15 @@ def loop_lengths(code: list[tuple[int, str]]) -> list[int]:
 
 
 def measure(case: str, kernel) -> Measured:
-    """Read a compiled kernel, with the programs of Triton's own wheel."""
+    """Measure a compiled kernel with the programs of Triton's own wheel.
+
+    Args:
+        case (str): Name of the case.
+        kernel (CompiledKernel): Kernel that a launch has compiled.
+
+    Returns:
+        Measured: Zeros where there is no code for NVIDIA's GPUs.
+    """
     done = Measured(case, kernel.name, kernel.metadata.num_warps, kernel.metadata.shared)
     if 'cubin' not in kernel.asm:
         return done
@@ -174,8 +183,8 @@ def compiled_kernels(arch: str, only: str = '') -> Iterator[Measured]:
 
     Args:
         arch (str): A key of ``TARGETS``.
-        only (str): A regular expression; cases where it is found are taken.
-            Default: all.
+        only (str): Regular expression that the names of cases must contain.
+            Default: ``''``, all.
     """
     launches, seen = compile_launches(arch), set()
 

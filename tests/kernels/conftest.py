@@ -1,5 +1,6 @@
-"""What the kernel tests share."""
+"""Fixtures that the kernel tests share."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -15,9 +16,34 @@ def plain_start(monkeypatch):
     monkeypatch.delenv('SPARX_MM_KERNELS', raising=False)
 
 
+def poison(allocate):
+    """Fill with NaN what a function allocates on the CPU, if it is floating."""
+
+    @functools.wraps(allocate)
+    def allocate_nan(*args, **kwargs):
+        tensor = allocate(*args, **kwargs)
+        if tensor.is_floating_point() and tensor.device.type == 'cpu':
+            tensor.fill_(float('nan'))
+        return tensor
+
+    return allocate_nan
+
+
+@pytest.fixture(autouse=True)
+def nan_in_new_memory(monkeypatch):
+    """Make a read of unwritten memory show in every comparison."""
+    for owner, name in (
+        (torch, 'empty'),
+        (torch, 'empty_like'),
+        (torch, 'empty_strided'),
+        (torch.Tensor, 'new_empty'),
+    ):
+        monkeypatch.setattr(owner, name, poison(getattr(owner, name)))
+
+
 @pytest.fixture
 def evaluate():
-    """Run a function; returns its output and the gradients of all inputs."""
+    """Return a function that computes an output and the gradients of all inputs."""
 
     def run(function, inputs, dy=None):
         inputs = [t.detach().requires_grad_() for t in inputs]
@@ -33,7 +59,7 @@ def evaluate():
 
 @pytest.fixture
 def assert_near():
-    """Compare tensors, relative to the largest value of each wanted one."""
+    """Return a function that compares tensors, relative to the largest wanted value."""
 
     def check(given, wanted, tolerance):
         assert len(given) == len(wanted)
@@ -48,7 +74,7 @@ def assert_near():
 
 @pytest.fixture
 def run_python():
-    """Run lines of Python in a fresh process; returns what they print."""
+    """Return a function that runs Python in a fresh process and returns its output."""
 
     def run(code, timeout=120, **environment):
         result = subprocess.run(

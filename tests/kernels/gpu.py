@@ -19,7 +19,7 @@ TESTS = (f'{FOLDER}/test_triton.py', f'{FOLDER}/test_triton_gpu.py')
 
 
 def what_is_missing() -> str:
-    """Why nothing can be tested here, '' if all is there."""
+    """Say why nothing can be tested here, '' if nothing is missing."""
     for name in ('torch', 'triton', 'pytest'):
         if not importlib.util.find_spec(name):
             return f'{sys.executable} has no {name}; name another with PYTHON='
@@ -31,16 +31,16 @@ def what_is_missing() -> str:
             "make test runs the kernels in Triton's interpreter"
         )
     sys.path.insert(0, str(ROOT))
-    from sparx_mm.kernels.backends import missing_triton
+    from sparx_mm.kernels.dispatch import missing_triton
 
     return missing_triton()
 
 
 def memcheck() -> int:
-    """Run the self-test under compute-sanitizer, where that can be.
+    """Run the self-test under compute-sanitizer, if that runs here.
 
     Returns:
-        int: Its exit status; 0 as well where it cannot, which is said.
+        int: Its exit status; 0, after a line that says why, if it does not run.
     """
     program = shutil.which('compute-sanitizer') or shutil.which(
         '/usr/local/cuda/bin/compute-sanitizer'
@@ -66,7 +66,7 @@ def memcheck() -> int:
 
 
 def main() -> int:
-    """Test, then check memory; returns the exit status."""
+    """Run the tests, check memory, and return the exit status."""
     # neither the interpreter nor another backend, whatever the shell says
     os.environ.pop('TRITON_INTERPRET', None)
     # nor products in TF32, which some containers ask for

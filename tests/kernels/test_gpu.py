@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from sparx_mm.kernels import backends
+from sparx_mm.kernels import dispatch
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
 def gpu():
-    """The names in the script."""
+    """Return the names in the script."""
     return runpy.run_path(str(ROOT / 'tests' / 'kernels' / 'gpu.py'))
 
 
@@ -51,17 +51,17 @@ def test_what_is_missing_is_named(name, gpu, monkeypatch):
 def test_gpu_without_kernels_is_no_success(gpu, monkeypatch):
     """Else all tests would be left out."""
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    monkeypatch.setattr(backends, 'missing_triton', lambda: 'no luck')
+    monkeypatch.setattr(dispatch, 'missing_triton', lambda: 'no luck')
     assert gpu['what_is_missing']() == 'no luck'
 
 
 @pytest.mark.parametrize('status', [0, 1])
 def test_tests_and_then_memory(status, gpu, monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    monkeypatch.setattr(backends, 'missing_triton', lambda: '')
+    monkeypatch.setattr(dispatch, 'missing_triton', lambda: '')
     # whatever the shell says, neither the interpreter nor another backend
     monkeypatch.setenv('TRITON_INTERPRET', '1')
-    monkeypatch.setenv('SPARX_MM_KERNELS', 'cpu')
+    monkeypatch.setenv('SPARX_MM_KERNELS', 'torch')
     ran = []
 
     def call(command, **options):
@@ -82,7 +82,7 @@ def test_the_tests_are_there(gpu):
 
 @pytest.fixture
 def sanitizer(tmp_path, monkeypatch):
-    """A function that writes the program compute-sanitizer."""
+    """Return a function that writes the program compute-sanitizer."""
     monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
 
     def write(*lines):

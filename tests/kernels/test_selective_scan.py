@@ -7,9 +7,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sparx_mm.kernels import selective_scan, ss2d
-from sparx_mm.kernels.examples import sequence_arguments
-from sparx_mm.kernels.selective_scan import cpu
+from sparx_mm.kernels.selective_scan import torch as scan_torch
 from sparx_mm.kernels.selective_scan.reference import selective_scan as reference
+from sparx_mm.kernels.testing import run_backend, sequence_arguments
 
 # of the largest value of a tensor. float64: nothing but rounding.
 # float32: the polynomials err by 2e-7, sums of thousands of terms are taken
@@ -17,7 +17,7 @@ from sparx_mm.kernels.selective_scan.reference import selective_scan as referenc
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 5e-6}
 
 # batch, channels, length, state, groups (None: B and C without groups):
-# both sides of the row length, of a vector and of a block of channels
+# both sides of the chunk length, of a vector and of a block of channels
 SIZES = [
     (1, 1, 1, 1, None),
     (2, 6, 63, 1, 3),
@@ -29,18 +29,9 @@ SIZES = [
 ]
 
 
-class TwoLevel(torch.autograd.Function):
-    """The plain torch form, whatever the dtype; grouped and with softplus."""
-
-    @staticmethod
-    def forward(ctx, *inputs):
-        y, states = cpu.two_level_forward(*inputs, True)
-        ctx.save_for_backward(states, *inputs)
-        return y
-
-    @staticmethod
-    def backward(ctx, dy):
-        return cpu.two_level_backward(dy, *ctx.saved_tensors, True)
+def two_level(*inputs):
+    """Run the plain torch form, grouped and with softplus."""
+    return run_backend(scan_torch, *inputs, True)
 
 
 @pytest.mark.parametrize('softplus', [True, False])
@@ -65,7 +56,7 @@ def test_output_and_every_gradient_are_those_of_the_loop(
 def test_plain_torch_form_in_float32(size, evaluate, assert_near):
     inputs = sequence_arguments(*size)
     wanted = evaluate(functools.partial(reference, delta_softplus=True), inputs)
-    given = evaluate(TwoLevel.apply, [t.float() for t in inputs])
+    given = evaluate(two_level, [t.float() for t in inputs])
     assert_near(given, wanted, TOLERANCES[torch.float32])
 
 
@@ -123,7 +114,7 @@ def test_non_finite_values_reach_the_output(dtype, index, value):
     inputs[index][..., 5] = value
     wanted = reference(*inputs, True).isfinite()
     assert torch.equal(selective_scan(*inputs, True).isfinite(), wanted)
-    plain = cpu.two_level_forward(*inputs, True)[0]
+    plain = scan_torch.forward(*inputs, True)[0]
     assert torch.equal(plain.isfinite(), wanted)
 
 
@@ -196,7 +187,7 @@ def test_compiles_whole_with_dynamic_sizes(evaluate, assert_near):
 
 def test_four_of_them_make_the_scan_of_a_map(assert_near):
     """The two operators share no loop over directions: compare them."""
-    x, p = torch.randn(2, 6, 5, 7), torch.randn(2, 5, 7, 4, 3 + 2 * 2)
+    x, dt_B_C = torch.randn(2, 6, 5, 7), torch.randn(2, 5, 7, 4, 3 + 2 * 2)
     weight, bias = torch.randn(4, 6, 3), torch.randn(4, 6)
     A, D = -torch.rand(4, 6, 2), torch.randn(4, 6)
     y = 0
@@ -207,7 +198,7 @@ def test_four_of_them_make_the_scan_of_a_map(assert_near):
             t = (t.transpose(-2, -1) if k % 2 else t).flatten(-2)
             return t.flip(-1) if k >= 2 else t
 
-        low = scanned(p[:, :, :, k].permute(0, 3, 1, 2))
+        low = scanned(dt_B_C[:, :, :, k].permute(0, 3, 1, 2))
         dt, B, C = low.split([3, 2, 2], 1)
         y_k = selective_scan(
             scanned(x), torch.einsum('brl,dr->bdl', dt, weight[k]), A[k], B, C, D[k], bias[k], True
@@ -216,4 +207,4 @@ def test_four_of_them_make_the_scan_of_a_map(assert_near):
         y = y + (
             y_k.unflatten(-1, (7, 5)).transpose(-2, -1) if k % 2 else y_k.unflatten(-1, (5, 7))
         )
-    assert_near([ss2d(x, p, weight, bias, A, D)], [y], 1e-6)
+    assert_near([ss2d(x, dt_B_C, weight, bias, A, D)], [y], 1e-6)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sparx_mm.kernels import selftest
-from sparx_mm.kernels.ss2d import cpu
+from sparx_mm.kernels.ss2d import numba as ss2d_numba
 
 DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
 
@@ -14,12 +14,12 @@ def test_the_kernels_of_this_machine_agree():
     assert [str(check) for check in checks if not check.ok] == []
     assert {check.operator for check in checks} == {'ss2d', 'selective_scan'}
     assert {check.dtype for check in checks} == set(selftest.dtypes(DEVICE))
-    backend = 'triton' if DEVICE == 'cuda' else 'cpu'
+    backend = 'triton' if DEVICE == 'cuda' else 'numba'
     assert {check.backend for check in checks} == {backend}
 
 
 def first(monkeypatch):
-    """The first check of ss2d with more than a position to it."""
+    """Run the first check of ss2d with more than one position."""
     monkeypatch.setattr(selftest, 'dtypes', lambda device: [torch.float32])
     checks = selftest.run('cpu')
     next(checks)
@@ -30,7 +30,7 @@ def first(monkeypatch):
 @pytest.mark.parametrize('factor', [1.0001, float('nan')])
 def test_a_wrong_output_or_gradient_is_seen(wrong, factor, monkeypatch):
     # the definition needs neither of these
-    forward, backward = cpu.forward, cpu.backward
+    forward, backward = ss2d_numba.forward, ss2d_numba.backward
 
     def broken(results, index):
         results = list(results)
@@ -38,9 +38,9 @@ def test_a_wrong_output_or_gradient_is_seen(wrong, factor, monkeypatch):
         return results
 
     if wrong:
-        monkeypatch.setattr(cpu, 'backward', lambda *t: broken(backward(*t), wrong - 1))
+        monkeypatch.setattr(ss2d_numba, 'backward', lambda *t: broken(backward(*t), wrong - 1))
     else:
-        monkeypatch.setattr(cpu, 'forward', lambda *t: broken(forward(*t), 0))
+        monkeypatch.setattr(ss2d_numba, 'forward', lambda *t: broken(forward(*t), 0))
     check = first(monkeypatch)
     assert not check.ok and str(check).endswith('FAILED')
 
@@ -50,7 +50,7 @@ def test_what_a_kernel_raises_is_a_failure(monkeypatch):
     def forward(*inputs):
         raise RuntimeError('out of\nregisters')
 
-    monkeypatch.setattr(cpu, 'forward', forward)
+    monkeypatch.setattr(ss2d_numba, 'forward', forward)
     check = first(monkeypatch)
     assert not check.ok
     assert 'RuntimeError: out of registers' in str(check)

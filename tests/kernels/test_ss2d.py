@@ -1,5 +1,6 @@
 """The four-direction scan: every form against the definition."""
 
+import functools
 import inspect
 
 import pytest
@@ -8,15 +9,17 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from sparx_mm.kernels import ss2d
-from sparx_mm.kernels.examples import map_arguments
-from sparx_mm.kernels.ss2d import cpu
+from sparx_mm.kernels.ss2d import torch as ss2d_torch
 from sparx_mm.kernels.ss2d.reference import scan_order
 from sparx_mm.kernels.ss2d.reference import ss2d as reference
+from sparx_mm.kernels.testing import map_arguments, run_backend
 
 # of the largest value of a tensor. float64: nothing but rounding.
 # float32: the polynomials err by 2e-7, sums of thousands of terms are taken
 # in another order
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 5e-6}
+
+two_level = functools.partial(run_backend, ss2d_torch)
 
 # batch, channels, height, width, rank, state: both sides of the length of a
 # vector and of a block of channels, single rows and columns, odd maps
@@ -47,7 +50,7 @@ def test_output_and_every_gradient_are_those_of_the_loop(size, dtype, evaluate, 
 def test_plain_torch_form_in_float32(size, evaluate, assert_near):
     inputs = map_arguments(*size)
     wanted = evaluate(reference, inputs)
-    given = evaluate(cpu.TwoLevel.apply, [t.float() for t in inputs])
+    given = evaluate(two_level, [t.float() for t in inputs])
     assert_near(given, wanted, TOLERANCES[torch.float32])
 
 
@@ -57,7 +60,7 @@ def test_plain_torch_form_in_float32(size, evaluate, assert_near):
 @pytest.mark.parametrize('batch', [1, 2, 3])
 def test_any_number_of_threads(batch, threads, evaluate, assert_near):
     inputs = map_arguments(batch, 464, 8, 6, 5, 1)
-    wanted = evaluate(cpu.TwoLevel.apply, inputs)
+    wanted = evaluate(two_level, inputs)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -95,15 +98,15 @@ def test_gradcheck():
 
 
 def layouts(inputs):
-    """The same inputs, laid out in three ways."""
-    x, p, *parameters = inputs
+    """Lay the same inputs out in three ways."""
+    x, dt_B_C, *parameters = inputs
     sparse = torch.stack([x, x], -1).flatten(3)[..., ::2]
     return {
         'contiguous': inputs,
-        'channels_last': [x.to(memory_format=torch.channels_last), p, *parameters],
+        'channels_last': [x.to(memory_format=torch.channels_last), dt_B_C, *parameters],
         'strided': [
             sparse,
-            p.transpose(1, 2).contiguous().transpose(1, 2),
+            dt_B_C.transpose(1, 2).contiguous().transpose(1, 2),
             *(t.transpose(0, 1).contiguous().transpose(0, 1) for t in parameters),
         ],
     }
@@ -154,7 +157,7 @@ def test_non_finite_values_reach_the_output(dtype, where, value):
         inputs[1][0, 1, 2, :, dict(dt=1, B=3, C=4)[where]] = value
     wanted = reference(*inputs).isfinite()
     given = ss2d(*inputs)
-    plain = cpu.two_level_forward(*inputs)[0]
+    plain = ss2d_torch.forward(*inputs)[0]
     # z = -inf is a step of zero: a finite result
     assert where == 'dt' or not wanted.all()
     assert torch.equal(given.isfinite(), wanted)
@@ -200,7 +203,7 @@ def test_empty_maps(shape, dtype, evaluate):
         (
             1,
             torch.zeros(1, 4, 5, 4, 3),
-            r'p must be \(B=1, H=4, W=5, 4, R \+ 2N=4\), got \(1, 4, 5, 4, 3\)',
+            r'dt_B_C must be \(B=1, H=4, W=5, 4, R \+ 2N=4\), got \(1, 4, 5, 4, 3\)',
         ),
         (2, torch.zeros(4, 5, 2), r'dt_weight must be \(4, D=3, R\)'),
         (2, torch.zeros(4, 3, 0), 'R must be at least 1, got 0'),
@@ -217,7 +220,7 @@ def test_empty_maps(shape, dtype, evaluate):
             torch.zeros(1, 3, 4, 5).long(),
             'x must be float16, bfloat16, float32 or float64, got torch.int64',
         ),
-        (1, torch.zeros(1, 4, 5, 4, 4, device='meta'), 'p must be on cpu like x, got meta'),
+        (1, torch.zeros(1, 4, 5, 4, 4, device='meta'), 'dt_B_C must be on cpu like x, got meta'),
     ],
 )
 def test_bad_arguments(index, replacement, message):
@@ -275,7 +278,7 @@ def test_no_fourfold_copy_of_the_map(run_python):
     """Peak memory of a pass, of whatever origin, counted in maps.
 
     Forward leaves y and backward leaves dx; beside them there are dy, the
-    partial gradients of p and a little scratch. A single (4, D, L) temporary
+    partial gradients of dt_B_C and a little scratch. A single (4, D, L) temporary
     is four maps.
     """
     code = inspect.cleandoc("""

@@ -12,20 +12,21 @@ import torch
 from torch._subclasses import FakeTensorMode
 from torch.utils.checkpoint import checkpoint
 
-from sparx_mm.kernels import backends, selective_scan, ss2d, triton_scan
-from sparx_mm.kernels.examples import map_arguments, sequence_arguments
+from sparx_mm.kernels import dispatch, selective_scan, ss2d
+from sparx_mm.kernels._triton import launch
 from sparx_mm.kernels.selective_scan.reference import selective_scan as scan_definition
 from sparx_mm.kernels.ss2d.reference import ss2d as ss2d_definition
+from sparx_mm.kernels.testing import map_arguments, sequence_arguments
 
 pytestmark = pytest.mark.skipif(
-    bool(backends.missing_triton()), reason=f'the kernels cannot run: {backends.missing_triton()}'
+    bool(dispatch.missing_triton()), reason=f'the kernels cannot run: {dispatch.missing_triton()}'
 )
 
 # of the largest value of a tensor. float32: a GPU's 2^x errs by 2^-22, which
 # a decay near 1 repeats over the steps that a state lives for, 30 here.
 # 16 bits: of what is summed over the map, and of the sum
 TOLERANCES = {
-    torch.float32: 2e-6 if backends.interprets() else 2e-5,
+    torch.float32: 2e-6 if dispatch.is_interpreted() else 2e-5,
     torch.float16: 1.5 * torch.finfo(torch.float16).eps,
     torch.bfloat16: 1.5 * torch.finfo(torch.bfloat16).eps,
 }
@@ -65,16 +66,16 @@ def triton_backend(monkeypatch):
 
 @pytest.fixture
 def device():
-    return torch.device('cpu' if backends.interprets() else 'cuda')
+    return torch.device('cpu' if dispatch.is_interpreted() else 'cuda')
 
 
 @pytest.fixture
 def use_plan(monkeypatch):
-    """Share scans out in a given way; returns the plans that were used."""
+    """Return a function that shares scans out in a given way, and records the plans."""
     used = []
 
     def use(**changes):
-        make_plan = triton_scan.make_plan
+        make_plan = launch.make_plan
 
         def changed(batch, length, channels, groups, directions, *others):
             plan = make_plan(batch, length, channels, groups, directions, *others)
@@ -82,7 +83,7 @@ def use_plan(monkeypatch):
             used.append(plan)
             return plan
 
-        monkeypatch.setattr(triton_scan, 'make_plan', changed)
+        monkeypatch.setattr(launch, 'make_plan', changed)
         return used
 
     return use
@@ -90,7 +91,7 @@ def use_plan(monkeypatch):
 
 @pytest.fixture
 def compare(device, evaluate, assert_near):
-    """Hold an operator to its definition in float64, all gradients too."""
+    """Return a function that compares an operator with its definition in float64."""
 
     def run(function, definition, inputs):
         inputs = [t.to(device) for t in inputs]
@@ -200,7 +201,7 @@ def test_reads_and_writes_only_what_is_its_own(chunk, device, use_plan, monkeypa
 
 
 def _between_nans(tensor):
-    """The same values and strides, with 4 KiB of NaN before and after."""
+    """Copy values and strides, with 4 KiB of NaN before and after."""
     margin = 1024
     storage = tensor.new_full((tensor.numel() + 2 * margin,), float('nan'))
     inside = storage.as_strided(tensor.shape, tensor.stride(), margin)
@@ -211,15 +212,17 @@ def _between_nans(tensor):
 def test_memory_format_is_kept(layout, device, evaluate):
     inputs = map_arguments(2, 5, 3, 4, 2, 1, torch.float32, device)
     wanted = evaluate(ss2d, inputs, torch.ones_like(inputs[0]))
-    x, p, *parameters = inputs
+    x, dt_B_C, *parameters = inputs
     memory_format = torch.contiguous_format
     if layout == 'channels_last':
         memory_format = torch.channels_last
         x = x.to(memory_format=memory_format)
     if layout == 'strided':
         x = torch.stack([x, x], -1).flatten(3)[..., ::2]
-        p, *parameters = (t.transpose(0, 1).contiguous().transpose(0, 1) for t in (p, *parameters))
-    given = evaluate(ss2d, [x, p, *parameters], torch.ones_like(inputs[0]))
+        dt_B_C, *parameters = (
+            t.transpose(0, 1).contiguous().transpose(0, 1) for t in (dt_B_C, *parameters)
+        )
+    given = evaluate(ss2d, [x, dt_B_C, *parameters], torch.ones_like(inputs[0]))
     for a, b in zip(given, wanted):
         assert torch.equal(a, b)
     assert given[0].is_contiguous(memory_format=memory_format)
@@ -392,7 +395,7 @@ def test_memory_saved_for_backward(channels, rank, device):
     ],
 )
 def test_plan_on_132_multiprocessors(batch, length, channels, expected):
-    plan = triton_scan.make_plan(batch, length, channels, 1, 4, 132, 128)
+    plan = launch.make_plan(batch, length, channels, 1, 4, 132, 128)
     assert plan == expected
 
 
@@ -401,12 +404,12 @@ def test_plan_fills_a_gpu_with_no_more_than_it_needs():
         (1, 2, 7, 300), (1, 100, 5000), (1, 96, 240, 1272), (1, 4), (1, 4), (1, 30, 148)
     )
     for batch, length, channels, groups, directions, processors in cases:
-        block, splits, chunk = triton_scan.make_plan(
+        block, splits, chunk = launch.make_plan(
             batch, length, channels, groups, directions, processors, 128
         )
         programs = batch * groups * -(-channels // block)
-        wanted = processors * triton_scan._PROGRAMS
-        assert chunk == length or chunk % triton_scan.KEPT == 0
+        wanted = processors * launch._PROGRAMS
+        assert chunk == length or chunk % launch.STATE_STRIDE == 0
         if chunk < length:
             assert splits == directions and programs * splits < wanted
             assert programs * splits * (-(-length // chunk) - 1) < wanted

@@ -7,13 +7,13 @@ an image at a time.
 import pytest
 import torch
 
-from sparx_mm.kernels import backends, selective_scan, ss2d
-from sparx_mm.kernels.examples import map_arguments, sequence_arguments
-from sparx_mm.kernels.selective_scan import cpu as scan_cpu
-from sparx_mm.kernels.ss2d import cpu
+from sparx_mm.kernels import dispatch, selective_scan, ss2d
+from sparx_mm.kernels.selective_scan import torch as scan_torch
+from sparx_mm.kernels.ss2d import torch as ss2d_torch
+from sparx_mm.kernels.testing import map_arguments, sequence_arguments
 
 pytestmark = pytest.mark.skipif(
-    not torch.cuda.is_available() or backends.interprets() or bool(backends.missing_triton()),
+    not torch.cuda.is_available() or dispatch.is_interpreted() or bool(dispatch.missing_triton()),
     reason='no GPU that the kernels run on',
 )
 
@@ -43,9 +43,9 @@ def need_memory(elements, bytes_each):
 
 
 def image(inputs, b):
-    """The arguments for one image of a batch, in float64."""
-    x, p, *parameters = inputs
-    return [t.double() for t in (x[b][None], p[b][None], *parameters)]
+    """Return the arguments for one image of a batch, in float64."""
+    x, dt_B_C, *parameters = inputs
+    return [t.double() for t in (x[b][None], dt_B_C[b][None], *parameters)]
 
 
 def assert_near(name, given, wanted, tolerance):
@@ -65,16 +65,16 @@ def test_large_maps(batch, height, width, dtype):
     dy = torch.randn_like(inputs[0])
     inputs = [t.requires_grad_() for t in inputs]
     y = ss2d(*inputs)
-    dx, dp, *dparameters = torch.autograd.grad(y, inputs, dy)
+    dx, ddt_B_C, *dparameters = torch.autograd.grad(y, inputs, dy)
     sums = [torch.zeros_like(t, dtype=torch.float64) for t in dparameters]
     with torch.no_grad():
         for b in range(batch):
             arguments = image(inputs, b)
-            wanted, states = cpu.two_level_forward(*arguments)
+            wanted, states = ss2d_torch.forward(*arguments)
             assert_near(f'y of {b}', y[b : b + 1], wanted, TOLERANCES[dtype])
-            wanted = cpu.two_level_backward(dy[b : b + 1].double(), states, *arguments)
+            wanted = ss2d_torch.backward(dy[b : b + 1].double(), states, *arguments)
             assert_near(f'dx of {b}', dx[b : b + 1], wanted[0], TOLERANCES[dtype])
-            assert_near(f'dp of {b}', dp[b : b + 1], wanted[1], TOLERANCES[dtype])
+            assert_near(f'ddt_B_C of {b}', ddt_B_C[b : b + 1], wanted[1], TOLERANCES[dtype])
             for total, part in zip(sums, wanted[2:]):
                 total += part
     for i, (given, wanted) in enumerate(zip(dparameters, sums)):
@@ -91,13 +91,13 @@ def test_two_runs_give_the_same_bits(dtype):
 
 
 def huge_arguments(batch, side):
-    """A large bfloat16 map, made where it stays."""
+    """Make a large bfloat16 map on the GPU itself."""
     channels, dtype = 192, torch.bfloat16
     need_memory(batch * side * side * channels, 32 if batch > 1 else 24)
     x = torch.empty(batch, side, side, channels, dtype=dtype, device='cuda').normal_()
-    p = torch.empty(batch, side, side, 4, 3, dtype=dtype, device='cuda').normal_()
+    dt_B_C = torch.empty(batch, side, side, 4, 3, dtype=dtype, device='cuda').normal_()
     parameters = map_arguments(1, channels, 1, 1, 1, 1, dtype, 'cuda')[2:]
-    return [x.permute(0, 3, 1, 2), p, *parameters]
+    return [x.permute(0, 3, 1, 2), dt_B_C, *parameters]
 
 
 @torch.no_grad()
@@ -105,12 +105,12 @@ def test_batch_of_more_than_2_31_elements():
     inputs = huge_arguments(304, 192)
     assert inputs[0].numel() > 2**31
     y, states = torch.ops.sparx_mm.ss2d(*inputs)
-    wanted, entry = cpu.two_level_forward(*image(inputs, -1))
+    wanted, entry = ss2d_torch.forward(*image(inputs, -1))
     assert_near('y', y[-1:], wanted, TOLERANCES[torch.bfloat16])
-    dx, dp, *_ = torch.ops.sparx_mm.ss2d_backward(y, states, *inputs)
-    wanted = cpu.two_level_backward(y[-1:].double(), entry, *image(inputs, -1))
+    dx, ddt_B_C, *_ = torch.ops.sparx_mm.ss2d_backward(y, states, *inputs)
+    wanted = ss2d_torch.backward(y[-1:].double(), entry, *image(inputs, -1))
     assert_near('dx', dx[-1:], wanted[0], TOLERANCES[torch.bfloat16])
-    assert_near('dp', dp[-1:], wanted[1], TOLERANCES[torch.bfloat16])
+    assert_near('ddt_B_C', ddt_B_C[-1:], wanted[1], TOLERANCES[torch.bfloat16])
 
 
 # the partial sums alone pass 2^31 elements, and the map does
@@ -122,9 +122,9 @@ def test_large_map(side):
     inputs[3] += 20
     y, _ = torch.ops.sparx_mm.ss2d(*inputs)
     window, inside = slice(-128, -8), slice(16, -16)
-    x, p, *parameters = inputs
-    wanted, _ = cpu.two_level_forward(
-        *(t.double() for t in (x[..., window, window], p[:, window, window], *parameters))
+    x, dt_B_C, *parameters = inputs
+    wanted, _ = ss2d_torch.forward(
+        *(t.double() for t in (x[..., window, window], dt_B_C[:, window, window], *parameters))
     )
     assert_near(
         'y',
@@ -143,9 +143,9 @@ def test_long_sequences(groups, state, dtype):
     y = selective_scan(*given, delta_softplus=True)
     grads = torch.autograd.grad(y, given, dy)
     doubles = [t.detach().double() for t in inputs]
-    wanted, states = scan_cpu.two_level_forward(*doubles, True)
+    wanted, states = scan_torch.forward(*doubles, True)
     assert_near('y', y, wanted, TOLERANCES[dtype])
-    wanted = scan_cpu.two_level_backward(dy.double(), states, *doubles, True)
+    wanted = scan_torch.backward(dy.double(), states, *doubles, True)
     for i, pair in enumerate(zip(grads, wanted)):
         assert_near(f'gradient {i}', *pair, TOLERANCES[dtype])
 

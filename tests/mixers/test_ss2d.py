@@ -118,7 +118,7 @@ def test_scan_under_autocast(monkeypatch):
         scans.append(((x, dt_B_C, *parameters), y))
         return y.to(x.dtype)
 
-    monkeypatch.setattr('sparx_mm.mixers.ss2d.ss2d', scan)
+    monkeypatch.setattr(SS2D, 'scan', staticmethod(scan))
     with torch.autocast('cpu', torch.bfloat16):
         y = mixer(x)
     assert y.dtype == torch.bfloat16

@@ -1,21 +1,20 @@
-# What all schedules share; lr is for 16 images = 8 GPUs x 2. A
-# switch named below is given to --cfg-options. tools/train.py --show-optim
-# logs the rate and decay that each parameter gets.
+# What all schedules share. lr is for 16 images = 8 GPUs x 2. Give the switches named below to
+# --cfg-options. tools/train.py --show-optim logs each parameter's learning rate and decay.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
-    # gradients are not clipped; switch to clip the norm of all of them:
+    # Gradients are not clipped. Clip the norm of all of them by
     #   optim_wrapper.clip_grad.max_norm=1.0
     constructor='LayerDecayOptimWrapperConstructor',
-    # The official runs decayed A_log, D, the dt bias, batch norms and biases.
-    # Mamba practice spares A_log and D, and Swin's recipe the norms and the
-    # position biases; so do we. To train as the official runs did:
-    # paramwise_cfg=None.
-    # norm_decay_mult reaches every BN, GN and LN by its class, custom_keys
-    # match parts of parameter names.
+    # A_log, D, norms and position biases are not decayed, as in Mamba's and Swin's practice. The
+    # official runs of SparX-Mamba decayed A_log, D, the dt bias, batch norms and biases; train as
+    # they did by paramwise_cfg=None. The official runs of VMamba decayed A_log and the dt bias, and
+    # spared in classifiers D, norms and all biases, in detectors and segmentors only the norms of
+    # layers and of outputs.
+    # norm_decay_mult reaches every BN, GN and LN by its class; custom_keys match parts of names.
     paramwise_cfg=dict(
-        # the rate of a layer over that of the next one, 1: the same for all;
-        # switch to spare the lower layers of a trained backbone:
+        # Ratio of a layer's learning rate to that of the next layer; 1 gives all layers the same.
+        # Spare the lower layers of a trained backbone by
         #   optim_wrapper.paramwise_cfg.layer_decay_rate=0.8
         layer_decay_rate=1.0,
         norm_decay_mult=0.0,
@@ -27,11 +26,10 @@ optim_wrapper = dict(
     ),
 )
 
-# Two images per GPU are too few for the backbone's batch norms, and the
-# released weights were trained with SyncBN. mmengine converts them in
-# distributed runs only; one device keeps plain BN.
+# SyncBN, because two images per GPU are too few for batch norms and SparX's released weights were
+# trained with it. mmengine converts BN in distributed runs only; one device keeps plain BN.
 sync_bn = 'torch'
 
-# for another number of images; switch to multiply lr by their number over
-# this one: auto_scale_lr.enable=True, or --auto-scale-lr
+# For another batch size, multiply lr by its ratio to this one by
+#   auto_scale_lr.enable=True, or --auto-scale-lr
 auto_scale_lr = dict(enable=False, base_batch_size=16)

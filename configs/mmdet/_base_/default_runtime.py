@@ -4,6 +4,6 @@ default_scope = 'mmdet'
 
 default_hooks = dict(visualization=dict(type='DetVisualizationHook'))
 
-# without a name: each run in a process has its own, in its own folder
-visualizer = dict(type='DetLocalVisualizer', vis_backends={{_base_.vis_backends}})
+# has no name, because each run in a process then has its own, in its own folder
+visualizer = dict(type='DetLocalVisualizer', vis_backends=_base_.vis_backends)
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=True)

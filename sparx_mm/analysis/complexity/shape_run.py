@@ -9,7 +9,7 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement, InstanceData
 from torch import nn
 
-from sparx_mm.kernels.backends import VARIABLE
+from sparx_mm.kernels.dispatch import ENV_VAR
 
 from ...errors import UserError
 
@@ -78,8 +78,8 @@ def _shapes_for_data(model: nn.Module) -> Iterator[dict[str, int]]:
                     }
                 )
         # unset, because no backend runs and the reference is not one operator
-        if VARIABLE in os.environ:
-            stack.callback(os.environ.update, {VARIABLE: os.environ.pop(VARIABLE)})
+        if ENV_VAR in os.environ:
+            stack.callback(os.environ.update, {ENV_VAR: os.environ.pop(ENV_VAR)})
         for name, module in model.named_modules():
             if name == 'rpn_head' and hasattr(module, 'predict_by_feat'):
                 _replace(stack, module, 'predict_by_feat', _propose(module))

@@ -1,6 +1,6 @@
 """Plain Swin files (https://arxiv.org/abs/2103.14030), from which a backbone may start.
 
-Two families of names exist: the original code's, ``layers.0.blocks.0.attn.qkv``,
+Two dialects of names exist: the original code's, ``layers.0.blocks.0.attn.qkv``,
 which timm has too, and OpenMMLab's, ``stages.0.blocks.0.attn.w_msa.qkv``.
 """
 

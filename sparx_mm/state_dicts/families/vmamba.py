@@ -31,20 +31,16 @@ VMAMBA = KeyMap(
         *((f'self_attention.{released}', *rest) for released, *rest in _SCAN),
     ),
     top=(
-        # the stem of v0 ends before `patch_embed.5`
-        *(
-            (f'patch_embed.{released}.', f'stem.{own}.', *rest)
-            for released, own, *rest in (
-                (0, 0, SAME, 'patch_embed.5.'),
-                (2, 1, SAME, 'patch_embed.5.'),
-                (5, 3),
-                (7, 4),
-                (0, 'proj'),
-                (2, 'norm'),
-                ('proj', 'proj'),
-                ('norm', 'norm'),
-            )
-        ),
+        ('patch_embed.0.', 'stem.0.', SAME, 'patch_embed.5.'),
+        ('patch_embed.2.', 'stem.1.', SAME, 'patch_embed.5.'),
+        ('patch_embed.5.', 'stem.3.'),
+        ('patch_embed.7.', 'stem.4.'),
+        # the stem of v0 has one convolution
+        ('patch_embed.0.', 'stem.proj.'),
+        ('patch_embed.2.', 'stem.norm.'),
+        # first files of v0
+        ('patch_embed.proj.', 'stem.proj.'),
+        ('patch_embed.norm.', 'stem.norm.'),
         ('layers.{}.downsample.1.', 'downsamples.{}.0.'),
         ('layers.{}.downsample.3.', 'downsamples.{}.1.'),
         ('layers.{}.downsample.norm.', 'downsamples.{}.norm.', MERGING),
@@ -60,6 +56,7 @@ VMAMBA = KeyMap(
         ('head.weight', 'head.fc.weight'),
         ('head.bias', 'head.fc.bias'),
     ),
+    # of own names, only the bias in the stem of v2 is not SparX's as released
     mark=r'patch_embed\.[25]\.|outnorm\d|classifier\.norm\.'
     r'|layers\.\d+\.blocks\.\d+\.(ln_1|self_attention)\.'
     r'|stem\.0\.bias',

@@ -132,6 +132,7 @@ def test_several_optimizers():
     assert list(words) == ['total']
 
 
+@pytest.mark.slow
 def test_train_shows_it_before_the_first_iteration(shapes, tmp_path):
     cfg = tiny_config(
         CONFIG,

@@ -329,6 +329,7 @@ def test_what_mmcv_is_given(images, tmp_path, monkeypatch):
     assert not torch.equal(boxes, boxes.bfloat16().float())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     DEVICE == 'cuda' and not torch.cuda.is_bf16_supported(), reason='this GPU has no bfloat16'
 )

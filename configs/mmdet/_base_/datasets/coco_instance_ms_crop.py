@@ -1,10 +1,10 @@
-# COCO with the multi-scale crop of DETR, as the 3x recipes train
+# COCO with DETR's multi-scale crop, which the 3x recipes train with
 _base_ = './coco_instance.py'
 
 # short sides 480, 512, ..., 800; long side at most 1333
 scales = [(short, 1333) for short in range(480, 801, 32)]
 train_pipeline = [
-    dict(type='LoadImageFromFile', backend_args={{_base_.backend_args}}),
+    dict(type='LoadImageFromFile', backend_args=_base_.backend_args),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
     dict(type='RandomFlip', prob=0.5),
     dict(

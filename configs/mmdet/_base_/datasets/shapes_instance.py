@@ -34,7 +34,7 @@ test_pipeline = [
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
     ),
 ]
-# no workers: the set is small, and on a CPU they compete with the training
+# no workers, because the set is small and on a CPU they compete with the training
 train_dataloader = dict(
     batch_size=4,
     num_workers=0,

@@ -1,13 +1,6 @@
-_base_ = '../../../_base_/schedules/adamw.py'
+_base_ = './schedule_1x.py'
 
 max_epochs = 36
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=1)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
-
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=1000),
-    dict(
-        type='MultiStepLR', begin=0, end=max_epochs, by_epoch=True, milestones=[27, 33], gamma=0.1
-    ),
-]
+train_cfg = dict(max_epochs=max_epochs)
+param_scheduler = _base_.param_scheduler
+param_scheduler[1].update(end=max_epochs, milestones=[27, 33])

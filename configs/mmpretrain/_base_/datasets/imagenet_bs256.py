@@ -4,7 +4,7 @@
 dataset_type = 'ImageNet'
 data_root = 'data/imagenet'
 data_source = 'ILSVRC2012 of image-net.org'
-# of the pixels as they are read
+# in BGR, the order in which pixels are read
 bgr_mean = [103.53, 116.28, 123.675]
 bgr_std = [57.375, 57.12, 58.395]
 
@@ -22,7 +22,7 @@ train_pipeline = [
         magnitude_std=0.5,
         hparams=dict(pad_val=[round(value) for value in bgr_mean], interpolation='bicubic'),
     ),
-    # noise in the place of a part of the image
+    # replaces a part of the image by noise
     dict(
         type='RandomErasing',
         erase_prob=0.25,

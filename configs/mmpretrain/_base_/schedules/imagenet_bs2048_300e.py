@@ -8,8 +8,7 @@ train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
-# float16 needs a GPU; on a CPU, and where the loss scale collapses, train in
-# bfloat16 with --amp-dtype bfloat16
+# float16 needs a GPU; train with --amp-dtype bfloat16 on a CPU, or where the loss scale collapses
 optim_wrapper = dict(
     type='AmpOptimWrapper', optimizer=dict(lr=lr, weight_decay=0.05), clip_grad=dict(max_norm=5.0)
 )

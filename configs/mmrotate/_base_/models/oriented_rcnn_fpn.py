@@ -1,6 +1,6 @@
-# Oriented R-CNN with an FPN, after mmrotate's oriented-rcnn-le90_r50_fpn; a
-# leaf gives the size of the backbone and the neck's in_channels. All of its
-# operators run on the CPU too.
+# Oriented R-CNN with an FPN, with the values of mmrotate's
+# oriented-rcnn-le90_r50_fpn; a config adds its backbone and the neck's
+# in_channels. All operators run on CPUs too.
 angle_version = 'le90'
 
 model = dict(
@@ -14,7 +14,6 @@ model = dict(
         # the boxes keep their type, rotated, in training
         boxtype2tensor=False,
     ),
-    backbone=dict(type='SparXMamba', norm_cfg=dict(type='BN')),
     neck=dict(type='mmdet.FPN', out_channels=256, num_outs=5),
     rpn_head=dict(
         type='OrientedRPNHead',

@@ -1,7 +1,7 @@
 # ADE20K, 150 classes, in its usual layout:
 #   data/ade/ADEChallengeData2016/images/{training,validation}/*.jpg
 #   data/ade/ADEChallengeData2016/annotations/{training,validation}/*.png
-# whose label 0 is what has no class; it is ignored
+# label 0 marks pixels without a class, which are ignored
 dataset_type = 'ADE20KDataset'
 data_root = 'data/ade/ADEChallengeData2016/'
 data_source = 'ADEChallengeData2016.zip of the MIT Scene Parsing Benchmark'
@@ -12,7 +12,7 @@ scale = (2048, 512)
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
-    # of ours: ends the run at a label map that does not belong to its image
+    # ends the run at a label map that does not belong to its image
     dict(type='CheckSegMap', num_classes=num_classes),
     dict(type='RandomResize', scale=scale, ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
@@ -23,13 +23,12 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=scale, keep_ratio=True),
-    # after Resize, so that the label map keeps the size of the file
+    # after Resize, because the label map must keep the size of the file
     dict(type='LoadAnnotations'),
     dict(type='CheckSegMap', num_classes=num_classes),
     dict(type='PackSegInputs'),
 ]
-# --tta: six scales, each as it is and flipped. The scales are those of
-# test_pipeline times 0.5, 0.75, ..., 1.75
+# --tta: test_pipeline's scale times 0.5, 0.75, ..., 1.75, each also flipped
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(

@@ -20,7 +20,7 @@ scale = (128, 128)
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
-    # of ours: ends the run at a label map that does not belong to its image
+    # ends the run at a label map that does not belong to its image
     dict(type='CheckSegMap', num_classes=7),
     dict(type='Resize', scale=scale, keep_ratio=True),
     dict(
@@ -31,12 +31,12 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=scale, keep_ratio=True),
-    # after Resize, so that the label map keeps the size of the file
+    # after Resize, because the label map must keep the size of the file
     dict(type='LoadAnnotations'),
     dict(type='CheckSegMap', num_classes=7),
     dict(type='PackSegInputs'),
 ]
-# no workers: the set is small, and on a CPU they compete with the training
+# no workers, because the set is small and on a CPU they compete with the training
 train_dataloader = dict(
     batch_size=4,
     num_workers=0,

@@ -1,4 +1,4 @@
-# UperNet's: 160k iterations of 16 images = 8 GPUs x 2
+# for UperNet, 160k iterations of 16 images = 8 GPUs x 2
 _base_ = '../../../_base_/schedules/adamw.py'
 
 max_iters = 160000

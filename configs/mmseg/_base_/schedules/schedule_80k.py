@@ -1,6 +1,5 @@
-# Semantic FPN's: 80k iterations of 16 images = 8 GPUs x 2. The paper gives
-# none and no such model was released: these are UniFormer's settings, the
-# likely ones.
+# for Semantic FPN, 80k iterations of 16 images = 8 GPUs x 2. SparX's paper gives no settings and no
+# such model was released; these are UniFormer's, the most likely ones.
 _base_ = '../../../_base_/schedules/adamw.py'
 
 max_iters = 80000

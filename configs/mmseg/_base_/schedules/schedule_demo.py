@@ -1,4 +1,4 @@
-# 400 iterations x batch of 4 = 4 times the 400 training images
+# 400 iterations x batch of 4 = 4 epochs of the 400 training images
 _base_ = '../../../_base_/schedules/adamw.py'
 
 max_iters = 400

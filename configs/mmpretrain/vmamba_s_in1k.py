@@ -1,0 +1,16 @@
+_base_ = [
+    '../_base_/backbones/vmamba_s.py',
+    './_base_/models/classifier_vmamba.py',
+    './_base_/datasets/imagenet_bs128_crop875.py',
+    './_base_/schedules/imagenet_bs1024_300e.py',
+    './_base_/default_runtime.py',
+]
+
+model = dict(
+    backbone=dict(**_base_.backbone, drop_path_rate=_base_.drop_path.cls),
+    neck=dict(in_channels=_base_.embed_dims[-1]),
+    head=dict(in_channels=_base_.embed_dims[-1]),
+)
+
+# decay 0.9999, the authors'
+default_hooks = dict(ema=dict(momentum=1e-4))

@@ -1,8 +1,0 @@
-_base_ = ['./upernet_sparx.py', '../../../_base_/backbones/sparx_swin_t.py']
-
-model = dict(
-    # the drop path rate is SparX-Mamba-T's, as none was published
-    backbone=dict(type='SparXSwin', arch=_base_.arch, drop_path_rate=0.2),
-    decode_head=dict(in_channels=_base_.embed_dims),
-    auxiliary_head=dict(in_channels=_base_.embed_dims[2]),
-)

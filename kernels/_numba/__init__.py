@@ -1,0 +1,1 @@
+"""Arithmetic and threads that the numba kernels share."""

@@ -1,0 +1,1 @@
+"""Plain torch forms that the operators share."""

@@ -1,0 +1,1 @@
+"""Triton kernels and launches that the operators share."""

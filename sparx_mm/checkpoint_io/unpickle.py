@@ -1,0 +1,149 @@
+"""torch files, unpickled without running code from them.
+
+A pickle is a program. torch's ``weights_only`` runs only what it is told to
+allow; plain pickles are read only within `trust_checkpoints`.
+"""
+
+import contextvars
+import functools
+import pickle
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from torch import serialization
+
+from ..errors import UserError
+
+# because torch keeps its allowed globals for the whole process
+_lock = threading.Lock()
+_trusting = contextvars.ContextVar('trusting', default=False)
+
+
+class CheckpointError(UserError):
+    """A checkpoint that cannot be read; the message names it and says why."""
+
+
+@contextmanager
+def trust_checkpoints(trust: bool = True) -> Iterator[None]:
+    """Read files as plain pickles within a ``with`` block, and run their code.
+
+    Args:
+        trust (bool): False changes nothing. Default: True.
+    """
+    token = _trusting.set(trust or _trusting.get())
+    try:
+        yield
+    finally:
+        _trusting.reset(token)
+
+
+def is_trusting() -> bool:
+    """Return True within `trust_checkpoints`."""
+    return _trusting.get()
+
+
+def load_torch(path: str, map_location: Any = None) -> Any:
+    """Load a file of ``torch.save``.
+
+    Args:
+        path (str): Path of the file.
+        map_location (optional): Passed to ``torch.load``; None without CUDA
+            means ``'cpu'``. Default: None.
+
+    Returns:
+        Any: The file's content.
+
+    Raises:
+        CheckpointError: If a numpy array holds anything but numbers and text.
+        Exception: Anything, if the file is damaged or would run code.
+    """
+    if map_location is None and not torch.cuda.is_available():
+        map_location = 'cpu'
+    if is_trusting():
+        return torch.load(path, map_location=map_location, weights_only=False)
+    with _lock:
+        content = _load_allowed(path, map_location)
+    _check_arrays(content)
+    return content
+
+
+def _load_allowed(path, map_location):
+    # other code in this process may have allowed more than is safe here
+    others = serialization.get_safe_globals()
+    serialization.clear_safe_globals()
+    serialization.add_safe_globals(_allowed())
+    # because unpickling a buffer overwrites methods of its class
+    methods = dict(HistoryBuffer()._statistics_methods)
+    try:
+        return torch.load(path, map_location=map_location, weights_only=True)
+    finally:
+        HistoryBuffer._statistics_methods.clear()
+        HistoryBuffer._statistics_methods.update(methods)
+        serialization.clear_safe_globals()
+        serialization.add_safe_globals(others)
+
+
+def _statistics_method(owner, name):
+    """Stand in for getattr, with which a HistoryBuffer's pickle names its methods."""
+    if owner is HistoryBuffer and name in ('min', 'max', 'current', 'mean'):
+        return getattr(HistoryBuffer, name)
+    raise pickle.UnpicklingError(f'getattr {name}')
+
+
+def _no_bytes():
+    """Stand in for bytes, with which an empty array's pickle names b''."""
+    return b''
+
+
+@functools.cache
+def _allowed():
+    """List what a Runner's checkpoint holds besides tensors: logged numbers."""
+    # numpy 2 renamed the module that its pickles name
+    core = getattr(np, '_core', None) or np.core
+    functions = [
+        (getattr(core.multiarray, name), f'numpy.{module}.multiarray.{name}')
+        for name in ('_reconstruct', 'scalar')
+        for module in ('core', '_core')
+    ]
+    # since numpy 1.25 each np.dtype has a class of its own
+    dtypes = {type(np.dtype(code)) for code in '?bhilqBHILQefdSU'}
+    return [
+        HistoryBuffer,
+        (_statistics_method, 'builtins.getattr'),
+        (_no_bytes, 'builtins.bytes'),
+        np.ndarray,
+        np.dtype,
+        *functions,
+        *dtypes,
+    ]
+
+
+def _check_arrays(content):
+    """Refuse arrays of anything but numbers and text.
+
+    The file sets an array's dtype. With a dtype of fields or of objects,
+    numpy would take bytes of the file for addresses.
+    """
+    seen, todo = set(), [content]
+    while todo:
+        value = todo.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, dict):
+            todo += [*value.keys(), *value.values()]
+        elif isinstance(value, (list, tuple, set)):
+            todo += value
+        elif isinstance(value, (np.ndarray, np.generic, np.dtype)):
+            dtype = value if isinstance(value, np.dtype) else value.dtype
+            if dtype.names or dtype.subdtype or dtype.hasobject:
+                raise CheckpointError('it has a numpy array of more than numbers and text')
+        # because a file may set attributes of a buffer, a tensor or an OrderedDict
+        attributes = getattr(value, '__dict__', None)
+        if isinstance(attributes, dict):
+            todo.append(attributes)

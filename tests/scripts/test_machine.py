@@ -1,0 +1,105 @@
+"""`make setup` finds what the machine has, or says in one line what it lacks."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from machine import find_gpus, why_on_cpu
+
+SCRIPT = Path(__file__).resolve().parents[2] / 'scripts/make_env.py'
+GPU = 'GPU 0: NVIDIA H200 (UUID: GPU-0)'
+NVCC = 'Cuda compilation tools, release 13.0, V13.0.88'
+
+
+def check(code=''):
+    """Run the script's --check, after some code."""
+    start = (
+        f'import runpy, sys; sys.argv = [{str(SCRIPT)!r}, "--check"]\n'
+        f'{code}\nrunpy.run_path(sys.argv[0], run_name="__main__")'
+    )
+    environment = {**os.environ, 'PYTHONPATH': str(SCRIPT.parent)}
+    return subprocess.run(
+        [sys.executable, '-c', start], capture_output=True, text=True, env=environment
+    )
+
+
+def error_of(done):
+    assert done.returncode == 1 and not done.stdout
+    (line,) = done.stderr.splitlines()
+    assert line.startswith('setup: error: ')
+    return line
+
+
+@pytest.mark.parametrize(
+    'driver, nvcc, message',
+    [
+        (None, None, 'for the CPU: there is no GPU'),
+        ('No devices were found', NVCC, 'for the CPU: there is no GPU'),
+        (GPU, None, 'for the CPU: there is a GPU, but no nvcc; to use it, install'),
+        (GPU, NVCC, 'for the GPU (CUDA 13.0)'),
+    ],
+)
+def test_what_the_operators_are_made_for(machine, monkeypatch, driver, nvcc, message):
+    if driver:
+        machine('nvidia-smi', driver)
+    if nvcc:
+        machine('nvcc', nvcc)
+        monkeypatch.delenv('CUDA_HOME')
+    done = check()
+    assert done.returncode == 0, done.stderr
+    assert message in done.stdout
+
+
+@pytest.mark.parametrize(
+    'gpus, nvcc, cuda, reason',
+    [
+        ([], '13.0', '13.0', 'there is no GPU'),
+        ([GPU], '13.0', '', 'torch cannot use it'),
+        ([GPU], '', '13.0', 'no nvcc; to use it, install the CUDA toolkit 13.0'),
+        ([GPU], '12.4', '13.0', 'nvcc is of CUDA 12.4'),
+        ([GPU], '13.1', '13.0', ''),
+    ],
+)
+def test_why_on_cpu(gpus, nvcc, cuda, reason):
+    found = why_on_cpu(gpus, nvcc, cuda)
+    assert reason in found and bool(reason) == bool(found)
+
+
+def test_one_gpu_is_as_good_as_another(machine):
+    machine('nvidia-smi', GPU)
+    assert find_gpus() == ['NVIDIA H200']
+    machine('nvidia-smi', 'GPU 0: NVIDIA H200 (UUID: GPU-1)\nGPU 1: NVIDIA H200')
+    assert find_gpus() == ['NVIDIA H200']
+
+
+def test_all_that_is_missing_is_in_one_line(machine):
+    machine('g++').unlink()
+    line = error_of(
+        check(
+            'import sysconfig, importlib.util\n'
+            'sysconfig.get_path = lambda name: "/nowhere"\n'
+            'importlib.util.find_spec = lambda name: None'
+        )
+    )
+    python = 'python{}.{}'.format(*sys.version_info)
+    assert 'not found: g++ Python.h ensurepip;' in line
+    assert f'"apt install g++ {python}-dev {python}-venv"' in line
+    assert f'"dnf install gcc-c++ {python}-devel {python}-libs"' in line
+
+
+@pytest.mark.parametrize('version', [(3, 9, 18), (3, 13, 0)])
+def test_wrong_python(version, machine, monkeypatch):
+    code = f'sys.version_info = {version}'
+    assert 'no other is on the PATH' in error_of(check(code))
+    monkeypatch.setenv('PYTHON', 'python3')
+    assert 'PYTHON must be one of 3.10, 3.11 and 3.12' in error_of(check(code))
+
+
+def test_a_python_that_fits_is_taken(machine):
+    # as pyenv's, which exist and fail
+    machine('python3.12', status=127)
+    machine('python3.10', 'taken')
+    done = check('sys.version_info = (3, 13, 0)')
+    assert (done.returncode, done.stdout) == (0, 'taken\n')

@@ -1,0 +1,136 @@
+"""`make setup` makes one environment for each stack, and signs it last."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import make_env
+import pytest
+from make_env import FOLDERS, MORE, Environment, requirements, run_env
+
+ROOT = Path(__file__).resolve().parents[2]
+STACKS = pytest.mark.parametrize('stack', FOLDERS)
+
+
+def test_each_stack_has_its_own_environment():
+    ours, original = map(Environment, FOLDERS)
+    assert (ours.folder, original.folder) == (ROOT / '.venv', ROOT / '.venv-openmmlab')
+    assert ours.mmcv.startswith('onedl-mmcv==') and original.mmcv.startswith('mmcv==')
+    assert set(ours.extras) ^ set(original.extras) == {*FOLDERS, *MORE['onedl']}
+    ignored = (ROOT / '.gitignore').read_text().splitlines()
+    makefile = (ROOT / 'Makefile').read_text()
+    (clean,) = re.findall(r'rm -rf (.* build .*)', makefile)
+    for folder in FOLDERS.values():
+        assert f'/{folder}/' in ignored and folder in clean.split()
+        assert f'. {folder}/run.env &&' in makefile
+
+
+@STACKS
+def test_the_stamp_follows_requirements_and_compiler(stack, monkeypatch):
+    def stamp(*machine):
+        return Environment(stack).wanted_stamp(*machine)
+
+    before = stamp([], '')
+    assert before == stamp([], '') != stamp(['H200'], '') != stamp(['H200'], '13.0')
+    (other,) = set(FOLDERS) - {stack}
+    for changed in ('install_requires', *Environment(stack).extras, other):
+        monkeypatch.setattr(
+            make_env, 'requirements', lambda name: requirements(name) + ['more'] * (name == changed)
+        )
+        assert (before == stamp([], '')) == (changed == other)
+
+
+def test_an_unfinished_venv_is_not_taken(tmp_path, monkeypatch):
+    environment = Environment('openmmlab')
+    environment.stamp = tmp_path / 'stamp'
+    environment.python = sys.executable
+    monkeypatch.delenv('PYTHON', raising=False)
+    assert not environment.is_finished('wanted')
+    environment.stamp.write_text('wanted')
+    assert environment.is_finished('wanted')
+    assert not environment.is_finished('other')
+    # another Python matters only if the user asks for it
+    monkeypatch.setattr(make_env.platform, 'python_version', lambda: '3.10.99')
+    assert environment.is_finished('wanted')
+    monkeypatch.setenv('PYTHON', 'python3.10')
+    assert not environment.is_finished('wanted')
+    monkeypatch.delenv('PYTHON')
+    environment.python = str(tmp_path / 'gone')
+    assert not environment.is_finished('wanted')
+
+
+@pytest.fixture
+def set_up(machine, tmp_path, monkeypatch):
+    """Run the script in a folder; return its environment and what that ran."""
+    (tmp_path / 'setup.cfg').write_text((ROOT / 'setup.cfg').read_text())
+    made, commands, fails = [], [], []
+
+    class Recorded(Environment):
+        def __init__(self, stack):
+            super().__init__(stack)
+            made.append(self)
+
+        def run(self, *arguments):
+            commands.append(arguments)
+            if set(fails) & set(arguments):
+                make_env.fail(f'{fails} failed')
+
+        def describe_torch(self):
+            return '2.13.0+cpu', '', ''
+
+    monkeypatch.setattr(make_env, 'ROOT', tmp_path)
+    monkeypatch.setattr(make_env, 'Environment', Recorded)
+    monkeypatch.setattr(make_env, 'mmcv_wheel', lambda *arguments: ' '.join(arguments[1:]))
+    # venv itself, which takes long and is Python's
+    monkeypatch.setattr(make_env.subprocess, 'call', lambda command: Path(command[-1]).mkdir())
+
+    def run(*stack, failing=()):
+        fails[:] = failing
+        commands.clear()
+        monkeypatch.setattr(sys, 'argv', ['make_env.py', *stack])
+        make_env.main()
+        return made[-1], list(commands)
+
+    return run
+
+
+@STACKS
+def test_set_up_installs_one_stack_and_signs_last(stack, set_up, tmp_path, monkeypatch):
+    made, commands = set_up(stack)
+    assert made.folder == tmp_path / FOLDERS[stack]
+    build, packages, opencv = [arguments for arguments in commands if 'install' in arguments]
+    assert 'torch==2.13.0' in build
+    extras = ','.join(made.extras)
+    assert packages[-3:] == (f'{made.mmcv} 2.13.0+cpu ', '--editable', f'{tmp_path}[{extras}]')
+    assert opencv[-1].startswith('opencv-python-headless')
+    assert made.run_env.read_text() == ''
+    assert made.stamp.read_text() == made.wanted_stamp([], '')
+    # not a second time
+    monkeypatch.setattr(type(made), 'is_finished', lambda *_: True)
+    assert set_up(stack)[1] == []
+
+
+def test_a_failed_set_up_of_the_default_stack_is_not_signed(set_up, tmp_path):
+    with pytest.raises(SystemExit, match='uninstall.* failed'):
+        set_up(failing=['uninstall'])
+    assert list((tmp_path / '.venv').iterdir()) == []
+
+
+def test_a_stack_that_is_not_there(set_up, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        set_up('mmlab')
+    (line,) = capsys.readouterr().err.splitlines()
+    assert stopped.value.code == 2
+    assert line.startswith('error: ') and "'onedl', 'openmmlab'" in line
+
+
+def test_a_gpu_that_mmcv_cannot_use_is_hidden_and_that_is_said():
+    assert run_env('') == ''
+    script = run_env('there is a GPU, but it\'s "$HOME"')
+    done = subprocess.run(
+        ['sh', '-c', f'{script}echo "<${{CUDA_VISIBLE_DEVICES-unset}}>"'],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == ('on the CPU: there is a GPU, but it\'s "$HOME"\n<>\n')
