@@ -1,7 +1,7 @@
-"""Draw shapes, train a small detector and segmentor, measure and show them.
+"""Draw shapes, then train, evaluate and show a small detector and segmentor.
 
-What it runs can be typed as well: tools/make_shapes.py, and train.py, test.py
-and draw_predictions.py with the configs named below.
+The same can be done by hand: tools/make_shapes.py, then train.py, test.py and
+draw_predictions.py with the configs named below.
 """
 
 import json
@@ -28,15 +28,14 @@ class Part(NamedTuple):
     """One model of the demo.
 
     Args:
-        config (str): Below ``configs/``.
-        columns (dict): Column heads of its table, and mmengine's names of
-            what is below.
-        digits (int): Of a number in the table, behind the point.
-        picture (str): Name of the picture of its predictions.
-        annotations (str, optional): What its evaluators read of the data.
+        config (str): Path of its config in ``configs/``.
+        columns (dict): Names of metrics by the heads of their columns.
+        digits (int): Number of decimals in the table.
+        picture (str): File name of the picture of its predictions.
+        annotations (str, optional): File of the data that its evaluators read.
             Default: None.
-        start (str, optional): The part whose trained backbone it starts
-            from. Default: None.
+        start (str, optional): Name of the part whose trained backbone it
+            starts from. Default: None.
     """
 
     config: str
@@ -48,7 +47,7 @@ class Part(NamedTuple):
 
 
 START = 'model.backbone.init_cfg.checkpoint'
-# the segmentor last: it starts from the backbone of the detector
+# the segmentor is last because it starts from the detector's backbone
 PARTS = dict(
     detection=Part(
         config='mmdet/mask_rcnn_sparx_demo_shapes.py',
@@ -93,14 +92,26 @@ def parse_args():
         action=CfgOptionsAction,
         default={},
         metavar='KEY=VALUE',
-        help='override settings of the configs: of both, or of one with the '
-        'name of its part and a dot before the key',
+        help='override settings of both configs, or of one with the name of its '
+        'part and a dot before the key',
     )
     return parser.parse_args()
 
 
 def options_of(name, data, given):
-    """What a part's config gets: where the data is, and what is given."""
+    """Return the options of a part's config: paths of the data, and those given.
+
+    Args:
+        name (str): Name of the part.
+        data (str): Folder of the drawn set.
+        given (dict): Values by dotted key, as ``--cfg-options`` gives them.
+
+    Returns:
+        dict: Values by dotted key.
+
+    Raises:
+        UserError: If an option names a part and no setting.
+    """
     options = {
         f'{split}_dataloader.dataset.data_root': str(data) for split in ('train', 'val', 'test')
     }
@@ -123,22 +134,38 @@ def options_of(name, data, given):
 
 
 def last_checkpoint(folder):
-    """The last checkpoint of a part; None before it was trained."""
+    """Return the last checkpoint of a part, None before it is trained."""
     pointer = folder / 'training/last_checkpoint'
     return pointer.read_text() if pointer.is_file() else None
 
 
 def print_table(part, results):
+    """Print the metrics of a part.
+
+    Args:
+        part (Part): The part.
+        results (dict): Metrics of each row, by its name.
+    """
     print('\n' + ' ' * 10 + ''.join(f'{head:>11}' for head in part.columns))
     for name, metrics in results.items():
-        # an evaluation that found no box at all has no AP to print
+        # without any box there is no AP
         cells = [metrics.get(key) for key in part.columns.values()]
         cells = ['-' if cell is None else f'{cell:.{part.digits}f}' for cell in cells]
         print(f'{name:<10}' + ''.join(f'{cell:>11}' for cell in cells))
 
 
 def run_part(part, options, work_dir, picture):
-    """Measure, train, measure again and draw; return the measurements."""
+    """Evaluate, train, evaluate again and draw.
+
+    Args:
+        part (Part): The part.
+        options (dict): Options of its config.
+        work_dir (Path): Folder of its runs.
+        picture (Path): File of the picture of its predictions.
+
+    Returns:
+        dict: Metrics before and after training, by the name of the row.
+    """
     config = str(ROOT / 'configs' / part.config)
 
     def run(name):
@@ -170,7 +197,7 @@ def main():
     pictures = {name: work_dir / part.picture for name, part in PARTS.items()}
     options = {name: options_of(name, args.data, args.cfg_options) for name in args.parts}
     try:
-        # an interrupted run must not leave an older one's results to be seen
+        # removed first, so that an interrupted run leaves no older results
         for file in (table, *pictures.values()):
             file.unlink(missing_ok=True)
         make_shapes(str(args.data), args.train, args.val, progress=show_progress)
@@ -183,7 +210,7 @@ def main():
             options[name] = {START: start, **options[name]}
         measured = run_part(PARTS[name], options[name], work_dir / name, pictures[name])
         for row, metrics in measured.items():
-            # mmseg's are numpy's, which json does not know
+            # float, because json does not write numpy's numbers
             results[row].update({k: float(v) for k, v in metrics.items()})
         table.write_text(json.dumps(results, indent=1))
     print(f'table: {table}')

@@ -1,21 +1,20 @@
 """Draw which layers read which: python tools/draw_connections.py CONFIG."""
 
-from sparx_mm.analysis import draw_connections, load_model, write_figure
-from sparx_mm.analysis.connections import graph as connection_graph
+from sparx_mm.analysis import connection_graph, draw_connections, load_model, write_figure
 from sparx_mm.errors import user_errors
 from sparx_mm.run import ArgumentParser, CfgOptionsAction
 
 
 def parse_args():
     parser = ArgumentParser(
-        description='Draw the layers of a SparX backbone, and which of them '
-        'read which. Nothing is computed and no weights are read'
+        description='Draw the layers of a backbone and which of them read which. '
+        'Nothing is computed and no weights are read'
     )
     parser.add_argument('config', help='config file, or the name of a backbone: SparXMamba')
     parser.add_argument(
         '--out',
         default='connections.png',
-        help='the picture, .png or .svg; default: connections.png',
+        help='file of the picture, .png or .svg; default: connections.png',
     )
     parser.add_argument(
         '--cfg-options',

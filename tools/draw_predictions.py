@@ -7,17 +7,17 @@ from sparx_mm.run import load_config, load_runner, parse_run_args, run_parser
 
 
 def parse_args():
-    parser = run_parser('Draw predictions of a detector or segmentor below the ground truth')
+    parser = run_parser('Draw predictions of a detector or segmentor under the ground truth')
     parser.add_argument('checkpoint', help='file or URL of the weights')
     parser.add_argument(
-        '--out', default='predictions.png', help='the picture; default: predictions.png'
+        '--out', default='predictions.png', help='file of the picture; default: predictions.png'
     )
     parser.add_argument('--num', type=int, default=6, help='number of images; default: 6')
     parser.add_argument(
         '--score-thr',
         type=float,
         default=0.5,
-        help='lowest score that is drawn, of a detector; default: 0.5',
+        help='score above which instances are drawn; default: 0.5',
     )
     return parse_run_args(parser)
 

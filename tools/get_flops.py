@@ -4,13 +4,13 @@ from pathlib import Path
 
 from sparx_mm.analysis import (
     CONVENTIONS,
-    PAPER_ROWS,
+    PAPERS,
     count_complexity,
     load_model,
     make_complexity_table,
     make_paper_table,
 )
-from sparx_mm.errors import user_errors
+from sparx_mm.errors import UserError, user_errors
 from sparx_mm.run import ArgumentParser, CfgOptionsAction
 from sparx_mm.run.libraries import LIBRARIES
 
@@ -30,10 +30,9 @@ def parse_args():
     parser.add_argument(
         '--paper',
         nargs='*',
-        type=int,
-        metavar='TABLE',
-        help="instead: count the models of SparX's paper, in all tables or "
-        'in those given, and print its numbers beside ours',
+        metavar='NAME',
+        help='instead: count the models of a paper and print its numbers beside ours; '
+        f'one of {", ".join(PAPERS)} and perhaps its tables (sparx 2 3); default: all papers',
     )
     parser.add_argument(
         '--shape',
@@ -45,9 +44,9 @@ def parse_args():
     parser.add_argument(
         '--convention',
         choices=sorted(CONVENTIONS),
-        help="what is counted: as in SparX's paper, with norms and without "
-        "the attention of SparX's aggregators, or with it, or plain "
-        'multiply-adds without norms and with all attention; default: paper',
+        help="what is counted: paper, as in SparX's paper, with norms and without the "
+        "attention of SparX's aggregators; paper-attention, with it; paper-interpolation, with "
+        'interpolation too; plain, without norms and with all attention; default: paper',
     )
     parser.add_argument(
         '--cfg-options',
@@ -64,21 +63,32 @@ def parse_args():
             '--paper has shapes, conventions and models of its own: '
             'leave --shape, --convention and --cfg-options out'
         )
-    tables = sorted({row.table for row in PAPER_ROWS})
-    if args.paper and not set(args.paper) <= set(tables):
-        parser.error(f'--paper takes tables of {tables}, got {args.paper}')
     if args.shape and len(args.shape) > 2:
         parser.error(f'--shape takes one or two numbers, got {len(args.shape)}')
     return args
+
+
+def select_rows(names):
+    """Select the rows of papers that --paper names: one list for each paper."""
+    if not names:
+        return list(PAPERS.values())
+    paper, *tables = names
+    if paper not in PAPERS:
+        raise UserError(f'--paper takes one of {sorted(PAPERS)} before its tables, got {paper}')
+    rows = PAPERS[paper]
+    known = list(dict.fromkeys(row.table for row in rows))
+    if not set(tables) <= set(known):
+        raise UserError(f'--paper {paper} takes tables of {known}, got {tables}')
+    return [[row for row in rows if not tables or row.table in tables]]
 
 
 @user_errors()
 def main():
     args = parse_args()
     if args.paper is not None:
-        rows = [row for row in PAPER_ROWS if not args.paper or row.table in args.paper]
-        for line in make_paper_table(str(CONFIGS), rows):
-            print(line, flush=True)
+        for rows in select_rows(args.paper):
+            for line in make_paper_table(str(CONFIGS), rows):
+                print(line, flush=True)
         return
     model, shape = load_model(args.config, args.cfg_options)
     if args.shape:

@@ -1,4 +1,4 @@
-"""Draw a set with masks and label maps: python tools/make_shapes.py DIR."""
+"""Draw a data set with masks and label maps: python tools/make_shapes.py DIR."""
 
 from sparx_mm.demo import make_shapes
 from sparx_mm.errors import UserError, user_errors
@@ -16,8 +16,10 @@ def parse_args():
     parser.add_argument(
         '--val', type=int, default=100, metavar='N', help='validation images; default: 100'
     )
-    parser.add_argument('--size', type=int, default=128, help='in pixels; default: 128')
-    parser.add_argument('--seed', type=int, default=0, help='default: 0')
+    parser.add_argument(
+        '--size', type=int, default=128, help='height and width in pixels; default: 128'
+    )
+    parser.add_argument('--seed', type=int, default=0, help='seed of the drawing; default: 0')
     return parser.parse_args()
 
 

@@ -1,16 +1,18 @@
-"""Looking at models: functions that the tools call."""
+"""Analysis of models: what they cost, and which layers read which."""
 
 from .complexity.counter import CONVENTIONS, count_complexity
 from .complexity.table import Complexity, make_complexity_table
 from .connections.figure import draw_connections, write_figure
 from .connections.graph import StageGraph, connection_graph
 from .models import load_model
-from .paper.sparx import PAPER_ROWS, count_row, make_paper_table
+from .paper import PAPERS
+from .paper.table import PaperRow, count_row, make_paper_table
 
 __all__ = [
     'CONVENTIONS',
     'Complexity',
-    'PAPER_ROWS',
+    'PAPERS',
+    'PaperRow',
     'StageGraph',
     'connection_graph',
     'count_complexity',

@@ -1,4 +1,4 @@
-"""A model to look at, from a config or by the name of a backbone."""
+"""Load a model to analyse, from a config or by the name of a backbone."""
 
 from typing import Any
 
@@ -20,15 +20,14 @@ def load_model(
     """Build a model without reading weights.
 
     Args:
-        name (str): A config file, or the name of a SparX backbone such as
+        name (str): Path of a config file, or name of a backbone such as
             ``'SparXMamba'``.
-        cfg_options (dict, optional): Values by dotted key, which override
-            those of the config; a backbone's are its arguments.
-            Default: None.
+        cfg_options (dict, optional): Values by dotted key that override those
+            of the config, or arguments of the backbone. Default: None.
 
     Returns:
-        tuple[nn.Module, tuple[int, int]]: The model, and the size (H, W) of
-        image that models of its library are usually counted at, or 224x224.
+        tuple[nn.Module, tuple[int, int]]: The model, and the image size (H, W)
+        at which models of its library are usually counted, or (224, 224).
 
     Raises:
         UserError: If there is no such config or backbone, or if something
@@ -46,7 +45,8 @@ def load_model(
     check_packages(cfg)
     scope = cfg.get('default_scope')
     try:
-        with DefaultScope.overwrite_default_scope(scope):
+        # mmengine's own scope, because one of an earlier model may be left
+        with DefaultScope.overwrite_default_scope(scope or 'mmengine'):
             model = MODELS.build(cfg.model)
     except Exception as error:
         # any model may be named, and each checks its arguments its own way

@@ -1,4 +1,4 @@
-"""The drawn data sets of the demo, and pictures of what is predicted on them."""
+"""The drawn data of the demo, and pictures of predictions."""
 
 from .predictions import draw_predictions, write_picture
 from .shapes import CLASSES, draw_sample, make_shapes

@@ -1,4 +1,4 @@
-"""Draw one image of shapes: what stands where, and how it looks.
+"""Draw one image of shapes, with their labels and masks.
 
 Six kinds of shapes, rotated, stretched, textured and overlapping, on
 textured backgrounds.
@@ -14,7 +14,7 @@ SUPERSAMPLE = 4
 
 
 def _polygon(num: int, radii: tuple[float, ...] = (1.0,)) -> np.ndarray:
-    """Corners at equal angles, their radii in turn: (num, 2)."""
+    """Return corners at equal angles, with radii in turn: (num, 2)."""
     angles = np.arange(num) * 2 * np.pi / num - np.pi / 2
     radius = np.resize(radii, num)
     return np.stack([radius * np.cos(angles), radius * np.sin(angles)], 1)
@@ -51,12 +51,12 @@ CLASSES = tuple(OUTLINES)
 
 
 class Sample(NamedTuple):
-    """One image and what can be seen in it.
+    """One image and the shapes visible in it.
 
     Args:
         image (ndarray): BGR, uint8, of shape (size, size, 3).
-        labels (list[int]): Index into `CLASSES` of each shape.
-        masks (list[ndarray]): Its visible part: bool, (size, size).
+        labels (list[int]): Class of each shape, an index into `CLASSES`.
+        masks (list[ndarray]): Visible part of each shape: bool, (size, size).
     """
 
     image: np.ndarray
@@ -79,19 +79,19 @@ def draw_sample(rng: np.random.Generator, size: int = 128, max_shapes: int = 6) 
     of another is not drawn, so everything drawn can be recognised.
 
     Args:
-        rng (Generator): Where all choices come from.
+        rng (Generator): Source of all choices.
         size (int): Height and width in pixels. Default: 128.
-        max_shapes (int): Most shapes in an image. Default: 6.
+        max_shapes (int): Maximum number of shapes. Default: 6.
 
     Returns:
-        Sample: With at least one shape.
+        Sample: Image with at least one shape.
     """
     background = rng.integers(0, 256, 3)
     image = _texture(rng, size, background)
     colors = [background]
     labels, masks, whole = [], [], []
     wanted = rng.integers(2, max_shapes + 1)
-    # each trial may be turned down; the first never is
+    # any trial but the first may be rejected
     for _ in range(3 * wanted):
         if len(labels) == wanted:
             break
@@ -114,7 +114,7 @@ def draw_sample(rng: np.random.Generator, size: int = 128, max_shapes: int = 6) 
 
 
 def _draw_outline(rng, outlines, size):
-    """Place a shape at random; its coverage of each pixel: (size, size)."""
+    """Place a shape at random; return its coverage of each pixel: (size, size)."""
     radius = size * rng.uniform(0.08, 0.22)
     stretch = np.array([1.0, rng.uniform(0.75, 1.0)])
     angle = rng.uniform(0, 2 * np.pi)
@@ -129,7 +129,7 @@ def _draw_outline(rng, outlines, size):
 
 
 def _distinct_color(rng, others):
-    """The one of some random colors that is farthest from the others."""
+    """Return the random color that is farthest from the others."""
     candidates = rng.integers(0, 256, (6, 3))
     distance = np.linalg.norm(candidates[:, None] - np.array(others)[None], axis=2)
     return candidates[distance.min(axis=1).argmax()]

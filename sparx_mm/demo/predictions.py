@@ -1,7 +1,8 @@
-"""A picture of what a model predicts, below the ground truth."""
+"""A picture of what a model predicts, under the ground truth."""
 
 import os
 import os.path as osp
+from collections import Counter
 from collections.abc import Sequence
 
 import cv2
@@ -12,9 +13,8 @@ from torch import nn
 
 from sparx_mm.errors import UserError
 
-from .canvas import draw_legend, draw_row, enlarge
-from .detections import DetectionPainter
-from .segmentations import SegmentationPainter
+from .samples import enlarge_sample
+from .sheet import draw_legend, draw_row, enlarge
 
 
 @torch.no_grad()
@@ -23,51 +23,72 @@ def draw_predictions(
     dataset: BaseDataset,
     indices: Sequence[int],
     score_thr: float = 0.5,
-    height: int = 256,
+    height: int = 384,
 ) -> np.ndarray:
     """Draw images in columns: ground truth above, predictions below.
 
-    Instances bear their names; classes painted over the pixels are named in
-    a legend below.
+    Instances are drawn with their names; the classes of label maps are named
+    in a legend below.
 
     Args:
-        model (nn.Module): A detector of mmdet, with or without masks, or a
+        model (nn.Module): Detector of mmdet, with or without masks, or
             segmentor of mmseg.
-        dataset (BaseDataset): A test set whose pipeline loads annotations.
-        indices (Sequence[int]): Which of its images.
-        score_thr (float): Lowest score that is drawn; a segmentor has none.
-            Default: 0.5.
-        height (int): Of each image in the picture, in pixels. Default: 256.
+        dataset (BaseDataset): Test set whose pipeline loads annotations.
+        indices (Sequence[int]): Numbers of the images to draw.
+        score_thr (float): Score above which instances are drawn. Default: 0.5.
+        height (int): Height of each image in the picture, in pixels.
+            Default: 384.
 
     Returns:
-        ndarray: The picture: BGR, uint8, (H, W, 3).
+        ndarray: Picture of shape (H, W, 3): BGR, uint8.
 
     Raises:
         UserError: If the pipeline loads no annotations.
     """
     model.eval()
-    painter, tiles = None, []
+    images, samples = [], []
     for index in indices:
         sample = model.test_step(pseudo_collate([dataset[index]]))[0].cpu()
-        painter = painter or _make_painter(sample, dataset.metainfo, score_thr)
-        image = cv2.imread(sample.img_path, cv2.IMREAD_COLOR)
-        tiles.append(painter.paint(enlarge(image, height), sample))
-    truths, predictions = zip(*tiles)
-    picture = np.concatenate(
-        [draw_row('ground truth', truths, height), draw_row(painter.title, predictions, height)]
-    )
-    entries = painter.legend()
-    if not entries:
-        return picture
-    return np.concatenate([picture, draw_legend(entries, picture.shape[1])])
+        images.append(enlarge(cv2.imread(sample.img_path, cv2.IMREAD_COLOR), height))
+        samples.append(enlarge_sample(sample, images[-1].shape[:2]))
+    if not samples[0].keys():
+        raise UserError(
+            'the test set has no ground truth to draw: its pipeline needs LoadAnnotations'
+        )
+    title, legend = 'prediction', []
+    if 'gt_instances' in samples[0]:
+        visualizer, options = _detection_visualizer(), dict(pred_score_thr=score_thr)
+        title += f' (score above {score_thr:g})'
+    else:
+        # without labels: mmseg writes a name to the right of the middle of its
+        # area, past the end of a small image
+        visualizer, options = _segmentation_visualizer(), dict(with_labels=False)
+        legend = _find_classes(samples, dataset.metainfo)
+        # grey, because colors of the image would mix with those of classes
+        images = [cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., None] for image in images]
+        images = [image.repeat(3, axis=2) for image in images]
+    visualizer.dataset_meta = dataset.metainfo
+    rows = []
+    for row, is_truth in (('ground truth', True), (title, False)):
+        tiles = []
+        for image, sample in zip(images, samples):
+            # mm's visualizers take and return RGB
+            visualizer.add_datasample(
+                row, image[..., ::-1], sample, draw_gt=is_truth, draw_pred=not is_truth, **options
+            )
+            tiles.append(visualizer.get_image()[..., ::-1])
+        rows.append(draw_row(row, tiles, height))
+    if legend:
+        rows.append(draw_legend(legend, rows[0].shape[1]))
+    return np.concatenate(rows)
 
 
 def write_picture(path: str, picture: np.ndarray) -> None:
-    """Write a picture; its folder is made.
+    """Write a picture, and make its folder if there is none.
 
     Args:
-        path (str): A file name with an ending that OpenCV knows.
-        picture (ndarray): BGR, uint8, (H, W, 3).
+        path (str): File name with an ending that OpenCV knows.
+        picture (ndarray): Picture of shape (H, W, 3): BGR, uint8.
 
     Raises:
         UserError: If it cannot be written.
@@ -83,9 +104,28 @@ def write_picture(path: str, picture: np.ndarray) -> None:
         )
 
 
-def _make_painter(sample, metainfo, score_thr):
-    if 'bboxes' in sample.get('gt_instances', ()):
-        return DetectionPainter(metainfo['classes'], score_thr)
-    if 'gt_sem_seg' in sample:
-        return SegmentationPainter(metainfo['classes'], metainfo['palette'])
-    raise UserError('the test set has no ground truth to draw: its pipeline needs LoadAnnotations')
+def _detection_visualizer():
+    # imported lazily: a segmentor is drawn without mmdet
+    from matplotlib import rc_context
+    from mmdet.visualization import DetLocalVisualizer
+
+    # mmdet writes names in 6 points on boxes of this size: 13 pixels
+    with rc_context({'figure.dpi': 160}):
+        return DetLocalVisualizer(text_color=(255, 255, 255), line_width=1, alpha=0.5)
+
+
+def _segmentation_visualizer():
+    # imported lazily: a detector is drawn without mmseg
+    from mmseg.visualization import SegLocalVisualizer
+
+    return SegLocalVisualizer(alpha=0.6)
+
+
+def _find_classes(samples, metainfo):
+    """Return names and BGR colors of the classes in label maps, the largest first."""
+    names, areas = metainfo['classes'], Counter()
+    for sample in samples:
+        for label_map in (sample.gt_sem_seg, sample.pred_sem_seg):
+            areas.update(label_map.data.flatten().tolist())
+    found = [label for label, _ in areas.most_common() if label < len(names)]
+    return [(names[label], metainfo['palette'][label][::-1]) for label in found]

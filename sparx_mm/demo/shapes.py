@@ -1,8 +1,8 @@
-"""A drawn set for instance and for semantic segmentation.
+"""Write a drawn data set for instance and semantic segmentation.
 
-The same images with two kinds of annotations: masks in COCO's format, and
-label maps. Nothing is downloaded, and a few hundred images of it are enough
-to train and measure a model in minutes.
+The same images have two kinds of annotations: masks in COCO's format, and
+label maps. Nothing is downloaded, and a few hundred images are enough to train
+and measure a model in minutes.
 """
 
 import json
@@ -19,7 +19,7 @@ from ..errors import UserError
 from .drawing import CLASSES, draw_sample
 
 SPLITS = ('train', 'val')
-# written last; a folder without it is not one of ours, or not complete
+# written last: a folder without it is not ours or not complete
 MANIFEST = 'shapes.json'
 
 
@@ -41,21 +41,20 @@ def make_shapes(
     two splits are drawn from different seeds.
 
     Args:
-        root (str): The folder.
-        num_train (int): Training images. Default: 400.
-        num_val (int): Validation images. Default: 100.
+        root (str): Folder of the set.
+        num_train (int): Number of training images. Default: 400.
+        num_val (int): Number of validation images. Default: 100.
         size (int): Height and width in pixels. Default: 128.
         seed (int): Seed of the set. Default: 0.
-        progress (callable, optional): Called with the numbers of images
-            drawn and to draw. Default: None.
+        progress (callable, optional): Function of the number of images drawn
+            and of all images, called after each. Default: None.
 
     Returns:
-        bool: False if ``root`` already holds this very set, and nothing was
-        done; else True.
+        bool: True if the set was drawn, False if ``root`` already held it.
 
     Raises:
         ValueError: If a number is not positive.
-        FileExistsError: If ``root`` holds files that are not of such a set.
+        FileExistsError: If ``root`` holds files that are not part of a drawn set.
         UserError: If pycocotools, which encodes the masks, is missing.
     """
     if min(num_train, num_val) < 1 or size < 16 or seed < 0:
@@ -79,7 +78,7 @@ def make_shapes(
     os.makedirs(osp.dirname(root), exist_ok=True)
     temporary = tempfile.mkdtemp(prefix=f'.{osp.basename(root)}-', dir=osp.dirname(root))
     try:
-        # mkdtemp makes it private; a data set is as open as its parent
+        # readable by all, because mkdtemp makes it private
         os.chmod(temporary, 0o755)
         total, done = num_train + num_val, 0
         for number, split in enumerate(SPLITS):
@@ -105,7 +104,7 @@ def _write_split(root, split, count, size, seed):
     os.makedirs(osp.join(root, 'annotations'), exist_ok=True)
     images, annotations = [], []
     for index in range(count):
-        # by image, so that a larger set begins with the smaller one
+        # a seed for each image, so that a larger set begins with the smaller one
         sample = draw_sample(np.random.default_rng((*seed, index)), size)
         name = f'{index:06d}.png'
         cv2.imwrite(osp.join(root, split, name), sample.image)
@@ -139,7 +138,7 @@ def _write_split(root, split, count, size, seed):
 
 
 def _import_mask_utils():
-    # here and not above: mmseg alone does not bring it, and reads a set well
+    # imported lazily: mmseg does not install it, and reads a set without it
     try:
         from pycocotools import mask
     except ImportError as error:
@@ -156,7 +155,7 @@ def _write_json(path, content):
 
 
 def _read_manifest(root):
-    """The manifest of a set that holds its own files and no others."""
+    """Return the manifest of a set that holds its own files and no others."""
     if not osp.isdir(root) or not os.listdir(root):
         return None
     try:
@@ -183,5 +182,5 @@ def _read_manifest(root):
             f'{root} holds files that are not of a drawn set, for example '
             f'{foreign[0]}; choose another folder'
         )
-    # an image that was deleted makes it another set, to be drawn again
+    # a set that lacks an image is another one, to be drawn again
     return manifest if found == expected else {}

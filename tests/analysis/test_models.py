@@ -13,7 +13,7 @@ pytestmark = pytest.mark.stack
 
 
 def scope_name():
-    """That of the current scope; mmengine copies the scope itself."""
+    """Return the name of the current scope; mmengine copies the scope itself."""
     scope = DefaultScope.get_current_instance()
     return scope and scope.scope_name
 
@@ -60,7 +60,11 @@ def test_a_config_of_a_backbone(tmp_path):
 @pytest.mark.parametrize(
     'name,options,message',
     [
-        ('SparXMambo', {}, r"no backbone 'SparXMambo': .*\['SparXMamba', 'SparXSwin'\], or"),
+        (
+            'SparXMambo',
+            {},
+            r"no backbone 'SparXMambo': .*\['SparXMamba', 'SparXSwin', 'VMamba'\], or",
+        ),
         # a part is registered too, and is no backbone
         ('SS2D', {}, "no backbone 'SS2D'"),
         ('SparXMamba', dict(arch='huge'), "'huge' of SparXMamba is unknown; use"),

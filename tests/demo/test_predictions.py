@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 import torch
 from detection import CONFIGS, tiny_config
-from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
 from sparx_mm.demo import draw_predictions, write_picture
-from sparx_mm.demo.detections import DetectionPainter
+from sparx_mm.demo.sheet import GAP, HEADER
 from sparx_mm.errors import UserError
 from sparx_mm.run import build_runner
 
@@ -38,43 +37,50 @@ def dataset(shapes, tmp_path_factory):
     return build_runner(cfg, ('test',)).test_dataloader.dataset
 
 
-def test_ground_truth_is_above_predictions(dataset):
-    all_shown = draw_predictions(_Oracle(), dataset, [0, 1], 0.05, height=96)
-    # two rows of a header of 28 and an image of 96 px, each with a gap of 6
-    assert all_shown.shape == (2 * (28 + 96 + 6), 2 * (96 + 6), 3)
-    assert all_shown.dtype == np.uint8
-    some_shown = draw_predictions(_Oracle(), dataset, [0, 1], 0.5, height=96)
-    none_shown = draw_predictions(_Oracle(), dataset, [0, 1], 0.95, height=96)
-    top = slice(0, 130)
-    assert (all_shown[top] == some_shown[top]).all()
-    bottoms = [p[130 + 28 :] for p in (all_shown, some_shown, none_shown)]
-    assert (bottoms[0] != bottoms[1]).any()
-    assert (bottoms[1] != bottoms[2]).any()
-    # without predictions it is the image itself
-    sample = dataset[0]['data_samples']
-    image = cv2.resize(cv2.imread(sample.img_path), (96, 96), interpolation=cv2.INTER_CUBIC)
-    assert (bottoms[2][:96, :96] == image).all()
+def rows(picture, height):
+    """Return the images of both rows, without their titles."""
+    row = HEADER + height + GAP
+    assert len(picture) == 2 * row
+    return picture[HEADER : row - GAP], picture[row + HEADER : -GAP]
 
 
-def test_masks_are_painted_where_they_are(dataset):
-    picture = draw_predictions(_Oracle(), dataset, [0], 0.95, height=64)
-    truth = dataset[0]['data_samples'].gt_instances
-    painted = (picture[28:92, :64] != picture[126:190, :64]).any(2)
-    covered = truth.masks.masks.any(0)
-    # inside a mask half of each pixel is its class's color
-    assert painted[covered].mean() > 0.95
+def read_image(dataset, index, height):
+    """Read an image in the size that it has in a picture."""
+    image = cv2.imread(dataset[index]['data_samples'].img_path)
+    return cv2.resize(image, (height, height), interpolation=cv2.INTER_CUBIC)
 
 
-def test_boxes_of_a_long_image():
-    # 7x900 is shown as 2x288: boxes scale apart in x and y
-    painter = DetectionPainter(('a',), 0.5)
-    boxes = InstanceData(bboxes=torch.tensor([[450.0, 0.0, 899.0, 6.0]]), labels=torch.tensor([0]))
-    sample = DetDataSample(metainfo=dict(ori_shape=(7, 900)))
-    sample.gt_instances = boxes
-    sample.pred_instances = InstanceData(**boxes, scores=torch.tensor([0.0]))
-    truth, found = painter.paint(np.zeros((2, 288, 3), np.uint8), sample)
-    columns = np.flatnonzero((truth != found).any((0, 2)))
-    assert columns.min() in (143, 144) and columns.max() == 287
+def test_predictions_above_the_threshold_are_drawn_below(dataset):
+    drawn = [draw_predictions(_Oracle(), dataset, [0, 1], thr, height=96) for thr in (0.05, 0.5)]
+    truths, predictions = zip(*(rows(picture, 96) for picture in drawn))
+    assert drawn[0].dtype == np.uint8 and drawn[0].shape[1:] == (2 * (96 + GAP), 3)
+    # half of the predictions have a score of 0.1
+    for column, index in ((0, 0), (96 + GAP, 1)):
+        image = read_image(dataset, index, 96)
+        tiles = [row[:, column : column + 96] for row in (truths[0], *predictions)]
+        changed = [(tile != image).any(2).mean() for tile in tiles]
+        assert changed[0] > 0.1 and changed[1] > changed[2] > 0
+
+
+def test_without_predictions_it_is_the_image(dataset):
+    truth, prediction = rows(draw_predictions(_Oracle(), dataset, [0], 0.95, height=96), 96)
+    image = read_image(dataset, 0, 96)
+    assert (prediction[:, :96] == image).all()
+    assert (truth[:, :96] != image).any(2).mean() > 0.1
+
+
+def test_masks_and_names_are_drawn_where_the_shapes_are(dataset):
+    """Half of each pixel is a color of the class, and names are on black."""
+    truth, _ = rows(draw_predictions(_Oracle(), dataset, [0], 0.95, height=384), 384)
+    drawn = (truth[:, :384] != read_image(dataset, 0, 384)).any(2)
+    instances = dataset[0]['data_samples'].gt_instances
+    # from 64 to 384 pixels
+    covered = instances.masks.masks.any(0).repeat(6, axis=0).repeat(6, axis=1)
+    assert drawn[covered].mean() > 0.95
+    black = (truth[:, :384] < 60).all(2)
+    for box in (6 * instances.bboxes.tensor).int().tolist():
+        left, top = max(box[0], 0), max(box[1], 0)
+        assert black[top : top + 16, left : left + 30].mean() > 0.4
 
 
 def test_write_picture(tmp_path):

@@ -6,6 +6,8 @@ import cv2
 import pytest
 from detection import run_tool
 
+from sparx_mm.demo.sheet import GAP, HEADER
+
 DATA = ('--data', 'shapes', '--work-dir', 'demo', '--train', 4, '--val', 2)
 OPTIONS = (
     '--cfg-options',
@@ -15,7 +17,7 @@ OPTIONS = (
 )
 BOTH = ('detection', 'segmentation')
 PICTURES = dict(detection='predictions.png', segmentation='segmentation.png')
-# in the order of the table, and digits behind the point
+# metrics in the order of the table, and its decimals
 METRICS = dict(
     segmentation=(['mIoU', 'mAcc', 'aAcc'], 2),
     detection=([f'coco/{k}_mAP{t}' for k in ('bbox', 'segm') for t in ('', '_50')], 3),
@@ -23,14 +25,14 @@ METRICS = dict(
 
 
 def _numbers(output, name):
-    """The cells of the lines that begin with a name, by line."""
+    """Return the cells of the lines that begin with a name."""
     lines = [line.split() for line in output.splitlines()]
     return [cells[1:] for cells in lines if cells[:1] == [name]]
 
 
 @pytest.fixture(scope='module')
 def demo(tmp_path_factory):
-    """A folder in which the demo ran, and what it printed."""
+    """Run the demo; return its folder and what it printed."""
     folder = tmp_path_factory.mktemp('run')
     return folder, run_tool('demo', *DATA, *OPTIONS, folder=folder)
 
@@ -52,9 +54,9 @@ def test_tables(demo):
 
 def test_the_segmentor_starts_from_the_detector(demo):
     folder, output = demo
-    loaded = f'from {folder}/demo/detection/training/epoch_1.pth'
+    loaded = f'SparXMamba: {folder}/demo/detection/training/epoch_1.pth: '
     # before it is measured, and before it is trained
-    assert sum(loaded in line and 'tensors' in line for line in output.splitlines()) == 2
+    assert sum(loaded in line and 'tensors loaded' in line for line in output.splitlines()) == 2
 
 
 def test_a_segmentor_alone(demo, tmp_path):
@@ -75,7 +77,7 @@ def test_a_segmentor_alone(demo, tmp_path):
 def test_pictures(demo):
     folder, output = demo
     # two columns of images, ground truth above prediction
-    height, width = 2 * (28 + 256 + 6), 2 * (256 + 6)
+    height, width = 2 * (HEADER + 384 + GAP), 2 * (384 + GAP)
     detection, segmentation = (
         cv2.imread(str(folder / 'demo' / PICTURES[part])) for part in ('detection', 'segmentation')
     )
@@ -110,5 +112,5 @@ def test_failure_shows_nothing_of_an_older_run(demo):
     assert output.splitlines()[-1].startswith('error: config: frozen_stages')
     left = {path.name for path in (folder / 'demo').iterdir()}
     assert left == {*BOTH}
-    # the data is not drawn again
+    # the data are not drawn again
     assert (folder / 'shapes/shapes.json').stat().st_mtime_ns == before

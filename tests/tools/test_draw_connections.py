@@ -46,7 +46,7 @@ def test_the_backbone_of_a_config(draw):
         (['SparXMamba', '--cfg-options', 'arch'], 'not of the form KEY=VALUE'),
         (['SparXMamba', '--out', 'a.nothing'], 'a.nothing cannot be written'),
         (['SparXMamba', '--out', '/dev/null/a.png'], 'give another place'),
-        (['other.py'], 'ResNet has no SparX backbone'),
+        (['other.py'], 'ResNet has no backbone of sparx_mm'),
     ],
 )
 def test_mistakes_end_in_one_line(run, args, message):

@@ -47,8 +47,8 @@ def test_a_backbone(table):
     assert ['One', 'image', 'of', '64x96.'] in lines
 
 
-def test_tables_of_the_paper(table):
-    lines = table('--paper', '5', '2')
+def test_tables_of_a_paper(table):
+    lines = table('--paper', 'sparx', '5', '2')
     names = [line[1] for line in lines[1:] if line[0] in '25']
     # in the order of the paper
     assert names == [
@@ -60,6 +60,9 @@ def test_tables_of_the_paper(table):
         'SparX-Mamba-T',
     ]
     assert ['2', *names[:1], 'ImageNet', '5.25', '5.2', '27.05', '27'] in lines
+    lines = table('--paper', 'vmamba', 'ImageNet')
+    assert len(lines) == 10
+    assert ['ImageNet', 'VMamba-T[s1l8]', 'ImageNet', '4.91', '4.9', '30.25', '30'] in lines
 
 
 @pytest.mark.parametrize(
@@ -67,11 +70,13 @@ def test_tables_of_the_paper(table):
     [
         ([], 'give a config, the name of a backbone, or --paper'),
         (['SparXMamba', '--paper'], 'give a config, the name of a backbone, or'),
-        (['--paper', '5', '16'], '15], got [5, 16]'),
-        (['--paper', '5', '--shape', '64'], 'leave --shape, --convention and'),
+        (['--paper', '5'], "one of ['sparx', 'vmamba'] before its tables, got 5"),
+        (['--paper', 'sparx', '5', '16'], "'15'], got ['5', '16']"),
+        (['--paper', 'vmamba', '2'], "['ImageNet', 'COCO', 'ADE20K'], got ['2']"),
+        (['--paper', 'sparx', '--shape', '64'], 'leave --shape, --convention and'),
         (['--paper', '--convention', 'plain'], 'leave --shape, --convention'),
         (['none.py'], 'no config file'),
-        (['SparXMambo'], "give one of ['SparXMamba', 'SparXSwin'], or"),
+        (['SparXMambo'], "give one of ['SparXMamba', 'SparXSwin', 'VMamba'], or"),
         (['SparXMamba', '--shape', '0'], 'at least 1, got 0 0'),
         (['SparXMamba', '--shape', '1', '2', '3'], 'one or two numbers, got 3'),
         (['SparXMamba', '--shape', 'x'], 'invalid int'),

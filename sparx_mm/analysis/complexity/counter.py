@@ -19,46 +19,77 @@ aten = torch.ops.aten
 
 
 class Convention(NamedTuple):
-    """What counts beside convolutions, products with weights and the scan.
+    """Rules of what counts beside convolutions, products with weights and the scan.
 
     Args:
-        text (str): Says so.
-        norms (dict): By torch operator: multiply-adds an element.
-        aggregator_attention (bool): Whether the products of queries, keys and
-            values in aggregators count; those of other attention always do.
+        text (str): Rules in words.
+        formulas (dict): By torch operator, the formula of its count, as
+            `FlopCounterMode` takes them.
+        aggregator_attention (bool): Count the products of queries, keys and
+            values in aggregators. Those of other attention always count.
     """
 
     text: str
-    norms: dict
+    formulas: dict
     aggregator_attention: bool
 
 
+def _per_input_element(count):
+
+    def formula(shape, *args, **kwargs):
+        # torch counts a multiply-add as 2
+        return 2 * count * prod(shape)
+
+    return formula
+
+
+def _per_output_element(count):
+
+    def formula(*args, out_shape, **kwargs):
+        return 2 * count * prod(out_shape)
+
+    return formula
+
+
 _NORMS = {
-    aten.native_batch_norm: 2,
-    aten._native_batch_norm_legit: 2,
-    aten._native_batch_norm_legit_no_training: 2,
-    aten.native_group_norm: 5,
-    aten.native_layer_norm: 5,
+    aten.native_batch_norm: _per_input_element(2),
+    aten._native_batch_norm_legit: _per_input_element(2),
+    aten._native_batch_norm_legit_no_training: _per_input_element(2),
+    aten.native_group_norm: _per_input_element(5),
+    aten.native_layer_norm: _per_input_element(5),
 }
+_INTERPOLATION = {
+    aten.upsample_bilinear2d: _per_output_element(4),
+    aten.upsample_nearest2d: _per_output_element(1),
+    # by overload too, because torch decomposes it otherwise
+    aten.upsample_nearest2d.default: _per_output_element(1),
+}
+# a shortcut's scale and bias
+_SHORTCUT = {aten.addcmul: _per_output_element(1)}
 # products of two activations; those with weights are convolutions, mm, addmm
 _ATTENTION = (aten.bmm, aten.baddbmm)
 _ALWAYS = (
-    'a multiply-add is 1. Counted are convolutions, matrix products, '
-    'scaled shortcuts, and for each direction of a scan L*D*(9*N + 1 '
-    '+ R), of L positions, D channels, N states and rank R of the step '
-    'sizes; '
+    'a multiply-add is 1. Counted are convolutions, matrix products, scaled shortcuts, and for '
+    'each direction of a scan L*D*(9*N + 1 + R), of L positions, D channels, N states and rank R '
+    'of the step sizes; '
 )
+_NORM_TEXT = 'an element of a batch norm as 2, of another norm as 5'
 _NEVER = 'Not counted are activations, pooling, interpolation and RoIAlign'
 CONVENTIONS = {
     'paper': Convention(
-        f'{_ALWAYS}an element of a batch norm as 2, of another norm as 5. '
-        f"{_NEVER}, nor the attention of SparX's aggregators.",
+        f"{_ALWAYS}{_NORM_TEXT}. {_NEVER}, nor the attention of SparX's aggregators.",
         _NORMS,
         False,
     ),
     'paper-attention': Convention(
-        f'{_ALWAYS}an element of a batch norm as 2, of another norm as 5; all attention. {_NEVER}.',
+        f'{_ALWAYS}{_NORM_TEXT}; all attention. {_NEVER}.',
         _NORMS,
+        True,
+    ),
+    'paper-interpolation': Convention(
+        f'{_ALWAYS}{_NORM_TEXT}, one made by bilinear interpolation as 4, by nearest as 1; all '
+        'attention. Not counted are activations, pooling and RoIAlign.',
+        {**_NORMS, **_INTERPOLATION},
         True,
     ),
     'plain': Convention(f'{_ALWAYS}all attention. {_NEVER}, nor norms.', {}, True),
@@ -68,21 +99,24 @@ CONVENTIONS = {
 def count_complexity(
     model: nn.Module, shape: tuple[int, int], convention: str = 'paper'
 ) -> Complexity:
-    """Count the multiply-adds of one image, and parameters.
+    """Count the multiply-adds of one image, and the parameters.
 
-    Nothing is computed: any size takes about a second.
+    Nothing is computed, so any size takes about a second.
 
     Args:
-        model (nn.Module): See `run_on_shapes`; it is left in eval mode.
+        model (nn.Module): Model to count, see `run_on_shapes`. It is left in
+            eval mode.
         shape (tuple[int, int]): Height and width of the image.
-        convention (str): ``'paper'``, that of SparX's published numbers,
-            ``'paper-attention'``, that of some of them, or ``'plain'``; see
-            ``CONVENTIONS``. Default: ``'paper'``.
+        convention (str): Name of what counts, see ``CONVENTIONS``:
+            ``'paper'`` and ``'paper-attention'`` as in SparX's published
+            numbers, ``'paper-interpolation'`` as in VMamba's, or ``'plain'``.
+            Default: ``'paper'``.
 
     Returns:
-        Complexity: By part: of a SparX backbone the stem, of each stage the
-        mixers, projections (of normal layers), aggregators (of ganglion
-        layers), FFNs and the rest, of another model its children.
+        Complexity: Counts by part. The parts of a backbone are its stem, in
+        each stage the mixers, projections (of normal layers), aggregators (of
+        ganglion layers), FFNs and the rest; those of another model are its
+        children.
 
     Raises:
         UserError: If the model cannot be run on this shape.
@@ -100,12 +134,12 @@ def count_complexity(
         raise UserError(f'the sides of the image must be at least 1, got {shape[0]} {shape[1]}')
     rules = CONVENTIONS[convention]
     whole = list(_parts(model))
-    # every module's part is the innermost one around it
+    # later pairs win, so a module's part is the innermost one around it
     places = {m: path for path, part in whole for m in part.modules()}
-    with _counting(places, rules.norms) as flops:
+    with _counting(places, rules.formulas) as flops:
         boxes = run_on_shapes(model, shape)
     params = Counter()
-    # a tensor that several modules share is listed once
+    # by tensor, because several modules may share one
     owners = {
         param: places[module]
         for module in model.modules()
@@ -126,7 +160,7 @@ def count_complexity(
 
 
 def _parts(module: nn.Module, path: Path = ()):
-    """Yield paths and modules, outer ones first; several share a path."""
+    """Yield paths and modules, outer ones first; several modules may share a path."""
     yield path, module
     if isinstance(module, HierarchicalBackbone):
         for inner, part in _backbone_parts(module):
@@ -141,7 +175,7 @@ def _backbone_parts(backbone: HierarchicalBackbone):
     yield ('stem',), backbone.stem
     for i, stage in enumerate(backbone.stages):
         name = f'stage {i}'
-        # position encodings, norms and shortcuts remain to it
+        # keeps the position encodings, norms and shortcuts
         yield (name,), stage
         if i > 0:
             yield (name, 'downsampling'), backbone.downsamples[i - 1]
@@ -149,19 +183,17 @@ def _backbone_parts(backbone: HierarchicalBackbone):
         for layer, sources in zip(stage.layers, stage.sources):
             kinds['aggregator' if sources else 'projection'].append(layer.proj)
             kinds['mixer'].append(layer.mixer)
-            kinds['ffn'].append(layer.ffn)
+            if layer.ffn is not None:
+                kinds['ffn'].append(layer.ffn)
         for kind, modules in kinds.items():
             yield from (((name, kind), module) for module in modules)
     yield ('output norms',), backbone.norms
 
 
 @contextmanager
-def _counting(places: dict[nn.Module, Path], norms: dict) -> Iterator[dict[Path, Counter]]:
+def _counting(places: dict[nn.Module, Path], formulas: dict) -> Iterator[dict[Path, Counter]]:
     """Book every operator on the part of the module that runs it."""
-    formulas = {op: _per_element(count) for op, count in norms.items()}
-    # a shortcut's scale and bias
-    formulas[aten.addcmul] = _per_output_element
-    counter = FlopCounterMode(display=False, custom_mapping=formulas)
+    counter = FlopCounterMode(display=False, custom_mapping={**formulas, **_SHORTCUT})
     flops, running, booked = defaultdict(Counter), [()], Counter()
 
     def book():
@@ -177,7 +209,7 @@ def _counting(places: dict[nn.Module, Path], norms: dict) -> Iterator[dict[Path,
         book()
         running.pop()
 
-    # of all modules: mm models call some heads by forward, past the hooks
+    # on all modules, because mm models call forward of some heads past their hooks
     hooks = [
         hook
         for module in places
@@ -190,15 +222,3 @@ def _counting(places: dict[nn.Module, Path], norms: dict) -> Iterator[dict[Path,
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _per_element(count):
-
-    def formula(shape, *args, **kwargs):
-        return 2 * count * prod(shape)
-
-    return formula
-
-
-def _per_output_element(*args, out_shape, **kwargs):
-    return 2 * prod(out_shape)

@@ -1,4 +1,4 @@
-"""Running a model on shapes alone: no data, no arithmetic, no memory."""
+"""Run a model on shapes alone: no data, no arithmetic, no memory."""
 
 import os
 from collections.abc import Iterator
@@ -18,23 +18,23 @@ from ...errors import UserError
 def run_on_shapes(model: nn.Module, shape: tuple[int, int]) -> dict[str, int]:
     """Run a model on one image of torch's meta device, in eval mode.
 
-    A model of mmengine's kind runs in its mode ``'tensor'``: without
-    post-processing and without the heads of training. What data decide has
-    its largest size: an RPN proposes as many boxes as its ``test_cfg``
-    allows, and a RoI extractor makes a map of each box that it is given.
+    A model of mmengine's kind runs in its mode ``'tensor'``, without
+    post-processing and without heads that only training runs. Where sizes
+    depend on data, the largest is taken: an RPN proposes as many boxes as its
+    ``test_cfg`` allows, and a RoI extractor makes a map of every box.
 
     Args:
-        model (nn.Module): A detector, segmentor or classifier, or a module
-            that takes a (B, 3, H, W) image. Its tensors stay as they are.
+        model (nn.Module): Detector, segmentor or classifier, or a module that
+            takes a (B, 3, H, W) image. Its tensors stay as they are.
         shape (tuple[int, int]): Height and width of the image.
 
     Returns:
-        dict[str, int]: Of each RoI extractor's name the number of boxes it
-        was given; empty for a model that has none.
+        dict[str, int]: Number of boxes that each RoI extractor was given, by
+        its name; empty for a model without any.
 
     Raises:
-        UserError: If the model does not run on such an image, or runs
-            something that has no result without data.
+        UserError: If the model does not run on such an image, or if something
+            in it has no result without data.
     """
     model.eval()
     dtypes = [param.dtype for param in model.parameters()]
@@ -51,7 +51,7 @@ def run_on_shapes(model: nn.Module, shape: tuple[int, int]) -> dict[str, int]:
         with _shapes_for_data(model) as boxes:
             model(*args)
     except Exception as error:
-        # any model may be given, and each has its own way to need data
+        # any exception, because each model has its own way to need data
         reason = str(error).partition('. ')[0] or type(error).__name__
         raise UserError(
             f'{type(model).__name__} does not run on the shape of an image '
@@ -62,11 +62,11 @@ def run_on_shapes(model: nn.Module, shape: tuple[int, int]) -> dict[str, int]:
 
 @contextmanager
 def _shapes_for_data(model: nn.Module) -> Iterator[dict[str, int]]:
-    """Let tensors, proposals and RoI features be shapes; yield the boxes."""
+    """Replace tensors, proposals and RoI features by shapes; yield the boxes."""
     boxes = {}
     with ExitStack() as stack:
-        # torch.func.functional_call would do, but for modules with two names:
-        # those it does not put back
+        # not torch.func.functional_call, because it does not put back the tensors
+        # of a module that has two names
         for module in model.modules():
             for tensors in (module._parameters, module._buffers):
                 stack.callback(tensors.update, dict(tensors))
@@ -77,20 +77,20 @@ def _shapes_for_data(model: nn.Module) -> Iterator[dict[str, int]]:
                         if tensor is not None
                     }
                 )
-        # no backend runs, and the reference is not seen as one operator
+        # unset, because no backend runs and the reference is not one operator
         if ENV_VAR in os.environ:
             stack.callback(os.environ.update, {ENV_VAR: os.environ.pop(ENV_VAR)})
         for name, module in model.named_modules():
             if name == 'rpn_head' and hasattr(module, 'predict_by_feat'):
                 _replace(stack, module, 'predict_by_feat', _propose(module))
-            # an extractor that takes each box's features from one map
+            # extractors that take each box's features from one map
             elif hasattr(module, 'map_roi_levels'):
                 _replace(stack, module, 'forward', _extract(module, name, boxes))
         yield boxes
 
 
 def _replace(stack, module, method, function):
-    # an attribute of the object hides the method of its class
+    # the attribute of the object hides the method of its class
     setattr(module, method, function)
     stack.callback(delattr, module, method)
 

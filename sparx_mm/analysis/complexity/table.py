@@ -1,19 +1,19 @@
-"""What a model costs, and the table of it."""
+"""Costs of a model by part, and the table of them."""
 
 import textwrap
 from typing import NamedTuple
 
-# of a part: names from the outermost inwards
+# names of a part and of those around it, from the outermost inwards
 Path = tuple[str, ...]
 
 
 class Part(NamedTuple):
-    """What a part of a model costs.
+    """Cost of a part of a model.
 
     Args:
         macs (int): Multiply-adds.
         params (int): Parameters.
-        runs (bool): Whether any module of it ran.
+        runs (bool): True if any of its modules ran.
     """
 
     macs: int
@@ -22,17 +22,17 @@ class Part(NamedTuple):
 
 
 class Complexity(NamedTuple):
-    """What a model costs.
+    """Cost of a model.
 
     Args:
-        parts (dict[tuple[str], Part]): By place, such as
-            ``('backbone', 'stage 2', 'mixer')``, in the model's order; each
-            without the parts in it.
+        parts (dict[tuple[str], Part]): Costs by path, such as
+            ``('backbone', 'stage 2', 'mixer')``, in the model's order, each
+            without those of the parts inside.
         shape (tuple[int, int]): Height and width of the image.
-        convention (str): What counts, by name.
+        convention (str): Name of what counts, a key of ``CONVENTIONS``.
         rules (str): What counts, in words.
-        boxes (dict[str, int]): Of each RoI extractor's name the number of
-            boxes it was given.
+        boxes (dict[str, int]): Number of boxes that each RoI extractor was
+            given, by its name.
     """
 
     parts: dict[Path, Part]
@@ -42,11 +42,11 @@ class Complexity(NamedTuple):
     boxes: dict[str, int]
 
     def total(self, *path: str) -> Part:
-        """Add up a part and those in it.
+        """Add up a part and those inside it.
 
         Args:
-            *path (str): Its place, such as ``'backbone', 'stage 2'``; none
-                is the whole model.
+            *path (str): Its path, such as ``'backbone', 'stage 2'``. None is
+                the whole model.
 
         Returns:
             Part: The sum.
@@ -66,8 +66,8 @@ def make_complexity_table(complexity: Complexity) -> str:
         complexity (Complexity): The counts.
 
     Returns:
-        str: Several lines. A part stands indented below the one that it is
-        in; what that one has beside them is its ``rest``.
+        str: Several lines. Parts are indented below the one around them, whose
+        ``rest`` is what it has besides.
     """
     total = complexity.total()
     rows = [*_rows(complexity), (0, 'total', total)]
@@ -88,7 +88,7 @@ def make_complexity_table(complexity: Complexity) -> str:
 
 
 def _rows(complexity: Complexity, path: Path = ()):
-    """Yield the depth, name and sum of what is in a part."""
+    """Yield the depth, name and sum of the parts inside a part."""
     depth = len(path)
     inside = [place for place in complexity.parts if len(place) > depth and place[:depth] == path]
     for child in dict.fromkeys(place[: depth + 1] for place in inside):

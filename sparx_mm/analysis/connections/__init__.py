@@ -1,1 +1,1 @@
-"""Which layers of a backbone read which: as data and as a picture."""
+"""The graph of which layers of a backbone read which, and its drawing."""

@@ -1,4 +1,4 @@
-"""A drawing of the connections of a network."""
+"""Draw the connections of a network with matplotlib."""
 
 import os
 import os.path as osp
@@ -12,19 +12,19 @@ from .layout import SIZES, Node, lay_out
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# by ending: without the date and the name of what wrote it, so that the same
-# drawing is the same file
+# by ending: no date and no name of the program, so that the same drawing is
+# the same file
 METADATA = {'.png': dict(Software=None), '.svg': dict(Date=None, Creator=None)}
-# from the palette of Okabe and Ito, which the color-blind tell apart
+# from the palette of Okabe and Ito, which color-blind readers can tell apart
 COLORS = dict(input='#4D4D4D', normal='#0072B2', ganglion='#D55E00')
 INK, PATH, PANEL = '#222222', '#8C8C8C', '#F1F2F4'
-# inches: the unit of the layout
+# inches of one unit of the layout
 UNIT = 0.5
-# in units: at the left and right, and at the top and bottom
+# units: margin at the left and right, margin at the top and bottom
 SIDE, EDGE = 0.65, 0.35
-# in points; and in units a letter on average and a line of the legend
+# size of text in points; units: mean width of a letter, height of a legend line
 FONT, LETTER, LINE = 11.5, 0.16, 1.05
-# what the legend says, and where that starts beside the symbol's middle
+# text of the legend, and its distance from the middle of the symbol in units
 LEGEND = dict(
     input=('stage input', 0.45),
     normal=('normal layer', 0.55),
@@ -37,22 +37,23 @@ LEGEND = dict(
 def draw_connections(graph: Sequence[StageGraph]) -> 'Figure':
     """Draw which layers of a network read which.
 
-    Stages, layers and arcs bear their names (``stage2``, ``stage2-layer4``,
+    Stages, layers and arcs have their names (``stage2``, ``stage2-layer4``,
     ``stage2-layer0-to-layer4``) as matplotlib's ``gid``, which becomes their
     ``id`` in an SVG.
 
     Args:
-        graph (Sequence[StageGraph]): The stages, see `connection_graph`.
+        graph (Sequence[StageGraph]): Stages of the network, see
+            `connection_graph`.
 
     Returns:
-        Figure: The drawing, on white. It belongs to no window.
+        Figure: Drawing on white, which belongs to no window.
 
     Example:
         >>> from sparx_mm import SparXMamba
         >>> from sparx_mm.analysis import connection_graph, draw_connections
         >>> figure = draw_connections(connection_graph(SparXMamba('base')))
     """
-    # here and below: most of what imports this package draws nothing
+    # imported lazily, here and below: most who import this package draw nothing
     from matplotlib import style
     from matplotlib.figure import Figure
 
@@ -60,7 +61,7 @@ def draw_connections(graph: Sequence[StageGraph]) -> 'Figure':
     entries, right, lines = _place_legend(layout)
     width = max(layout.width, right) + 2 * SIDE
     bottom, top = -lines * LINE - EDGE, layout.height + EDGE
-    # many arcs are thin ones
+    # arcs get thinner where there are many
     most = max(len(sources) for stage in graph for sources in stage.sources)
     weight = min(1.5, 12 / max(most, 1))
     with style.context('default'):
@@ -82,14 +83,15 @@ def draw_connections(graph: Sequence[StageGraph]) -> 'Figure':
 
 
 def write_figure(path: str, figure: 'Figure') -> None:
-    """Write a drawing; its folder is made.
+    """Write a drawing, and make its folder if there is none.
 
     Args:
-        path (str): A file name that ends in ``.png`` or ``.svg``.
-        figure (Figure): See `draw_connections`.
+        path (str): File name that ends in ``.png`` or ``.svg``.
+        figure (Figure): Drawing, see `draw_connections`.
 
     Raises:
-        UserError: If it has another ending or cannot be written.
+        UserError: If the name has another ending, or if the file cannot be
+            written.
     """
     from matplotlib import style
 
@@ -100,7 +102,7 @@ def write_figure(path: str, figure: 'Figure') -> None:
         )
     try:
         os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
-        # the salt makes the ids of what has no gid the same each time
+        # the salt makes generated ids the same each time
         with style.context(['default', {'svg.hashsalt': 'sparx_mm'}]):
             figure.savefig(path, dpi=150, metadata=METADATA[ending])
     except OSError as error:
@@ -190,7 +192,7 @@ def _write(axes, x, y, text, weight='normal'):
 
 
 def _place_legend(layout):
-    """Entries for what is in the drawing, right end, number of lines."""
+    """Return entries for what is drawn, their right end, and the number of lines."""
     nodes = {node.kind for panel in layout.panels for node in panel.nodes}
     arcs = {arc.kind for panel in layout.panels for arc in panel.arcs}
     kinds = dict(path=['path'], arc=[kind for kind in SIZES if kind in arcs])
@@ -200,7 +202,7 @@ def _place_legend(layout):
     for key, (text, start) in LEGEND.items():
         if not kinds.get(key):
             continue
-        # a symbol reaches to the left as far as its text starts at the right
+        # a symbol extends to the left as far as its text is away at the right
         length = 2 * start + LETTER * len(text)
         if x > 0 and x + length > layout.width:
             x, line = 0.0, line + 1
@@ -217,7 +219,7 @@ def _draw_entry(axes, x, y, key, kinds):
         _draw_path(axes, gid, ((x - 0.5, y), (x + 0.5, y)))
     else:
         for i, kind in enumerate(kinds):
-            # one inside of the other
+            # one inside the other
             half, low, high = 0.7 - 0.2 * i, y - 0.25, y + 0.55 - 0.22 * i
             points = ((x - half, low), (x - half, high), (x + half, high), (x + half, low))
             _draw_arc(axes, f'{gid}-{kind}', kind, points, 1.5)

@@ -1,4 +1,4 @@
-"""Which layers of a network read which, as data to draw or to look at."""
+"""The graph of which layers of a network read which."""
 
 from typing import NamedTuple
 
@@ -9,15 +9,13 @@ from ...errors import UserError
 
 
 class StageGraph(NamedTuple):
-    """One stage: its layers and what each of them reads.
-
-    Layers are numbered from 0.
+    """Layers of a stage, numbered from 0, and what each of them reads.
 
     Attributes:
-        channels (int): Of every map in the stage.
-        sources (tuple[tuple[int]]): By layer: the layers that it reads
-            beside the one before it, `sparx_mm.backbones.connections.STAGE_INPUT` for
-            the input of the stage; empty for a normal layer.
+        channels (int): Number of channels of every map in the stage.
+        sources (tuple[tuple[int]]): By layer, the layers that it reads beside
+            the one before it; `sparx_mm.backbones.connections.STAGE_INPUT` is
+            the input of the stage. Empty for a normal layer.
     """
 
     channels: int
@@ -25,7 +23,7 @@ class StageGraph(NamedTuple):
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """By layer: ``'normal'`` or ``'ganglion'``."""
+        """``'normal'`` or ``'ganglion'``, by layer."""
         return tuple('ganglion' if s else 'normal' for s in self.sources)
 
     @property
@@ -37,16 +35,16 @@ class StageGraph(NamedTuple):
 
 
 def connection_graph(model: nn.Module) -> tuple[StageGraph, ...]:
-    """Graph of a backbone.
+    """Return the graph of a backbone.
 
     Args:
-        model (nn.Module): A SparX backbone, or a model that has one.
+        model (nn.Module): Backbone of this package, or a model that has one.
 
     Returns:
         tuple[StageGraph]: The stages that are built, in order.
 
     Raises:
-        UserError: If the model has no SparX backbone.
+        UserError: If the model has no such backbone.
 
     Example:
         >>> from sparx_mm import SparXMamba
@@ -61,5 +59,6 @@ def connection_graph(model: nn.Module) -> tuple[StageGraph, ...]:
                 for channels, stage in zip(module.arch['embed_dims'], module.stages)
             )
     raise UserError(
-        f'{type(model).__name__} has no SparX backbone: give a model with one, such as SparXMamba'
+        f'{type(model).__name__} has no backbone of sparx_mm: give a model with one, such as '
+        'SparXMamba'
     )

@@ -1,6 +1,6 @@
-"""Where everything stands in a drawing of connections.
+"""Positions of everything in a drawing of connections.
 
-The unit is the distance of two layers; x points right and y up.
+The unit is the distance between two layers; x points right and y up.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,16 +12,16 @@ from .graph import StageGraph
 
 Point = tuple[float, float]
 
-# half the width and height of a node: square, circle and diamond
+# half the width of a square, circle and diamond
 SIZES = dict(input=0.25, normal=0.34, ganglion=0.42)
-# in wider rows numbers are hard to read on a page of 800 pixels
+# limit of a row, because in a wider one numbers are hard to read at 800 pixels
 MAX_WIDTH = 28.0
-# what a stage's channels and depth need
+# width that the text of a stage needs
 MIN_PANEL = 4.3
-# inside of a stage: beside its first and last node, outside of its arcs, and
-# for its two lines of text
+# space inside a stage: beside its first and last node, beyond its arcs, and for
+# its two lines of text
 SIDE, PAD, HEADER = 0.75, 0.3, 1.15
-# between stages, between rows, and how far a path goes beyond the stages
+# space between stages and between rows, and reach of a path beyond the stages
 GAP, ROW_GAP, OVERHANG = 0.4, 0.9, 0.45
 
 
@@ -36,9 +36,9 @@ class Node(NamedTuple):
 
 
 class Arc(NamedTuple):
-    """A ganglion layer reads a node: points of a cubic Bezier curve.
+    """Points of a cubic Bezier curve from a node to a ganglion layer that reads it.
 
-    ``kind`` is that of the node.
+    ``kind`` is the kind of the node.
     """
 
     gid: str
@@ -47,7 +47,7 @@ class Arc(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """A stage: its lower left corner, size, and what stands in it."""
+    """Lower left corner, size and contents of a stage."""
 
     gid: str
     title: str
@@ -61,9 +61,10 @@ class Panel(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """A whole drawing: its size, stages, and the main path in pieces.
+    """Size, stages and main path of a drawing.
 
-    ``paths`` has the way to each node, by its gid, and that out of the last.
+    ``paths`` has the piece of the path that ends in each node, by its gid, and
+    the piece that leaves the last one, as ``'out'``.
     """
 
     width: float
@@ -73,17 +74,17 @@ class Layout(NamedTuple):
 
 
 def lay_out(graph: Sequence[StageGraph]) -> Layout:
-    """Place stages from left to right, in several rows if need be.
+    """Place stages from left to right, in several rows if they are too wide.
 
     Arcs from normal layers and from the input of the stage are above the
     layers, those from ganglion layers below.
 
     Args:
-        graph (Sequence[StageGraph]): At least one stage.
+        graph (Sequence[StageGraph]): Stages, at least one.
 
     Returns:
-        Layout: The stages lie between (0, 0) and (width, height), paths go
-        up to ``OVERHANG`` beyond them at the left and right.
+        Layout: Positions. Stages are between (0, 0) and (width, height); paths
+        extend up to ``OVERHANG`` beyond them at the left and right.
     """
     panels: list[Panel] = []
     # from the lowest row up
@@ -101,7 +102,7 @@ def lay_out(graph: Sequence[StageGraph]) -> Layout:
 
 
 def _break_rows(widths):
-    """As few rows as are narrow enough, and of those the narrowest."""
+    """Return as few rows as are narrow enough, and of those the narrowest."""
     count, choices = len(widths), []
     for breaks in range(count):
         for cuts in combinations(range(1, count), breaks):
@@ -117,7 +118,7 @@ def _panel_width(stage):
 
 
 def _reach(stages, side):
-    """Height of a row above (1) or below (-1) its layers."""
+    """Return the height of a row above (1) or below (-1) its layers."""
     spans = [
         layer - source
         for stage in stages
@@ -164,10 +165,10 @@ def _place_stage(index, stage, x, y, below, above):
 def _arcs(stage: StageGraph, nodes: Sequence[Node]) -> Iterator[Arc]:
     for layer, sources in enumerate(stage.sources):
         for side in (1, -1):
-            # the nearest first: short arcs land inside of long ones
+            # nearest first, so that short arcs end inside long ones
             read = sorted((s for s in sources if _side(stage, s) == side), reverse=True)
-            # all that read a ganglion layer leave it at one point, at the
-            # right of where those that it reads arrive
+            # arcs leave a ganglion layer at one point, to the right of where
+            # arcs arrive at it
             end = 0.27 if side > 0 else 0.1
             for landing, source in zip(_spread(len(read), end), read):
                 leaving = 0.0 if side > 0 else 0.25
@@ -175,7 +176,7 @@ def _arcs(stage: StageGraph, nodes: Sequence[Node]) -> Iterator[Arc]:
 
 
 def _spread(count, end, start=-0.27):
-    """Offsets of arcs from the middle of the node where they end."""
+    """Return offsets of arcs from the middle of the node where they end."""
     pitch = min(0.18, (end - start) / max(count - 1, 1))
     first = (start + end - pitch * (count - 1)) / 2
     return [first + pitch * i for i in range(count)]
@@ -195,7 +196,7 @@ def _arc(source, leaving, layer, landing, side):
 
 
 def _outline(node, offset, side):
-    """Where a vertical line beside the middle of a node leaves it."""
+    """Return the height at which a vertical line beside a node's middle leaves it."""
     size = SIZES[node.kind]
     heights = dict(
         input=size, normal=max(size**2 - offset**2, 0) ** 0.5, ganglion=size - abs(offset)
@@ -219,7 +220,7 @@ def _paths(panels):
 
 
 def _around_the_end(panel, node):
-    """From the end of a row to the first node of the next."""
+    """Yield points from the end of a row to the first node of the next."""
     last = panel.nodes[-1]
     right, middle = panel.x + panel.width + OVERHANG, panel.y - ROW_GAP / 2
     yield from (_right(last), (right, last.y), (right, middle))

@@ -7,8 +7,9 @@ from detection import ROOT
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from sparx_mm import SparXMamba, SparXSwin
+from sparx_mm import SparXMamba, SparXSwin, VMamba
 from sparx_mm.analysis import CONVENTIONS, count_complexity, load_model
+from sparx_mm.analysis.paper.table import Classifier
 from sparx_mm.errors import UserError
 
 pytestmark = pytest.mark.stack
@@ -19,25 +20,13 @@ def giga(macs):
     return round(macs / 1e9, 3)
 
 
-class Classifier(nn.Module):
-    """What the paper counts a backbone in: norm, pooling, 1000 classes.
-
-    The norm of the last stage is layer norm here and group norm there, which
-    count the same.
-    """
-
-    def __init__(self, arch):
-        super().__init__()
-        self.backbone = SparXMamba(arch, out_indices=(3,))
-        self.head = nn.Linear(self.backbone.arch['embed_dims'][-1], 1000)
-
-    def forward(self, x):
-        return self.head(self.backbone(x)[0].mean((2, 3)))
+def classifier(arch):
+    return Classifier(dict(type='SparXMamba', arch=arch))
 
 
 def paper_giga(model, side):
     # pooling, which dense models do without, counts 1 an element there
-    pooled = model.head.in_features * (side // 32) ** 2
+    pooled = model.fc.in_features * (side // 32) ** 2
     return giga(count_complexity(model, (side, side)).total().macs + pooled)
 
 
@@ -50,7 +39,7 @@ def paper_giga(model, side):
     ],
 )
 def test_classifiers(arch, paper, plain, params):
-    model = Classifier(arch)
+    model = classifier(arch)
     assert paper_giga(model, 224) == paper
     total = count_complexity(model, (224, 224), 'plain').total()
     assert giga(total.macs) == plain
@@ -59,7 +48,7 @@ def test_classifiers(arch, paper, plain, params):
 
 def test_sizes():
     """Table 15 of the paper."""
-    model = Classifier('tiny')
+    model = classifier('tiny')
     counted = [paper_giga(model, side) for side in (384, 512, 640, 768, 1024)]
     assert counted == [15.419, 27.412, 42.831, 61.676, 109.646]
 
@@ -134,7 +123,8 @@ def test_attention_of_mixers_always_counts():
 
 def test_conventions_differ_in_norms_and_attention():
     model = SparXMamba('tiny')
-    paper, attentive, plain = (count_complexity(model, (224, 224), name) for name in CONVENTIONS)
+    names = ('paper', 'paper-attention', 'plain')
+    paper, attentive, plain = (count_complexity(model, (224, 224), name) for name in names)
     L, C = 56**2, 96
     norms = 2 * L * C * (5 + 5)
     assert paper.total('stage 0').macs - plain.total('stage 0').macs == (norms + 2 * L * 2 * C * 5)
@@ -148,6 +138,34 @@ def test_conventions_differ_in_norms_and_attention():
     )
     assert attentive - paper == attention
     assert attentive - plain == norms
+
+
+def test_interpolation():
+    model = nn.Sequential(nn.UpsamplingNearest2d((6, 5)), nn.UpsamplingBilinear2d((8, 9)))
+    counted = {name: count_complexity(model, (4, 4), name).total().macs for name in CONVENTIONS}
+    made = 3 * 6 * 5 + 4 * 3 * 8 * 9
+    assert counted == dict.fromkeys(CONVENTIONS, 0) | {'paper-interpolation': made}
+
+
+def test_layers_without_an_ffn():
+    """Vanilla VMamba's: they have nothing beside mixer, projection and norm."""
+    arch = dict(base='tiny-v0', embed_dims=(16, 24, 32, 40), depths=(1, 2, 3, 2))
+    model = VMamba(arch)
+    counted = count_complexity(model, (64, 64))
+    kinds = ['projection', 'mixer']
+    assert [path for path in counted.parts if path[0] == 'stage 1'] == [
+        ('stage 1',),
+        *(('stage 1', kind) for kind in ('downsampling', *kinds)),
+    ]
+    # by hand, of stage 1: two layers of C channels on L positions; D of the
+    # scan and as many of the gate
+    L, C, R, N = 8 * 8, 24, 2, 16
+    D = 2 * C
+    mixer = D * (9 + 4 * (R + 2 * N) + 4 * (9 * N + 1 + R) + 5 + C)
+    assert counted.total('stage 1', 'mixer').macs == 2 * L * mixer
+    assert counted.total('stage 1', 'projection').macs == 2 * L * C * 2 * D
+    assert counted.parts['stage 1',].macs == 2 * L * C * 5
+    assert counted.total().params == sum(p.numel() for p in model.parameters())
 
 
 def test_shapes_count_as_data_does():

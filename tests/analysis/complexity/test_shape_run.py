@@ -18,7 +18,7 @@ CONFIG = str(ROOT / 'configs/mmdet/mask_rcnn_sparx_t_1x.py')
 
 
 def attributes(model):
-    """Of every module: what it holds beside its defaults, and its hooks."""
+    """Return the attributes and numbers of hooks of every module."""
     return {
         name: (set(vars(module)), len(module._forward_hooks), len(module._forward_pre_hooks))
         for name, module in model.named_modules()

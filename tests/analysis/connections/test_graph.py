@@ -4,12 +4,11 @@ import json
 
 import parity
 import pytest
-from archs import PICO
+from archs import PICO, PICO_VMAMBA
 from torch import nn
 
-from sparx_mm import SparXMamba
-from sparx_mm.analysis import StageGraph
-from sparx_mm.analysis.connections import graph as connection_graph
+from sparx_mm import SparXMamba, VMamba
+from sparx_mm.analysis import StageGraph, connection_graph
 from sparx_mm.errors import UserError
 
 
@@ -48,6 +47,12 @@ def test_a_model_around_a_backbone():
     )
 
 
+def test_a_backbone_without_connections():
+    graph = connection_graph(VMamba(PICO_VMAMBA))
+    assert [stage.kinds for stage in graph] == [('normal',) * d for d in PICO_VMAMBA['depths']]
+    assert not any(stage.edges for stage in graph)
+
+
 def test_a_model_without_a_backbone():
-    with pytest.raises(UserError, match='Conv2d has no SparX backbone: give'):
+    with pytest.raises(UserError, match='Conv2d has no backbone of sparx_mm: give'):
         connection_graph(nn.Conv2d(1, 1, 1))

@@ -1,4 +1,4 @@
-"""Where nodes, arcs and paths stand in a drawing of connections."""
+"""Positions of nodes, arcs and paths in a drawing of connections."""
 
 from itertools import combinations
 
@@ -10,21 +10,15 @@ from sparx_mm.analysis.connections.layout import HEADER, MAX_WIDTH, OVERHANG, SI
 from sparx_mm.backbones.connections import stage_connections
 
 
-def network(depths, strides, starts, windows=(None,) * 4, **kwargs):
+def network(depths, strides, starts, windows=(None,) * 4):
     rules = zip(depths, strides, starts, windows)
-    return [
-        StageGraph(96, tuple(p.sources for p in stage_connections(*r, **kwargs))) for r in rules
-    ]
+    return [StageGraph(96, tuple(plan.sources for plan in stage_connections(*r))) for r in rules]
 
 
-T = dict(depths=(2, 2, 7, 2), strides=(1, 1, 2, 1), starts=(None, 1, 0, 0))
 GRAPHS = dict(
-    tiny=network(**T, windows=(None, None, 3, None)),
+    tiny=network((2, 2, 7, 2), (1, 1, 2, 1), (None, 1, 0, 0), (None, None, 3, None)),
     small=network((2, 2, 17, 2), (1, 1, 3, 1), (None, 1, 0, 0), (None, None, 3, None)),
-    base=network((2, 2, 21, 3), (1, 1, 3, 2), (None, 1, 0, 2), (None, None, 3, None)),
     swin_base=network((2, 2, 27, 3), (1, 1, 3, 1), (None, 1, 0, 2), (None, None, 2, None)),
-    all_sources=network(**T, sources='all'),
-    input_in_window=network(**T, windows=(None, None, 4, None), input_in_window=True),
     unbounded=network((2, 2, 27, 3), (1,) * 4, (0,) * 4),
     plain=network((2, 2, 7, 2), (1,) * 4, (None,) * 4),
     one_layer=network((1,), (1,), (None,)),
@@ -43,7 +37,7 @@ def curve(points):
 
 
 def depth_in(node, points):
-    """How far points are inside of a node, negative outside."""
+    """Return how far points are inside a node, negative outside."""
     offset = abs(points - [node.x, node.y])
     distance = dict(input=offset.max(-1), normal=np.hypot(*offset.T), ganglion=offset.sum(-1))[
         node.kind
@@ -130,9 +124,7 @@ def test_the_path_visits_every_node_once(graph):
     'name,rows',
     [
         ('tiny', [4]),
-        ('all_sources', [4]),
         ('small', [2, 2]),
-        ('base', [2, 2]),
         ('swin_base', [2, 1, 1]),
         ('one_layer', [1]),
     ],

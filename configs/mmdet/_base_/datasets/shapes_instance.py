@@ -3,7 +3,17 @@
 #   data/shapes/{train,val}/*.png
 dataset_type = 'CocoDataset'
 data_root = 'data/shapes/'
-metainfo = dict(classes=('circle', 'square', 'triangle', 'star', 'ring', 'cross'))
+metainfo = dict(
+    classes=('circle', 'square', 'triangle', 'star', 'ring', 'cross'),
+    palette=[
+        (230, 60, 50),
+        (60, 180, 75),
+        (65, 105, 245),
+        (255, 210, 30),
+        (230, 60, 230),
+        (60, 220, 230),
+    ],
+)
 scale = (128, 128)
 
 train_pipeline = [

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sparx_mm.demo.canvas import draw_legend, draw_row, enlarge
+from sparx_mm.demo.sheet import GAP, HEADER, LINE, draw_legend, draw_row, enlarge
 
 
 @pytest.mark.parametrize(
@@ -28,24 +28,24 @@ def test_enlarge(shape, expected):
 def test_row_aligns_images_of_different_sizes():
     tiles = [np.zeros((h, w, 3), np.uint8) for h, w in ((50, 40), (20, 70))]
     row = draw_row('title', tiles, 50)
-    assert row.shape == (28 + 50 + 6, 40 + 6 + 70 + 6, 3)
-    black = (row[28:] == 0).all(2)
-    expected = np.zeros((56, 122), bool)
-    expected[:50, :40] = expected[:20, 46:116] = True
+    assert row.shape == (HEADER + 50 + GAP, 40 + GAP + 70 + GAP, 3)
+    black = (row[HEADER:] == 0).all(2)
+    expected = np.zeros(black.shape, bool)
+    expected[:50, :40] = expected[:20, 40 + GAP : 110 + GAP] = True
     assert (black == expected).all()
-    assert (row[:28] < 255).any()
+    assert (row[:HEADER] < 255).any()
 
 
 def test_legend_has_every_color_within_its_width():
     colors = [(10 * i, 200, 5 * i) for i in range(20)]
     entries = [(f'class {i}', color) for i, color in enumerate(colors)]
-    wide, narrow = (draw_legend(entries, width) for width in (4000, 120))
-    assert wide.shape[1] == 4000 and narrow.shape[1] == 120
+    wide, narrow = (draw_legend(entries, width) for width in (4000, 150))
+    assert wide.shape[1] == 4000 and narrow.shape[1] == 150
     # one line, and one for each entry
-    assert wide.shape[0] == 22 + 4 and narrow.shape[0] == 20 * 22 + 4
+    assert wide.shape[0] == LINE + 6 and narrow.shape[0] == 20 * LINE + 6
     for legend in (wide, narrow):
         places = [(legend == color).all(2).nonzero() for color in colors]
         # in reading order
         assert places == sorted(places, key=lambda p: (p[0][0], p[1][0]))
         for color, (rows, _) in zip(colors, places):
-            assert len(rows) > 100, color
+            assert len(rows) > 200, color
