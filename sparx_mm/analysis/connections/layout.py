@@ -137,7 +137,7 @@ def _kind(stage, source):
 
 
 def _apex(span):
-    """Height of an arc above the nodes."""
+    """Return the height of an arc above the nodes."""
     return 0.45 * span**0.65
 
 
