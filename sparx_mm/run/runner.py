@@ -15,6 +15,7 @@ from ..errors import UserError
 from .classes import check_classes, check_same_classes
 from .config import config_errors, load_config
 from .distributed import check_launcher, init_distributed
+from .evaluation_options import dump_predictions, paint_predictions, use_tta
 from .preflight import (
     check_checkpoint,
     check_data,
@@ -26,7 +27,6 @@ from .preflight import (
     ensure_writable,
     last_checkpoint,
 )
-from .test_options import dump_predictions, paint_predictions, use_tta
 
 # hooks of every run, unless its config says otherwise. configs/_base_ lists
 # them too, because other programs that run our configs do not come by here

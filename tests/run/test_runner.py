@@ -242,7 +242,7 @@ def test_show_dir_turns_the_hook_on(usual, runners):
 
 
 def test_show(usual, runners, monkeypatch):
-    monkeypatch.setattr('sparx_mm.run.test_options.check_display', lambda: None)
+    monkeypatch.setattr('sparx_mm.run.evaluation_options.check_display', lambda: None)
     run.test(**usual, checkpoint=None, show=True, wait_time=3)
     hook = runners[0].cfg.default_hooks.visualization
     assert hook.draw and hook.show and hook.wait_time == 3

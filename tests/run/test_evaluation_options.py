@@ -7,7 +7,7 @@ from segmentation import CONFIGS
 
 from sparx_mm.errors import UserError
 from sparx_mm.run import load_config
-from sparx_mm.run.test_options import dump_predictions, paint_predictions, use_tta
+from sparx_mm.run.evaluation_options import dump_predictions, paint_predictions, use_tta
 
 
 @pytest.fixture
