@@ -1,44 +1,10 @@
 """Every named arch runs, trains and is what its name says."""
 
-import pytest
 import torch
 from archs import PICO_SWIN
 
 from sparx_mm import SparXMamba, SparXSwin
 from sparx_mm.backbones.connections import STAGE_INPUT
-
-ARCHS = [
-    (backbone, name)
-    for backbone in (SparXMamba, SparXSwin)
-    for name in backbone.arch_zoo
-    if name not in ('small', 'base')
-]
-
-
-@pytest.mark.parametrize('frozen_stages', [-1, 0])
-@pytest.mark.parametrize('backbone,name', ARCHS)
-def test_trains(backbone, name, frozen_stages):
-    torch.manual_seed(0)
-    # all stages are small, and batch norms of an untrained network on maps of
-    # one pixel say nothing
-    arch = dict(base=name, embed_dims=(24, 32, 40, 48))
-    if backbone is SparXSwin:
-        arch['mixer'] = dict(num_heads=(3, 4, 5, 6))
-    model = backbone(arch, norm_eval=True, frozen_stages=frozen_stages).train()
-    maps = model(torch.rand(1, 3, 33, 47))
-    assert [tuple(m.shape) for m in maps] == [
-        (1, 24, 9, 12),
-        (1, 32, 5, 6),
-        (1, 40, 3, 3),
-        (1, 48, 2, 2),
-    ]
-    # the mean of a normed map is that of its bias
-    sum((m * torch.randn_like(m)).mean() for m in maps).backward()
-    for name, param in model.named_parameters():
-        if frozen_stages == 0 and name.startswith('stem.'):
-            assert param.grad is None
-        else:
-            assert param.grad.isfinite().all() and param.grad.any(), name
 
 
 def test_what_is_built_on_the_meta_device_computes_the_same():
