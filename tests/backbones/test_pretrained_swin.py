@@ -9,7 +9,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS, DefaultScope
 from plain_swin import mm_names, to_original, to_timm
 
-from sparx_mm import SparXMamba, SparXSwin
+from sparx_mm import SparXMamba, SparXSwin, VMamba
 from sparx_mm.backbones.pretrained import PretrainedSwinInit
 from sparx_mm.state_dicts import CoverageError, resize_position_table
 
@@ -23,7 +23,9 @@ SPARSE = dict(
     PLAIN,
     embed_dims=(8, 16, 32, 48),
     depths=(2, 2, 2, 2),
-    connections=dict(strides=(1, 1, 2, 1), starts=(None, 1, 1, None)),
+    connections=dict(
+        strides=(1, 1, 2, 1), starts=(None, 1, 1, None), windows=(None, None, None, None)
+    ),
 )
 # of a layer, what belongs together
 ATTENTION = (
@@ -167,17 +169,15 @@ def test_what_sparx_swin_takes(plain, start, tmp_path):
     assert loaded == expected
     text = log.read_text()
     count = sum(1 for _ in model.parameters())
-    assert (
-        f'SparXSwin: loaded from {tmp_path}/swin.pth: {len(expected)} of {count} tensors ('
-    ) in text
+    assert (f'SparXSwin: {tmp_path}/swin.pth: {len(expected)} of {count} tensors loaded (') in text
     assert 'stages.0 26/26, stages.1 24/' in text
     assert 'downsamples 6/9' in text and 'norms 6/8' in text
     assert 'of another shape: downsamples.2.reduction.weight, ' in text
     assert '(64, 128, 1, 1) instead of (48, 128, 1, 1)' in text
     assert 'left with those: downsamples.2.norm.weight' in text
     assert 'not in the file: stages.*.layers.1.proj.source_norm.' in text
-    # as the file has them: two qkv, the third layer of stage 2, the head
-    assert 'no place for: stages.*.blocks.*.attn.w_msa.qkv.weight (3)' in text
+    # two qkv, the third layer of stage 2, the head
+    assert 'not used: stages.*.layers.*.proj.weight (3)' in text
 
 
 def test_a_part_is_taken_whole_or_not(plain, start):
@@ -287,8 +287,9 @@ def test_inside_a_model_of_another_scope(plain, tmp_path):
         (
             lambda w: {f'backbone.{k}': v for k, v in SparXSwin(PLAIN).state_dict().items()},
             None,
-            'it holds a SparX backbone: all of it is loaded by init_cfg=dict(type='
-            "'Pretrained', checkpoint=FILE, prefix='backbone.')",
+            "this is a SparX file, and type='PretrainedSwin' reads a plain Swin: init_cfg=dict("
+            "type='Pretrained', checkpoint=FILE, prefix='backbone.') loads all of a file of the "
+            "model's family",
         ),
         (
             lambda w: {
@@ -320,12 +321,16 @@ def test_a_plain_swin_is_not_taken_for_all_of_the_model(layout, plain, tmp_path)
     with pytest.raises(CoverageError) as error:
         SparXSwin(PLAIN, init_cfg=init_cfg).init_weights()
     assert str(error.value) == (
-        f"{path}: it is a plain Swin: init_cfg=dict(type='PretrainedSwin', "
-        "checkpoint=FILE, prefix='backbone.') takes what matches"
+        f'{path}: this is a plain Swin file, the model is SparX: init_cfg=dict('
+        "type='PretrainedSwin', checkpoint=FILE, prefix='backbone.') takes what matches"
     )
     mamba = dict(PLAIN, mixer=dict(type='SS2D'))
-    with pytest.raises(CoverageError, match='it holds no SparX backbone'):
-        SparXMamba(mamba, init_cfg=init_cfg).init_weights()
+    for backbone, family in ((SparXMamba, 'SparX'), (VMamba, 'VMamba')):
+        with pytest.raises(CoverageError) as error:
+            backbone(mamba, init_cfg=init_cfg).init_weights()
+        assert str(error.value) == (
+            f'{path}: this is a plain Swin file, the model is {family}: give a file of {family}'
+        )
 
 
 def test_original_names_are_not_loaded_as_they_are(plain):
