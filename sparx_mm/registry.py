@@ -50,11 +50,11 @@ def build_part(cfg: dict, what: str, **given) -> nn.Module:
     """
     options = dict(cfg)
     kind = options.pop('type', None)
-    cls = _find(kind)
+    cls = find_part(kind)
     if cls is None:
         raise ConfigError(
             f'{what} needs a type that is registered, got {kind!r}: give one of '
-            f'{sorted(MODELS.module_dict)}, SCOPE.NAME of another registry, or a class'
+            f'{_similar(what)}, SCOPE.NAME of another registry, or a class'
         )
     name = getattr(cls, '__name__', str(cls))
     clash = sorted(set(options) & set(given))
@@ -78,6 +78,13 @@ def build_part(cfg: dict, what: str, **given) -> nn.Module:
     return cls(**options)
 
 
+def _similar(what):
+    """List the parts of a kind that are registered here, by their folder."""
+    folders = {'mixer': 'mixers', 'aggregator': 'aggregators'}
+    package = f'{__package__}.{folders.get(what, "layers")}.'
+    return sorted(n for n, c in MODELS.module_dict.items() if c.__module__.startswith(package))
+
+
 def takes_option(cfg: dict, option: str) -> bool:
     """Return True if a part names an option among its arguments.
 
@@ -88,11 +95,12 @@ def takes_option(cfg: dict, option: str) -> bool:
     Returns:
         bool: False too if the part's type is unknown.
     """
-    cls = _find(cfg.get('type'))
+    cls = find_part(cfg.get('type'))
     return cls is not None and option in inspect.signature(cls).parameters
 
 
-def _find(kind) -> Callable | None:
+def find_part(kind: str | type | None) -> Callable | None:
+    """Find a part's class, see `build_part`; None if there is none."""
     if not isinstance(kind, str):
         return kind if callable(kind) else None
     cls = MODELS.get(kind)

@@ -1,7 +1,8 @@
 """Architectures as data: from a name or a dict to what each stage is built of.
 
 An arch is a dict. Every value, and every option inside a part's config, is the
-same for all stages or a sequence with one entry for each of them.
+same for all stages or a sequence with one entry for each of them: an option
+that is a sequence itself, of as many entries, is given once for each stage.
 ``dict(alternate=(a, b))`` gives the layers of each stage ``a`` and ``b`` in
 turn.
 """
@@ -11,6 +12,7 @@ from copy import deepcopy
 from typing import Any
 
 from ..errors import ConfigError
+from .connections import LayerPlan, stage_connections
 
 # keys that need one entry for each stage
 LISTS = ('embed_dims', 'depths')
@@ -18,14 +20,17 @@ LISTS = ('embed_dims', 'depths')
 PARTS = ('stem', 'downsample', 'mixer', 'projection', 'norm')
 OPTIONAL_PARTS = ('ffn', 'out_norm', 'connections')
 KEYS = (*LISTS, *PARTS, *OPTIONAL_PARTS, 'dpe', 'skip_scale')
+# of these, each layer of a stage may have its own
+BY_LAYER = ('mixer', 'projection', 'ffn', 'norm', 'dpe', 'skip_scale')
+# reduces the maps of four stages to about the size of the last one's
+REDUCTION = (8, 4, 2, 1)
 # what `connections` holds unless it says otherwise; `starts` has no default
 CONNECTIONS = dict(
     strides=1,
     windows=None,
     sources='window',
     input_in_window=False,
-    # 8 4 2 1 reduces the map of each stage to about the size of the last one's
-    aggregator=dict(type='DMCA', reduction=(8, 4, 2, 1)),
+    aggregator=dict(type='DMCA', reduction=REDUCTION),
 )
 
 
@@ -69,6 +74,7 @@ def resolve_arch(
     if resolved['connections'] is not None:
         resolved['connections'] = _complete_connections(resolved['connections'])
     _check(resolved)
+    _check_connections(resolved)
     return resolved
 
 
@@ -108,7 +114,7 @@ def layer_value(value: Any, layer: int) -> Any:
     if not isinstance(value, dict):
         return value
     if _alternates(value):
-        return value['alternate'][layer % len(value['alternate'])]
+        return layer_value(value['alternate'][layer % len(value['alternate'])], layer)
     return {key: layer_value(inner, layer) for key, inner in value.items()}
 
 
@@ -131,17 +137,30 @@ def _complete(arch, zoo, defaults, family):
 def _merge(below, changes):
     """Put changes over a dict, those of configs of one type key by key."""
     if _alternates(changes):
-        return changes
+        return dict(alternate=tuple(_merge(below, one) for one in changes['alternate']))
     if _alternates(below):
         return dict(alternate=tuple(_merge(one, changes) for one in below['alternate']))
-    if isinstance(below, (list, tuple)) and all(isinstance(one, dict) for one in below):
-        return tuple(_merge(one, changes) for one in below)
-    if not isinstance(below, dict) or changes.get('type', below.get('type')) != below.get('type'):
+    if isinstance(changes, (list, tuple)) and any(isinstance(one, dict) for one in changes):
+        each = below if _is_list(below, len(changes)) else [below] * len(changes)
+        return tuple(map(_merge, each, changes))
+    if not isinstance(changes, dict):
         return changes
-    merged = dict(below)
-    for key, value in changes.items():
-        merged[key] = _merge(below.get(key), value) if isinstance(value, dict) else value
-    return merged
+    if isinstance(below, (list, tuple)) and any(isinstance(one, dict) for one in below):
+        return tuple(one if one is None else _merge(one, changes) for one in below)
+    if not isinstance(below, dict) or _is_other_type(below, changes):
+        return changes
+    return {**below, **{key: _merge(below.get(key), value) for key, value in changes.items()}}
+
+
+def _is_list(value, length):
+    return isinstance(value, (list, tuple)) and len(value) == length
+
+
+def _is_other_type(below, changes):
+    # a class, and a name with a scope, are the type of that name
+    names = [getattr(one.get('type'), '__name__', one.get('type')) for one in (below, changes)]
+    names = [name.rpartition('.')[2] if isinstance(name, str) else name for name in names]
+    return 'type' in changes and names[0] != names[1]
 
 
 def _complete_connections(given):
@@ -175,23 +194,79 @@ def _check(arch):
                 f'arch key {key!r} needs one value, or one for each of the {num_stages} stages in '
                 f'depths, got {value}'
             )
-    for key in (*PARTS, *OPTIONAL_PARTS):
-        for value in _each(arch[key]):
-            if not isinstance(value, dict) and (value is not None or key in PARTS):
-                raise ConfigError(f'arch key {key!r} must be a config, a dict, got {value!r}')
+    for key, value in arch.items():
+        stages = value if isinstance(value, (list, tuple)) else (value,)
+        if key not in BY_LAYER and any(map(_alternates, stages)):
+            raise ConfigError(f'arch key {key!r} cannot alternate: it has no layers')
+        for one in _entries(value):
+            if key in (*PARTS, *OPTIONAL_PARTS):
+                if not isinstance(one, dict) and (one is not None or key in PARTS):
+                    raise ConfigError(f'arch key {key!r} must be a config, a dict, got {one!r}')
+            elif key in ('dpe', 'skip_scale') and not isinstance(one, bool):
+                raise ConfigError(f'arch key {key!r} must be True or False, got {one!r}')
+            elif key in LISTS and (not isinstance(one, int) or one < 1):
+                raise ConfigError(f'arch key {key!r} needs ints from 1, got {value!r}')
+
+
+def _check_connections(arch):
+    """Let the connection rule check every stage, built or not."""
+    for stage in range(len(arch['depths'])):
+        try:
+            plan_stage(stage_arch(arch, stage))
+        except ConfigError as error:
+            raise ConfigError(f'connections of stage {stage}: {error}') from error
+
+
+def plan_stage(arch: dict) -> tuple[LayerPlan, ...]:
+    """Plan the connections of a stage.
+
+    Args:
+        arch (dict): From `stage_arch`.
+
+    Returns:
+        tuple[LayerPlan]: One plan per layer; those of a plain chain if the arch
+        has no ``connections``.
+    """
+    connections = arch['connections']
+    if connections is None:
+        return stage_connections(arch['depths'])
+    return stage_connections(
+        arch['depths'],
+        connections['strides'],
+        connections['starts'],
+        connections['windows'],
+        connections['sources'],
+        connections['input_in_window'],
+    )
 
 
 def _alternates(value: Any) -> bool:
-    return isinstance(value, dict) and set(value) == {'alternate'}
+    if not isinstance(value, dict) or set(value) != {'alternate'}:
+        return False
+    if not isinstance(value['alternate'], (list, tuple)) or not value['alternate']:
+        raise ConfigError(
+            f'alternate needs a sequence of one value or more, got {value["alternate"]!r}'
+        )
+    return True
 
 
-def _each(value: Any) -> Iterable:
-    return value if isinstance(value, (list, tuple)) else (value,)
+def _entries(value: Any) -> Iterable:
+    """Yield a value, or those for stages and layers that it stands for."""
+    if _alternates(value):
+        value = value['alternate']
+    elif not isinstance(value, (list, tuple)):
+        yield value
+        return
+    for one in value:
+        yield from _entries(one)
 
 
 def _pick(value, stage, num_stages):
-    if isinstance(value, (list, tuple)) and len(value) == num_stages:
-        return value[stage]
-    if isinstance(value, dict) and not _alternates(value):
+    if _alternates(value):
+        return dict(alternate=tuple(_pick(one, stage, num_stages) for one in value['alternate']))
+    if isinstance(value, dict):
         return {key: _pick(inner, stage, num_stages) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)) and len(value) == num_stages:
+        value = value[stage]
+        return _pick(value, stage, num_stages) if isinstance(value, dict) else value
     return value

@@ -11,8 +11,8 @@ from ..errors import ConfigError
 from ..layers import Layer, build_norm, checkpoint_layer
 from ..registry import build_part, takes_option
 from ..state_dicts import KeyMap, nest_classifier
-from .arch import layer_value, resolve_arch, stage_arch
-from .connections import STAGE_INPUT, LayerPlan, stage_connections
+from .arch import layer_value, plan_stage, resolve_arch, stage_arch
+from .connections import STAGE_INPUT, LayerPlan
 from .pretrained import PretrainedBackboneInit, split_init_cfg
 
 
@@ -179,8 +179,8 @@ class HierarchicalBackbone(BaseModule):
 
         Returns:
             tuple[Tensor]: For each stage i of ``out_indices`` a map of shape
-            (B, C_i, H_i, W_i), with H_0 = ceil(H / 4) and
-            H_i = ceil(H_{i-1} / 2).
+            (B, C_i, H_i, W_i), with H_0 = ceil(H / 4), or floor where the stem
+            does not pad, and H_i = ceil(H_{i-1} / 2).
         """
         if x.device.type == 'cpu':
             # on the CPU, convert to channels-last once: depthwise convolutions
@@ -269,14 +269,17 @@ class HierarchicalBackbone(BaseModule):
             CoverageError: If a ``Pretrained`` file has fewer of this
                 backbone's tensors than it should.
         """
-        given = self.init_cfg
-        others, files = split_init_cfg(given)
-        # files last, as mmengine orders them
-        self.init_cfg = others + [dict(cfg, type=PretrainedBackboneInit) for cfg in files]
+        given, files = self.init_cfg, []
+        if not self.is_init:
+            others, files = split_init_cfg(given)
+            self.init_cfg = others
         try:
             super().init_weights()
         finally:
             self.init_cfg = given
+        # files last, because parts may initialise themselves before
+        for cfg in files:
+            PretrainedBackboneInit(**{k: v for k, v in cfg.items() if k != 'type'})(self)
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
         # in place, because the children are handed this very dict afterwards
@@ -317,7 +320,13 @@ def _share_norm_cfg(archs, norm_cfg, family):
             value.setdefault('norm_cfg', norm_cfg)
         return value
 
-    shared = [share(arch) for arch in archs]
+    shared = []
+    for arch in archs:
+        arch = dict(arch, stem=share(arch['stem']), downsample=share(arch['downsample']))
+        if arch['connections'] is not None:
+            aggregator = share(arch['connections']['aggregator'])
+            arch['connections'] = dict(arch['connections'], aggregator=aggregator)
+        shared.append(arch)
     if shared == archs:
         raise ConfigError(
             f'no part of this {family} takes a norm_cfg of the backbone, got {norm_cfg}: leave it '
@@ -328,31 +337,18 @@ def _share_norm_cfg(archs, norm_cfg, family):
 
 def _build_stage(arch, rates, with_cp):
     """Build the layers of a stage from its own values of the arch."""
-    connections = arch['connections']
-    if connections is None:
-        plans = stage_connections(arch['depths'])
-    else:
-        plans = stage_connections(
-            arch['depths'],
-            connections['strides'],
-            connections['starts'],
-            connections['windows'],
-            connections['sources'],
-            connections['input_in_window'],
-        )
-    layers = []
+    plans, layers = plan_stage(arch), []
     for i, (plan, rate) in enumerate(zip(plans, rates)):
+        own = layer_value(arch, i)
         layers.append(
             Layer(
-                dim=arch['embed_dims'],
-                mixer=layer_value(arch['mixer'], i),
-                proj=layer_value(
-                    connections['aggregator'] if plan.sources else arch['projection'], i
-                ),
-                ffn=layer_value(arch['ffn'], i),
-                norm=layer_value(arch['norm'], i),
-                dpe=arch['dpe'],
-                skip_scale=arch['skip_scale'],
+                dim=own['embed_dims'],
+                mixer=own['mixer'],
+                proj=own['connections']['aggregator'] if plan.sources else own['projection'],
+                ffn=own['ffn'],
+                norm=own['norm'],
+                dpe=own['dpe'],
+                skip_scale=own['skip_scale'],
                 drop_path_rate=rate,
                 num_sources=len(plan.sources),
             )

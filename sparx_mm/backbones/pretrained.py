@@ -102,7 +102,9 @@ class PretrainedBackboneInit(PretrainedInit):
             raise CoverageError(f'{self.checkpoint}: {error}') from error
         module.load_state_dict(report.weights, strict=False)
         print_log(f'{type(module).__name__}: {self.checkpoint}: {report}', logger='current')
-        update_init_info(module, init_info=self._get_init_info())
+        # a model drops its record at the end of its own init_weights
+        if hasattr(module, '_params_init_info'):
+            update_init_info(module, init_info=self._get_init_info())
 
 
 @WEIGHT_INITIALIZERS.register_module(_PART)

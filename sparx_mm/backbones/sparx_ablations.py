@@ -3,6 +3,8 @@
 Tables 5 to 8 and 10. `SparXMamba` has each by name: ``arch='tiny-dgc'``.
 """
 
+from .arch import REDUCTION
+
 # Table 10, section 4.5: patches instead of convolutions and no position
 # encoding, as in SparX-Swin
 _PATCHES = dict(
@@ -11,7 +13,6 @@ _PATCHES = dict(
     dpe=False,
     skip_scale=False,
 )
-_REDUCTION = (8, 4, 2, 1)
 
 
 def _connections(**changes):
@@ -30,9 +31,9 @@ ABLATIONS = {
     # Table 6: other ways to aggregate
     'concat': _aggregator('ConcatAggregator'),
     'no-cgca': _aggregator('ValueAggregator'),
-    'csa': _aggregator('CSA', reduction=_REDUCTION),
-    'sra': _aggregator('SRA', reduction=_REDUCTION),
-    'sca': _aggregator('SCA', reduction=_REDUCTION),
+    'csa': _aggregator('CSA', reduction=REDUCTION),
+    'sra': _aggregator('SRA', reduction=REDUCTION),
+    'sca': _aggregator('SCA', reduction=REDUCTION),
     # Table 7: no ganglion layers, at comparable cost
     'plainnet': dict(embed_dims=(96, 192, 384, 576), connections=None),
     # the counts printed for S=1 are those of a window of 4

@@ -6,7 +6,7 @@ from .ffn import MLP, ConvFFN
 from .layer import Layer
 from .norm import GroupNorm, LayerNorm2d, build_norm
 from .position import DynamicPositionEncoding
-from .projection import LinearProjection
+from .projection import IdentityProjection, LinearProjection
 from .recompute import checkpoint_layer
 from .shortcut import ChannelAffine, DropPath
 from .stem import ConvStem, PatchEmbed
@@ -21,6 +21,7 @@ __all__ = [
     'DropPath',
     'DynamicPositionEncoding',
     'GroupNorm',
+    'IdentityProjection',
     'Layer',
     'LayerNorm2d',
     'LinearProjection',

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from ..errors import ConfigError
-from ..registry import MODELS
+from ..registry import find_part
 
 
 class GroupNorm(nn.GroupNorm):
@@ -52,8 +52,8 @@ def build_norm(norm_cfg: dict, num_features: int) -> nn.Module:
 
     Args:
         norm_cfg (dict): ``type`` (``'BN'``, ``'SyncBN'``, ``'GN'``,
-            ``'LN2d'`` for layer norm over channels, or any norm registered in
-            ``MODELS``), its own arguments, and
+            ``'LN2d'`` for layer norm over channels, any norm registered in
+            ``MODELS``, or a class), its own arguments, and
             ``requires_grad`` (default True).
         num_features (int): Number of channels C.
 
@@ -68,7 +68,7 @@ def build_norm(norm_cfg: dict, num_features: int) -> nn.Module:
     cfg = dict(norm_cfg)
     name = cfg.pop('type')
     requires_grad = cfg.pop('requires_grad', True)
-    norm_type = _NORMS.get(name) or MODELS.get(name)
+    norm_type = (_NORMS.get(name) if isinstance(name, str) else None) or find_part(name)
     if norm_type is None:
         raise ConfigError(
             f'norm_cfg type {name!r} is unknown; use one of '

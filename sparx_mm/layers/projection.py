@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from ..errors import ConfigError
 from ..registry import MODELS
 
 
@@ -17,3 +18,24 @@ class LinearProjection(nn.Conv2d):
 
     def __init__(self, dim: int, out_channels: int, bias: bool = True) -> None:
         super().__init__(dim, out_channels, 1, bias=bias)
+
+
+@MODELS.register_module('Identity')
+class IdentityProjection(nn.Identity):
+    """No projection, for a mixer that brings its own.
+
+    Args:
+        dim (int): Number of channels C.
+        out_channels (int): Number of channels that the mixer reads, C too.
+
+    Raises:
+        ConfigError: If the mixer reads another number of channels.
+    """
+
+    def __init__(self, dim: int, out_channels: int) -> None:
+        if out_channels != dim:
+            raise ConfigError(
+                f"projection 'Identity' hands on {dim} channels, and the mixer reads "
+                f"{out_channels}: take 'LinearProjection'"
+            )
+        super().__init__()

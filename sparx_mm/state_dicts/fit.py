@@ -127,11 +127,14 @@ def _is_mixing(name):
 
 
 def _unexpected_names(report, key_map) -> Iterable[str]:
-    """Yield names of the family's backbones that this one should have had."""
+    """Yield names of a backbone's tensors that this one should have had."""
     built = len(_layout(report.own))
     released = key_map.released_names(report.unused)
-    for name in released:
+    for name in report.unused:
         stage = _STAGE.match(name)
+        # other names are those of a head
+        if name not in released and not stage and not name.startswith('stem.'):
+            continue
         # stages after the last of out_indices are not built
         beyond = stage and int(stage[2]) >= built - (stage[1] != 'stages')
         if key_map.is_required(name) and not beyond:
@@ -181,7 +184,7 @@ def _misfit_message(report, given, key_map, archs):
     theirs, ours = _layout(given), _layout(report.own)
     if theirs[: len(ours)] != ours:
         names = [_arch_name(layout, archs) for layout in (theirs, ours)]
-        if all(names):
+        if all(names) and names[0] != names[1] and len(theirs) >= len(ours):
             return "this is a '{}' file, the model is '{}'".format(*names)
         return (
             f'the file has layers and channels {_layout_text(given)} by '

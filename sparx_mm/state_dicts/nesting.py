@@ -49,7 +49,8 @@ def find_weights(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
         return find_weights(checkpoint[key])
     weights = OrderedDict(checkpoint)
     metadata = getattr(checkpoint, '_metadata', {})
-    for prefix in _WRAPPERS:
+    # twice, because either wrapper may be around the other
+    for prefix in _WRAPPERS * 2:
         if weights and all(key.startswith(prefix) for key in weights):
             weights = strip_prefix(weights, prefix)
             metadata = strip_prefix(metadata, prefix)

@@ -5,9 +5,10 @@ import copy
 import pytest
 from archs import PICO
 
-from sparx_mm import SparXMamba, SparXSwin
+from sparx_mm import SparXMamba, SparXSwin, VMamba
 from sparx_mm.backbones.arch import CONNECTIONS, KEYS, layer_value, resolve_arch, stage_arch
 from sparx_mm.backbones.sparx_ablations import ABLATIONS
+from sparx_mm.mixers import SS2D
 
 
 def resolve(arch, family=SparXMamba):
@@ -64,9 +65,30 @@ def test_one_change_reaches_the_parts_of_all_stages_and_layers(alternate):
     mixer = resolve_arch(arch, zoo, SparXMamba.arch_defaults)['mixer']
     mixer = mixer['alternate'] if alternate else mixer
     assert mixer == tuple(dict(part, ssm_ratio=1) for part in parts)
-    # an alternation is put in place of a part, and not into it
-    arch = dict(PICO, mixer=dict(alternate=parts))
-    assert resolve(arch)['mixer'] == dict(alternate=parts)
+    # an alternation, or one for each stage, changes the part that was there
+    changes = (dict(d_conv=3), dict(type='SSM')) * 2
+    wanted = tuple(dict(type='SS2D', **c) if 'd_conv' in c else c for c in changes)
+    assert resolve(dict(PICO, mixer=changes))['mixer'] == wanted
+    assert resolve(dict(PICO, mixer=dict(alternate=changes)))['mixer'] == dict(alternate=wanted)
+    # by stage over by stage, one by one; a stage without a part stays so
+    zoo = dict(mixed=dict(PICO, ffn=(None, *[dict(type='MLP')] * 3)))
+    arch = resolve_arch(dict(base='mixed', ffn=dict(ratio=2)), zoo, SparXMamba.arch_defaults)
+    assert arch['ffn'] == (None, *[dict(type='MLP', ratio=2)] * 3)
+
+
+@pytest.mark.parametrize('kind', ['SS2D', 'sparx_mm.SS2D', SS2D])
+def test_one_type_however_it_is_written(kind):
+    mixer = VMamba(dict(embed_dims=(8,) * 4, depths=(1,) * 4, mixer=dict(type=kind))).arch['mixer']
+    assert (mixer['type'], mixer['d_conv'], mixer['bias']) == (kind, 3, False)
+
+
+def test_what_layers_have_may_alternate():
+    arch = resolve(dict(PICO, dpe=dict(alternate=(True, False)), skip_scale=False))
+    layers = [layer_value(stage_arch(arch, 2), i) for i in range(3)]
+    assert [layer['dpe'] for layer in layers] == [True, False, True]
+    model = SparXMamba(dict(PICO, dpe=dict(alternate=(True, False))))
+    kinds = [type(layer.dpe).__name__ for layer in model.stages[2].layers]
+    assert kinds == ['DynamicPositionEncoding', 'Identity', 'DynamicPositionEncoding']
 
 
 def test_an_ablation_changes_what_it_says_alone():
@@ -93,8 +115,8 @@ def test_values_of_a_stage_and_of_a_layer():
     )
     first, second = (stage_arch(arch, i) for i in range(2))
     assert (first['depths'], first['ffn'], second['dpe']) == (1, None, True)
-    # what was given by stage is taken as it is
-    assert second['ffn'] == dict(type='B', sizes=(3, 5))
+    # a part of one stage may still give its options for all of them
+    assert second['ffn'] == dict(type='B', sizes=5)
     # an alternation is by layer, not by stage
     assert second['mixer'] == dict(arch['mixer'], heads=4)
     assert [layer_value(second['mixer'], i)['on'] for i in range(3)] == [False, True, False]
@@ -114,6 +136,17 @@ def test_values_of_a_stage_and_of_a_layer():
         (dict(PICO, embed_dims=16), "'embed_dims' needs one entry for each of the 4 .* got 16"),
         (dict(PICO, dpe=(True,)), r"'dpe' needs one value, or one for each of the 4 .* \(True,\)"),
         (dict(PICO, mixer=None), "'mixer' must be a config, a dict, got None"),
+        (dict(PICO, dpe='no'), "'dpe' must be True or False, got 'no'"),
+        (dict(PICO, depths=(1, 1.5, 2, 1)), "'depths' needs ints from 1, got"),
+        (dict(PICO, mixer=dict(alternate=())), 'alternate needs a sequence of one value or more'),
+        (
+            dict(PICO, stem=dict(alternate=(dict(type='PatchEmbed'),))),
+            "'stem' cannot alternate: it has no layers",
+        ),
+        (
+            dict(base='tiny', connections=dict(starts=(None, 5, 0, 9))),
+            r'connections of stage 1: start must be None or in \[0, depth\) = \[0, 2\), got 5',
+        ),
         (dict(PICO, ffn='MLP'), "'ffn' must be a config, a dict, got 'MLP'"),
         (dict(PICO, connections=(0, 1)), "'connections' must be a dict or None"),
         (dict(PICO, connections=dict(strides=2)), "connections needs 'starts'"),

@@ -22,7 +22,7 @@ from sparx_mm.state_dicts import find_weights
         lambda w: dict(state_dict=w, ema_state_dict=dict(other=0)),
     ],
 )
-@pytest.mark.parametrize('wrap', ['', 'module.', 'module._orig_mod.'])
+@pytest.mark.parametrize('wrap', ['', 'module.', 'module._orig_mod.', '_orig_mod.module.'])
 def test_find_weights(nest, wrap):
     weights = {'backbone.a': 1, 'b': 2}
     checkpoint = nest({wrap + name: value for name, value in weights.items()})

@@ -10,6 +10,9 @@ from .vmamba import VMAMBA
 
 # families that have a backbone here
 FAMILIES = (SPARX, VMAMBA)
+# files of these families have such layers, beside which a mark counts: other
+# networks have a `stem.0.bias` too
+_LAYER = re.compile(r'(|.*\.)(?:layers\.\d+\.blocks|stages\.\d+\.layers)\.\d+\..*')
 # every layer has a norm, whatever its mixer has
 _OWN_LAYER = re.compile(rf'(|.*\.){compile_name(OWN_LAYER + "norm1.").pattern}')
 
@@ -27,9 +30,10 @@ def find_families(names: Iterable[str]) -> dict[str, KeyMap | None]:
     """
     names = list(names)
     found: dict[str, KeyMap | None] = {}
+    layered = {match[1] for match in map(_LAYER.fullmatch, names) if match}
     for family in (*FAMILIES, SWIN):
         for prefix in map(family.marked_prefix, names):
-            if prefix is not None:
+            if prefix is not None and (prefix in layered or family is SWIN):
                 found.setdefault(prefix, family)
     for match in map(_OWN_LAYER.fullmatch, names):
         if match:
