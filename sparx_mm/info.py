@@ -73,7 +73,7 @@ def describe_package(name: str) -> str:
             found.append(f'{version} ({distribution})')
     if not found and name == 'torchvision':
         # no pip line, because it would replace torch by the version that it requires
-        return 'not installed, only mmpretrain needs it'
+        return 'not installed, only mmpretrain and mmrotate need it'
     if not found:
         # because in an isolated build mmcv sees no torch and compiles no operators
         options = '--no-build-isolation ' if name == 'mmcv' else ''

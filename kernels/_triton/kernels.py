@@ -83,9 +83,9 @@ def scan_chunk_kernel(
         chunk: Number of positions to a chunk.
         slots: Number of slots of an image and direction.
         slot_chunk: Number of slots from one chunk to the next.
-        BACKWARD: Whether gradients are scanned.
+        BACKWARD: True to scan gradients.
         CHANNELS, DIRECTIONS, GROUPS, RANK, STATE: D, K, G, R and N.
-        SOFTPLUS: Whether softplus is applied to the step sizes.
+        SOFTPLUS: True to apply softplus to the step sizes.
         BLOCK: Number of channels to a program.
         ROWS: Number of positions taken at a time.
     """
@@ -169,7 +169,7 @@ def scan_carry_kernel(
         chunks: Number of chunks.
         slots: Number of slots of an image and direction.
         slot_chunk: Number of slots from one chunk to the next.
-        REVERSE: Whether the last chunk comes first, as for gradients.
+        REVERSE: True to start with the last chunk, as for gradients.
         CHANNELS, STATE: D and N.
         BLOCK: Number of channels to a program.
     """
@@ -238,10 +238,10 @@ def scan_fwd_kernel(
         height, width: Size of the map.
         group_blocks: Number of blocks of channels in a group.
         chunk: Number of positions to a chunk.
-        CHUNKED: Whether there are several chunks.
+        CHUNKED: True if there are several chunks.
         CHANNELS, DIRECTIONS, GROUPS, RANK, STATE: D, K, G, R and N.
         SPLITS: Number of programs that share the directions.
-        SOFTPLUS: Whether softplus is applied to the step sizes.
+        SOFTPLUS: True to apply softplus to the step sizes.
         STATE_STRIDE: Number of positions from one kept state to the next.
         BLOCK: Number of channels to a program.
         ROWS: Number of positions taken at a time.

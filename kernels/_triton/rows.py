@@ -197,7 +197,7 @@ def load_deltas(
         CHANNELS: Number of channels D.
         STRIDE: Elements from the dt of one offset to the next.
         RANK: Rank R of dt.
-        SOFTPLUS: Whether softplus is applied.
+        SOFTPLUS: True to apply softplus.
         ROWS: Number of positions.
 
     Returns:

@@ -11,8 +11,7 @@ import torch
 from mmengine.dataset import BaseDataset, pseudo_collate
 from torch import nn
 
-from sparx_mm.errors import UserError
-
+from ..errors import UserError
 from .samples import enlarge_sample
 from .sheet import draw_legend, draw_row, enlarge
 
@@ -49,12 +48,9 @@ def draw_predictions(
     images, samples = [], []
     for index in indices:
         sample = model.test_step(pseudo_collate([dataset[index]]))[0].cpu()
+        _check_kind(sample)
         images.append(enlarge(cv2.imread(sample.img_path, cv2.IMREAD_COLOR), height))
         samples.append(enlarge_sample(sample, images[-1].shape[:2]))
-    if not samples[0].keys():
-        raise UserError(
-            'the test set has no ground truth to draw: its pipeline needs LoadAnnotations'
-        )
     title, legend = 'prediction', []
     if 'gt_instances' in samples[0]:
         visualizer, options = _detection_visualizer(), dict(pred_score_thr=score_thr)
@@ -81,6 +77,21 @@ def draw_predictions(
     if legend:
         rows.append(draw_legend(legend, rows[0].shape[1]))
     return np.concatenate(rows)
+
+
+def _check_kind(sample):
+    """Refuse a sample that cannot be drawn, before more of them are predicted."""
+    boxes = sample.get('gt_instances', {}).get('bboxes')
+    if boxes is None and 'gt_sem_seg' not in sample:
+        raise UserError(
+            'detectors and segmentors are drawn whose test set has ground truth: its pipeline '
+            'needs LoadAnnotations'
+        )
+    if boxes is not None and boxes.shape[-1] != 4:
+        raise UserError(
+            'rotated boxes are not drawn beside their ground truth: paint them with tools/test.py '
+            '--show-dir'
+        )
 
 
 def write_picture(path: str, picture: np.ndarray) -> None:

@@ -1,6 +1,7 @@
 """One row for each library of the OpenMMLab family that a config may run on.
 
-Support for another library is another row.
+Support for another library is another row, an extra in setup.cfg and a line in
+`sparx_mm.info`, which works without mmengine.
 """
 
 from typing import NamedTuple
@@ -91,6 +92,9 @@ LIBRARIES = dict(
             'BCConvexGIoULoss',
             'MaxConvexIoUAssigner',
             'SASAssigner',
+            'RotatedRepPointsHead',
+            'OrientedRepPointsHead',
+            'SAMRepPointsHead',
         ),
     ),
 )

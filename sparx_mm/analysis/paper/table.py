@@ -181,7 +181,7 @@ def make_paper_table(configs: str, rows: Sequence[PaperRow]) -> Iterator[str]:
     yield (
         f'{"table":>8}  {"model":<23}{"task":<13}{"G":>8}{"paper":>6}{"M params":>10}{"paper":>6}'
     )
-    numbers: dict[Enum, int] = {}
+    numbers: dict[Enum | None, int] = {}
     for row in rows:
         counted = count_row(row, configs)
         total, note = counted.total(), ''
@@ -193,4 +193,5 @@ def make_paper_table(configs: str, rows: Sequence[PaperRow]) -> Iterator[str]:
             f'{total.params / 1e6:>10.2f}{row.params:>6}{note}'
         )
     for reason, number in numbers.items():
-        yield from textwrap.wrap(f'[{number}] {reason.value}', width=79, subsequent_indent='    ')
+        text = reason.value if reason else 'No reason is known.'
+        yield from textwrap.wrap(f'[{number}] {text}', width=79, subsequent_indent='    ')
