@@ -68,7 +68,7 @@ def test_the_average_can_be_left_out_and_not_doubled(build):
     assert not any(isinstance(hook, EMAHook) for hook in runner.hooks)
     # the switch of the other recipes changes nothing
     build(default_hooks__ema__type='EMAHook')
-    with pytest.raises(UserError, match='2 EMAHooks would each put'):
+    with pytest.raises(UserError, match='2 EMAHooks would each replace'):
         build(custom_hooks=[dict(type='EMAHook')])
 
 

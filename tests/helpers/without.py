@@ -46,13 +46,18 @@ def run_after_install(requirements, code, folder):
         if name in found or (need.marker and not need.marker.evaluate(dict(extra=''))):
             continue
         found.add(name)
-        todo += metadata.requires(name) or ()
+        todo += _distribution(name).requires or ()
     return _run(_entries(found), code, folder)
 
 
 def _entries(distributions):
     """Return the names in site-packages that distributions have installed."""
-    return {file.parts[0] for name in distributions for file in metadata.distribution(name).files}
+    return {file.parts[0] for name in distributions for file in _distribution(name).files}
+
+
+def _distribution(name):
+    # there, because a build leaves an egg-info without these files in the clone
+    return next(metadata.distributions(name=name, path=[str(SITE)]))
 
 
 def _run(entries, code, folder):

@@ -7,6 +7,11 @@ import sys
 
 import pytest
 import torch
+from torch._dynamo import trace_rules
+
+# made once, before `torch.empty_like` is replaced below: Dynamo would not know the
+# real one in later tests
+trace_rules.get_torch_obj_rule_map()
 
 
 @pytest.fixture(autouse=True)
