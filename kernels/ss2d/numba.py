@@ -256,7 +256,7 @@ def ss2d_bwd_kernel(
     d_own_A = np.zeros((state, lanes), np.float32)
     carry = np.zeros((state, lanes), np.float32)
     u = np.zeros(lanes, np.float32)
-    dout = np.zeros(lanes, np.float32)
+    dy_c = np.zeros(lanes, np.float32)
     du = np.zeros(lanes, np.float32)
     ddelta = np.zeros(lanes, np.float32)
     # of one line, in the order of the scan
@@ -275,7 +275,7 @@ def ss2d_bwd_kernel(
             stop = start + used
             # lanes past the last channel are zero, because they are summed too
             u[:] = _ZERO
-            dout[:] = _ZERO
+            dy_c[:] = _ZERO
             own[:] = _ZERO
             own_A[:] = _ZERO
             h[0] = _ZERO
@@ -323,10 +323,10 @@ def ss2d_bwd_kernel(
                         i = positions - 1 - t if reverse else t
                         for c in range(used):
                             u[c] = x_line[i, c]
-                            dout[c] = dy_line[i, c]
+                            dy_c[c] = dy_line[i, c]
                         for c in range(lanes):
-                            du[c] = own[rank + 1, c] * dout[c]
-                            d_own[rank + 1, c] += u[c] * dout[c]
+                            du[c] = own[rank + 1, c] * dy_c[c]
+                            d_own[rank + 1, c] += u[c] * dy_c[c]
                             ddelta[c] = _ZERO
                         scan_position_backward(
                             lanes,
@@ -335,7 +335,7 @@ def ss2d_bwd_kernel(
                             own_A,
                             low[i, rank : rank + state],
                             low[i, rank + state :],
-                            dout,
+                            dy_c,
                             a[t],
                             h[t],
                             h[t + 1],
