@@ -4,6 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
+
+from sparx_mm import SparXMamba, SparXSwin, VMamba
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ('README.md', 'CONTRIBUTING.md')
@@ -30,3 +33,21 @@ def test_make_targets_exist():
     targets = set(re.findall(r'`make ([\w-]+)', text))
     rules = set(re.findall(r'^([\w-]+):.*##', (ROOT / 'Makefile').read_text(), re.M))
     assert {'demo', 'test'} <= targets <= rules
+
+
+def test_the_table_is_that_of_the_archs():
+    text = (ROOT / 'README.md').read_text()
+    pattern = r'^\| (?:`(\w+)`)? *\| `(\w+)` \| ([\d ]+) \| ([\d ]+) \| ([\d.]+) M \|$'
+    family, shown = None, {}
+    for name, arch, *cells in re.findall(pattern, text, re.M):
+        family = name or family
+        shown[family, arch] = cells
+    wanted = {}
+    for family in (SparXMamba, SparXSwin, VMamba):
+        for name in set(family.arch_zoo) & {'tiny', 'small', 'base'}:
+            with torch.device('meta'):
+                model = family(name)
+            lists = [' '.join(map(str, model.arch[key])) for key in ('embed_dims', 'depths')]
+            count = sum(p.numel() for p in model.parameters())
+            wanted[family.__name__, name] = [*lists, f'{count / 1e6:.1f}']
+    assert shown == wanted
