@@ -69,7 +69,14 @@ def test_each_mark_is_of_one_family():
 
 
 def test_two_families_in_a_file():
+    layer = 'layers.0.blocks.0.norm.weight'
     names = ['a.patch_embed.5.weight', 'b.patch_embed.1.weight', f'c.{SWIN_TABLE}']
+    # marks count beside layers of the same backbone alone
+    assert find_families(names) == {'c.': SWIN}
+    names += [f'a.{layer}', f'b.{layer}']
     assert find_families(names) == {'a.': VMAMBA, 'b.': SPARX, 'c.': SWIN}
     assert find_prefixes(names) == ['b.', 'a.']
     assert find_families(nn.Linear(1, 1).state_dict()) == {}
+    # timm's ConvNeXt, and heads
+    names = ['stem.0.bias', 'stages.0.blocks.0.conv_dw.weight', 'decode_head.classifier.norm.bias']
+    assert find_families(names) == {}
