@@ -1,17 +1,11 @@
 """Fixtures that the kernel tests share."""
 
-import functools
 import os
 import subprocess
 import sys
 
 import pytest
 import torch
-from torch._dynamo import trace_rules
-
-# made once, before `torch.empty_like` is replaced below: Dynamo would not know the
-# real one in later tests
-trace_rules.get_torch_obj_rule_map()
 
 
 @pytest.fixture(autouse=True)
@@ -21,29 +15,13 @@ def plain_start(monkeypatch):
     monkeypatch.delenv('SPARX_MM_KERNELS', raising=False)
 
 
-def poison(allocate):
-    """Fill with NaN what a function allocates on the CPU, if it is floating."""
-
-    @functools.wraps(allocate)
-    def allocate_nan(*args, **kwargs):
-        tensor = allocate(*args, **kwargs)
-        if tensor.is_floating_point() and tensor.device.type == 'cpu':
-            tensor.fill_(float('nan'))
-        return tensor
-
-    return allocate_nan
-
-
 @pytest.fixture(autouse=True)
-def nan_in_new_memory(monkeypatch):
-    """Make a read of unwritten memory show in every comparison."""
-    for owner, name in (
-        (torch, 'empty'),
-        (torch, 'empty_like'),
-        (torch, 'empty_strided'),
-        (torch.Tensor, 'new_empty'),
-    ):
-        monkeypatch.setattr(owner, name, poison(getattr(owner, name)))
+def nan_in_new_memory():
+    """Fill what torch allocates with NaN, so that a read of unwritten memory shows."""
+    assert torch.utils.deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    yield
+    torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture
