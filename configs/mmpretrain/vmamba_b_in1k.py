@@ -3,7 +3,7 @@ _base_ = [
     './_base_/models/classifier_vmamba.py',
     './_base_/datasets/imagenet_bs128_crop875.py',
     './_base_/schedules/imagenet_bs1024_300e.py',
-    './_base_/default_runtime.py',
+    './_base_/vmamba_runtime.py',
 ]
 
 model = dict(
@@ -11,6 +11,3 @@ model = dict(
     neck=dict(in_channels=_base_.embed_dims[-1]),
     head=dict(in_channels=_base_.embed_dims[-1]),
 )
-
-# decay 0.9999, the authors'
-default_hooks = dict(ema=dict(momentum=1e-4))

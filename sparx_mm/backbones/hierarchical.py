@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, ModuleDict, ModuleList
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -16,7 +16,7 @@ from .connections import STAGE_INPUT, LayerPlan
 from .pretrained import PretrainedBackboneInit, split_init_cfg
 
 
-class Stage(nn.Module):
+class Stage(BaseModule):
     """Layers in a row, each of which may read earlier ones too.
 
     Args:
@@ -30,7 +30,7 @@ class Stage(nn.Module):
         self, layers: Sequence[Layer], plans: Sequence[LayerPlan], with_cp: bool = False
     ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(layers)
+        self.layers = ModuleList(layers)
         self.sources = [plan.sources for plan in plans]
         # needed_later[i]: maps that layers after i still read
         self.needed_later = [
@@ -81,6 +81,11 @@ class HierarchicalBackbone(BaseModule):
       takes the projection's place in such a layer, built with ``dim``,
       ``num_sources`` and ``out_channels``. None: a plain chain of layers.
     - ``base`` (str): Name of the variant that a dict changes.
+
+    Linear layers and convolutions of 1x1 start with truncated normal weights,
+    all other convolutions too unless ``init_convolutions`` is False. A part
+    that is a ``BaseModule`` of mmengine may start otherwise in its
+    ``init_weights``.
 
     Of a config without ``type``, or of the same one, only what is given
     changes. ``dict(alternate=(a, b))`` in place of a value gives the layers of
@@ -150,16 +155,16 @@ class HierarchicalBackbone(BaseModule):
             archs = _share_norm_cfg(archs, norm_cfg, type(self).__name__)
 
         self.stem = build_part(archs[0]['stem'], 'stem', dim=dims[0])
-        self.downsamples = nn.ModuleList(
+        self.downsamples = ModuleList(
             build_part(archs[i]['downsample'], 'downsample', in_channels=dims[i - 1], dim=dims[i])
             for i in range(1, num_stages)
         )
         last = max(sum(depths) - 1, 1)
         rates = [drop_path_rate * i / last for i in range(sum(depths))]
-        self.stages = nn.ModuleList(
+        self.stages = ModuleList(
             _build_stage(archs[i], rates[sum(depths[:i]) :], with_cp) for i in range(num_stages)
         )
-        self.norms = nn.ModuleDict(
+        self.norms = ModuleDict(
             {
                 str(i): nn.Identity()
                 if archs[i]['out_norm'] is None
@@ -247,7 +252,8 @@ class HierarchicalBackbone(BaseModule):
             A downsampling has the depth of the layer after it; a name
             outside ``prefix`` has the last.
         """
-        depths = self.arch['depths']
+        # only of the stages that are built
+        depths = self.arch['depths'][: len(self.stages)]
         num_depths = sum(depths) + 2
         if not param_name.startswith(prefix):
             return num_depths - 1, num_depths

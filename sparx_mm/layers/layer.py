@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from mmengine.model import BaseModule
 from torch import nn
 
 from ..registry import build_part
@@ -11,7 +12,7 @@ from .position import DynamicPositionEncoding
 from .shortcut import ChannelAffine, DropPath
 
 
-class Layer(nn.Module):
+class Layer(BaseModule):
     """Position encoding, token mixer and FFN; SparX's paper, Figure 2.
 
     .. code-block:: text

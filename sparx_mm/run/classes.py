@@ -6,7 +6,7 @@ from itertools import zip_longest
 from mmengine.dataset import BaseDataset
 from mmengine.runner import Runner
 
-from ..engine.wrappers import unwrap
+from ..engine.models import unwrap
 from ..errors import UserError
 from .config_nodes import walk
 

@@ -100,8 +100,9 @@ def paint_predictions(cfg: Config, show: bool, show_dir: str | None, wait_time: 
             '--show and --show-dir need a visualization hook in the default_hooks of the config'
         )
     hook[library.draw_key] = True
-    # interval=1, because mmpretrain and mmseg 1.2 paint one image of many
-    hook.update(show=show, wait_time=wait_time, interval=1)
+    hook.update(show=show, wait_time=wait_time)
+    if library.draw_interval is not None:
+        hook['interval'] = library.draw_interval
     if show_dir is None:
         return
     if library.show_dir_key is not None:

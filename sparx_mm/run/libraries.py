@@ -24,6 +24,9 @@ class Library(NamedTuple):
             False if it is a ``.pkl`` file.
         draw_key (str): Argument of the visualization hook that switches it
             on.
+        draw_interval (int, optional): Argument ``interval`` of the
+            visualization hook by which every image is drawn. None: the hook
+            draws every image anyway.
         show_dir_key (str, optional): Argument of the visualization hook for
             ``--show-dir``. None if its visualizer has the folder, as
             ``save_dir``.
@@ -46,6 +49,7 @@ class Library(NamedTuple):
     dump_metric: str = 'DumpResults'
     dumps_folder: bool = False
     draw_key: str = 'draw'
+    draw_interval: int | None = None
     show_dir_key: str | None = 'out_dir'
     plain_data_prefix: bool = False
     split_is_folder: tuple[str, ...] = ()
@@ -66,6 +70,7 @@ LIBRARIES = dict(
         count_shape=(512, 2048),
         dump_metric='DumpLabelMaps',
         dumps_folder=True,
+        draw_interval=1,
         show_dir_key=None,
     ),
     mmpretrain=Library(
@@ -73,6 +78,7 @@ LIBRARIES = dict(
         # the extra would install the torch that its torchvision is made for
         remedy='pip install onedl-mmpretrain and the torchvision of your torch',
         draw_key='enable',
+        draw_interval=1,
         plain_data_prefix=True,
         split_is_folder=('ImageNet',),
         auto_downloaded=('CIFAR10', 'CIFAR100', 'FashionMNIST', 'MNIST'),

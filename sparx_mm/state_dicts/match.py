@@ -29,7 +29,8 @@ class Report(NamedTuple):
         weights (dict[str, Tensor]): Tensors to load.
         resized (list[str]): Tables that were resized to the model's windows.
         reshaped (dict[str, str]): Both shapes, by name, where they differ.
-        left_out (list[str]): Tensors that fit in a part that does not.
+        left_out (list[str]): Names of tensors that fit, in parts that do not fit as a
+            whole.
         missing (list[str]): Names that the file does not have.
         unused (list[str]): Names that the model does not have.
         in_parts (bool): Count the tensors of each part in the text.

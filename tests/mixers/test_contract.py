@@ -3,6 +3,7 @@
 import pytest
 import torch
 from archs import PICO
+from mmengine.model import BaseModule
 from torch import nn
 
 from sparx_mm import SparXMamba
@@ -122,3 +123,26 @@ def test_in_every_stage_of_a_backbone(kind):
     ]
     sum(out.square().sum() for out in outs).backward()
     assert all(p.grad is not None for p in model.parameters())
+
+
+class OwnInit(BaseModule):
+    """One that chooses its first weights itself."""
+
+    def __init__(self, dim):
+        super().__init__()
+        self.in_channels = dim
+        self.conv = nn.Conv2d(dim, dim, 1)
+
+    def init_weights(self):
+        nn.init.constant_(self.conv.weight, 7)
+
+    def forward(self, x):
+        return self.conv(x)
+
+
+def test_own_first_weights():
+    model = SparXMamba(dict(PICO, mixer=dict(type=OwnInit)))
+    model.init_weights()
+    mixers = [layer.mixer for stage in model.stages for layer in stage.layers]
+    assert len(mixers) == sum(PICO['depths'])
+    assert all((mixer.conv.weight == 7).all() for mixer in mixers)

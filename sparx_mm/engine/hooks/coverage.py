@@ -5,7 +5,6 @@ from collections import OrderedDict
 from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import CheckpointLoader
-from torch import nn
 
 from ...backbones import HierarchicalBackbone
 from ...backbones.pretrained import dotted, split_init_cfg
@@ -19,7 +18,7 @@ from ...state_dicts import (
     require_finite,
     strip_prefix,
 )
-from ..wrappers import unwrap
+from ..models import checkpoint_source, find_backbones, rename_backbones, unwrap
 
 
 @HOOKS.register_module()
@@ -101,44 +100,6 @@ class CoverageHook(Hook):
                 )
         checkpoint['state_dict'] = weights
         runner.logger.info(text)
-
-
-def find_backbones(model: nn.Module) -> dict[str, HierarchicalBackbone]:
-    """Find the backbones of this package in a model.
-
-    Args:
-        model (nn.Module): A model, or a backbone.
-
-    Returns:
-        dict[str, HierarchicalBackbone]: Each by the prefix of its parameters' names,
-        for example ``'backbone.'``, or ``''``.
-    """
-    return {
-        f'{name}.' if name else '': module
-        for name, module in model.named_modules()
-        if isinstance(module, HierarchicalBackbone)
-    }
-
-
-def rename_backbones(state_dict: dict, backbones: dict[str, HierarchicalBackbone]) -> dict:
-    """Translate the released names and shapes of a model's backbones.
-
-    Args:
-        state_dict (dict): Names and values; it is not changed.
-        backbones (dict[str, HierarchicalBackbone]): The backbones by the prefix of
-            their names; see `find_backbones`.
-
-    Returns:
-        dict: The same values in the same order.
-    """
-    for prefix, backbone in backbones.items():
-        state_dict = backbone.key_map.to_own(state_dict, prefix)
-    return state_dict
-
-
-def checkpoint_source(runner) -> str:
-    """Describe where a runner's checkpoint comes from."""
-    return runner._load_from or f'the last one in {runner.work_dir}'
 
 
 def _check(file, backbones, source, outer=''):

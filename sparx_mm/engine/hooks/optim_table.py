@@ -9,7 +9,7 @@ from mmengine.registry import HOOKS
 from torch import nn
 
 from ...state_dicts import fold_names
-from ..wrappers import unwrap
+from ..models import unwrap
 
 # number of names shown in a row
 NAMES = 3

@@ -7,9 +7,8 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS
 
 from ...errors import UserError
-from ..wrappers import unwrap
-from .coverage import checkpoint_source
-from .optimizer_state import NoMatch, group_names, is_single, match_optimizer
+from ..models import checkpoint_source, unwrap
+from ..optim.optimizer_state import NoMatch, group_names, is_single, match_optimizer
 
 # entries that a Runner reads when it resumes. The optimizer is among them,
 # because a Runner silently starts a new one if it is missing

@@ -11,7 +11,8 @@ from torch import nn
 
 from sparx_mm import SparXMamba, SparXSwin, VMamba
 from sparx_mm.backbones.pretrained import dotted
-from sparx_mm.engine.hooks.coverage import CoverageHook, find_backbones
+from sparx_mm.engine.hooks.coverage import CoverageHook
+from sparx_mm.engine.models import find_backbones
 from sparx_mm.run.runner import DEFAULT_HOOKS
 from sparx_mm.state_dicts import SPARX, VMAMBA, CoverageError, resize_position_table
 

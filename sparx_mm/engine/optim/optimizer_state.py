@@ -11,8 +11,7 @@ import torch
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 
 from ...state_dicts import summarize
-from ..wrappers import unwrap
-from .coverage import find_backbones, rename_backbones
+from ..models import find_backbones, rename_backbones, unwrap
 
 
 class NoMatch(Exception):
