@@ -11,12 +11,17 @@ if not torch.cuda.is_available():
     os.environ.setdefault('TRITON_INTERPRET', '1')
 
 import pytest
+import yapf.yapflib.yapf_api
 from classification import make_imagenet
 from mmengine.logging import MMLogger
 from rotated import make_dota
 from segmentation import make_ade
 
 from sparx_mm.demo import make_shapes
+
+# mmengine lays out the text of a config several times a run, which takes more time than
+# all else in a small one
+yapf.yapflib.yapf_api.FormatCode = lambda text, **style: (text, True)
 
 # folders and files whose tests run whole programs, full-size networks or compilers
 SLOW = {
@@ -79,3 +84,11 @@ def dota(tmp_path_factory):
 def own_loggers():
     """Make new loggers for each test, because the old ones log to captured output."""
     MMLogger._instance_dict.clear()
+
+
+@pytest.fixture(autouse=True)
+def own_threads():
+    """Give each test the number of threads that the run began with."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)

@@ -18,7 +18,6 @@ def modules(monkeypatch):
 @pytest.fixture
 def run(monkeypatch, capsys):
     """Return a function that runs a program here, to its status, stdout and stderr."""
-    threads = torch.get_num_threads()
 
     def run(main, *args):
         monkeypatch.setattr(sys, 'argv', ['program', *map(str, args)])
@@ -29,5 +28,4 @@ def run(monkeypatch, capsys):
             status = stopped.code
         return status, *capsys.readouterr()
 
-    yield run
-    torch.set_num_threads(threads)
+    return run

@@ -76,13 +76,9 @@ def test_any_number_of_threads(batch, groups, threads, evaluate, assert_near):
     inputs = sequence_arguments(batch, 464, 70, 4, groups)
     scan = functools.partial(selective_scan, delta_softplus=True)
     wanted = evaluate(scan, inputs)
-    before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    try:
-        given = evaluate(scan, [t.float() for t in inputs])
-        again = evaluate(scan, [t.float() for t in inputs])
-    finally:
-        torch.set_num_threads(before)
+    given = evaluate(scan, [t.float() for t in inputs])
+    again = evaluate(scan, [t.float() for t in inputs])
     assert_near(given, wanted, TOLERANCES[torch.float32])
     # no atomics, no races
     assert all(torch.equal(a, b) for a, b in zip(given, again))

@@ -61,13 +61,9 @@ def test_plain_torch_form_in_float32(size, evaluate, assert_near):
 def test_any_number_of_threads(batch, threads, evaluate, assert_near):
     inputs = map_arguments(batch, 464, 8, 6, 5, 1)
     wanted = evaluate(two_level, inputs)
-    before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    try:
-        given = evaluate(ss2d, [t.float() for t in inputs])
-        again = evaluate(ss2d, [t.float() for t in inputs])
-    finally:
-        torch.set_num_threads(before)
+    given = evaluate(ss2d, [t.float() for t in inputs])
+    again = evaluate(ss2d, [t.float() for t in inputs])
     assert_near(given, wanted, TOLERANCES[torch.float32])
     # no atomics, no races
     assert all(torch.equal(a, b) for a, b in zip(given, again))
