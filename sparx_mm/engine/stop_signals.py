@@ -49,10 +49,15 @@ class StopSignals:
             self.leave()
             raise KeyboardInterrupt
         self.received = self.received or number
-        again = '; press Ctrl-C again to stop at once' if number == signal.SIGINT else ''
-        name = signal.Signals(number).name
-        # a logger or print may be in the middle of another line
-        os.write(2, f'{name}: the run saves and stops after this step{again}\n'.encode())
+        if number == signal.SIGINT:
+            # not by print, which may be in the middle of another line
+            os.write(2, b'saving after this step; press Ctrl-C again to stop at once\n')
+
+
+def received_signal() -> int:
+    """Return the number of the signal that the run of this process received, or 0."""
+    run = getattr(signal.getsignal(signal.SIGTERM), '__self__', None)
+    return run.received if isinstance(run, StopSignals) else 0
 
 
 def shield_workers(loader: DataLoader) -> None:

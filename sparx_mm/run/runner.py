@@ -5,7 +5,7 @@ import os.path as osp
 from collections.abc import Sequence
 
 from mmengine.config import Config
-from mmengine.dist import get_rank
+from mmengine.dist import get_rank, is_distributed
 from mmengine.hooks import CheckpointHook, EMAHook, LoggerHook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -16,7 +16,7 @@ from ..engine.optim.amp import use_amp
 from ..errors import UserError
 from .classes import check_classes, check_same_classes
 from .config import config_errors, load_config
-from .distributed import check_launcher, init_distributed
+from .distributed import align_gradients, check_launcher, init_distributed, lost_processes
 from .evaluation_options import dump_predictions, paint_predictions, use_tta
 from .preflight import (
     check_checkpoint,
@@ -113,7 +113,7 @@ def train(
     check_classes(runner, runner.train_dataloader.dataset, 'val')
     if validates:
         check_same_classes(runner.train_dataloader.dataset, runner.val_dataloader.dataset)
-    with disk_errors(cfg.work_dir):
+    with disk_errors(cfg.work_dir), lost_processes():
         runner.train()
     if lock is not None:
         lock.close()
@@ -160,7 +160,9 @@ def test(
         paint_predictions(cfg, show, show_dir, wait_time)
     if tta:
         use_tta(cfg)
-    return load_runner(cfg, checkpoint).test()
+    runner = load_runner(cfg, checkpoint)
+    with lost_processes():
+        return runner.test()
 
 
 def load_runner(cfg: Config, checkpoint: str | None) -> Runner:
@@ -235,6 +237,8 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
             getattr(runner, f'{loop}_loop')
         if 'train' in loops:
             runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    if is_distributed():
+        align_gradients(runner.model)
     return runner
 
 
