@@ -6,8 +6,8 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    # never keep only 1, because mmengine deletes the old file before it writes the new one
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3, save_best='auto'),
+    # writes whole files, resumes exactly, and saves on SIGTERM, SIGUSR1 and Ctrl-C
+    checkpoint=dict(type='SafeCheckpointHook', interval=1, max_keep_ckpts=3, save_best='auto'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # raises an error if weights do not cover the backbone
     coverage=dict(type='CoverageHook'),

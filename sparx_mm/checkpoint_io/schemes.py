@@ -89,7 +89,7 @@ def load_from_pavi(filename: str, map_location: Any = None) -> dict:
     raise CheckpointError(f'{filename}: download it and give the file')
 
 
-def install() -> None:
+def install_readers() -> None:
     """Replace all readers of mmengine's ``CheckpointLoader``.
 
     From then on, reading a checkpoint through mmengine runs no code from the

@@ -1,12 +1,13 @@
 """Parts that mmengine builds by name: hooks, optimizer wrappers, metrics, transforms.
 
 Importing this package registers them. It also makes mmengine read checkpoints
-safely and torchvision importable, because every run needs both.
+safely and write them whole, and torchvision importable, because every run needs these.
 """
 
 from .. import checkpoint_io
 from ..compat import torchvision_stub
 from .evaluation.label_maps import DumpLabelMaps
+from .hooks.checkpoint import SafeCheckpointHook
 from .hooks.coverage import CoverageHook
 from .hooks.optim_table import OptimTableHook, make_optim_table
 from .hooks.resume import ResumeHook
@@ -23,6 +24,7 @@ __all__ = [
     'LayerDecayOptimWrapperConstructor',
     'OptimTableHook',
     'ResumeHook',
+    'SafeCheckpointHook',
     'make_optim_table',
 ]
 

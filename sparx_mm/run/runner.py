@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from mmengine.config import Config
 from mmengine.dist import get_rank
-from mmengine.hooks import EMAHook, LoggerHook
+from mmengine.hooks import CheckpointHook, EMAHook, LoggerHook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from ..checkpoint_io import lock_folder
+from ..engine.last_checkpoint import disk_errors
 from ..engine.optim.amp import use_amp
 from ..errors import UserError
 from .classes import check_classes, check_same_classes
@@ -31,6 +33,8 @@ from .preflight import (
 # hooks of every run, unless its config says otherwise. configs/_base_ lists
 # them too, because other programs that run our configs do not come by here
 DEFAULT_HOOKS = dict(coverage=dict(type='CoverageHook'), resume=dict(type='ResumeHook'))
+# mmengine's own default, without which a run saves nothing
+CHECKPOINT_HOOK = dict(type='CheckpointHook', interval=1)
 # mmengine's own default hooks, which a config leaves out by None
 MMENGINE_HOOKS = (
     'runtime_info',
@@ -96,6 +100,10 @@ def train(
     if cfg.resume:
         drop_pretrained(cfg)
     check_weights(cfg)
+    ensure_writable(cfg.work_dir, '--work-dir')
+    # before anything is written into the folder of a run that is going on; held until
+    # this function returns
+    lock = None if _is_later_process() else lock_folder(cfg.work_dir)
     runner = build_runner(cfg, loops)
     if not len(runner.train_dataloader):
         raise UserError(
@@ -105,7 +113,10 @@ def train(
     check_classes(runner, runner.train_dataloader.dataset, 'val')
     if validates:
         check_same_classes(runner.train_dataloader.dataset, runner.val_dataloader.dataset)
-    runner.train()
+    with disk_errors(cfg.work_dir):
+        runner.train()
+    if lock is not None:
+        lock.close()
     return runner
 
 
@@ -205,9 +216,11 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
             cannot be written.
     """
     ensure_writable(cfg.work_dir, '--work-dir')
-    hooks = {**DEFAULT_HOOKS, **(cfg.get('default_hooks') or {})}
+    hooks = {**DEFAULT_HOOKS, 'checkpoint': CHECKPOINT_HOOK, **(cfg.get('default_hooks') or {})}
     cfg.default_hooks = {
-        name: hook for name, hook in hooks.items() if hook is not None or name in MMENGINE_HOOKS
+        name: _safe(hook)
+        for name, hook in hooks.items()
+        if hook is not None or name in MMENGINE_HOOKS
     }
     with config_errors(cfg.to_dict()):
         build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
@@ -238,8 +251,7 @@ def _settle_resume(cfg: Config, resume: str | None) -> None:
         cfg.load_from = None
         return
     cfg.resume = False
-    # only the first of several processes says it
-    if not int(os.environ.get('RANK') or 0):
+    if not _is_later_process():
         print(
             f'nothing to resume in {osp.abspath(cfg.work_dir)}: training '
             f'starts from {cfg.get("load_from") or "the beginning"}'
@@ -251,3 +263,17 @@ def _check_run(cfg: Config) -> None:
     check_packages(cfg)
     check_device(cfg)
     init_distributed(cfg)
+
+
+def _is_later_process() -> bool:
+    """Return True unless this is the first or only process of the run."""
+    # from the variable, because mmengine's group starts with the Runner
+    return bool(int(os.environ.get('RANK') or 0))
+
+
+def _safe(hook: dict | None) -> dict | None:
+    """Replace mmengine's own hook for checkpoints by ours, which takes its options."""
+    own = ('CheckpointHook', 'mmengine.CheckpointHook', CheckpointHook)
+    if isinstance(hook, dict) and hook.get('type') in own:
+        return {**hook, 'type': 'SafeCheckpointHook'}
+    return hook
