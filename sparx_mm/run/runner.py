@@ -80,7 +80,7 @@ def train(
     _check_run(cfg)
     validates = cfg.get('val_cfg') is not None
     loops = ('train', 'val') if validates else ('train',)
-    check_data(cfg, loops)
+    facts = check_data(cfg, loops)
     if auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise UserError(
@@ -97,6 +97,7 @@ def train(
         drop_pretrained(cfg)
     check_weights(cfg)
     runner = build_runner(cfg, loops)
+    _log(runner, facts)
     if not len(runner.train_dataloader):
         raise UserError(
             'train_dataloader has no batch: its data set holds fewer images '
@@ -171,12 +172,13 @@ def load_runner(cfg: Config, checkpoint: str | None) -> Runner:
     _check_run(cfg)
     if cfg.get('test_dataloader') is None:
         raise UserError('the config has no test set (test_dataloader)')
-    check_data(cfg, ('test',))
+    facts = check_data(cfg, ('test',))
     if checkpoint is None:
         check_weights(cfg)
     else:
         check_checkpoint(checkpoint, 'checkpoint')
     runner = build_runner(cfg, ('test',))
+    _log(runner, facts)
     check_classes(runner, runner.test_dataloader.dataset, 'test')
     # without EMAHook, because a checkpoint's state_dict has the averaged
     # weights; without LoggerHook in later processes, because all would write
@@ -223,6 +225,11 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
         if 'train' in loops:
             runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     return runner
+
+
+def _log(runner: Runner, lines: Sequence[str]) -> None:
+    for line in lines:
+        runner.logger.info(line)
 
 
 def _settle_resume(cfg: Config, resume: str | None) -> None:

@@ -5,10 +5,14 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from mmengine.config import Config
+from mmengine.dist import get_rank
 
 from ...errors import UserError
+from ..classes import check_heads, join_classes
+from ..cli import show_progress
 from ..config_nodes import walk
 from ..libraries import find_library
+from .coco_sets import check_coco_set, find_coco_set
 from .seg_folders import check_seg_folders, find_deeper
 
 
@@ -26,17 +30,21 @@ class RequiredPath(NamedTuple):
     option: str
 
 
-def check_data(cfg: Config, splits: Sequence[str]) -> None:
-    """Check that annotation files and image folders exist.
+def check_data(cfg: Config, splits: Sequence[str]) -> list[str]:
+    """Check that annotation files and image folders exist and fit the model.
 
-    The files in the folders of segmentation sets are checked too.
+    The files in the folders of segmentation sets are checked too, and the
+    annotations and classes of sets in COCO's format.
 
     Args:
         cfg (Config): A whole config.
         splits (Sequence[str]): Any of ``'train'``, ``'val'`` and ``'test'``.
 
+    Returns:
+        list[str]: Lines for the log: what is trained, and what looks odd.
+
     Raises:
-        UserError: If one is missing.
+        UserError: If one is missing, or if it cannot be trained.
     """
     missing = [
         required
@@ -59,6 +67,28 @@ def check_data(cfg: Config, splits: Sequence[str]) -> None:
     for split in splits:
         for key, node, labelled in _seg_sets(cfg, split):
             check_seg_folders(node, key, labelled, cfg.get('default_scope'))
+    return [line for split in splits for line in _check_coco_sets(cfg, split)]
+
+
+def _check_coco_sets(cfg: Config, split: str) -> list[str]:
+    """Check the sets in COCO's format, and the heads that learn their classes."""
+    scope = cfg.get('default_scope')
+    found = [
+        find_coco_set(key, node, scope)
+        for key, node in _data_sets(cfg, split)
+        if not _is_remote(node)
+    ]
+    sets = [dataset for dataset in found if dataset is not None]
+    # one process of several is enough to show it
+    progress = None if get_rank() else show_progress
+    lines = [line for dataset in sets for line in check_coco_set(dataset, progress)]
+    # text prompts have no labels; of other sets the classes are known once they are built
+    if sets and len(sets) == len(found):
+        classes = join_classes([dataset.classes for dataset in sets])
+        model = walk(cfg.get('model') or {}, 'model')
+        if classes is not None:
+            check_heads(((key[6:], node) for key, node in model), len(classes))
+    return lines
 
 
 def required_paths(cfg: Config, split: str) -> Iterator[RequiredPath]:

@@ -1,0 +1,59 @@
+"""Facts about the class of a data set that a config names."""
+
+from mmengine.registry import DATASETS
+
+
+def dataset_class(node: dict, scope: str | None) -> type | None:
+    """Find the class of a data set without building it.
+
+    Args:
+        node (dict): Config of the set.
+        scope (str, optional): Library that defines its type.
+
+    Returns:
+        type or None: The class; None if it is not registered, which the run
+        reports when it builds the set.
+    """
+    kind = node.get('type')
+    if not isinstance(kind, str):
+        return kind if isinstance(kind, type) else None
+    with DATASETS.switch_scope_and_registry(scope) as registry:
+        try:
+            return registry.get(kind)
+        except (ImportError, KeyError):
+            return None
+
+
+def base_named(cls: type | None, module: str, name: str) -> type | None:
+    """Return the base of a class with a name, without importing its module.
+
+    Args:
+        cls (type, optional): The class.
+        module (str): Module of the base.
+        name (str): Name of the base.
+
+    Returns:
+        type or None: The base or the class itself; None if there is none.
+    """
+    for base in getattr(cls, '__mro__', ()):
+        if (base.__module__, base.__name__) == (module, name):
+            return base
+    return None
+
+
+def metainfo_of(cls: type, node: dict) -> dict:
+    """Return the ``metainfo`` that a set of mmengine's ``BaseDataset`` will have.
+
+    Args:
+        cls (type): Its class.
+        node (dict): Its config.
+    """
+    given = node.get('metainfo') or {}
+    names = given.get('classes')
+    # as mmengine does, but without its warning for a text that is no file
+    if isinstance(names, str):
+        try:
+            return cls._load_metainfo({'classes': names})
+        except Exception:
+            return dict(cls.METAINFO, classes=names)
+    return {**cls.METAINFO, **given}
