@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mmengine.config import Config
 from mmengine.dist import get_rank
 from mmengine.hooks import EMAHook, LoggerHook
+from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -16,6 +17,7 @@ from .classes import check_classes, check_same_classes
 from .config import config_errors, load_config
 from .distributed import check_launcher, init_distributed
 from .evaluation_options import dump_predictions, paint_predictions, use_tta
+from .images import check_images
 from .preflight import (
     check_checkpoint,
     check_data,
@@ -97,7 +99,8 @@ def train(
         drop_pretrained(cfg)
     check_weights(cfg)
     runner = build_runner(cfg, loops)
-    _log(runner, facts)
+    for line in facts:
+        print_log(line, 'current')
     if not len(runner.train_dataloader):
         raise UserError(
             'train_dataloader has no batch: its data set holds fewer images '
@@ -178,7 +181,8 @@ def load_runner(cfg: Config, checkpoint: str | None) -> Runner:
     else:
         check_checkpoint(checkpoint, 'checkpoint')
     runner = build_runner(cfg, ('test',))
-    _log(runner, facts)
+    for line in facts:
+        print_log(line, 'current')
     check_classes(runner, runner.test_dataloader.dataset, 'test')
     # without EMAHook, because a checkpoint's state_dict has the averaged
     # weights; without LoggerHook in later processes, because all would write
@@ -207,6 +211,7 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
             cannot be written.
     """
     ensure_writable(cfg.work_dir, '--work-dir')
+    check_images(cfg)
     hooks = {**DEFAULT_HOOKS, **(cfg.get('default_hooks') or {})}
     cfg.default_hooks = {
         name: hook for name, hook in hooks.items() if hook is not None or name in MMENGINE_HOOKS
@@ -225,11 +230,6 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
         if 'train' in loops:
             runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     return runner
-
-
-def _log(runner: Runner, lines: Sequence[str]) -> None:
-    for line in lines:
-        runner.logger.info(line)
 
 
 def _settle_resume(cfg: Config, resume: str | None) -> None:
