@@ -3,7 +3,6 @@
 import os.path as osp
 from collections import Counter
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from typing import NamedTuple
 
 from ...errors import UserError
@@ -18,14 +17,12 @@ from .coco_file import (
     inspect_coco,
     read_coco,
 )
-from .data_sets import base_named, dataset_class, metainfo_of
+from .data_sets import base_named, closest, dataset_class, metainfo_of, quote_names
 from .files import missing_files
 from .verdicts import find_verdict, keep_verdict, verdict_key
 
 # bytes; the check of a larger file shows its progress
 LARGE = 50_000_000
-# names in a line
-MAX_NAMES = 20
 
 
 class CocoSet(NamedTuple):
@@ -43,6 +40,7 @@ class CocoSet(NamedTuple):
         trains (bool): True if it is part of the training data.
         filter_cfg (dict): ``filter_cfg`` of its config.
         plain (bool): True if it sorts annotations as ``CocoDataset`` does.
+        skips (bool): True if missing images are skipped. Default: False.
     """
 
     key: str
@@ -55,6 +53,7 @@ class CocoSet(NamedTuple):
     trains: bool
     filter_cfg: dict
     plain: bool
+    skips: bool = False
 
 
 def find_coco_set(key: str, node: dict, scope: str | None) -> CocoSet | None:
@@ -131,16 +130,17 @@ def _check(dataset: CocoSet, progress) -> list[str]:
     content = read_coco(path, labelled=dataset.trains and dataset.labelled)
     if dataset.labelled or not dataset.trains:
         check_categories(dataset, content['categories'])
-    check_images(dataset, content['images'])
+    lines = check_images(dataset, content['images'])
     ignored = dataset.trains and not dataset.labelled
     if ignored or not dataset.plain:
-        return [f'{path}: {len(content["images"])} images']
+        return [f'{path}: {len(content["images"])} images', *lines]
     found = inspect_coco(content, dataset.classes, dataset.with_mask, progress)
     if found.broken:
         raise UserError(broken_line(path, content, found.broken))
     if dataset.trains:
         check_trained(dataset, content['images'], found)
-    return [f'{path}: {describe(found, len(content["images"]))}', *_oddities(path, found)]
+    counts = f'{path}: {describe(found, len(content["images"]))}'
+    return [counts, *lines, *_oddities(path, found)]
 
 
 def check_categories(dataset: CocoSet, categories: list[dict]) -> None:
@@ -175,27 +175,30 @@ def check_categories(dataset: CocoSet, categories: list[dict]) -> None:
     if not kept:
         raise UserError(
             f'{_which(dataset, key)}, and none of them is a category of {dataset.path}: '
-            f'give the names of its categories, classes={_names(names)}'
+            f'give the names of its categories, classes={quote_names(names)}'
         )
     if unknown:
-        near = _closest(unknown[0], [name for name in names if name not in classes])
-        near = f'did you mean {near!r}?' if near else f'it has {_names(names)};'
+        near = closest(unknown[0], [name for name in names if name not in classes])
+        near = f'did you mean {near!r}?' if near else f'it has {quote_names(names)};'
         raise UserError(
             f'{_which(dataset, key)}: {unknown[0]!r} is no category of {dataset.path}, {near} '
             'The labels after it would have the names of others: give names of the file, in its order'
         )
     raise UserError(
         f'{key} are in another order than the categories of {dataset.path}, by which labels are '
-        f'numbered: give {_names(kept)}'
+        f'numbered: give {quote_names(kept)}'
     )
 
 
-def check_images(dataset: CocoSet, images: list[dict]) -> None:
+def check_images(dataset: CocoSet, images: list[dict]) -> list[str]:
     """Check that a file lists images, and that their files exist.
 
     Args:
         dataset (CocoSet): The set.
         images (list[dict]): ``images`` of its file.
+
+    Returns:
+        list[str]: A line for the log if missing files are skipped.
 
     Raises:
         UserError: If there is no image, or if a file is missing.
@@ -203,12 +206,18 @@ def check_images(dataset: CocoSet, images: list[dict]) -> None:
     if not images:
         raise UserError(f'{dataset.path} lists no image')
     missing = missing_files(image_path(image, dataset.folder) for image in images)
-    if missing:
-        raise UserError(
-            f'{dataset.path}: {len(missing)} of {len(images)} images are missing, the first is '
-            f'{osp.abspath(missing[0])}; put them there, give their folder as '
-            f'{dataset.key}.data_prefix.img, or {SKIP.replace("such annotations", "them")}'
-        )
+    if not missing:
+        return []
+    line = (
+        f'{dataset.path}: {len(missing)} of {len(images)} images are missing, the first is '
+        f'{osp.abspath(missing[0])}'
+    )
+    if dataset.skips and len(missing) < len(images):
+        return [f'{line}; they are skipped']
+    raise UserError(
+        f'{line}; put them there, give their folder as {dataset.key}.data_prefix.img, or '
+        f'{SKIP.replace("such annotations", "them")}'
+    )
 
 
 def check_trained(dataset: CocoSet, images: list[dict], found: Content) -> None:
@@ -257,14 +266,3 @@ def _which(dataset: CocoSet, key: str) -> str:
         return key
     kind = dataset.key + ' names no classes (metainfo)'
     return f'{kind}, so it has the {len(dataset.classes)} of its type'
-
-
-def _closest(name: str, names: list[str]) -> str | None:
-    lower = {other.lower(): other for other in names}
-    near = get_close_matches(name.lower(), lower, 1, 0.7)
-    return lower[near[0]] if near else None
-
-
-def _names(names: Sequence[str]) -> str:
-    shown = ', '.join(repr(name) for name in names[:MAX_NAMES])
-    return f'({shown}{", ..." if len(names) > MAX_NAMES else "," * (len(names) == 1)})'

@@ -12,8 +12,10 @@ from ..classes import check_heads, join_classes
 from ..cli import show_progress
 from ..config_nodes import walk
 from ..libraries import find_library
+from .class_sets import check_class_set, find_class_set
 from .coco_sets import check_coco_set, find_coco_set
 from .seg_folders import check_seg_folders, find_deeper
+from .voc_sets import check_voc_set, find_voc_set
 
 
 class RequiredPath(NamedTuple):
@@ -67,28 +69,40 @@ def check_data(cfg: Config, splits: Sequence[str]) -> list[str]:
     for split in splits:
         for key, node, labelled in _seg_sets(cfg, split):
             check_seg_folders(node, key, labelled, cfg.get('default_scope'))
-    return [line for split in splits for line in _check_coco_sets(cfg, split)]
+    return [line for split in splits for line in _check_annotations(cfg, split)]
 
 
-def _check_coco_sets(cfg: Config, split: str) -> list[str]:
-    """Check the sets in COCO's format, and the heads that learn their classes."""
-    scope = cfg.get('default_scope')
-    found = [
-        find_coco_set(key, node, scope)
-        for key, node in _data_sets(cfg, split)
-        if not _is_remote(node)
-    ]
-    sets = [dataset for dataset in found if dataset is not None]
+def _check_annotations(cfg: Config, split: str) -> list[str]:
+    """Check the annotations of a split, and the heads that learn COCO's classes."""
+    scope, skips = cfg.get('default_scope'), bool(cfg.get('skip_broken')) and split == 'train'
     # one process of several is enough to show it
     progress = None if get_rank() else show_progress
-    lines = [line for dataset in sets for line in check_coco_set(dataset, progress)]
-    # text prompts have no labels; of other sets the classes are known once they are built
-    if sets and len(sets) == len(found):
-        classes = join_classes([dataset.classes for dataset in sets])
+    lines, coco, others = [], [], 0
+    for key, node in _data_sets(cfg, split):
+        if _is_remote(node):
+            others += 1
+        elif dataset := find_coco_set(key, node, scope):
+            coco.append(dataset)
+            lines += check_coco_set(dataset._replace(skips=skips), progress)
+        elif dataset := find_voc_set(key, node, scope):
+            others += 1
+            lines += check_voc_set(dataset)
+        elif dataset := find_class_set(key, node, scope):
+            others += 1
+            lines += check_class_set(dataset, _head_classes(cfg), skips)
+        else:
+            others += 1
+    # of other sets the classes are known once they are built
+    classes = None if others else join_classes([dataset.classes for dataset in coco])
+    if classes is not None:
         model = walk(cfg.get('model') or {}, 'model')
-        if classes is not None:
-            check_heads(((key[6:], node) for key, node in model), len(classes))
+        check_heads(((key[len('model.') :], node) for key, node in model), len(classes))
     return lines
+
+
+def _head_classes(cfg: Config) -> int | None:
+    head = (cfg.get('model') or {}).get('head')
+    return head.get('num_classes') if isinstance(head, dict) else None
 
 
 def required_paths(cfg: Config, split: str) -> Iterator[RequiredPath]:
@@ -137,7 +151,7 @@ def _data_sets(cfg: Config, split: str) -> Iterator[tuple[str, dict]]:
     """Yield key and config of each data set that names files or folders."""
     loader = f'{split}_dataloader'
     for key, node in walk(cfg.get(loader) or {}, loader):
-        if {'ann_file', 'data_prefix', 'split'} & set(node):
+        if {'ann_file', 'data_prefix', 'data_root', 'split'} & set(node):
             yield key, node
 
 

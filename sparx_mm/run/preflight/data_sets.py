@@ -1,6 +1,12 @@
-"""Facts about the class of a data set that a config names."""
+"""Facts about a data set that a config names, and lists of names in messages."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
 
 from mmengine.registry import DATASETS
+
+# names in a line
+MAX_NAMES = 20
 
 
 def dataset_class(node: dict, scope: str | None) -> type | None:
@@ -57,3 +63,29 @@ def metainfo_of(cls: type, node: dict) -> dict:
         except Exception:
             return dict(cls.METAINFO, classes=names)
     return {**cls.METAINFO, **given}
+
+
+def closest(name: str, names: Sequence[str]) -> str | None:
+    """Return the name that another was probably meant to be.
+
+    Args:
+        name (str): A name that is none of ``names``.
+        names (Sequence[str]): Names that there are.
+
+    Returns:
+        str or None: One that differs in letter case or a few letters; None if
+        there is none.
+    """
+    lower = {other.lower(): other for other in names}
+    near = get_close_matches(name.lower(), lower, 1, 0.7)
+    return lower[near[0]] if near else None
+
+
+def quote_names(names: Sequence[str]) -> str:
+    """Write names as a tuple, the first of them if there are many.
+
+    Args:
+        names (Sequence[str]): The names.
+    """
+    shown = ', '.join(repr(name) for name in names[:MAX_NAMES])
+    return f'({shown}{", ..." if len(names) > MAX_NAMES else "," * (len(names) == 1)})'
