@@ -22,7 +22,7 @@ def check_images(cfg: Config) -> None:
     # imported lazily: it needs mmcv, and not every config does
     from ..engine.transforms import load_image
 
-    load_image.install()
+    load_image.install(cfg.get('default_scope'))
     if cfg.get('skip_broken'):
         for _, step in walk(cfg.get('train_dataloader') or {}):
             if str(step.get('type')).rpartition('.')[2] == LOADER:

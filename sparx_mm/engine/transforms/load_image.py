@@ -151,9 +151,20 @@ class LoadCheckedImage(LoadImageFromFile):
         )
 
 
-def install() -> None:
-    """Make ``LoadImageFromFile`` of a config mean `LoadCheckedImage`."""
-    TRANSFORMS.register_module('LoadImageFromFile', force=True, module=LoadCheckedImage)
+def install(scope: str | None = None) -> None:
+    """Make ``LoadImageFromFile`` of a config mean `LoadCheckedImage`.
+
+    Args:
+        scope (str, optional): Library of the config, which may have
+            registered mmcv's loader itself. Default: None.
+    """
+    name = 'LoadImageFromFile'
+    with TRANSFORMS.switch_scope_and_registry(scope) as registry:
+        # this imports the library's transforms, which would fail at a name that is taken
+        registry.get(name)
+        for own in (registry, TRANSFORMS):
+            if own is TRANSFORMS or name in own.module_dict:
+                own.register_module(name, force=True, module=LoadCheckedImage)
 
 
 def _close(size: tuple, other: tuple) -> bool:

@@ -11,7 +11,7 @@ from ...errors import UserError
 
 # why mmdet leaves an annotation out, without a word
 LEFT_OUT = dict(
-    ignored='marked as ignored',
+    ignored='marked to be ignored',
     image='of unknown images',
     category='of unknown categories',
     other='of other classes',
@@ -19,7 +19,7 @@ LEFT_OUT = dict(
     area='of no area',
     outside='outside the image',
     polygon='with a polygon of fewer than three points',
-    crowd='crowds',
+    crowd='marked as a crowd',
 )
 # what mmdet fails at: the fault, and what to do about it
 BROKEN = dict(

@@ -140,7 +140,7 @@ def _check(dataset: CocoSet, progress) -> list[str]:
     if dataset.trains:
         check_trained(dataset, content['images'], found)
     counts = f'{path}: {describe(found, len(content["images"]))}'
-    return [counts, *lines, *_oddities(path, found)]
+    return [counts, *lines, *find_oddities(path, found)]
 
 
 def check_categories(dataset: CocoSet, categories: list[dict]) -> None:
@@ -250,7 +250,16 @@ def check_trained(dataset: CocoSet, images: list[dict], found: Content) -> None:
         )
 
 
-def _oddities(path: str, found: Content) -> list[str]:
+def find_oddities(path: str, found: Content) -> list[str]:
+    """Describe what is trained but is probably a mistake.
+
+    Args:
+        path (str): The file.
+        found (Content): What its annotations hold.
+
+    Returns:
+        list[str]: Lines for the log.
+    """
     objects = found.objects.total()
     # some boxes leave their image in many sets; few of those would fit as corners
     if found.corners > max(1, objects // 10):

@@ -1,12 +1,39 @@
-"""Facts about a data set that a config names, and lists of names in messages."""
+"""Data sets that a config names, facts about them, and lists of names in messages."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
+from mmengine.config import Config
 from mmengine.registry import DATASETS
+
+from ..config_nodes import walk
 
 # names in a line
 MAX_NAMES = 20
+
+
+def find_data_sets(cfg: Config, split: str) -> Iterator[tuple[str, dict]]:
+    """Yield key and config of each data set that names files or folders.
+
+    Args:
+        cfg (Config): A whole config.
+        split (str): ``'train'``, ``'val'`` or ``'test'``.
+    """
+    loader = f'{split}_dataloader'
+    for key, node in walk(cfg.get(loader) or {}, loader):
+        if {'ann_file', 'data_prefix', 'data_root', 'split'} & set(node):
+            yield key, node
+
+
+def is_remote(node: dict) -> bool:
+    """Return True if the files of a data set or metric are on remote storage.
+
+    Args:
+        node (dict): Its config.
+    """
+    backend = (node.get('backend_args') or {}).get('backend', 'local')
+    paths = [node.get('data_root'), node.get('ann_file')]
+    return backend != 'local' or any('://' in path for path in paths if path)
 
 
 def dataset_class(node: dict, scope: str | None) -> type | None:

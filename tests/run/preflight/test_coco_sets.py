@@ -176,12 +176,33 @@ def test_what_is_left_out_is_counted(check, drawn):
         '1 with NaN in the box',
         '2 of no area',
         '2 outside the image',
-        '1 crowds',
+        '1 marked as a crowd',
         '1 of unknown categories',
         '1 of unknown images',
-        '1 marked as ignored',
+        '1 marked to be ignored',
     ):
         assert part in line
+
+
+@pytest.mark.parametrize('mask', [True, False])
+def test_crowds_of_run_lengths(check, mask):
+    def change(content):
+        rle = dict(size=[64, 64], counts=[0, 64 * 64])
+        content['annotations'][0].update(segmentation=rle, iscrowd=1)
+
+    (line,) = check(change, mask=mask)
+    assert line.endswith('; 1 left out (1 marked as a crowd)')
+
+
+def test_polygons(check):
+    """A polygon needs three points; one of several is enough."""
+
+    def change(content):
+        for i, mask in enumerate(([[1, 1, 9, 9]], [[1, 1, 9, 9], [1, 1, 9, 9, 5, 1]], [[]])):
+            content['annotations'][i]['segmentation'] = mask
+
+    (line,) = check(change)
+    assert line.endswith('; 2 left out (2 with a polygon of fewer than three points)')
 
 
 def test_the_counts_are_mmdets(check, drawn, tmp_path, shapes):
