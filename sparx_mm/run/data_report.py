@@ -14,7 +14,7 @@ from ..engine.transforms.check_seg_map import IGNORED
 from ..errors import UserError
 from .config import error_text
 from .config_nodes import walk
-from .images import LOADER
+from .images import LOADER, check_images
 from .libraries import find_library
 from .preflight.annotations import check_config_heads
 from .preflight.class_sets import check_class_set, find_class_set
@@ -108,6 +108,7 @@ def report_data(cfg: Config, progress: Callable[[int, int], None] | None = None)
         UserError: If a file or folder that the config names is missing.
     """
     splits = [split for split in SPLITS if cfg.get(f'{split}_dataloader')]
+    check_images(cfg)
     check_paths(cfg, splits)
     reports = []
     for split in splits:
@@ -247,10 +248,6 @@ def _check_sample(report, i, sample, loader, steps) -> None:
             sample = step(sample)
     except UserError as error:
         report.faults.append(Fault(str(error), i))
-    except Exception as error:
-        # whatever the decoder raises
-        path = sample.get('seg_map_path')
-        report.faults.append(Fault(f'label map {path} cannot be read: {error_text(error)}', i))
     else:
         if 'gt_seg_map' in sample:
             labels = np.unique(sample['gt_seg_map']).tolist()

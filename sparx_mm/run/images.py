@@ -11,18 +11,24 @@ LOADER = 'LoadImageFromFile'
 def check_images(cfg: Config) -> None:
     """Let the data sets of a config name each image that does not fit.
 
-    Its ``LoadImageFromFile`` becomes `LoadCheckedImage`. With
+    Its ``LoadImageFromFile`` becomes `LoadCheckedImage`, and its label maps
+    are loaded by `LoadCheckedSegMap`. With
     ``skip_broken=True`` in the config, training takes another image instead.
 
     Args:
         cfg (Config): A whole config; its training pipelines are changed.
     """
-    if 'mmcv' not in find_library(cfg).packages:
+    packages = find_library(cfg).packages
+    if 'mmcv' not in packages:
         return
-    # imported lazily: it needs mmcv, and not every config does
+    # imported lazily: they need mmcv and mmseg, and not every config does
     from ..engine.transforms import load_image
 
     load_image.install(cfg.get('default_scope'))
+    if 'mmseg' in packages:
+        from ..engine.transforms import load_seg_map
+
+        load_seg_map.install()
     if cfg.get('skip_broken'):
         for _, step in walk(cfg.get('train_dataloader') or {}):
             if str(step.get('type')).rpartition('.')[2] == LOADER:

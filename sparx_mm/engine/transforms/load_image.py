@@ -85,34 +85,10 @@ class LoadCheckedImage(LoadImageFromFile):
         try:
             super().transform(results)
         except READ_ERRORS as error:
-            return self._read_fault(results['img_path'], error)
+            return read_fault('image', results['img_path'], self.backend_args, error)
         finally:
             self.ignore_empty = ignore_empty
         return self._size_fault(results) or self._depth_fault(results)
-
-    def _bytes(self, path: str) -> bytes:
-        return fileio.get(path, backend_args=self.backend_args)
-
-    def _read_fault(self, path: str, error: Exception) -> str:
-        try:
-            content = self._bytes(path)
-        except FileNotFoundError:
-            return f'image {path} does not exist: put it there'
-        except Exception:
-            return f'image {path} cannot be read: {error}'
-        if content and mmcv.imfrombytes(content, backend='cv2') is not None:
-            # not the file's fault but an argument's
-            raise error
-        start = content[:100].lstrip().lower()
-        if not content:
-            what = 'is empty (0 bytes)'
-        elif start.startswith(b'<'):
-            what = 'is no image but a text such as HTML'
-        elif start.startswith(b'version https://git-lfs'):
-            what = 'is a pointer of Git LFS (git lfs pull)'
-        else:
-            what = f'is truncated, damaged or no image ({len(content)} bytes)'
-        return f'image {path} {what}: put the whole image there'
 
     def _size_fault(self, results: dict) -> str | None:
         size = results.get('width'), results.get('height')
@@ -141,7 +117,9 @@ class LoadCheckedImage(LoadImageFromFile):
         if image.max() > DARK and not clipped:
             return None
         path = results['img_path']
-        pixels = mmcv.imfrombytes(self._bytes(path), flag='unchanged', backend='cv2')
+        pixels = mmcv.imfrombytes(
+            fileio.get(path, backend_args=self.backend_args), flag='unchanged', backend='cv2'
+        )
         if pixels is None or pixels.dtype == np.uint8 or pixels.max() == 0:
             return None
         bits, colour = 8 * pixels.dtype.itemsize, 'white' if clipped else 'black'
@@ -149,6 +127,40 @@ class LoadCheckedImage(LoadImageFromFile):
             f'image {path} has {bits} bits a channel (values to {pixels.max():g}) and is read as '
             f'8, in which it is {colour}: convert it to 8 bits, scaled to 0 to 255'
         )
+
+
+def read_fault(what: str, path: str, backend_args: dict | None, error: Exception) -> str:
+    """Describe why a file cannot be read.
+
+    Args:
+        what (str): What it should be.
+        path (str): The file.
+        backend_args (dict, optional): Arguments of its storage.
+        error (Exception): What reading it raised; it is raised again if the
+            file can be decoded, because then an argument is at fault.
+
+    Returns:
+        str: The fault and what to do about it.
+    """
+    try:
+        content = fileio.get(path, backend_args=backend_args)
+    except FileNotFoundError:
+        return f'{what} {path} does not exist: put it there'
+    except Exception:
+        # whatever storage raises
+        return f'{what} {path} cannot be read: {error}'
+    if content and mmcv.imfrombytes(content, flag='unchanged', backend='cv2') is not None:
+        raise error
+    start = content[:100].lstrip().lower()
+    if not content:
+        fault = 'is empty (0 bytes)'
+    elif start.startswith(b'<'):
+        fault = 'is no image but a text such as HTML'
+    elif start.startswith(b'version https://git-lfs'):
+        fault = 'is a pointer of Git LFS (git lfs pull)'
+    else:
+        fault = f'is truncated, damaged or no image ({len(content)} bytes)'
+    return f'{what} {path} {fault}: put the whole {what} there'
 
 
 def install(scope: str | None = None) -> None:

@@ -57,6 +57,7 @@ def _png():
         (b'version https://git-lfs.github.com/spec/v1\n', 'is a pointer of Git LFS'),
         (b'GIF8', 'is truncated, damaged or no image (4 bytes)'),
     ],
+    ids=['missing', 'empty', 'jpeg', 'png', 'damaged', 'html', 'lfs', 'gif'],
 )
 def test_files_that_are_no_image(tmp_path, backend, content, message):
     path = tmp_path / 'a.jpg'
