@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mmengine.config import Config
 from mmengine.dist import get_rank
 from mmengine.hooks import CheckpointHook, EMAHook, LoggerHook
+from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -18,6 +19,7 @@ from .classes import check_classes, check_same_classes
 from .config import config_errors, load_config
 from .distributed import check_launcher, init_distributed
 from .evaluation_options import dump_predictions, paint_predictions, use_tta
+from .images import check_images
 from .preflight import (
     check_checkpoint,
     check_data,
@@ -84,7 +86,7 @@ def train(
     _check_run(cfg)
     validates = cfg.get('val_cfg') is not None
     loops = ('train', 'val') if validates else ('train',)
-    check_data(cfg, loops)
+    facts = check_data(cfg, loops)
     if auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise UserError(
@@ -105,6 +107,8 @@ def train(
     # this function returns
     lock = None if _is_later_process() else lock_folder(cfg.work_dir)
     runner = build_runner(cfg, loops)
+    for line in facts:
+        print_log(line, 'current')
     if not len(runner.train_dataloader):
         raise UserError(
             'train_dataloader has no batch: its data set holds fewer images '
@@ -182,12 +186,14 @@ def load_runner(cfg: Config, checkpoint: str | None) -> Runner:
     _check_run(cfg)
     if cfg.get('test_dataloader') is None:
         raise UserError('the config has no test set (test_dataloader)')
-    check_data(cfg, ('test',))
+    facts = check_data(cfg, ('test',))
     if checkpoint is None:
         check_weights(cfg)
     else:
         check_checkpoint(checkpoint, 'checkpoint')
     runner = build_runner(cfg, ('test',))
+    for line in facts:
+        print_log(line, 'current')
     check_classes(runner, runner.test_dataloader.dataset, 'test')
     # without EMAHook, because a checkpoint's state_dict has the averaged
     # weights; without LoggerHook in later processes, because all would write
@@ -216,6 +222,7 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
             cannot be written.
     """
     ensure_writable(cfg.work_dir, '--work-dir')
+    check_images(cfg)
     hooks = {**DEFAULT_HOOKS, 'checkpoint': CHECKPOINT_HOOK, **(cfg.get('default_hooks') or {})}
     cfg.default_hooks = {
         name: _safe(hook)
