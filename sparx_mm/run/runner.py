@@ -34,7 +34,11 @@ from .preflight import (
 
 # hooks of every run, unless its config says otherwise. configs/_base_ lists
 # them too, because other programs that run our configs do not come by here
-DEFAULT_HOOKS = dict(coverage=dict(type='CoverageHook'), resume=dict(type='ResumeHook'))
+DEFAULT_HOOKS = dict(
+    coverage=dict(type='CoverageHook'),
+    finite=dict(type='FiniteHook'),
+    resume=dict(type='ResumeHook'),
+)
 # mmengine's own default, without which a run saves nothing
 CHECKPOINT_HOOK = dict(type='CheckpointHook', interval=1)
 # mmengine's own default hooks, which a config leaves out by None
