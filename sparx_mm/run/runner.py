@@ -30,6 +30,7 @@ from .preflight import (
     drop_pretrained,
     ensure_writable,
     last_checkpoint,
+    settle_label_checks,
 )
 
 # hooks of every run, unless its config says otherwise. configs/_base_ lists
@@ -90,6 +91,7 @@ def train(
     _check_run(cfg)
     validates = cfg.get('val_cfg') is not None
     loops = ('train', 'val') if validates else ('train',)
+    settle_label_checks(cfg, loops)
     facts = check_data(cfg, loops)
     if auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
@@ -190,6 +192,7 @@ def load_runner(cfg: Config, checkpoint: str | None) -> Runner:
     _check_run(cfg)
     if cfg.get('test_dataloader') is None:
         raise UserError('the config has no test set (test_dataloader)')
+    settle_label_checks(cfg, ('test',))
     facts = check_data(cfg, ('test',))
     if checkpoint is None:
         check_weights(cfg)
