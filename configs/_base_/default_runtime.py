@@ -11,6 +11,8 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # raises an error if weights do not cover the backbone
     coverage=dict(type='CoverageHook'),
+    # stops before a step if a loss or the gradient norm is NaN or infinite
+    finite=dict(type='FiniteHook'),
     # resumes optimizer state by the names of parameters
     resume=dict(type='ResumeHook'),
 )

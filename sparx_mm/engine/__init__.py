@@ -9,6 +9,7 @@ from ..compat import torchvision_stub
 from .evaluation.label_maps import DumpLabelMaps
 from .hooks.checkpoint import SafeCheckpointHook
 from .hooks.coverage import CoverageHook
+from .hooks.finite import FiniteHook
 from .hooks.optim_table import OptimTableHook, make_optim_table
 from .hooks.resume import ResumeHook
 from .optim.amp import AMP_DTYPES, BFloat16OptimWrapper
@@ -21,6 +22,7 @@ __all__ = [
     'CheckSegMap',
     'CoverageHook',
     'DumpLabelMaps',
+    'FiniteHook',
     'LayerDecayOptimWrapperConstructor',
     'OptimTableHook',
     'ResumeHook',

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mmengine.config import Config
 from mmengine.dist import get_rank, is_distributed
 from mmengine.hooks import CheckpointHook, EMAHook, LoggerHook
+from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -18,6 +19,7 @@ from .classes import check_classes, check_same_classes
 from .config import config_errors, load_config
 from .distributed import align_gradients, check_launcher, init_distributed, lost_processes
 from .evaluation_options import dump_predictions, paint_predictions, use_tta
+from .images import check_images
 from .preflight import (
     check_checkpoint,
     check_data,
@@ -28,11 +30,16 @@ from .preflight import (
     drop_pretrained,
     ensure_writable,
     last_checkpoint,
+    settle_label_checks,
 )
 
 # hooks of every run, unless its config says otherwise. configs/_base_ lists
 # them too, because other programs that run our configs do not come by here
-DEFAULT_HOOKS = dict(coverage=dict(type='CoverageHook'), resume=dict(type='ResumeHook'))
+DEFAULT_HOOKS = dict(
+    coverage=dict(type='CoverageHook'),
+    finite=dict(type='FiniteHook'),
+    resume=dict(type='ResumeHook'),
+)
 # mmengine's own default, without which a run saves nothing
 CHECKPOINT_HOOK = dict(type='CheckpointHook', interval=1)
 # mmengine's own default hooks, which a config leaves out by None
@@ -84,7 +91,8 @@ def train(
     _check_run(cfg)
     validates = cfg.get('val_cfg') is not None
     loops = ('train', 'val') if validates else ('train',)
-    check_data(cfg, loops)
+    settle_label_checks(cfg, loops)
+    facts = check_data(cfg, loops)
     if auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise UserError(
@@ -105,6 +113,8 @@ def train(
     # this function returns
     lock = None if _is_later_process() else lock_folder(cfg.work_dir)
     runner = build_runner(cfg, loops)
+    for line in facts:
+        print_log(line, 'current')
     if not len(runner.train_dataloader):
         raise UserError(
             'train_dataloader has no batch: its data set holds fewer images '
@@ -184,12 +194,15 @@ def load_runner(cfg: Config, checkpoint: str | None) -> Runner:
     _check_run(cfg)
     if cfg.get('test_dataloader') is None:
         raise UserError('the config has no test set (test_dataloader)')
-    check_data(cfg, ('test',))
+    settle_label_checks(cfg, ('test',))
+    facts = check_data(cfg, ('test',))
     if checkpoint is None:
         check_weights(cfg)
     else:
         check_checkpoint(checkpoint, 'checkpoint')
     runner = build_runner(cfg, ('test',))
+    for line in facts:
+        print_log(line, 'current')
     check_classes(runner, runner.test_dataloader.dataset, 'test')
     # without EMAHook, because a checkpoint's state_dict has the averaged
     # weights; without LoggerHook in later processes, because all would write
@@ -218,6 +231,7 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
             cannot be written.
     """
     ensure_writable(cfg.work_dir, '--work-dir')
+    check_images(cfg)
     hooks = {**DEFAULT_HOOKS, 'checkpoint': CHECKPOINT_HOOK, **(cfg.get('default_hooks') or {})}
     cfg.default_hooks = {
         name: _safe(hook)

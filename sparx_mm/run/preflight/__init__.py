@@ -6,6 +6,7 @@ was looked for, and what to type.
 
 from .data import RequiredPath, check_data, data_folders, required_paths
 from .folders import ensure_writable, last_checkpoint
+from .label_checks import settle_label_checks
 from .machine import check_device, check_display, check_packages, check_training_device
 from .weights import check_checkpoint, check_weights, drop_pretrained
 
@@ -23,4 +24,5 @@ __all__ = [
     'ensure_writable',
     'last_checkpoint',
     'required_paths',
+    'settle_label_checks',
 ]

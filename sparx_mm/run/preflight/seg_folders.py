@@ -9,6 +9,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
 from ...errors import UserError
+from .seg_labels import check_seg_labels
 
 # by key of data_prefix: the content of the folder, and the argument with the
 # ending of its file names
@@ -19,6 +20,8 @@ def check_seg_folders(
     dataset: dict, key: str, labelled: bool = True, scope: str | None = None
 ) -> None:
     """Check that a set lists images, a label map for each, and has the files.
+
+    A training set has to hold more than one class.
 
     The set is built to list them, because endings and ``ann_file`` are its
     own. A set that cannot be built is left to the run, which says why.
@@ -31,7 +34,8 @@ def check_seg_folders(
         scope (str, optional): Library that defines its type. Default: None.
 
     Raises:
-        UserError: If nothing is listed, or if a listed file is missing.
+        UserError: If nothing is listed, if a listed file is missing, or if
+            the label maps hold one class of several.
     """
     built = _build(dataset, scope)
     if built is None:
@@ -49,6 +53,8 @@ def check_seg_folders(
                 f'{key}.data_prefix.{name}: {problem}; put the files there, '
                 f'or give their place: --cfg-options {key}.{root}=DIR'
             )
+    if labelled and key.startswith('train'):
+        check_seg_labels(built, key)
 
 
 def _build(dataset: dict, scope: str | None) -> BaseDataset | None:
