@@ -16,8 +16,7 @@ from .config import error_text
 from .config_nodes import walk
 from .images import LOADER, check_images
 from .libraries import find_library
-from .preflight.annotations import check_config_heads
-from .preflight.class_sets import check_class_set, find_class_set
+from .preflight.annotations import check_config_heads, check_other_set
 from .preflight.coco_file import BROKEN, describe, image_path, inspect_coco, read_coco
 from .preflight.coco_sets import (
     CocoSet,
@@ -29,7 +28,6 @@ from .preflight.coco_sets import (
 from .preflight.data import check_paths, find_seg_sets
 from .preflight.data_sets import find_data_sets, is_remote
 from .preflight.seg_folders import check_seg_folders
-from .preflight.voc_sets import check_voc_set, find_voc_set
 
 SPLITS = ('train', 'val', 'test')
 # faults of a set in the table
@@ -141,7 +139,7 @@ def _report(cfg, report, labelled, progress) -> None:
         if report.coco:
             _read_coco(report)
         else:
-            _read_other(report, scope, labelled)
+            _read_other(cfg, report, labelled)
     steps = _label_steps(report, scope) if labelled else []
     loader = _loader(node)
     for i, sample in enumerate(report.samples):
@@ -185,16 +183,14 @@ def _read_coco(report: SetReport) -> None:
             check_trained(dataset, content['images'], found)
 
 
-def _read_other(report: SetReport, scope: str | None, labelled: bool | None) -> None:
+def _read_other(cfg: Config, report: SetReport, labelled: bool | None) -> None:
     """Build a set of another format and count its objects."""
-    key, node = report.key, report.node
+    key, node, scope = report.key, report.node, cfg.get('default_scope')
     with report.collect():
-        if labelled is not None:
+        if labelled is None:
+            check_other_set(cfg, key, node)
+        else:
             check_seg_folders(node, key, labelled, scope)
-        elif dataset := find_voc_set(key, node, scope):
-            check_voc_set(dataset)
-        elif dataset := find_class_set(key, node, scope):
-            check_class_set(dataset)
     config = {'_scope_': scope, **node}
     config.update(pipeline=[], serialize_data=False, filter_cfg=None)
     built = DATASETS.build(config)
