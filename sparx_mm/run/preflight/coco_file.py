@@ -143,6 +143,7 @@ def inspect_coco(
     """
     images = {image['id']: image for image in content['images']}
     names = {category['id']: category['name'] for category in content['categories']}
+    classes = None if classes is None else set(classes)
     found = Content(Counter(), Counter(), [], 0, 0, set())
     beyond = corners = 0
     annotations = content['annotations']
