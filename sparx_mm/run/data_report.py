@@ -17,21 +17,15 @@ from .config_nodes import walk
 from .images import LOADER, check_images
 from .libraries import find_library
 from .preflight.annotations import check_config_heads, check_other_set
-from .preflight.coco_file import BROKEN, describe, image_path, inspect_coco, read_coco
-from .preflight.coco_sets import (
-    CocoSet,
-    check_categories,
-    check_trained,
-    find_coco_set,
-    find_oddities,
-)
+from .preflight.coco_checks import check_categories, check_trained, find_oddities
+from .preflight.coco_file import image_path, read_coco
+from .preflight.coco_objects import BROKEN, describe, inspect_coco
+from .preflight.coco_sets import CocoSet, find_coco_set
 from .preflight.data import check_paths, find_seg_sets
 from .preflight.data_sets import find_data_sets, is_remote
 from .preflight.seg_folders import check_seg_folders
 
 SPLITS = ('train', 'val', 'test')
-# faults of a set in the table
-MAX_FAULTS = 20
 
 
 class Fault(NamedTuple):
@@ -248,35 +242,3 @@ def _check_sample(report, i, sample, loader, steps) -> None:
         if 'gt_seg_map' in sample:
             labels = np.unique(sample['gt_seg_map']).tolist()
             report.objects.update(_name(n, report.classes) for n in labels if n != IGNORED)
-
-
-def format_reports(reports: Sequence[SetReport]) -> str:
-    """Write a table of the data sets, then the classes and faults of each.
-
-    Args:
-        reports (Sequence[SetReport]): What `report_data` returns.
-
-    Returns:
-        str: The text, without a newline at its end.
-    """
-    rows = [('data set', 'images', 'objects', 'sizes in pixels', 'faults')]
-    rows += [(r.key, len(r.samples), r.objects.total(), _sizes(r), len(r.faults)) for r in reports]
-    rows = [[str(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ['  '.join(c.ljust(w) for c, w in zip(row, widths)).rstrip() for row in rows]
-    for report in reports:
-        lines += ['', f'{report.key}:', *(f'  {note}' for note in report.notes)]
-        counts = ', '.join(f'{name} {count}' for name, count in report.objects.most_common())
-        if counts:
-            lines.append(f'  objects by class: {counts}')
-        lines += [f'  fault: {fault.text}' for fault in report.faults[:MAX_FAULTS]]
-        if len(report.faults) > MAX_FAULTS:
-            lines.append(f'  and {len(report.faults) - MAX_FAULTS} more faults')
-    return '\n'.join(lines)
-
-
-def _sizes(report: SetReport) -> str:
-    if not report.widths:
-        return '-'
-    smallest = f'{min(report.widths)} x {min(report.heights)}'
-    return f'{smallest} to {max(report.widths)} x {max(report.heights)}'

@@ -14,7 +14,8 @@ from sparx_mm.demo import CLASSES
 from sparx_mm.errors import UserError
 from sparx_mm.run import load_config
 from sparx_mm.run.clean_data import write_clean
-from sparx_mm.run.data_report import format_reports, report_data
+from sparx_mm.run.data_report import report_data
+from sparx_mm.run.data_table import format_reports
 from sparx_mm.run.preflight import check_data
 
 pytestmark = pytest.mark.stack

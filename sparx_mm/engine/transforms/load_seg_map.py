@@ -4,11 +4,10 @@ import mmcv
 import mmengine.fileio as fileio
 import numpy as np
 from mmseg.datasets.transforms import LoadAnnotations
-from mmseg.registry import TRANSFORMS
 
 from ...errors import UserError
 from .check_seg_map import IGNORED
-from .load_image import READ_ERRORS, read_fault
+from .load_image import READ_ERRORS, read_fault, replace
 
 
 class LoadCheckedSegMap(LoadAnnotations):
@@ -42,6 +41,10 @@ class LoadCheckedSegMap(LoadAnnotations):
         results['seg_fields'].append('gt_seg_map')
 
 
-def install() -> None:
-    """Make ``LoadAnnotations`` of mmseg's configs mean `LoadCheckedSegMap`."""
-    TRANSFORMS.register_module('LoadAnnotations', force=True, module=LoadCheckedSegMap)
+def install(scope: str | None = 'mmseg') -> None:
+    """Make ``LoadAnnotations`` of a config mean `LoadCheckedSegMap`.
+
+    Args:
+        scope (str, optional): Library of the config. Default: ``'mmseg'``.
+    """
+    replace('LoadAnnotations', LoadCheckedSegMap, scope)

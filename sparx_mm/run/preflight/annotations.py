@@ -9,7 +9,8 @@ from ..classes import check_heads, join_classes
 from ..cli import show_progress
 from ..config_nodes import walk
 from .class_sets import check_class_set, find_class_set
-from .coco_sets import check_coco_set, find_coco_set
+from .coco_checks import check_coco_set
+from .coco_sets import find_coco_set
 from .data_sets import find_data_sets, is_remote
 from .dota_sets import check_dota_set, find_dota_set
 from .voc_sets import check_voc_set, find_voc_set

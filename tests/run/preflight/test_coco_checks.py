@@ -10,7 +10,7 @@ from mmengine.config import Config
 from sparx_mm.demo import CLASSES
 from sparx_mm.errors import UserError
 from sparx_mm.run.classes import check_classes, check_same_classes
-from sparx_mm.run.preflight import check_data, coco_sets, verdicts
+from sparx_mm.run.preflight import check_data, coco_checks, verdicts
 
 pytestmark = pytest.mark.stack
 NAN = float('nan')
@@ -448,12 +448,12 @@ def test_a_large_file_is_checked_once(check, tmp_path, monkeypatch, capsys):
     check()
     assert not (tmp_path / 'cache').exists()
     monkeypatch.setattr(verdicts, 'WORTH_KEEPING', 1)
-    monkeypatch.setattr(coco_sets, 'LARGE', 1)
+    monkeypatch.setattr(coco_checks, 'LARGE', 1)
     lines = check()
     assert 'a.json (0 MB), once until it changes' in capsys.readouterr().out
     raw = (tmp_path / 'a.json').read_bytes()
     read = []
-    monkeypatch.setattr(coco_sets, '_check', lambda *args: read.append(args) or ['new'])
+    monkeypatch.setattr(coco_checks, '_check', lambda *args: read.append(args) or ['new'])
     # the same text is written anew, so that only its time differs
     assert check(raw=raw) == ['new'] and len(read) == 1
     assert check(raw=raw) == ['new'] and len(read) == 2
