@@ -13,7 +13,7 @@ from mmengine.registry import DATASETS, TRANSFORMS
 from ..engine.transforms.check_seg_map import IGNORED
 from ..errors import UserError
 from .config import error_text
-from .config_nodes import walk
+from .config_nodes import type_name, walk
 from .images import LOADER, check_images
 from .libraries import find_library
 from .preflight.annotations import check_config_heads, check_other_set
@@ -207,7 +207,7 @@ def _loader(node: dict):
     from ..engine.transforms.load_image import LoadCheckedImage
 
     for _, step in walk(node.get('pipeline') or []):
-        if str(step.get('type')).rpartition('.')[2] == LOADER:
+        if type_name(step) == LOADER:
             return LoadCheckedImage(**{k: v for k, v in step.items() if k != 'type'})
     return LoadCheckedImage()
 
@@ -217,7 +217,7 @@ def _label_steps(report: SetReport, scope: str | None) -> list:
     wanted = [
         step
         for _, step in walk(report.node.get('pipeline') or [])
-        if str(step.get('type')).rpartition('.')[2] in ('LoadAnnotations', 'CheckSegMap')
+        if type_name(step) in ('LoadAnnotations', 'CheckSegMap')
     ]
     return [TRANSFORMS.build({'_scope_': scope, **step}) for step in wanted]
 

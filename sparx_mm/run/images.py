@@ -5,7 +5,7 @@ from importlib import import_module
 from mmengine.config import Config
 
 from ..engine import transforms
-from .config_nodes import walk
+from .config_nodes import type_name, walk
 from .libraries import find_library
 
 LOADER = 'LoadImageFromFile'
@@ -27,5 +27,5 @@ def check_images(cfg: Config) -> None:
         module.install(cfg.get('default_scope'))
     if cfg.get('skip_broken'):
         for _, step in walk(cfg.get('train_dataloader') or {}):
-            if str(step.get('type')).rpartition('.')[2] == LOADER:
+            if type_name(step) == LOADER:
                 step['ignore_empty'] = True

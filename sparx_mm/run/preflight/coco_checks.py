@@ -102,10 +102,11 @@ def check_categories(dataset: CocoSet, categories: list[dict]) -> None:
         )
     if unknown:
         near = closest(unknown[0], [name for name in names if name not in classes])
-        near = f'did you mean {near!r}?' if near else f'it has {quote_names(names)};'
+        near = f' (did you mean {near!r}?)' if near else f', which has {quote_names(names)}'
         raise UserError(
-            f'{_which(dataset, key)}: {unknown[0]!r} is no category of {dataset.path}, {near} '
-            'The labels after it would have the names of others: give names of the file, in its order'
+            f'{_which(dataset, key)}: {unknown[0]!r} is no category of {dataset.path}{near}. '
+            'The labels after it would have the names of others: give names of the file, in its '
+            'order'
         )
     raise UserError(
         f'{key} are in another order than the categories of {dataset.path}, by which labels are '

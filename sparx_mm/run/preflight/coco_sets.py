@@ -4,8 +4,8 @@ import os.path as osp
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..config_nodes import walk
-from .data_sets import base_named, dataset_class, metainfo_of
+from ..config_nodes import type_name, walk
+from .data_sets import base_named, find_class, metainfo_of
 
 
 class CocoSet(NamedTuple):
@@ -50,7 +50,7 @@ def find_coco_set(key: str, node: dict, scope: str | None) -> CocoSet | None:
     Returns:
         CocoSet or None: None for a set that reads its file in another way.
     """
-    cls = dataset_class(node, scope)
+    cls = find_class(node, scope)
     base = base_named(cls, 'mmdet.datasets.coco', 'CocoDataset')
     # LVIS, panoptic sets and others have formats of their own
     if (
@@ -62,7 +62,7 @@ def find_coco_set(key: str, node: dict, scope: str | None) -> CocoSet | None:
         return None
     root = node.get('data_root') or ''
     steps = [step for _, step in walk(node.get('pipeline') or [])]
-    loads = [s for s in steps if 'LoadAnnotations' in str(s.get('type'))]
+    loads = [step for step in steps if type_name(step).endswith('LoadAnnotations')]
     return CocoSet(
         key=key,
         path=osp.join(root, node['ann_file']),
@@ -70,7 +70,10 @@ def find_coco_set(key: str, node: dict, scope: str | None) -> CocoSet | None:
         classes=metainfo_of(cls, node).get('classes'),
         given='classes' in (node.get('metainfo') or {}),
         labelled=bool(loads),
-        with_mask=any(step.get('with_mask') for step in loads),
+        # another loader may do without
+        with_mask=any(
+            step.get('with_mask') for step in loads if type_name(step) == 'LoadAnnotations'
+        ),
         trains=key.startswith('train') and not node.get('test_mode'),
         filter_cfg=dict(node.get('filter_cfg') or {}),
         plain=cls.parse_data_info is base.parse_data_info and cls.filter_data is base.filter_data,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ...errors import UserError
 from ..classes import join_classes
-from .data_sets import base_named, closest, dataset_class, metainfo_of, quote_names
+from .data_sets import base_named, closest, find_class, metainfo_of, quote_names
 from .files import missing_files
 
 # x1 y1 x2 y2 x3 y3 x4 y4 class difficulty
@@ -45,7 +45,7 @@ def find_dota_set(key: str, node: dict, scope: str | None) -> DotaSet | None:
         DotaSet or None: None for a set without annotations, and for one that
         reads its files in another way.
     """
-    cls = dataset_class(node, scope)
+    cls = find_class(node, scope)
     base = base_named(cls, 'mmrotate.datasets.dota', 'DOTADataset')
     own = base is not None and cls.load_data_list is base.load_data_list
     if not own or not node.get('ann_file'):
