@@ -28,16 +28,16 @@ def read_coco(path: str, labelled: bool = True) -> dict:
         UserError: If it is not JSON, not in COCO's format, or if two images,
             annotations or categories have one id.
     """
-    with open(path, 'rb') as file:
-        raw = file.read()
-    if raw.startswith(b'\xef\xbb\xbf'):
-        raise UserError(
-            f'{path} begins with a byte order mark, at which mmdet fails: save it as UTF-8 without BOM'
-        )
     try:
-        content = json.loads(raw)
+        with open(path, encoding='utf-8') as file:
+            content = json.load(file)
     except ValueError as error:
-        raise UserError(f'{path} is not JSON: {error}; export it again') from error
+        fault = f'is not JSON: {error}; export it again'
+        if 'UTF-8 BOM' in str(error):
+            fault = (
+                'begins with a byte order mark, at which mmdet fails: save it as UTF-8 without BOM'
+            )
+        raise UserError(f'{path} {fault}') from error
     if not isinstance(content, dict):
         raise UserError(
             f'{path} holds a {type(content).__name__}, and COCO has a dict of images, '

@@ -300,7 +300,7 @@ def _renamed(*names):
     [
         (
             dict(classes=('circle', 'sqare', *CLASSES[2:])),
-            "metainfo.classes: 'sqare' is no category of .*a.json .did you mean 'square'.. The",
+            "metainfo.classes: 'sqare' is no category of .*a.json .did you mean 'square'... The",
         ),
         (dict(classes=(*CLASSES[:5], 'crosses')), "'crosses' is no .* .did you mean 'cross'"),
         (
