@@ -1,5 +1,6 @@
 """Checks of the annotations of a split, by their format."""
 
+import os.path as osp
 from collections.abc import Sequence
 
 from mmengine.config import Config
@@ -7,10 +8,11 @@ from mmengine.dist import get_rank
 
 from ..classes import check_heads, join_classes
 from ..cli import show_progress
-from ..config_nodes import walk
+from ..config_nodes import type_name, walk
 from .class_sets import check_class_set, find_class_set
-from .coco_checks import check_coco_set
-from .coco_sets import find_coco_set
+from .coco_checks import check_categories, check_coco_set
+from .coco_file import read_coco
+from .coco_sets import CocoSet, find_coco_set
 from .data_sets import find_data_sets, is_remote
 from .dota_sets import check_dota_set, find_dota_set
 from .voc_sets import check_voc_set, find_voc_set
@@ -42,10 +44,25 @@ def check_annotations(cfg: Config, split: str) -> list[str]:
         else:
             others += 1
             lines += check_other_set(cfg, key, node, skips)
+    if coco:
+        _check_metrics(cfg, split, coco)
     # of other sets the classes are known once they are built
     if not others:
         check_config_heads(cfg, [dataset.classes for dataset in coco])
     return lines
+
+
+def _check_metrics(cfg: Config, split: str, sets: Sequence[CocoSet]) -> None:
+    """Check the categories of files that only the metrics of a split read."""
+    evaluator = f'{split}_evaluator'
+    known = {osp.abspath(dataset.path) for dataset in sets}
+    for _, node in walk(cfg.get(evaluator) or {}, evaluator):
+        path = node.get('ann_file')
+        if type_name(node) != 'CocoMetric' or not path or is_remote(node):
+            continue
+        if osp.abspath(path) not in known:
+            categories = read_coco(path, labelled=False)['categories']
+            check_categories(sets[0]._replace(path=path), categories)
 
 
 def check_other_set(cfg: Config, key: str, node: dict, skips: bool = False) -> list[str]:

@@ -26,7 +26,16 @@ def drawn(shapes):
 def check(shapes, drawn, tmp_path):
     """Change a copy of the file and check a config that reads it."""
 
-    def check(change=None, split='train', model=None, wrap=None, mask=True, raw=None, **kwargs):
+    def check(
+        change=None,
+        split='train',
+        model=None,
+        wrap=None,
+        mask=True,
+        raw=None,
+        metric=None,
+        **kwargs,
+    ):
         content = copy.deepcopy(drawn)
         if change is not None:
             content = change(content) or content
@@ -42,6 +51,7 @@ def check(shapes, drawn, tmp_path):
         )
         node.update(kwargs)
         cfg = {'default_scope': 'mmdet', f'{split}_dataloader': dict(dataset=(wrap or dict)(node))}
+        cfg[f'{split}_evaluator'] = metric or {}
         return check_data(Config(dict(cfg, model=model or {})), [split])
 
     return check
@@ -350,6 +360,18 @@ def test_classes_that_are_part_of_the_files(check, names, classes, passes):
         check(change, metainfo=metainfo, split='val')
     else:
         assert 'categor' in problem(check, change, metainfo=metainfo, split='val')
+
+
+def test_the_file_of_a_metric(check, drawn, tmp_path):
+    """The metric numbers categories by the order in its own file."""
+    path = tmp_path / 'metric.json'
+    path.write_text(json.dumps(drawn))
+    metric = dict(type='CocoMetric', ann_file=str(path))
+    check(split='val', metric=[metric])
+    path.write_text(json.dumps(dict(drawn, categories=drawn['categories'][::-1])))
+    with pytest.raises(UserError, match=f'in another order than the categories of {path}'):
+        check(split='val', metric=[metric])
+    check(split='val', metric=dict(metric, type='LVISMetric'))
 
 
 @pytest.mark.parametrize(
