@@ -113,7 +113,7 @@ def report_data(cfg: Config, progress: Callable[[int, int], None] | None = None)
                 reports.append(report)
             ours.append(report)
         # the splits' classes are compared when training starts
-        if split == splits[0] and all(report.coco for report in ours):
+        if split == splits[0] and ours and all(report.coco for report in ours):
             with ours[0].collect():
                 check_config_heads(cfg, [report.coco.classes for report in ours])
     return reports
@@ -163,7 +163,7 @@ def _read_coco(report: SetReport) -> None:
         *find_oddities(dataset.path, found),
     ]
     names = {image['id']: image['file_name'] for image in content['images']}
-    for i, kind in found.broken:
+    for i, kind in found.broken if dataset.plain else ():
         annotation = content['annotations'][i]
         what, remedy = BROKEN[kind]
         image = names[annotation['image_id']]
@@ -193,9 +193,9 @@ def _read_other(cfg: Config, report: SetReport, labelled: bool | None) -> None:
     report.classes = names = built.metainfo.get('classes') or ()
     for sample in built.data_list:
         labels = [one.get('bbox_label') for one in sample.get('instances') or ()]
-        if isinstance(sample.get('gt_label'), int):
-            labels.append(sample['gt_label'])
-        report.objects.update(_name(label, names) for label in labels if label is not None)
+        labels.append(sample.get('gt_label'))
+        # several labels of an image and DOTA's empty list are left out
+        report.objects.update(_name(n, names) for n in labels if isinstance(n, int))
 
 
 def _name(label: int, names: Sequence[str]) -> str:
@@ -236,8 +236,9 @@ def _check_sample(report, i, sample, loader, steps) -> None:
     try:
         for step in steps:
             sample = step(sample)
-    except UserError as error:
-        report.faults.append(Fault(str(error), i))
+    except Exception as error:
+        # whatever is raised, mmseg's complaints about its options too
+        report.faults.append(Fault(error_text(error), i))
     else:
         if 'gt_seg_map' in sample:
             labels = np.unique(sample['gt_seg_map']).tolist()
