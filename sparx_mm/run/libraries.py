@@ -38,6 +38,8 @@ class Library(NamedTuple):
             missing.
         data_errors (tuple[type, ...]): Exceptions by which its data sets
             report files and folders that do not fit.
+        checked_loaders (tuple[str, ...]): Modules of `sparx_mm.engine.transforms`
+            whose ``install`` makes its pipelines name files that do not fit.
         needs_gpu (tuple[str, ...]): Parts of its models that cannot be
             trained on a CPU, because their operators in mmcv are for CUDA
             alone.
@@ -55,6 +57,7 @@ class Library(NamedTuple):
     split_is_folder: tuple[str, ...] = ()
     auto_downloaded: tuple[str, ...] = ()
     data_errors: tuple[type[Exception], ...] = ()
+    checked_loaders: tuple[str, ...] = ('load_image',)
     needs_gpu: tuple[str, ...] = ()
 
 
@@ -70,6 +73,7 @@ LIBRARIES = dict(
         count_shape=(512, 2048),
         dump_metric='DumpLabelMaps',
         dumps_folder=True,
+        checked_loaders=('load_image', 'load_seg_map'),
         draw_interval=1,
         show_dir_key=None,
     ),
@@ -117,5 +121,5 @@ def find_library(cfg: Config) -> Library:
     """
     scope = cfg.get('default_scope')
     if scope in (None, 'mmengine'):
-        return Library()
+        return Library(checked_loaders=())
     return LIBRARIES.get(scope) or Library(packages=(scope, 'mmcv', 'mmcv._ext'))
