@@ -9,6 +9,7 @@ from ..compat import torchvision_stub
 from .evaluation.label_maps import DumpLabelMaps
 from .hooks.coverage import CoverageHook
 from .hooks.optim_table import OptimTableHook, make_optim_table
+from .hooks.rehearsal import RehearsalHook
 from .hooks.resume import ResumeHook
 from .optim.amp import AMP_DTYPES, BFloat16OptimWrapper
 from .optim.layer_decay import LayerDecayOptimWrapperConstructor
@@ -22,6 +23,7 @@ __all__ = [
     'DumpLabelMaps',
     'LayerDecayOptimWrapperConstructor',
     'OptimTableHook',
+    'RehearsalHook',
     'ResumeHook',
     'make_optim_table',
 ]

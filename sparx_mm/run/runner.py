@@ -12,26 +12,34 @@ from mmengine.runner import Runner
 
 from ..engine.optim.amp import use_amp
 from ..errors import UserError
+from .channels import check_channels
 from .classes import check_classes, check_same_classes
-from .config import config_errors, load_config
+from .config import load_config
 from .distributed import check_launcher, init_distributed
 from .evaluation_options import dump_predictions, paint_predictions, use_tta
+from .mistakes import config_errors, first_step_errors
 from .preflight import (
     check_checkpoint,
     check_data,
     check_device,
     check_packages,
+    check_settings,
     check_training_device,
     check_weights,
     drop_pretrained,
     ensure_writable,
     last_checkpoint,
     settle_label_checks,
+    settle_workers,
 )
 
 # hooks of every run, unless its config says otherwise. configs/_base_ lists
 # them too, because other programs that run our configs do not come by here
-DEFAULT_HOOKS = dict(coverage=dict(type='CoverageHook'), resume=dict(type='ResumeHook'))
+DEFAULT_HOOKS = dict(
+    coverage=dict(type='CoverageHook'),
+    resume=dict(type='ResumeHook'),
+    rehearsal=dict(type='RehearsalHook', num_images=2),
+)
 # mmengine's own default hooks, which a config leaves out by None
 MMENGINE_HOOKS = (
     'runtime_info',
@@ -81,6 +89,7 @@ def train(
     _check_run(cfg)
     validates = cfg.get('val_cfg') is not None
     loops = ('train', 'val') if validates else ('train',)
+    check_settings(cfg, loops)
     settle_label_checks(cfg, loops)
     check_data(cfg, loops)
     if auto_scale_lr:
@@ -107,7 +116,8 @@ def train(
     check_classes(runner, runner.train_dataloader.dataset, 'val')
     if validates:
         check_same_classes(runner.train_dataloader.dataset, runner.val_dataloader.dataset)
-    runner.train()
+    with first_step_errors(runner, 'training'):
+        runner.train()
     return runner
 
 
@@ -151,7 +161,9 @@ def test(
         paint_predictions(cfg, show, show_dir, wait_time)
     if tta:
         use_tta(cfg)
-    return load_runner(cfg, checkpoint).test()
+    runner = load_runner(cfg, checkpoint)
+    with first_step_errors(runner, 'the test'):
+        return runner.test()
 
 
 def load_runner(cfg: Config, checkpoint: str | None) -> Runner:
@@ -173,6 +185,7 @@ def load_runner(cfg: Config, checkpoint: str | None) -> Runner:
     _check_run(cfg)
     if cfg.get('test_dataloader') is None:
         raise UserError('the config has no test set (test_dataloader)')
+    check_settings(cfg, ('test',))
     settle_label_checks(cfg, ('test',))
     check_data(cfg, ('test',))
     if checkpoint is None:
@@ -212,6 +225,7 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
     cfg.default_hooks = {
         name: hook for name, hook in hooks.items() if hook is not None or name in MMENGINE_HOOKS
     }
+    settle_workers(cfg)
     with config_errors(cfg.to_dict()):
         build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
         runner = build(cfg)
@@ -252,5 +266,6 @@ def _settle_resume(cfg: Config, resume: str | None) -> None:
 def _check_run(cfg: Config) -> None:
     check_launcher(cfg)
     check_packages(cfg)
+    check_channels(cfg)
     check_device(cfg)
     init_distributed(cfg)
