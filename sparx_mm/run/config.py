@@ -8,6 +8,7 @@ from mmengine.config import Config
 
 from ..errors import UserError
 from .mistakes import error_text
+from .overrides import merge_options
 
 
 def load_config(
@@ -45,7 +46,7 @@ def load_config(
             f'config {config} cannot be read: {_where(error, config)}{error_text(error)}'
         ) from error
     try:
-        cfg.merge_from_dict(cfg_options or {})
+        merge_options(cfg, cfg_options or {})
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise UserError(f'--cfg-options do not fit {config}: {error_text(error)}') from error
     cfg.launcher = launcher

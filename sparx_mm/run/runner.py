@@ -16,7 +16,12 @@ from .channels import check_channels
 from .classes import check_classes, check_same_classes
 from .config import load_config
 from .distributed import check_launcher, init_distributed
-from .evaluation_options import dump_predictions, paint_predictions, use_tta
+from .evaluation_options import (
+    dump_predictions,
+    keep_subfolders,
+    paint_predictions,
+    use_tta,
+)
 from .mistakes import config_errors, first_step_errors
 from .preflight import (
     check_checkpoint,
@@ -68,7 +73,8 @@ def train(
         amp_dtype (str, optional): ``'float16'`` or ``'bfloat16'``; either
             switches ``amp`` on. None: see `use_amp`. Default: None.
         auto_scale_lr (bool): Scale the learning rate by the ratio of the
-            batch size to ``auto_scale_lr.base_batch_size``. Default: False.
+            images of a step, accumulated batches included, to
+            ``auto_scale_lr.base_batch_size``. Default: False.
         resume (str, optional): Checkpoint to continue from; ``'auto'`` for
             the last one in the folder. Default: None.
         show_optim (bool): Log the learning rate and weight decay of the
@@ -97,7 +103,7 @@ def train(
             raise UserError(
                 '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config'
             )
-        cfg.auto_scale_lr.enable = True
+        _scale_rate(cfg)
     if show_optim:
         hooks = cfg.get('custom_hooks') or []
         cfg.custom_hooks = [*hooks, dict(type='OptimTableHook')]
@@ -162,6 +168,8 @@ def test(
     if tta:
         use_tta(cfg)
     runner = load_runner(cfg, checkpoint)
+    if show_dir is not None:
+        keep_subfolders(runner.visualizer, cfg)
     with first_step_errors(runner, 'the test'):
         return runner.test()
 
@@ -240,6 +248,20 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
         if 'train' in loops:
             runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     return runner
+
+
+def _scale_rate(cfg: Config) -> None:
+    """Let mmengine scale the learning rate by the number of images of a step."""
+    cfg.auto_scale_lr.enable = True
+    counts = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+    if counts > 1:
+        # mmengine compares a batch, and a step takes so many of them
+        cfg.auto_scale_lr.base_batch_size /= counts
+        if not int(os.environ.get('RANK') or 0):
+            print(
+                f'--auto-scale-lr: a step takes {counts} batches (accumulative_counts), so that '
+                f'base_batch_size is {cfg.auto_scale_lr.base_batch_size:g} images a batch'
+            )
 
 
 def _settle_resume(cfg: Config, resume: str | None) -> None:
