@@ -15,6 +15,8 @@ default_hooks = dict(
     finite=dict(type='FiniteHook'),
     # resumes optimizer state by the names of parameters
     resume=dict(type='ResumeHook'),
+    # validates on two images before the first step, to find what would stop the first validation
+    rehearsal=dict(type='RehearsalHook', num_images=2),
 )
 # Weights are not averaged. Evaluate and save their moving average (the weights themselves go into
 # ema_state_dict) by
