@@ -21,6 +21,9 @@ default_hooks = dict(
 # Weights are not averaged. Evaluate and save their moving average (the weights themselves go into
 # ema_state_dict) by
 #   default_hooks.ema.type=EMAHook
+# An image that cannot be trained on ends a run of tools/train.py in one line. Train without such
+# images, which the log counts, by
+#   skip_broken=True
 
 env_cfg = dict(
     cudnn_benchmark=False,
