@@ -12,8 +12,8 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..checkpoint_io import lock_folder
-from ..engine.last_checkpoint import disk_errors
 from ..engine.optim.amp import use_amp
+from ..engine.saving.last_checkpoint import disk_errors
 from ..errors import UserError
 from .channels import check_channels
 from .classes import check_classes, check_same_classes
