@@ -14,6 +14,7 @@ from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, EMAHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import ValLoop, autocast
+from mmengine.structures import BaseDataElement
 
 from ...errors import UserError
 from ..models import unwrap
@@ -81,6 +82,9 @@ class RehearsalHook(Hook):
         model.eval()
         with torch.no_grad(), autocast(enabled=loop.fp16):
             samples = model.val_step(batch)
+        # models of other kinds may predict anything
+        if not all(isinstance(sample, BaseDataElement) for sample in samples):
+            return None
         if list(samples[-1].keys()) == ['loss']:
             samples = samples[:-1]
         if type(loop.evaluator) is not Evaluator:
