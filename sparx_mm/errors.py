@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -37,6 +38,8 @@ class LostProcess(UserError):
     """The end of another process of the run, which has its own message."""
 
 
+# set to anything, the traceback of what became one line is printed before it
+TRACEBACK_VARIABLE = 'SPARX_MM_TRACEBACK'
 # variables that each launcher sets: the number of a process among all, and
 # among those on its machine
 RANKS = dict(
@@ -88,7 +91,8 @@ def user_errors() -> Iterator[None]:
     """End a command line in one line on stderr instead of a traceback.
 
     `UserError` exits with status 1, an interrupt with 130 (128 + SIGINT, as
-    a shell reports it). Every other exception passes through.
+    a shell reports it). Every other exception passes through. With the variable
+    ``SPARX_MM_TRACEBACK`` in the environment the traceback is printed too.
 
     Example:
         >>> @user_errors()
@@ -101,6 +105,8 @@ def user_errors() -> Iterator[None]:
     try:
         yield
     except UserError as error:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            traceback.print_exception(error)
         fail(str(error), wait=isinstance(error, LostProcess))
     except KeyboardInterrupt:
         fail('interrupted', 130)

@@ -15,10 +15,15 @@ default_hooks = dict(
     finite=dict(type='FiniteHook'),
     # resumes optimizer state by the names of parameters
     resume=dict(type='ResumeHook'),
+    # validates on two images before the first step, to find what would stop the first validation
+    rehearsal=dict(type='RehearsalHook', num_images=2),
 )
 # Weights are not averaged. Evaluate and save their moving average (the weights themselves go into
 # ema_state_dict) by
 #   default_hooks.ema.type=EMAHook
+# An image that cannot be trained on ends a run of tools/train.py in one line. Train without such
+# images, which the log counts, by
+#   skip_broken=True
 
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -11,6 +11,7 @@ from .hooks.checkpoint import SafeCheckpointHook
 from .hooks.coverage import CoverageHook
 from .hooks.finite import FiniteHook
 from .hooks.optim_table import OptimTableHook, make_optim_table
+from .hooks.rehearsal import RehearsalHook
 from .hooks.resume import ResumeHook
 from .optim.amp import AMP_DTYPES, BFloat16OptimWrapper
 from .optim.layer_decay import LayerDecayOptimWrapperConstructor
@@ -25,6 +26,7 @@ __all__ = [
     'FiniteHook',
     'LayerDecayOptimWrapperConstructor',
     'OptimTableHook',
+    'RehearsalHook',
     'ResumeHook',
     'SafeCheckpointHook',
     'make_optim_table',

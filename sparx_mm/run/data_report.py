@@ -13,27 +13,19 @@ from mmengine.registry import DATASETS, TRANSFORMS
 from ..engine.transforms.check_seg_map import IGNORED
 from ..errors import UserError
 from .config import error_text
-from .config_nodes import walk
+from .config_nodes import type_name, walk
 from .images import LOADER, check_images
 from .libraries import find_library
-from .preflight.annotations import check_config_heads
-from .preflight.class_sets import check_class_set, find_class_set
-from .preflight.coco_file import BROKEN, describe, image_path, inspect_coco, read_coco
-from .preflight.coco_sets import (
-    CocoSet,
-    check_categories,
-    check_trained,
-    find_coco_set,
-    find_oddities,
-)
+from .preflight.annotations import check_config_heads, check_other_set
+from .preflight.coco_checks import check_categories, check_trained, find_oddities
+from .preflight.coco_file import image_path, read_coco
+from .preflight.coco_objects import BROKEN, describe, inspect_coco
+from .preflight.coco_sets import CocoSet, find_coco_set
 from .preflight.data import check_paths, find_seg_sets
 from .preflight.data_sets import find_data_sets, is_remote
 from .preflight.seg_folders import check_seg_folders
-from .preflight.voc_sets import check_voc_set, find_voc_set
 
 SPLITS = ('train', 'val', 'test')
-# faults of a set in the table
-MAX_FAULTS = 20
 
 
 class Fault(NamedTuple):
@@ -121,7 +113,7 @@ def report_data(cfg: Config, progress: Callable[[int, int], None] | None = None)
                 reports.append(report)
             ours.append(report)
         # the splits' classes are compared when training starts
-        if split == splits[0] and all(report.coco for report in ours):
+        if split == splits[0] and ours and all(report.coco for report in ours):
             with ours[0].collect():
                 check_config_heads(cfg, [report.coco.classes for report in ours])
     return reports
@@ -141,7 +133,7 @@ def _report(cfg, report, labelled, progress) -> None:
         if report.coco:
             _read_coco(report)
         else:
-            _read_other(report, scope, labelled)
+            _read_other(cfg, report, labelled)
     steps = _label_steps(report, scope) if labelled else []
     loader = _loader(node)
     for i, sample in enumerate(report.samples):
@@ -171,7 +163,7 @@ def _read_coco(report: SetReport) -> None:
         *find_oddities(dataset.path, found),
     ]
     names = {image['id']: image['file_name'] for image in content['images']}
-    for i, kind in found.broken:
+    for i, kind in found.broken if dataset.plain else ():
         annotation = content['annotations'][i]
         what, remedy = BROKEN[kind]
         image = names[annotation['image_id']]
@@ -185,16 +177,14 @@ def _read_coco(report: SetReport) -> None:
             check_trained(dataset, content['images'], found)
 
 
-def _read_other(report: SetReport, scope: str | None, labelled: bool | None) -> None:
+def _read_other(cfg: Config, report: SetReport, labelled: bool | None) -> None:
     """Build a set of another format and count its objects."""
-    key, node = report.key, report.node
+    key, node, scope = report.key, report.node, cfg.get('default_scope')
     with report.collect():
-        if labelled is not None:
+        if labelled is None:
+            check_other_set(cfg, key, node)
+        else:
             check_seg_folders(node, key, labelled, scope)
-        elif dataset := find_voc_set(key, node, scope):
-            check_voc_set(dataset)
-        elif dataset := find_class_set(key, node, scope):
-            check_class_set(dataset)
     config = {'_scope_': scope, **node}
     config.update(pipeline=[], serialize_data=False, filter_cfg=None)
     built = DATASETS.build(config)
@@ -203,9 +193,9 @@ def _read_other(report: SetReport, scope: str | None, labelled: bool | None) -> 
     report.classes = names = built.metainfo.get('classes') or ()
     for sample in built.data_list:
         labels = [one.get('bbox_label') for one in sample.get('instances') or ()]
-        if isinstance(sample.get('gt_label'), int):
-            labels.append(sample['gt_label'])
-        report.objects.update(_name(label, names) for label in labels if label is not None)
+        labels.append(sample.get('gt_label'))
+        # several labels of an image and DOTA's empty list are left out
+        report.objects.update(_name(n, names) for n in labels if isinstance(n, int))
 
 
 def _name(label: int, names: Sequence[str]) -> str:
@@ -217,7 +207,7 @@ def _loader(node: dict):
     from ..engine.transforms.load_image import LoadCheckedImage
 
     for _, step in walk(node.get('pipeline') or []):
-        if str(step.get('type')).rpartition('.')[2] == LOADER:
+        if type_name(step) == LOADER:
             return LoadCheckedImage(**{k: v for k, v in step.items() if k != 'type'})
     return LoadCheckedImage()
 
@@ -227,7 +217,7 @@ def _label_steps(report: SetReport, scope: str | None) -> list:
     wanted = [
         step
         for _, step in walk(report.node.get('pipeline') or [])
-        if str(step.get('type')).rpartition('.')[2] in ('LoadAnnotations', 'CheckSegMap')
+        if type_name(step) in ('LoadAnnotations', 'CheckSegMap')
     ]
     return [TRANSFORMS.build({'_scope_': scope, **step}) for step in wanted]
 
@@ -246,41 +236,10 @@ def _check_sample(report, i, sample, loader, steps) -> None:
     try:
         for step in steps:
             sample = step(sample)
-    except UserError as error:
-        report.faults.append(Fault(str(error), i))
+    except Exception as error:
+        # whatever is raised, mmseg's complaints about its options too
+        report.faults.append(Fault(error_text(error), i))
     else:
         if 'gt_seg_map' in sample:
             labels = np.unique(sample['gt_seg_map']).tolist()
             report.objects.update(_name(n, report.classes) for n in labels if n != IGNORED)
-
-
-def format_reports(reports: Sequence[SetReport]) -> str:
-    """Write a table of the data sets, then the classes and faults of each.
-
-    Args:
-        reports (Sequence[SetReport]): What `report_data` returns.
-
-    Returns:
-        str: The text, without a newline at its end.
-    """
-    rows = [('data set', 'images', 'objects', 'sizes in pixels', 'faults')]
-    rows += [(r.key, len(r.samples), r.objects.total(), _sizes(r), len(r.faults)) for r in reports]
-    rows = [[str(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ['  '.join(c.ljust(w) for c, w in zip(row, widths)).rstrip() for row in rows]
-    for report in reports:
-        lines += ['', f'{report.key}:', *(f'  {note}' for note in report.notes)]
-        counts = ', '.join(f'{name} {count}' for name, count in report.objects.most_common())
-        if counts:
-            lines.append(f'  objects by class: {counts}')
-        lines += [f'  fault: {fault.text}' for fault in report.faults[:MAX_FAULTS]]
-        if len(report.faults) > MAX_FAULTS:
-            lines.append(f'  and {len(report.faults) - MAX_FAULTS} more faults')
-    return '\n'.join(lines)
-
-
-def _sizes(report: SetReport) -> str:
-    if not report.widths:
-        return '-'
-    smallest = f'{min(report.widths)} x {min(report.heights)}'
-    return f'{smallest} to {max(report.widths)} x {max(report.heights)}'

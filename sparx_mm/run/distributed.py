@@ -22,7 +22,7 @@ from torch import Tensor, distributed, nn
 from torch.cuda import device_count
 from torch.nn.parallel import DistributedDataParallel
 
-from ..engine.stop_signals import received_signal
+from ..engine.saving.stop_signals import received_signal
 from ..errors import RANKS, LostProcess, UserError
 from .config_nodes import walk
 

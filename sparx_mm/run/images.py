@@ -1,8 +1,11 @@
 """Checks of images while they are loaded."""
 
+from importlib import import_module
+
 from mmengine.config import Config
 
-from .config_nodes import walk
+from ..engine import transforms
+from .config_nodes import type_name, walk
 from .libraries import find_library
 
 LOADER = 'LoadImageFromFile'
@@ -18,18 +21,11 @@ def check_images(cfg: Config) -> None:
     Args:
         cfg (Config): A whole config; its training pipelines are changed.
     """
-    packages = find_library(cfg).packages
-    if 'mmcv' not in packages:
-        return
-    # imported lazily: they need mmcv and mmseg, and not every config does
-    from ..engine.transforms import load_image
-
-    load_image.install(cfg.get('default_scope'))
-    if 'mmseg' in packages:
-        from ..engine.transforms import load_seg_map
-
-        load_seg_map.install()
+    for name in find_library(cfg).checked_loaders:
+        # imported lazily: each needs the packages of its library
+        module = import_module(f'{transforms.__name__}.{name}')
+        module.install(cfg.get('default_scope'))
     if cfg.get('skip_broken'):
         for _, step in walk(cfg.get('train_dataloader') or {}):
-            if str(step.get('type')).rpartition('.')[2] == LOADER:
+            if type_name(step) == LOADER:
                 step['ignore_empty'] = True

@@ -12,25 +12,34 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..checkpoint_io import lock_folder
-from ..engine.last_checkpoint import disk_errors
 from ..engine.optim.amp import use_amp
+from ..engine.saving.last_checkpoint import disk_errors
 from ..errors import UserError
+from .channels import check_channels
 from .classes import check_classes, check_same_classes
-from .config import config_errors, load_config
+from .config import load_config
 from .distributed import align_gradients, check_launcher, init_distributed, lost_processes
-from .evaluation_options import dump_predictions, paint_predictions, use_tta
+from .evaluation_options import (
+    dump_predictions,
+    keep_subfolders,
+    paint_predictions,
+    use_tta,
+)
 from .images import check_images
+from .mistakes import config_errors, first_step_errors
 from .preflight import (
     check_checkpoint,
     check_data,
     check_device,
     check_packages,
+    check_settings,
     check_training_device,
     check_weights,
     drop_pretrained,
     ensure_writable,
     last_checkpoint,
     settle_label_checks,
+    settle_workers,
 )
 
 # hooks of every run, unless its config says otherwise. configs/_base_ lists
@@ -39,6 +48,7 @@ DEFAULT_HOOKS = dict(
     coverage=dict(type='CoverageHook'),
     finite=dict(type='FiniteHook'),
     resume=dict(type='ResumeHook'),
+    rehearsal=dict(type='RehearsalHook', num_images=2),
 )
 # mmengine's own default, without which a run saves nothing
 CHECKPOINT_HOOK = dict(type='CheckpointHook', interval=1)
@@ -70,7 +80,8 @@ def train(
         amp_dtype (str, optional): ``'float16'`` or ``'bfloat16'``; either
             switches ``amp`` on. None: see `use_amp`. Default: None.
         auto_scale_lr (bool): Scale the learning rate by the ratio of the
-            batch size to ``auto_scale_lr.base_batch_size``. Default: False.
+            images of a step, accumulated batches included, to
+            ``auto_scale_lr.base_batch_size``. Default: False.
         resume (str, optional): Checkpoint to continue from; ``'auto'`` for
             the last one in the folder. Default: None.
         show_optim (bool): Log the learning rate and weight decay of the
@@ -91,6 +102,7 @@ def train(
     _check_run(cfg)
     validates = cfg.get('val_cfg') is not None
     loops = ('train', 'val') if validates else ('train',)
+    check_settings(cfg, loops)
     settle_label_checks(cfg, loops)
     facts = check_data(cfg, loops)
     if auto_scale_lr:
@@ -98,7 +110,7 @@ def train(
             raise UserError(
                 '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config'
             )
-        cfg.auto_scale_lr.enable = True
+        _scale_rate(cfg)
     if show_optim:
         hooks = cfg.get('custom_hooks') or []
         cfg.custom_hooks = [*hooks, dict(type='OptimTableHook')]
@@ -123,7 +135,7 @@ def train(
     check_classes(runner, runner.train_dataloader.dataset, 'val')
     if validates:
         check_same_classes(runner.train_dataloader.dataset, runner.val_dataloader.dataset)
-    with disk_errors(cfg.work_dir), lost_processes():
+    with lost_processes(), first_step_errors(runner, 'training'), disk_errors(cfg.work_dir):
         runner.train()
     if lock is not None:
         lock.close()
@@ -171,7 +183,9 @@ def test(
     if tta:
         use_tta(cfg)
     runner = load_runner(cfg, checkpoint)
-    with lost_processes():
+    if show_dir is not None:
+        keep_subfolders(runner.visualizer, cfg)
+    with lost_processes(), first_step_errors(runner, 'the test'):
         return runner.test()
 
 
@@ -194,6 +208,7 @@ def load_runner(cfg: Config, checkpoint: str | None) -> Runner:
     _check_run(cfg)
     if cfg.get('test_dataloader') is None:
         raise UserError('the config has no test set (test_dataloader)')
+    check_settings(cfg, ('test',))
     settle_label_checks(cfg, ('test',))
     facts = check_data(cfg, ('test',))
     if checkpoint is None:
@@ -238,6 +253,7 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
         for name, hook in hooks.items()
         if hook is not None or name in MMENGINE_HOOKS
     }
+    settle_workers(cfg)
     with config_errors(cfg.to_dict()):
         build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
         runner = build(cfg)
@@ -254,6 +270,20 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
     if is_distributed():
         align_gradients(runner.model)
     return runner
+
+
+def _scale_rate(cfg: Config) -> None:
+    """Let mmengine scale the learning rate by the number of images of a step."""
+    cfg.auto_scale_lr.enable = True
+    counts = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+    if counts > 1:
+        # mmengine compares a batch, and a step takes so many of them
+        cfg.auto_scale_lr.base_batch_size /= counts
+        if not int(os.environ.get('RANK') or 0):
+            print(
+                f'--auto-scale-lr: a step takes {counts} batches (accumulative_counts), so that '
+                f'base_batch_size is {cfg.auto_scale_lr.base_batch_size:g} images a batch'
+            )
 
 
 def _settle_resume(cfg: Config, resume: str | None) -> None:
@@ -279,6 +309,7 @@ def _settle_resume(cfg: Config, resume: str | None) -> None:
 def _check_run(cfg: Config) -> None:
     check_launcher(cfg)
     check_packages(cfg)
+    check_channels(cfg)
     check_device(cfg)
     init_distributed(cfg)
 

@@ -10,7 +10,7 @@ from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from noisy_run import make_noisy
 
-from sparx_mm.engine.last_checkpoint import disk_errors
+from sparx_mm.engine.saving.last_checkpoint import disk_errors
 from sparx_mm.errors import user_errors
 from sparx_mm.run.distributed import align_gradients, init_distributed, lost_processes
 

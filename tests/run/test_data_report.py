@@ -7,6 +7,7 @@ import classification
 import cv2
 import detection
 import pytest
+import rotated
 import segmentation
 from detection import ROOT
 
@@ -14,12 +15,14 @@ from sparx_mm.demo import CLASSES
 from sparx_mm.errors import UserError
 from sparx_mm.run import load_config
 from sparx_mm.run.clean_data import write_clean
-from sparx_mm.run.data_report import format_reports, report_data
+from sparx_mm.run.data_report import report_data
+from sparx_mm.run.data_table import format_reports
 from sparx_mm.run.preflight import check_data
 
 pytestmark = pytest.mark.stack
 DETECTOR = ROOT / 'configs/mmdet/mask_rcnn_sparx_t_1x.py'
 SEGMENTOR = ROOT / 'configs/mmseg/semantic_fpn_sparx_t.py'
+ROTATED = ROOT / 'configs/mmrotate/oriented_rcnn_sparx_t_1x.py'
 CLASSIFIER = ROOT / 'configs/mmpretrain/sparx_t_in1k.py'
 
 
@@ -154,3 +157,15 @@ def test_data_that_is_not_here():
     cfg.val_dataloader = cfg.test_dataloader = None
     (report,) = report_data(cfg)
     assert report.notes == ['not checked, because its files are not here'] and not report.faults
+
+
+def test_rotated_boxes(dota):
+    pytest.importorskip('mmrotate')
+    train, val = report_data(rotated.tiny_config(ROTATED, dota))
+    assert train.objects == val.objects == dict(plane=4, ship=4) and not train.faults
+    cfg = rotated.tiny_config(ROTATED, dota)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        # images without labels
+        loader.dataset.ann_file = ''
+    train, _ = report_data(cfg)
+    assert len(train.samples) == 4 and not train.objects

@@ -156,6 +156,15 @@ def test_auto_scale_lr(usual):
         run.train(**_options(usual, auto_scale_lr=None), auto_scale_lr=True)
 
 
+@pytest.mark.parametrize('counts,base', [(1, 16), (4, 4), (3, 16 / 3)])
+def test_auto_scale_lr_counts_accumulated_batches(usual, counts, base, capsys):
+    usual = _options(usual, **{'optim_wrapper.accumulative_counts': counts})
+    cfg = run.train(**usual, auto_scale_lr=True).cfg
+    # mmengine's ratio is that of a batch to it
+    assert cfg.auto_scale_lr.base_batch_size == base
+    assert ('a step takes' in capsys.readouterr().out) is (counts > 1)
+
+
 def test_show_optim(usual):
     own = dict(type='EMAHook')
     assert run.train(**usual).cfg.get('custom_hooks') is None

@@ -11,10 +11,10 @@ from mmengine.registry import HOOKS
 from torch.utils.data import DataLoader
 
 from ...checkpoint_io import lock_folder, sweep
-from ..last_checkpoint import name_last, saving_errors
-from ..random_state import get_random_state, set_random_state
-from ..run_state import collect, go_on
-from ..stop_signals import StopSignals, shield_workers
+from ..saving.last_checkpoint import name_last, saving_errors
+from ..saving.random_state import get_random_state, set_random_state
+from ..saving.run_state import collect, go_on
+from ..saving.stop_signals import StopSignals, shield_workers
 
 # what a run saves that is stopped by a signal; its next checkpoint replaces it
 STOPPED = 'stopped.pth'

@@ -167,16 +167,26 @@ def install(scope: str | None = None) -> None:
     """Make ``LoadImageFromFile`` of a config mean `LoadCheckedImage`.
 
     Args:
-        scope (str, optional): Library of the config, which may have
-            registered mmcv's loader itself. Default: None.
+        scope (str, optional): Library of the config. Default: None.
     """
-    name = 'LoadImageFromFile'
+    replace('LoadImageFromFile', LoadCheckedImage, scope)
+
+
+def replace(name: str, transform: type, scope: str | None) -> None:
+    """Make the name of a transform in a config mean a subclass of it.
+
+    Args:
+        name (str): The name.
+        transform (type): Direct subclass of what the name means.
+        scope (str, optional): Library of the config.
+    """
     with TRANSFORMS.switch_scope_and_registry(scope) as registry:
         # this imports the library's transforms, which would fail at a name that is taken
         registry.get(name)
+        # a library may have registered mmcv's class as its own too
         for own in (registry, TRANSFORMS):
-            if own is TRANSFORMS or name in own.module_dict:
-                own.register_module(name, force=True, module=LoadCheckedImage)
+            if own.module_dict.get(name) is transform.__base__:
+                own.register_module(name, force=True, module=transform)
 
 
 def _close(size: tuple, other: tuple) -> bool:

@@ -5,7 +5,7 @@ import os.path as osp
 from typing import NamedTuple
 
 from ...errors import UserError
-from .data_sets import base_named, dataset_class, metainfo_of
+from .data_sets import base_named, find_class, metainfo_of
 from .files import missing_files
 
 
@@ -41,7 +41,7 @@ def find_class_set(key: str, node: dict, scope: str | None) -> ClassSet | None:
         ClassSet or None: None for a set without labels, and for one that
         reads its files in another way.
     """
-    cls = dataset_class(node, scope)
+    cls = find_class(node, scope)
     base = base_named(cls, 'mmpretrain.datasets.custom', 'CustomDataset')
     split, prefix = node.get('split', ''), node.get('data_prefix') or ''
     if (

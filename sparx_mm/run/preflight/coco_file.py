@@ -1,60 +1,16 @@
-"""What one annotation file in COCO's format holds, and what is wrong with it."""
+"""Reading of an annotation file in COCO's format."""
 
 import json
-import math
 import os.path as osp
 from collections import Counter
-from collections.abc import Callable, Collection
-from typing import NamedTuple
 
 from ...errors import UserError
 
-# why mmdet leaves an annotation out, without a word
-LEFT_OUT = dict(
-    ignored='marked to be ignored',
-    image='of unknown images',
-    category='of unknown categories',
-    other='of other classes',
-    nan='with NaN in the box',
-    area='of no area',
-    outside='outside the image',
-    polygon='with a polygon of fewer than three points',
-    crowd='marked as a crowd',
-)
-# what mmdet fails at: the fault, and what to do about it
-BROKEN = dict(
-    no_bbox=('has no bbox of four numbers', 'give x, y, width and height in pixels'),
-    no_area=("has no 'area'", 'give that of its mask or box in pixels'),
-    no_mask=('has no mask (segmentation)', 'draw one, or train a detector without masks'),
-    mask_size=('has a mask of another size than its image', 'give the one of this image'),
-)
-SKIP = 'leave such annotations out with tools/check_data.py CONFIG --skip-broken'
 REQUIRED = dict(
     images=('id', 'file_name', 'height', 'width'),
     categories=('id', 'name'),
     annotations=('id', 'image_id', 'category_id'),
 )
-
-
-class Content(NamedTuple):
-    """Findings about the annotations of a file.
-
-    Args:
-        objects (Counter): Number of objects that are trained, by class name.
-        left_out (Counter): Number of others, by key of `LEFT_OUT`.
-        broken (list[tuple[int, str]]): Index of each annotation that mmdet
-            fails at, and key of `BROKEN`.
-        beyond (int): Number of boxes that reach beyond their image.
-        corners (int): Number of those that fit if the box is read as corners.
-        images (set): Ids of images with an annotation of a chosen class.
-    """
-
-    objects: Counter
-    left_out: Counter
-    broken: list[tuple[int, str]]
-    beyond: int
-    corners: int
-    images: set
 
 
 def read_coco(path: str, labelled: bool = True) -> dict:
@@ -72,16 +28,16 @@ def read_coco(path: str, labelled: bool = True) -> dict:
         UserError: If it is not JSON, not in COCO's format, or if two images,
             annotations or categories have one id.
     """
-    with open(path, 'rb') as file:
-        raw = file.read()
-    if raw.startswith(b'\xef\xbb\xbf'):
-        raise UserError(
-            f'{path} begins with a byte order mark, at which mmdet fails: save it as UTF-8 without BOM'
-        )
     try:
-        content = json.loads(raw)
+        with open(path, encoding='utf-8') as file:
+            content = json.load(file)
     except ValueError as error:
-        raise UserError(f'{path} is not JSON: {error}; export it again') from error
+        fault = f'is not JSON: {error}; export it again'
+        if 'UTF-8 BOM' in str(error):
+            fault = (
+                'begins with a byte order mark, at which mmdet fails: save it as UTF-8 without BOM'
+            )
+        raise UserError(f'{path} {fault}') from error
     if not isinstance(content, dict):
         raise UserError(
             f'{path} holds a {type(content).__name__}, and COCO has a dict of images, '
@@ -104,13 +60,13 @@ def _check_items(path: str, name: str, items: list, keys: tuple[str, ...]) -> No
         for key in keys
         if not isinstance(item, dict)
         or item.get(key) is None
-        or (key in ('height', 'width') and not _is_number(item[key]))
+        or (key in ('height', 'width') and not is_number(item[key]))
     ]
     if wrong:
         i, key = wrong[0]
         what = 'number' if key in ('height', 'width') else 'value'
         raise UserError(
-            f"{path}: {name}[{i}] has no {what} '{key}'{_more(len(wrong))}: "
+            f"{path}: {name}[{i}] has no {what} '{key}'{and_more(len(wrong))}: "
             'give it, or remove the item'
         )
     ids = Counter(item['id'] for item in items)
@@ -118,139 +74,8 @@ def _check_items(path: str, name: str, items: list, keys: tuple[str, ...]) -> No
     if twice:
         shown = ', '.join(f'{key} ({count} times)' for key, count in [*twice.items()][:5])
         raise UserError(
-            f'{path}: {name} of the same id: {shown}{_more(len(twice), 5)}; number them anew'
+            f'{path}: {name} of the same id: {shown}{and_more(len(twice), 5)}; number them anew'
         )
-
-
-def inspect_coco(
-    content: dict,
-    classes: Collection[str] | None = None,
-    with_mask: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-) -> Content:
-    """Sort the annotations of a file as mmdet's ``CocoDataset`` does.
-
-    Args:
-        content (dict): What `read_coco` returns.
-        classes (Collection[str], optional): Names of the classes that are
-            trained. None: all. Default: None.
-        with_mask (bool): Whether masks are loaded. Default: False.
-        progress (callable, optional): Function of the number of annotations
-            done and of all annotations. Default: None.
-
-    Returns:
-        Content: The findings.
-    """
-    images = {image['id']: image for image in content['images']}
-    names = {category['id']: category['name'] for category in content['categories']}
-    found = Content(Counter(), Counter(), [], 0, 0, set())
-    beyond = corners = 0
-    annotations = content['annotations']
-    step = max(1, len(annotations) // 100)
-    for i, annotation in enumerate(annotations):
-        image = images.get(annotation['image_id'])
-        name = names.get(annotation['category_id'])
-        chosen = name is not None and (classes is None or name in classes)
-        if chosen and image is not None:
-            found.images.add(image['id'])
-        kind = _sort(annotation, image, name, chosen, with_mask)
-        if kind in BROKEN:
-            found.broken.append((i, kind))
-        elif kind:
-            found.left_out[kind] += 1
-        else:
-            found.objects[name] += 1
-            x, y, w, h = annotation['bbox']
-            # a pixel more, for those who count corners from 1
-            if x + w > image['width'] + 1 or y + h > image['height'] + 1:
-                beyond += 1
-                corners += x < w <= image['width'] + 1 and y < h <= image['height'] + 1
-        if progress is not None and (i % step == 0 or i + 1 == len(annotations)):
-            progress(i + 1, len(annotations))
-    return found._replace(beyond=beyond, corners=corners)
-
-
-def _sort(annotation, image, name, chosen, with_mask) -> str | None:
-    """Return why an annotation is not trained, as a key; None if it is."""
-    if annotation.get('ignore'):
-        return 'ignored'
-    if image is None:
-        return 'image'
-    box, area = annotation.get('bbox'), annotation.get('area')
-    if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))):
-        return 'no_bbox'
-    if any(map(math.isnan, box)):
-        return 'nan'
-    if any(map(math.isinf, box)):
-        return 'no_bbox'
-    x, y, w, h = box
-    if min(x + w, image['width']) <= max(x, 0) or min(y + h, image['height']) <= max(y, 0):
-        return 'area' if w <= 0 or h <= 0 else 'outside'
-    if not _is_number(area):
-        return 'no_area'
-    if area <= 0 or w < 1 or h < 1:
-        return 'area'
-    if not chosen:
-        return 'category' if name is None else 'other'
-    if with_mask:
-        fault = _sort_mask(annotation.get('segmentation'), image)
-        if fault:
-            return fault
-    return 'crowd' if annotation.get('iscrowd') else None
-
-
-def _sort_mask(mask, image) -> str | None:
-    if not mask:
-        return 'no_mask'
-    if isinstance(mask, dict):
-        size = mask.get('size')
-        return 'mask_size' if size and list(size) != [image['height'], image['width']] else None
-    usable = any(isinstance(p, list) and len(p) >= 6 and len(p) % 2 == 0 for p in mask)
-    return None if usable else 'polygon'
-
-
-def _is_number(value) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def broken_line(path: str, content: dict, broken: list[tuple[int, str]]) -> str:
-    """Describe the first annotation that mmdet fails at, in one line.
-
-    Args:
-        path (str): The file.
-        content (dict): What `read_coco` returns.
-        broken (list[tuple[int, str]]): `Content.broken`, not empty.
-
-    Returns:
-        str: The fault, how many more there are of it, and what to do.
-    """
-    i, kind = broken[0]
-    annotation = content['annotations'][i]
-    image = next(im for im in content['images'] if im['id'] == annotation['image_id'])
-    same = sum(other == kind for _, other in broken)
-    fault, remedy = BROKEN[kind]
-    return (
-        f'{path}: annotation {annotation["id"]} of image {image["file_name"]} '
-        f'{fault}{_more(same)}: {remedy}, or {SKIP}'
-    )
-
-
-def describe(found: Content, num_images: int) -> str:
-    """Describe the findings in one line.
-
-    Args:
-        found (Content): The findings.
-        num_images (int): Number of images in the file.
-
-    Returns:
-        str: For example ``6 images, 21 objects of 6 classes; 0 left out``.
-    """
-    reasons = ', '.join(f'{count} {LEFT_OUT[kind]}' for kind, count in found.left_out.most_common())
-    objects = f'{found.objects.total()} objects of {len(found.objects)} classes'
-    return (
-        f'{num_images} images, {objects}; {found.left_out.total()} left out'
-        + f' ({reasons})' * bool(reasons)
-    )
 
 
 def image_path(image: dict, folder: str) -> str:
@@ -263,5 +88,23 @@ def image_path(image: dict, folder: str) -> str:
     return osp.join(folder, image['file_name'])
 
 
-def _more(count: int, shown: int = 1) -> str:
+def is_number(value) -> bool:
+    """Return True for an int or a float, and not for True and False.
+
+    Args:
+        value (Any): Value out of a file.
+    """
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def and_more(count: int, shown: int = 1) -> str:
+    """Write how many items there are beside those that a line shows.
+
+    Args:
+        count (int): Number of all items.
+        shown (int): Number of those shown. Default: 1.
+
+    Returns:
+        str: The text; ``''`` if all are shown.
+    """
     return f' (and {count - shown} more)' if count > shown else ''

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
 from mmengine.config import Config
-from mmengine.registry import DATASETS
+from mmengine.registry import DATASETS, Registry
 
 from ..config_nodes import walk
 
@@ -36,23 +36,25 @@ def is_remote(node: dict) -> bool:
     return backend != 'local' or any('://' in path for path in paths if path)
 
 
-def dataset_class(node: dict, scope: str | None) -> type | None:
-    """Find the class of a data set without building it.
+def find_class(node: dict, scope: str | None, registry: Registry = DATASETS) -> type | None:
+    """Find the class that a config names, without building it.
 
     Args:
-        node (dict): Config of the set.
+        node (dict): Config of a data set, or of a part of another registry.
         scope (str, optional): Library that defines its type.
+        registry (Registry): mmengine's registry of such parts. Default: that
+            of data sets.
 
     Returns:
         type or None: The class; None if it is not registered, which the run
-        reports when it builds the set.
+        reports when it builds it.
     """
     kind = node.get('type')
     if not isinstance(kind, str):
         return kind if isinstance(kind, type) else None
-    with DATASETS.switch_scope_and_registry(scope) as registry:
+    with registry.switch_scope_and_registry(scope) as own:
         try:
-            return registry.get(kind)
+            return own.get(kind)
         except (ImportError, KeyError):
             return None
 

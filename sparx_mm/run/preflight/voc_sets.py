@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ...errors import UserError
 from ..classes import join_classes
-from .data_sets import base_named, closest, dataset_class, metainfo_of, quote_names
+from .data_sets import base_named, closest, find_class, metainfo_of, quote_names
 from .files import missing_files
 
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
@@ -45,7 +45,7 @@ def find_voc_set(key: str, node: dict, scope: str | None) -> VocSet | None:
     Returns:
         VocSet or None: None for a set that reads its files in another way.
     """
-    cls = dataset_class(node, scope)
+    cls = find_class(node, scope)
     base = base_named(cls, 'mmdet.datasets.xml_style', 'XMLDataset')
     if (
         base is None

@@ -142,10 +142,11 @@ def test_a_wrong_argument_is_no_fault_of_the_image(tmp_path):
         load(path, imdecode_backend='none')
 
 
-@pytest.mark.parametrize('scope', ['mmengine', 'mmdet', 'mmseg', 'mmpretrain'])
+@pytest.mark.parametrize('scope', ['mmengine', 'mmdet', 'mmseg', 'mmpretrain', 'mmrotate'])
 def test_the_name_in_a_config(scope):
     install(scope)
-    loader = TRANSFORMS.build(dict(type='LoadImageFromFile', ignore_empty=True, _scope_=scope))
+    name = 'mmdet.LoadImageFromFile' if scope == 'mmrotate' else 'LoadImageFromFile'
+    loader = TRANSFORMS.build(dict(type=name, ignore_empty=True, _scope_=scope))
     assert isinstance(loader, LoadCheckedImage)
     # a worker that is spawned, and a copy of a data set
     assert pickle.loads(pickle.dumps(loader)).ignore_empty

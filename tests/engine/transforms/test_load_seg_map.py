@@ -12,11 +12,12 @@ pytestmark = pytest.mark.stack
 PNG = cv2.imencode('.png', np.eye(40, dtype=np.uint8))[1].tobytes()
 
 
-def load(path, **kwargs):
+def load(path, sample=None, **kwargs):
     install()
     loader = TRANSFORMS.build(dict(type='LoadAnnotations', _scope_='mmseg', **kwargs))
     assert isinstance(loader, LoadCheckedSegMap)
-    return loader(dict(seg_map_path=str(path), reduce_zero_label=False, seg_fields=[]))
+    results = dict(seg_map_path=str(path), reduce_zero_label=False, seg_fields=[])
+    return loader({**results, **(sample or {})})
 
 
 @pytest.mark.parametrize('backend', ['pillow', 'cv2'])
@@ -45,3 +46,24 @@ def test_files_that_are_one(tmp_path):
     # mmseg's own complaint is not the file's
     with pytest.raises(AssertionError, match='reduce_zero_label'):
         load(path, reduce_zero_label=True)
+
+
+@pytest.mark.parametrize(
+    'value,label,sample',
+    [
+        (3, 3, {}),
+        (3, 2, dict(reduce_zero_label=True)),
+        (0, 255, dict(reduce_zero_label=True)),
+        (255, 255, dict(reduce_zero_label=True)),
+        (3, 7, dict(reduce_zero_label=True, label_map={2: 7, 7: 1})),
+    ],
+)
+def test_a_single_pixel(tmp_path, value, label, sample):
+    path = tmp_path / 'a.png'
+    cv2.imwrite(str(path), np.full((1, 1), value, np.uint8))
+    results = load(path, dict(sample, ori_shape=(1, 1)))
+    assert results['gt_seg_map'].tolist() == [[label]]
+    assert results['seg_fields'] == ['gt_seg_map']
+    # more pixels take mmseg's way
+    cv2.imwrite(str(path), np.full((2, 1), value, np.uint8))
+    assert load(path, dict(sample, ori_shape=(2, 1)))['gt_seg_map'].tolist() == [label, label]

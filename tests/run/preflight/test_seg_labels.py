@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from mmengine.registry import TRANSFORMS
 
 from sparx_mm.errors import UserError
 from sparx_mm.run.preflight.seg_folders import check_seg_folders
@@ -56,6 +57,22 @@ def check(tmp_path):
 def test_one_class_is_all_that_is_learned(check, maps, kwargs, message):
     with pytest.raises(UserError, match=message):
         check(*maps, **kwargs)
+
+
+@TRANSFORMS.register_module()
+class Divide255:
+    """A step of the user's own, after which the ids are others."""
+
+
+@pytest.mark.parametrize('own', [False, True])
+def test_steps_of_the_users_own(check, own):
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+    pipeline.append(dict(type='CheckSegMap', num_classes=2))
+    if own:
+        check((0, 255), pipeline=[*pipeline, dict(type='Divide255')])
+    else:
+        with pytest.raises(UserError, match='hold 0 and 255 only'):
+            check((0, 255), pipeline=pipeline)
 
 
 @pytest.mark.parametrize(

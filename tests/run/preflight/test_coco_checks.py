@@ -10,7 +10,7 @@ from mmengine.config import Config
 from sparx_mm.demo import CLASSES
 from sparx_mm.errors import UserError
 from sparx_mm.run.classes import check_classes, check_same_classes
-from sparx_mm.run.preflight import check_data, coco_sets, verdicts
+from sparx_mm.run.preflight import check_data, coco_checks, verdicts
 
 pytestmark = pytest.mark.stack
 NAN = float('nan')
@@ -26,7 +26,16 @@ def drawn(shapes):
 def check(shapes, drawn, tmp_path):
     """Change a copy of the file and check a config that reads it."""
 
-    def check(change=None, split='train', model=None, wrap=None, mask=True, raw=None, **kwargs):
+    def check(
+        change=None,
+        split='train',
+        model=None,
+        wrap=None,
+        mask=True,
+        raw=None,
+        metric=None,
+        **kwargs,
+    ):
         content = copy.deepcopy(drawn)
         if change is not None:
             content = change(content) or content
@@ -42,6 +51,7 @@ def check(shapes, drawn, tmp_path):
         )
         node.update(kwargs)
         cfg = {'default_scope': 'mmdet', f'{split}_dataloader': dict(dataset=(wrap or dict)(node))}
+        cfg[f'{split}_evaluator'] = metric or {}
         return check_data(Config(dict(cfg, model=model or {})), [split])
 
     return check
@@ -300,10 +310,13 @@ def _renamed(*names):
     [
         (
             dict(classes=('circle', 'sqare', *CLASSES[2:])),
-            "metainfo.classes: 'sqare' is no category of .*, did you mean 'square'.",
+            "metainfo.classes: 'sqare' is no category of .*a.json .did you mean 'square'... The",
         ),
-        (dict(classes=(*CLASSES[:5], 'crosses')), "'crosses' is no .*, did you mean 'cross'"),
-        (dict(classes=(*CLASSES[:5], 'horse')), r"'horse' is no category .*, it has \('circle', "),
+        (dict(classes=(*CLASSES[:5], 'crosses')), "'crosses' is no .* .did you mean 'cross'"),
+        (
+            dict(classes=(*CLASSES[:5], 'horse')),
+            r"'horse' is no category .*, which has \('circle', ",
+        ),
         (
             dict(classes=_swap(0, 5)),
             r"are in another order than .*: give \('circle', .*, 'cross'\)$",
@@ -347,6 +360,18 @@ def test_classes_that_are_part_of_the_files(check, names, classes, passes):
         check(change, metainfo=metainfo, split='val')
     else:
         assert 'categor' in problem(check, change, metainfo=metainfo, split='val')
+
+
+def test_the_file_of_a_metric(check, drawn, tmp_path):
+    """The metric numbers categories by the order in its own file."""
+    path = tmp_path / 'metric.json'
+    path.write_text(json.dumps(drawn))
+    metric = dict(type='CocoMetric', ann_file=str(path))
+    check(split='val', metric=[metric])
+    path.write_text(json.dumps(dict(drawn, categories=drawn['categories'][::-1])))
+    with pytest.raises(UserError, match=f'in another order than the categories of {path}'):
+        check(split='val', metric=[metric])
+    check(split='val', metric=dict(metric, type='LVISMetric'))
 
 
 @pytest.mark.parametrize(
@@ -448,12 +473,12 @@ def test_a_large_file_is_checked_once(check, tmp_path, monkeypatch, capsys):
     check()
     assert not (tmp_path / 'cache').exists()
     monkeypatch.setattr(verdicts, 'WORTH_KEEPING', 1)
-    monkeypatch.setattr(coco_sets, 'LARGE', 1)
+    monkeypatch.setattr(coco_checks, 'LARGE', 1)
     lines = check()
     assert 'a.json (0 MB), once until it changes' in capsys.readouterr().out
     raw = (tmp_path / 'a.json').read_bytes()
     read = []
-    monkeypatch.setattr(coco_sets, '_check', lambda *args: read.append(args) or ['new'])
+    monkeypatch.setattr(coco_checks, '_check', lambda *args: read.append(args) or ['new'])
     # the same text is written anew, so that only its time differs
     assert check(raw=raw) == ['new'] and len(read) == 1
     assert check(raw=raw) == ['new'] and len(read) == 2

@@ -7,9 +7,9 @@ from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch.utils.data import SequentialSampler
 
-from ..errors import UserError
+from ...errors import UserError
+from ..models import checkpoint_source
 from .data_position import continue_batches, continue_epoch, find_sampler
-from .models import checkpoint_source
 from .random_state import get_random_state, set_random_state
 
 # settings of a run without which another one draws other numbers or other images

@@ -12,7 +12,7 @@ import torch
 from mmengine.device import get_device
 from noisy_run import make_noisy
 
-PROGRAM = Path(__file__).resolve().parents[1] / 'helpers/noisy_program.py'
+PROGRAM = Path(__file__).resolve().parents[2] / 'helpers/noisy_program.py'
 OPTIONS = dict(validate=True, checkpoint=dict(max_keep_ckpts=1))
 TORCHRUN = ('-m', 'sparx_mm.run.torchrun', '--standalone', '--local-addr=127.0.0.1')
 ON_CPUS = pytest.mark.skipif(get_device() != 'cpu', reason='the program runs on gloo')

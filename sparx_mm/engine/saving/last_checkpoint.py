@@ -5,8 +5,8 @@ import os.path as osp
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..checkpoint_io import WriteError, write_text
-from ..errors import UserError
+from ...checkpoint_io import WriteError, write_text
+from ...errors import UserError
 
 # of mmengine, whose Runner reads it
 POINTER = 'last_checkpoint'

@@ -8,8 +8,8 @@ import pytest
 import torch
 from noisy_run import Noisy, make_noisy
 
-from sparx_mm.engine.data_position import continue_batches
-from sparx_mm.engine.random_state import get_random_state, set_random_state
+from sparx_mm.engine.saving.data_position import continue_batches
+from sparx_mm.engine.saving.random_state import get_random_state, set_random_state
 from sparx_mm.errors import UserError
 
 pytestmark = pytest.mark.stack
