@@ -47,7 +47,9 @@ class SafeCheckpointHook(CheckpointHook):
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
         self._signals = StopSignals()
-        self._lock = self._loaded = self._state = self._before_val = self._saved_iter = None
+        self._lock = self._state = self._before_val = self._saved_iter = None
+        # of each checkpoint that this run is resumed from
+        self._loaded = []
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Keep the state of the saved run for `before_train`.
@@ -57,7 +59,7 @@ class SafeCheckpointHook(CheckpointHook):
             checkpoint (dict): Loaded checkpoint.
         """
         if runner._resume:
-            self._loaded = checkpoint.get(_KEY)
+            self._loaded.append(checkpoint.get(_KEY))
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Write the state of the run into a checkpoint that can be resumed.
@@ -86,8 +88,8 @@ class SafeCheckpointHook(CheckpointHook):
             for folder in {runner.work_dir, self.out_dir}:
                 for name in sweep(folder) if osp.isdir(folder) else ():
                     runner.logger.info(f'{osp.join(folder, name)} was never finished: removed')
-        if runner._resume:
-            go_on(runner, self._loaded)
+        for state in self._loaded:
+            go_on(runner, state)
         for loop in (runner.train_loop, runner.val_loop):
             # a loop of another library may have several loaders, or none
             if isinstance(getattr(loop, 'dataloader', None), DataLoader):
@@ -146,8 +148,7 @@ class SafeCheckpointHook(CheckpointHook):
         if self._before_val is not None:
             set_random_state(self._before_val)
             self._before_val = None
-        if self._saved_iter is not None:
-            self._stop_if_asked(runner, runner.iter)
+        self._stop_if_asked(runner, runner.iter)
 
     def _save_checkpoint(self, runner):
         with saving_errors(runner.work_dir):

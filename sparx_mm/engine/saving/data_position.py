@@ -8,9 +8,10 @@ from mmengine.runner import IterBasedTrainLoop
 from torch.utils.data import DataLoader, Sampler
 
 
-def find_sampler(loader: DataLoader) -> Sampler:
-    """Return the sampler of a loader, which may be in a batch sampler."""
-    return getattr(loader.batch_sampler, 'sampler', loader.sampler)
+def find_sampler(loader: DataLoader) -> Sampler | None:
+    """Return the sampler of a loader, which may be in a batch sampler; None without one."""
+    sampler = getattr(loader, 'sampler', None)
+    return getattr(getattr(loader, 'batch_sampler', None), 'sampler', sampler)
 
 
 def continue_batches(loop: IterBasedTrainLoop, set_state: Callable[[], None]) -> None:

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
-from torch.utils.data import IterableDataset
+from torch.utils.data import SequentialSampler
 
 from ...errors import UserError
 from ..models import checkpoint_source
@@ -17,6 +18,8 @@ _SETTINGS = dict(
     batch_size='batch size',
     batches='number of batches',
 )
+# samplers whose order depends on their seed and the epoch alone
+_SAMPLERS = (DefaultSampler, InfiniteSampler, SequentialSampler)
 
 
 def collect(runner, random_state: dict | None = None) -> dict[str, Any]:
@@ -99,7 +102,10 @@ def _differences(state, runner):
         for key, text in _SETTINGS.items()
         if state[key] != here[key]
     ]
-    if runner.train_dataloader.num_workers:
+    sampler = find_sampler(runner.train_dataloader)
+    if not isinstance(sampler, _SAMPLERS):
+        found.append(f'{type(sampler).__name__} may give the data in another order')
+    if getattr(runner.train_dataloader, 'num_workers', 0):
         found.append('workers of the data loader draw random numbers of their own')
     if not isinstance(runner.train_loop, (EpochBasedTrainLoop, IterBasedTrainLoop)):
         found.append(f'{type(runner.train_loop).__name__} begins its data anew')
@@ -114,10 +120,14 @@ def _sampler_seed(loader):
 
 
 def _settings(loader):
-    # a stream has no length
-    batches = None if isinstance(loader.dataset, IterableDataset) else len(loader)
+    try:
+        batches = len(loader)
+    except TypeError:
+        # of a stream
+        batches = None
+    batch_sampler = getattr(loader, 'batch_sampler', None)
     return dict(
         world_size=get_world_size(),
-        batch_size=getattr(loader.batch_sampler, 'batch_size', loader.batch_size),
+        batch_size=getattr(batch_sampler, 'batch_size', None),
         batches=batches,
     )

@@ -107,6 +107,11 @@ def test_a_full_disk_names_the_last_checkpoint(tmp_path):
     make_noisy(folder, 2, resume=True).train()
 
 
+def test_nothing_to_resume_is_not_a_resume(tmp_path):
+    make_noisy(tmp_path, 1, resume=True).train()
+    assert 'exactly' not in log_of(tmp_path)
+
+
 def test_a_second_run_in_the_folder(tmp_path, monkeypatch):
     def taken(*args):
         raise BlockingIOError
@@ -207,6 +212,7 @@ def test_a_signal_in_a_validation(tmp_path):
     runner.message_hub.update_info('best_score', 1e6)
     assert stop(runner, ('before_val_epoch', 1), signal.SIGUSR1) == 138
     assert files(tmp_path / 'b') == ['stopped.pth']
+    assert torch.load(tmp_path / 'b/stopped.pth', weights_only=False)['meta']['iter'] == 4
     rest = make_noisy(tmp_path / 'b', 2, resume=True, **hook)
     rest.train()
     state = whole.model.state_dict()

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from noisy_run import make_noisy
+from noisy_run import Noisy, make_noisy
 
 from sparx_mm.engine.saving.data_position import continue_batches
 from sparx_mm.engine.saving.random_state import get_random_state, set_random_state
@@ -93,6 +93,16 @@ def test_what_is_not_exact_is_said(tmp_path, changes, reason):
     # the other half of the epoch, whatever the size of its batches
     batches = len(runner.train_dataloader)
     assert seen == list(range(batches // 2, batches))
+
+
+@pytest.mark.faults
+def test_a_sampler_of_another_kind_may_have_another_order(tmp_path):
+    data = Noisy()
+    for epochs in (1, 2):
+        loader = torch.utils.data.DataLoader(data, 2, sampler=torch.utils.data.RandomSampler(data))
+        make_noisy(tmp_path, epochs, train_dataloader=loader, resume=epochs == 2).train()
+    reason = 'RandomSampler may give the data in another order'
+    assert f'resumed, but not exactly: {reason}\n' in log_of(tmp_path)
 
 
 def test_a_state_that_does_not_fit(tmp_path):
