@@ -10,14 +10,32 @@ from mmengine.logging import print_log
 from mmengine.model import PretrainedInit, update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
 
-from ..errors import UserError
+from ..errors import ConfigError, UserError
 from ..state_dicts import SWIN, CoverageError, Report, find_weights, fit
 
-# packages that install what mmengine's reader imports, where the names differ
+# packages that install what mmengine.runner imports, where the names differ
 _PACKAGES = dict(cv2='opencv-python-headless')
 
 # types of an init_cfg that read a checkpoint, all of it or a part
 CHECKPOINT_INITS = _WHOLE, _PART = 'Pretrained', 'PretrainedSwin'
+
+
+def check_init_cfg(init_cfg: dict | list[dict] | None) -> None:
+    """Check that an ``init_cfg`` has what every one needs.
+
+    Args:
+        init_cfg (dict or list[dict], optional): Initialisation config of mmengine.
+
+    Raises:
+        ConfigError: If a part is no dict, has no type, or loads no file that it names.
+    """
+    for one in [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []:
+        if not isinstance(one, dict) or 'type' not in one:
+            raise ConfigError(
+                f"init_cfg must be a dict with a 'type', or a list of them, got {one!r}"
+            )
+        if one['type'] in CHECKPOINT_INITS and not isinstance(one.get('checkpoint'), str):
+            raise ConfigError(f'init_cfg {one} needs checkpoint=FILE, a path or URL')
 
 
 def split_init_cfg(init_cfg: dict | list[dict] | None) -> tuple[list[dict], list[dict]]:
@@ -81,21 +99,21 @@ class PretrainedBackboneInit(PretrainedInit):
         Raises:
             CoverageError: If the file has fewer of the backbone's tensors
                 than it should. The message names them and what to do.
-            UserError: If a package is missing that mmengine's reader imports.
+            UserError: If the file cannot be read, or a package is missing that
+                mmengine's lists of models need.
         """
+        # imported lazily: most backbones are built without a file
+        from ..checkpoint_io import load_checkpoint
+
         try:
-            # imported lazily: mmengine.runner imports OpenCV and Matplotlib
-            from mmengine.runner import CheckpointLoader
+            file = load_checkpoint(self.checkpoint, self.map_location)
         except ModuleNotFoundError as error:
             package = _PACKAGES.get(error.name, error.name)
             raise UserError(
-                f'{self.checkpoint} cannot be read: mmengine.runner imports '
-                f'{error.name}, which is not installed; type: pip install {package}'
+                f'{self.checkpoint} cannot be read without {error.name}, which is not '
+                f'installed; type: pip install {package}'
             ) from error
 
-        file = CheckpointLoader.load_checkpoint(
-            self.checkpoint, map_location=self.map_location, logger='current'
-        )
         try:
             report = self.fit(module, find_weights(file))
         except CoverageError as error:

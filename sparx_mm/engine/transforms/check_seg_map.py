@@ -20,11 +20,12 @@ class CheckSegMap:
     It comes right after ``LoadAnnotations``, which squeezes the map of an
     image with one row or column; the shape is restored here. The loaded map
     is checked, and a local file also for ids above 8 bits, which are lost in
-    loading.
+    loading. A sample that no label map belongs to passes as it is: mmseg's
+    inferencers take ``LoadAnnotations`` out of a pipeline and leave this step.
 
-    Required keys: ``seg_map_path``, ``img_path``, ``ori_shape`` and
-    ``gt_seg_map`` of shape (H, W). ``reduce_zero_label`` and ``label_map``
-    are read as mmseg's data sets set them.
+    Required keys of a labelled sample: ``seg_map_path``, ``img_path``,
+    ``ori_shape`` and ``gt_seg_map`` of shape (H, W). ``reduce_zero_label`` and
+    ``label_map`` are read as mmseg's data sets set them.
 
     Args:
         num_classes (int): Number of classes of the data set. If ``metainfo``
@@ -32,9 +33,10 @@ class CheckSegMap:
 
     Raises:
         ConfigError: If ``num_classes`` is not an int in [1, 255].
-        UserError: When called, if the map has several channels, another size
-            than the image's file, an id without a class, or only 255 in its
-            file. Only 0 in the file is allowed if 0 has no class.
+        UserError: When called, if a map that the data set names was not loaded,
+            or if it has several channels, another size than the image's file,
+            an id without a class, or only 255 in its file. Only 0 in the file
+            is allowed if 0 has no class.
     """
 
     def __init__(self, num_classes: int) -> None:
@@ -47,10 +49,13 @@ class CheckSegMap:
     def __call__(self, results: dict) -> dict:
         """Check ``gt_seg_map`` of a sample and return the sample."""
         if 'gt_seg_map' not in results:
-            raise UserError(
-                'CheckSegMap has no label map to check: in a '
-                'pipeline it comes right after LoadAnnotations'
-            )
+            path = results.get('seg_map_path')
+            if path:
+                raise UserError(
+                    f'CheckSegMap has no label map to check, and {path} belongs to the '
+                    'image: in a pipeline it comes right after LoadAnnotations'
+                )
+            return results
         self._check_shape(results)
         self._check_ids(results)
         return results

@@ -72,8 +72,10 @@ def check_paths(cfg: Config, splits: Sequence[str]) -> None:
         deeper = find_deeper(missing[0].path)
         deeper = f', but there is {deeper}' if deeper else ''
         options = ' '.join(dict.fromkeys(required.option for required in missing))
-        source = cfg.get('data_source')
-        source = f' ({source})' if source else ''
+        # of the set that the config is for, not of one that is based on it
+        source = cfg.get('data_source') or {}
+        is_its = source and missing[0].path.startswith(source['data_root'])
+        source = f' ({source["name"]})' if is_its else ''
         raise UserError(
             f'data set not found: {osp.abspath(missing[0].path)} '
             f'({missing[0].key}){more}{deeper}; put or link it there{source}, '
@@ -85,7 +87,8 @@ def required_paths(cfg: Config, split: str) -> Iterator[RequiredPath]:
     """Yield the annotation files and data folders of a split.
 
     Those of wrapped and concatenated data sets are among them. Those on
-    remote storage are not, nor those that their data set downloads.
+    remote storage are not, nor those that their data set downloads, nor label
+    maps that no step of the pipeline loads.
 
     Args:
         cfg (Config): A whole config.
@@ -97,11 +100,14 @@ def required_paths(cfg: Config, split: str) -> Iterator[RequiredPath]:
             continue
         root = node.get('data_root') or ''
         names = {'ann_file': node.get('ann_file'), **_folders(cfg, key, node)}
-        for name, path in names.items():
-            if path:
-                movable = root or name == 'split'
-                option = 'data_root=DIR' if movable else f'{name}=PATH'
-                yield RequiredPath(osp.join(root, path), f'{key}.{name}', f'{key}.{option}')
+        if 'pipeline' in node and not _loads_labels(node):
+            names.pop('data_prefix.seg_map_path', None)
+        paths = {name: osp.join(root, path) for name, path in names.items() if path}
+        # another root does not help a set of which a part is there
+        movable = root and not any(map(osp.exists, paths.values()))
+        for name, path in paths.items():
+            option = 'data_root=DIR' if movable or name == 'split' else f'{name}=PATH'
+            yield RequiredPath(path, f'{key}.{name}', f'{key}.{option}')
     evaluator = f'{split}_evaluator'
     for key, node in walk(cfg.get(evaluator) or {}, evaluator):
         if node.get('ann_file') and not is_remote(node):
@@ -147,6 +153,9 @@ def find_seg_sets(cfg: Config, split: str) -> Iterator[tuple[str, dict, bool]]:
         prefix = node.get('data_prefix') or {}
         if {'img_path', 'seg_map_path'} <= set(prefix) and not is_remote(node):
             # a test split may have none
-            steps = walk(node.get('pipeline') or [])
-            labelled = any('Annotation' in str(step.get('type')) for _, step in steps)
-            yield key, node, labelled and bool(prefix['seg_map_path'])
+            yield key, node, _loads_labels(node) and bool(prefix['seg_map_path'])
+
+
+def _loads_labels(node: dict) -> bool:
+    steps = walk(node.get('pipeline') or [])
+    return any('Annotation' in str(step.get('type')) for _, step in steps)
