@@ -32,7 +32,7 @@ def check_data(cfg: Config, splits: Sequence[str]) -> list[str]:
     """Check that annotation files and image folders exist and fit the model.
 
     The files in the folders of segmentation sets are checked too, and the
-    annotations and classes of sets in COCO's format.
+    annotations and classes of detection and classification sets.
 
     Args:
         cfg (Config): A whole config.
