@@ -155,11 +155,12 @@ def _is_remote(error: Exception) -> bool:
 def _find_key(error: Exception, cfg: dict) -> str:
     """Return the key of what was being built, the innermost; '' if it is unknown."""
     nodes = [(key, node) for key, node in walk(cfg) if key and node]
-    # what others hand on within what is built may be equal by chance
+    # of mmengine's functions that build, because others hold parts that are built already
     builders = [
         frame
         for frame, _ in traceback.walk_tb(error.__traceback__)
         if frame.f_globals.get('__name__', '').startswith('mmengine.')
+        and frame.f_code.co_name.startswith(('build', '__call__'))
     ]
     for frame in reversed(builders):
         for value in list(frame.f_locals.values()):

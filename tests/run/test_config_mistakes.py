@@ -23,7 +23,8 @@ def train(ade, shapes, tmp_path):
             cfg = tiny_detector(DETECTOR, shapes, train_cfg__max_epochs=1, **options)
         else:
             cfg = tiny_config(CONFIG, ade, train_cfg__max_iters=1, **options)
-        # as mmengine takes it from a file
+        # mmengine keeps a visualizer for each name
+        cfg.experiment_name = tmp_path.name
         cfg.dump(tmp_path / 'tiny.py')
         return run.train(str(tmp_path / 'tiny.py'), work_dir=str(tmp_path / 'out'))
 
