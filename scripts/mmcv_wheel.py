@@ -16,6 +16,12 @@ from pathlib import Path
 
 from console import fail, say, wait_for_lock
 
+# SHA-256 of the sources, whose setup.py runs here; change them with setup.cfg
+SOURCES = {
+    'mmcv==2.1.0': 'd387bcab66b467479b6660310e23746cfc79c6e57acf04094680adb499a5cd3f',
+    'onedl-mmcv==2.3.6': '8704978a3d492b15cc058742ac3165bd1bcc2dd20678da9ed39e0da3048e3045',
+}
+
 
 def wheel_key(mmcv, torch, archs=''):
     """Name the wheel's folder.
@@ -71,6 +77,11 @@ def compile_mmcv(python, mmcv, archs, folder, log):
         folder (str): Folder to make.
         log (IO): Open file.
     """
+    if mmcv not in SOURCES:
+        fail(f'scripts/mmcv_wheel.py has no SHA-256 of the source of {mmcv}')
+    pinned = Path(f'{folder}.txt')
+    # a hash can be given in a file only
+    pinned.write_text(f'{mmcv} --hash=sha256:{SOURCES[mmcv]}\n')
     say(f'compiling {mmcv}, 5 to 15 minutes on 2 cores; log: {log.name}')
     # no cache of pip, because it does not tell one torch from another
     command = [
@@ -86,7 +97,9 @@ def compile_mmcv(python, mmcv, archs, folder, log):
         mmcv.split('==')[0],
         '--wheel-dir',
         folder,
-        mmcv,
+        '--require-hashes',
+        '--requirement',
+        str(pinned),
     ]
     start, shown = time.monotonic(), 0
     with subprocess.Popen(

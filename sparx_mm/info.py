@@ -100,6 +100,15 @@ def describe_torch() -> str:
     return f'{torch.__version__}, {build}, {torch.get_num_threads()} threads'
 
 
+def describe_openmp() -> str:
+    """Say how OpenMP's threads wait for each other, and who has chosen it."""
+    names = ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')
+    chosen = [f'{name}={os.environ[name]}' for name in names if name in os.environ]
+    if chosen:
+        return f'{", ".join(chosen)}, set in the environment'
+    return 'threads spin for 2000 turns, then sleep, in our tools; GOMP_SPINCOUNT=N changes it'
+
+
 def describe_gpus() -> str:
     """Describe the GPUs that torch can use: names, memory, architectures."""
     cuda = importlib.import_module('torch').cuda
@@ -171,6 +180,7 @@ def report() -> Iterator[tuple[str, str]]:
     nvcc = shutil.which('nvcc') or '/usr/local/cuda/bin/nvcc'
     yield 'nvcc', describe_program(nvcc, '--version')
     yield 'torch', attempt(describe_torch)
+    yield 'openmp', describe_openmp()
     yield 'gpu', attempt(describe_gpus)
     for name in DISTRIBUTIONS:
         yield name, attempt(describe_package, name)

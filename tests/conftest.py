@@ -1,6 +1,7 @@
 """Fixtures that tests of several folders share."""
 
 import os
+import sys
 from pathlib import Path
 
 import torch
@@ -19,6 +20,8 @@ from segmentation import make_ade
 
 from sparx_mm.demo import make_shapes
 
+# where Python finds what a tool imports beside it, if a test runs the tool in its own process
+sys.path.append(str(Path(__file__).parents[1] / 'tools'))
 # mmengine lays out the text of a config several times a run, which takes more time than
 # all else in a small one
 yapf.yapflib.yapf_api.FormatCode = lambda text, **style: (text, True)
@@ -35,7 +38,9 @@ SLOW = {
         'end_to_end',
         'kernels/test_triton.py',
         'kernels/test_triton_compile.py',
+        'run/test_torchrun.py',
         'test_info.py',
+        'test_install.py',
         'tools',
     )
 }

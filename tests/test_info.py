@@ -37,6 +37,16 @@ def test_versions(full):
         assert name in full
 
 
+def test_how_threads_wait(full, monkeypatch):
+    for name in ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT'):
+        monkeypatch.delenv(name, raising=False)
+    # as tools/openmp.py sets it
+    assert ' 2000 turns' in info.describe_openmp()
+    monkeypatch.setenv('OMP_WAIT_POLICY', 'passive')
+    assert info.describe_openmp() == 'OMP_WAIT_POLICY=passive, set in the environment'
+    assert 'openmp' in full
+
+
 @pytest.mark.parametrize(
     'engine, wanted',
     [

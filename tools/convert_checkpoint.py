@@ -1,5 +1,7 @@
 """Rename a checkpoint: python tools/convert_checkpoint.py SRC DST."""
 
+import openmp  # noqa: F401
+
 from sparx_mm.checkpoint_io import convert_checkpoint, trust_checkpoints
 from sparx_mm.checkpoint_io.convert import LAYOUTS
 from sparx_mm.errors import user_errors

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import openmp  # noqa: F401
+
 from sparx_mm.demo import draw_predictions, make_shapes, write_picture
 from sparx_mm.errors import UserError, user_errors
 from sparx_mm.run import (

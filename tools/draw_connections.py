@@ -1,5 +1,7 @@
 """Draw which layers read which: python tools/draw_connections.py CONFIG."""
 
+import openmp  # noqa: F401
+
 from sparx_mm.analysis import connection_graph, draw_connections, load_model, write_figure
 from sparx_mm.errors import user_errors
 from sparx_mm.run import ArgumentParser, CfgOptionsAction

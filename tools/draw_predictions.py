@@ -1,5 +1,7 @@
 """Draw predictions: python tools/draw_predictions.py CONFIG CHECKPOINT."""
 
+import openmp  # noqa: F401
+
 from sparx_mm.checkpoint_io import trust_checkpoints
 from sparx_mm.demo import draw_predictions, write_picture
 from sparx_mm.errors import UserError, user_errors

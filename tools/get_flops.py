@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import openmp  # noqa: F401
+
 from sparx_mm.analysis import (
     CONVENTIONS,
     PAPERS,

@@ -1,5 +1,7 @@
 """Draw a data set with masks and label maps: python tools/make_shapes.py DIR."""
 
+import openmp  # noqa: F401
+
 from sparx_mm.demo import make_shapes
 from sparx_mm.errors import UserError, user_errors
 from sparx_mm.run import ArgumentParser, show_progress

@@ -1,5 +1,7 @@
 """Evaluate a model: python tools/test.py CONFIG CHECKPOINT [options]."""
 
+import openmp  # noqa: F401
+
 from sparx_mm.checkpoint_io import trust_checkpoints
 from sparx_mm.errors import user_errors
 from sparx_mm.run import destroy_distributed, parse_run_args, run_parser, test

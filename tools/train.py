@@ -1,5 +1,7 @@
 """Train a model from a config: python tools/train.py CONFIG [options]."""
 
+import openmp  # noqa: F401
+
 from sparx_mm.checkpoint_io import trust_checkpoints
 from sparx_mm.engine import AMP_DTYPES
 from sparx_mm.errors import user_errors

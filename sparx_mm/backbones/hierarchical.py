@@ -80,7 +80,8 @@ class HierarchicalBackbone(BaseModule):
       ``sources``, ``input_in_window``) and ``aggregator``, the config of what
       takes the projection's place in such a layer, built with ``dim``,
       ``num_sources`` and ``out_channels``. None: a plain chain of layers.
-    - ``base`` (str): Name of the variant that a dict changes.
+    - ``base`` (str): Name of the variant that a dict changes; that of a config is
+      changed by ``--cfg-options model.backbone.arch.base=small``.
 
     Linear layers and convolutions of 1x1 start with truncated normal weights,
     all other convolutions too unless ``init_convolutions`` is False. A part

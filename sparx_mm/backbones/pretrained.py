@@ -13,7 +13,7 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 from ..errors import ConfigError, UserError
 from ..state_dicts import SWIN, CoverageError, Report, find_weights, fit
 
-# packages that install what mmengine's reader imports, where the names differ
+# packages that install what mmengine.runner imports, where the names differ
 _PACKAGES = dict(cv2='opencv-python-headless')
 
 # types of an init_cfg that read a checkpoint, all of it or a part
@@ -99,21 +99,21 @@ class PretrainedBackboneInit(PretrainedInit):
         Raises:
             CoverageError: If the file has fewer of the backbone's tensors
                 than it should. The message names them and what to do.
-            UserError: If a package is missing that mmengine's reader imports.
+            UserError: If the file cannot be read, or a package is missing that
+                mmengine's lists of models need.
         """
+        # imported lazily: most backbones are built without a file
+        from ..checkpoint_io import load_checkpoint
+
         try:
-            # imported lazily: mmengine.runner imports OpenCV and Matplotlib
-            from mmengine.runner import CheckpointLoader
+            file = load_checkpoint(self.checkpoint, self.map_location)
         except ModuleNotFoundError as error:
             package = _PACKAGES.get(error.name, error.name)
             raise UserError(
-                f'{self.checkpoint} cannot be read: mmengine.runner imports '
-                f'{error.name}, which is not installed; type: pip install {package}'
+                f'{self.checkpoint} cannot be read without {error.name}, which is not '
+                f'installed; type: pip install {package}'
             ) from error
 
-        file = CheckpointLoader.load_checkpoint(
-            self.checkpoint, map_location=self.map_location, logger='current'
-        )
         try:
             report = self.fit(module, find_weights(file))
         except CoverageError as error:

@@ -11,7 +11,8 @@ from mmengine.logging import print_log
 from safetensors.torch import load_file
 
 from ..state_dicts import find_weights, weights_key
-from .unpickle import CheckpointError, is_trusting, load_torch
+from .archive import check_archive, check_tensors
+from .unpickle import CheckpointError, is_trusting, load_torch, walk
 
 # texts with which torch's unpickler and `unpickle` refuse a function
 _REFUSALS = re.compile(r'GLOBAL ([\w.]+)|unrecognized function|allowlisted|(getattr)')
@@ -39,7 +40,7 @@ def read_checkpoint(path: str, map_location: Any = None) -> dict[str, Any]:
         if kind == 'safetensors':
             content = _load_safetensors(path, map_location)
         else:
-            content = load_torch(path, map_location)
+            content = _load_torch(path, map_location)
         return _normalize(content, path)
 
 
@@ -67,6 +68,8 @@ def checkpoint_kind(path: str) -> str:
         # a zip's table of contents is at its end, so a file that was cut off has none
         if zipfile.is_zipfile(path):
             return 'torch'
+    except zipfile.BadZipFile as error:
+        raise CheckpointError(f'the file {where} was cut off or is damaged ({error})') from error
     except OSError as error:
         raise CheckpointError(f'the file {where} cannot be read ({error.strerror})') from error
     # safetensors: eight bytes for the header's length, then the header in JSON
@@ -82,6 +85,15 @@ def checkpoint_kind(path: str) -> str:
     raise CheckpointError(f'the file {where} is not a checkpoint of torch or safetensors')
 
 
+def _load_torch(path, map_location):
+    if is_trusting():
+        return load_torch(path, map_location)
+    check_archive(path)
+    content = load_torch(path, map_location)
+    check_tensors(filter(torch.is_tensor, walk(content)), path, map_location)
+    return content
+
+
 def _load_safetensors(path, map_location):
     device = map_location if isinstance(map_location, (str, torch.device)) else 'cpu'
     return load_file(path, device=str(device))
@@ -93,8 +105,8 @@ def _named_errors(path):
         yield
     except CheckpointError as error:
         raise CheckpointError(f'{path}: {error}') from error
-    except MemoryError:
-        raise
+    except MemoryError as error:
+        raise CheckpointError(f'{path} needs more memory than there is') from error
     # a damaged or hostile file can make the reader raise anything
     except Exception as error:
         # torch wraps its unpickler's message in a page of advice

@@ -1,5 +1,7 @@
 """Readers for the places that mmengine's ``CheckpointLoader`` reads from."""
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 from mmengine.fileio import get_local_path
@@ -89,7 +91,54 @@ def load_from_pavi(filename: str, map_location: Any = None) -> dict:
     raise CheckpointError(f'{filename}: download it and give the file')
 
 
-def install() -> None:
+# patterns of the places, as mmengine tells them apart
+SCHEMES = (
+    (('http://', 'https://'), load_from_http),
+    ((r'(\S+\:)?s3://', r'(\S+\:)?petrel://'), load_from_remote),
+    (tuple(f'{zoo}://' for zoo in ZOOS), load_from_zoo),
+    (('pavi://',), load_from_pavi),
+)
+
+
+def load_checkpoint(source: str, map_location: Any = None) -> dict:
+    """Read a checkpoint from wherever mmengine reads it, and run no code from it.
+
+    Args:
+        source (str): File, URL, or a name that mmengine resolves. What someone else
+            has registered with ``CheckpointLoader`` is read by their reader.
+        map_location (optional): Passed to ``torch.load``. Default: None.
+
+    Returns:
+        dict: See `read_checkpoint`.
+
+    Raises:
+        CheckpointError: If it cannot be read.
+    """
+    return find_loader(source)(source, map_location)
+
+
+def find_loader(source: str) -> Callable[..., dict]:
+    """Find the reader of a place.
+
+    Args:
+        source (str): File, URL, or a name that mmengine resolves.
+
+    Returns:
+        Callable: One of the readers above, or mmengine's ``CheckpointLoader`` for a
+        place that none of them knows.
+    """
+    for patterns, loader in SCHEMES:
+        if any(re.match(pattern, source) for pattern in patterns):
+            return loader
+    if '://' not in source:
+        return load_from_local
+    # imported lazily: mmengine.runner pulls in OpenCV
+    from mmengine.runner import CheckpointLoader
+
+    return CheckpointLoader.load_checkpoint
+
+
+def install_readers() -> None:
     """Replace all readers of mmengine's ``CheckpointLoader``.
 
     From then on, reading a checkpoint through mmengine runs no code from the
@@ -98,11 +147,5 @@ def install() -> None:
     # imported lazily: mmengine.runner pulls in OpenCV
     from mmengine.runner import CheckpointLoader
 
-    for prefixes, loader in (
-        ('', load_from_local),
-        (('http://', 'https://'), load_from_http),
-        ((r'(\S+\:)?s3://', r'(\S+\:)?petrel://'), load_from_remote),
-        ([f'{zoo}://' for zoo in ZOOS], load_from_zoo),
-        ('pavi://', load_from_pavi),
-    ):
-        CheckpointLoader.register_scheme(prefixes, loader, force=True)
+    for patterns, loader in (('', load_from_local), *SCHEMES):
+        CheckpointLoader.register_scheme(patterns, loader, force=True)

@@ -8,6 +8,7 @@ import contextvars
 import functools
 import pickle
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -100,14 +101,27 @@ def _no_bytes():
     return b''
 
 
+def _empty_array(kind, shape, code):
+    """Stand in for numpy's _reconstruct, which allocates an array of any shape."""
+    if kind is np.ndarray and shape == (0,):
+        return np.empty(0, 'b')
+    raise pickle.UnpicklingError(f'an array that begins with the shape {shape}')
+
+
+def _scalar(dtype, data):
+    """Stand in for numpy's scalar, which allocates one of any size without data."""
+    if isinstance(data, bytes) and len(data) == dtype.itemsize:
+        return np.frombuffer(data, dtype)[0]
+    raise pickle.UnpicklingError(f'a number of {dtype.itemsize} bytes')
+
+
 @functools.cache
 def _allowed():
-    """List what a Runner's checkpoint holds besides tensors: logged numbers."""
-    # numpy 2 renamed the module that its pickles name
-    core = getattr(np, '_core', None) or np.core
+    """List what a Runner's checkpoint holds besides tensors, and layouts of others."""
     functions = [
-        (getattr(core.multiarray, name), f'numpy.{module}.multiarray.{name}')
-        for name in ('_reconstruct', 'scalar')
+        (function, f'numpy.{module}.multiarray.{name}')
+        for name, function in (('_reconstruct', _empty_array), ('scalar', _scalar))
+        # numpy 2 renamed the module that its pickles name
         for module in ('core', '_core')
     ]
     # since numpy 1.25 each np.dtype has a class of its own
@@ -116,11 +130,36 @@ def _allowed():
         HistoryBuffer,
         (_statistics_method, 'builtins.getattr'),
         (_no_bytes, 'builtins.bytes'),
+        # the config in VSSD's released files; it is read as the dict that it is
+        (OrderedDict, 'yacs.config.CfgNode'),
         np.ndarray,
         np.dtype,
         *functions,
         *dtypes,
     ]
+
+
+def walk(content: Any) -> Iterator[Any]:
+    """Yield everything that a file holds, each object once.
+
+    Args:
+        content (Any): Content of the file.
+    """
+    seen, todo = set(), [content]
+    while todo:
+        value = todo.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        yield value
+        if isinstance(value, dict):
+            todo += [*value.keys(), *value.values()]
+        elif isinstance(value, (list, tuple, set)):
+            todo += value
+        # because a file may set attributes of a buffer, a tensor or an OrderedDict
+        attributes = getattr(value, '__dict__', None)
+        if isinstance(attributes, dict):
+            todo.append(attributes)
 
 
 def _check_arrays(content):
@@ -129,21 +168,8 @@ def _check_arrays(content):
     The file sets an array's dtype. With a dtype of fields or of objects,
     numpy would take bytes of the file for addresses.
     """
-    seen, todo = set(), [content]
-    while todo:
-        value = todo.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, dict):
-            todo += [*value.keys(), *value.values()]
-        elif isinstance(value, (list, tuple, set)):
-            todo += value
-        elif isinstance(value, (np.ndarray, np.generic, np.dtype)):
+    for value in walk(content):
+        if isinstance(value, (np.ndarray, np.generic, np.dtype)):
             dtype = value if isinstance(value, np.dtype) else value.dtype
             if dtype.names or dtype.subdtype or dtype.hasobject:
                 raise CheckpointError('it has a numpy array of more than numbers and text')
-        # because a file may set attributes of a buffer, a tensor or an OrderedDict
-        attributes = getattr(value, '__dict__', None)
-        if isinstance(attributes, dict):
-            todo.append(attributes)

@@ -1,13 +1,15 @@
 """Parts that mmengine builds by name: hooks, optimizer wrappers, metrics, transforms.
 
 Importing this package registers them. It also makes mmengine read checkpoints
-safely and torchvision importable, because every run needs both.
+safely and write them whole, and torchvision importable, because every run needs these.
 """
 
 from .. import checkpoint_io
 from ..compat import torchvision_stub
 from .evaluation.label_maps import DumpLabelMaps
+from .hooks.checkpoint import SafeCheckpointHook
 from .hooks.coverage import CoverageHook
+from .hooks.finite import FiniteHook
 from .hooks.optim_table import OptimTableHook, make_optim_table
 from .hooks.rehearsal import RehearsalHook
 from .hooks.resume import ResumeHook
@@ -21,10 +23,12 @@ __all__ = [
     'CheckSegMap',
     'CoverageHook',
     'DumpLabelMaps',
+    'FiniteHook',
     'LayerDecayOptimWrapperConstructor',
     'OptimTableHook',
     'RehearsalHook',
     'ResumeHook',
+    'SafeCheckpointHook',
     'make_optim_table',
 ]
 

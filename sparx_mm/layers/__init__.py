@@ -4,7 +4,7 @@ from .depthwise import DepthwiseConv
 from .downsample import ConvDownsample, PatchMerging
 from .ffn import MLP, ConvFFN
 from .layer import Layer
-from .norm import GroupNorm, LayerNorm2d, build_norm
+from .norm import BatchNorm2d, GroupNorm, LayerNorm2d, build_norm
 from .position import DynamicPositionEncoding
 from .projection import IdentityProjection, LinearProjection
 from .recompute import checkpoint_layer
@@ -13,6 +13,7 @@ from .stem import ConvStem, PatchEmbed
 
 __all__ = [
     'MLP',
+    'BatchNorm2d',
     'ChannelAffine',
     'ConvDownsample',
     'ConvFFN',

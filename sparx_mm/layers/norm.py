@@ -7,6 +7,26 @@ from ..errors import ConfigError
 from ..registry import find_part
 
 
+class BatchNorm2d(nn.BatchNorm2d):
+    """BatchNorm2d whose gradients are right for one image on a CPU too.
+
+    torch 2.13 reads a gradient in the order of tokens, which a permuted (1, L, C)
+    has, as if it were contiguous when the input is.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise a (B, C, H, W) map; the shape stays."""
+        if (
+            x.device.type != 'cpu'
+            or len(x) != 1
+            or x.is_contiguous(memory_format=torch.channels_last)
+            or not torch.is_grad_enabled()
+        ):
+            return super().forward(x)
+        y = super().forward(x.contiguous(memory_format=torch.channels_last))
+        return y.contiguous()
+
+
 class GroupNorm(nn.GroupNorm):
     """GroupNorm that trains on channels-last maps without gradients too.
 
@@ -39,8 +59,8 @@ class LayerNorm2d(nn.LayerNorm):
 
 
 _NORMS = {
-    'BN': nn.BatchNorm2d,
-    'BN2d': nn.BatchNorm2d,
+    'BN': BatchNorm2d,
+    'BN2d': BatchNorm2d,
     'GN': GroupNorm,
     'LN2d': LayerNorm2d,
     'SyncBN': nn.SyncBatchNorm,

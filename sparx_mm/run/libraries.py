@@ -36,6 +36,8 @@ class Library(NamedTuple):
             their folder when there is no ``data_prefix``.
         auto_downloaded (tuple[str, ...]): Data sets that download what is
             missing.
+        checked_loaders (tuple[str, ...]): Modules of `sparx_mm.engine.transforms`
+            whose ``install`` makes its pipelines name files that do not fit.
         label_metrics (tuple[str, ...]): Metrics that compare with label maps,
             unless they have ``format_only``.
         needs_gpu (tuple[str, ...]): Parts of its models that cannot be
@@ -54,6 +56,7 @@ class Library(NamedTuple):
     plain_data_prefix: bool = False
     split_is_folder: tuple[str, ...] = ()
     auto_downloaded: tuple[str, ...] = ()
+    checked_loaders: tuple[str, ...] = ('load_image',)
     label_metrics: tuple[str, ...] = ()
     needs_gpu: tuple[str, ...] = ()
 
@@ -70,6 +73,7 @@ LIBRARIES = dict(
         count_shape=(512, 2048),
         dump_metric='DumpLabelMaps',
         dumps_folder=True,
+        checked_loaders=('load_image', 'load_seg_map'),
         draw_interval=1,
         show_dir_key=None,
         label_metrics=('IoUMetric', 'CityscapesMetric'),
@@ -116,5 +120,5 @@ def find_library(cfg: Config) -> Library:
     """
     scope = cfg.get('default_scope')
     if scope in (None, 'mmengine'):
-        return Library()
+        return Library(checked_loaders=())
     return LIBRARIES.get(scope) or Library(packages=(scope, 'mmcv', 'mmcv._ext'))

@@ -5,23 +5,27 @@ import os.path as osp
 from collections.abc import Sequence
 
 from mmengine.config import Config
-from mmengine.dist import get_rank
-from mmengine.hooks import EMAHook, LoggerHook
+from mmengine.dist import get_rank, is_distributed
+from mmengine.hooks import CheckpointHook, EMAHook, LoggerHook
+from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from ..checkpoint_io import lock_folder
 from ..engine.optim.amp import use_amp
+from ..engine.saving.last_checkpoint import disk_errors
 from ..errors import UserError
 from .channels import check_channels
 from .classes import check_classes, check_same_classes
 from .config import load_config
-from .distributed import check_launcher, init_distributed
+from .distributed import align_gradients, check_launcher, init_distributed, lost_processes
 from .evaluation_options import (
     dump_predictions,
     keep_subfolders,
     paint_predictions,
     use_tta,
 )
+from .images import check_images
 from .mistakes import config_errors, first_step_errors
 from .preflight import (
     check_checkpoint,
@@ -42,9 +46,12 @@ from .preflight import (
 # them too, because other programs that run our configs do not come by here
 DEFAULT_HOOKS = dict(
     coverage=dict(type='CoverageHook'),
+    finite=dict(type='FiniteHook'),
     resume=dict(type='ResumeHook'),
     rehearsal=dict(type='RehearsalHook', num_images=2),
 )
+# mmengine's own default, without which a run saves nothing
+CHECKPOINT_HOOK = dict(type='CheckpointHook', interval=1)
 # mmengine's own default hooks, which a config leaves out by None
 MMENGINE_HOOKS = (
     'runtime_info',
@@ -97,7 +104,7 @@ def train(
     loops = ('train', 'val') if validates else ('train',)
     check_settings(cfg, loops)
     settle_label_checks(cfg, loops)
-    check_data(cfg, loops)
+    facts = check_data(cfg, loops)
     if auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise UserError(
@@ -113,7 +120,13 @@ def train(
     if cfg.resume:
         drop_pretrained(cfg)
     check_weights(cfg)
+    ensure_writable(cfg.work_dir, '--work-dir')
+    # before anything is written into the folder of a run that is going on; held until
+    # this function returns
+    lock = None if _is_later_process() else lock_folder(cfg.work_dir)
     runner = build_runner(cfg, loops)
+    for line in facts:
+        print_log(line, 'current')
     if not len(runner.train_dataloader):
         raise UserError(
             'train_dataloader has no batch: its data set holds fewer images '
@@ -122,8 +135,10 @@ def train(
     check_classes(runner, runner.train_dataloader.dataset, 'val')
     if validates:
         check_same_classes(runner.train_dataloader.dataset, runner.val_dataloader.dataset)
-    with first_step_errors(runner, 'training'):
+    with lost_processes(), first_step_errors(runner, 'training'), disk_errors(cfg.work_dir):
         runner.train()
+    if lock is not None:
+        lock.close()
     return runner
 
 
@@ -170,7 +185,7 @@ def test(
     runner = load_runner(cfg, checkpoint)
     if show_dir is not None:
         keep_subfolders(runner.visualizer, cfg)
-    with first_step_errors(runner, 'the test'):
+    with lost_processes(), first_step_errors(runner, 'the test'):
         return runner.test()
 
 
@@ -195,12 +210,14 @@ def load_runner(cfg: Config, checkpoint: str | None) -> Runner:
         raise UserError('the config has no test set (test_dataloader)')
     check_settings(cfg, ('test',))
     settle_label_checks(cfg, ('test',))
-    check_data(cfg, ('test',))
+    facts = check_data(cfg, ('test',))
     if checkpoint is None:
         check_weights(cfg)
     else:
         check_checkpoint(checkpoint, 'checkpoint')
     runner = build_runner(cfg, ('test',))
+    for line in facts:
+        print_log(line, 'current')
     check_classes(runner, runner.test_dataloader.dataset, 'test')
     # without EMAHook, because a checkpoint's state_dict has the averaged
     # weights; without LoggerHook in later processes, because all would write
@@ -229,9 +246,12 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
             cannot be written.
     """
     ensure_writable(cfg.work_dir, '--work-dir')
-    hooks = {**DEFAULT_HOOKS, **(cfg.get('default_hooks') or {})}
+    check_images(cfg)
+    hooks = {**DEFAULT_HOOKS, 'checkpoint': CHECKPOINT_HOOK, **(cfg.get('default_hooks') or {})}
     cfg.default_hooks = {
-        name: hook for name, hook in hooks.items() if hook is not None or name in MMENGINE_HOOKS
+        name: _safe(hook)
+        for name, hook in hooks.items()
+        if hook is not None or name in MMENGINE_HOOKS
     }
     settle_workers(cfg)
     with config_errors(cfg.to_dict()):
@@ -247,6 +267,8 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
             getattr(runner, f'{loop}_loop')
         if 'train' in loops:
             runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    if is_distributed():
+        align_gradients(runner.model)
     return runner
 
 
@@ -277,8 +299,7 @@ def _settle_resume(cfg: Config, resume: str | None) -> None:
         cfg.load_from = None
         return
     cfg.resume = False
-    # only the first of several processes says it
-    if not int(os.environ.get('RANK') or 0):
+    if not _is_later_process():
         print(
             f'nothing to resume in {osp.abspath(cfg.work_dir)}: training '
             f'starts from {cfg.get("load_from") or "the beginning"}'
@@ -291,3 +312,17 @@ def _check_run(cfg: Config) -> None:
     check_channels(cfg)
     check_device(cfg)
     init_distributed(cfg)
+
+
+def _is_later_process() -> bool:
+    """Return True unless this is the first or only process of the run."""
+    # from the variable, because mmengine's group starts with the Runner
+    return bool(int(os.environ.get('RANK') or 0))
+
+
+def _safe(hook: dict | None) -> dict | None:
+    """Replace mmengine's own hook for checkpoints by ours, which takes its options."""
+    own = ('CheckpointHook', 'mmengine.CheckpointHook', CheckpointHook)
+    if isinstance(hook, dict) and hook.get('type') in own:
+        return {**hook, 'type': 'SafeCheckpointHook'}
+    return hook

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from archs import PICO
+from finite_differences import FORMATS, gradient_error
 from torch import nn
 
 from sparx_mm import SparXMamba
@@ -49,6 +50,18 @@ def build(kind, dim=8, num_sources=2, out_channels=16, reduction=None, **options
 def maps(num=3, dim=8, size=(5, 7), dtype=torch.float32):
     x, *sources = torch.randn(num, 2, dim, *size, dtype=dtype).unbind()
     return x, sources
+
+
+@every
+@pytest.mark.parametrize('tokens', [False, True], ids=['maps', 'tokens'])
+@pytest.mark.parametrize('layout', FORMATS)
+def test_gradients_of_one_map(kind, layout, tokens):
+    """In train mode, where torch's batch norm takes gradients of tokens wrongly."""
+    torch.manual_seed(0)
+    aggregator = build(kind).double()
+    x, sources = maps(dtype=torch.double)
+    x, *sources = (m[:1].contiguous(memory_format=FORMATS[layout]) for m in (x, *sources))
+    assert gradient_error(lambda: aggregator(x, sources), aggregator, tokens) < 1e-6
 
 
 @every

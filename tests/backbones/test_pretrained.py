@@ -7,6 +7,7 @@ import pytest
 import torch
 import vmamba_files
 from archs import PICO, PICO_SWIN, PICO_VMAMBA, learnable
+from hostile import payloads
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModule, PretrainedInit
 from mmengine.registry import MODELS
@@ -14,6 +15,7 @@ from torch import nn
 from without import run_without
 
 from sparx_mm import HierarchicalBackbone, SparXMamba, SparXSwin, VMamba
+from sparx_mm.errors import UserError
 from sparx_mm.registry import MODELS as PARTS
 from sparx_mm.state_dicts import SPARX, SWIN, VMAMBA, CoverageError, fit
 
@@ -75,13 +77,7 @@ def is_loaded(source, model):
         (lambda w: {k: v.double() for k, v in w.items()}, dict(map_location='cpu')),
     ],
 )
-@pytest.mark.parametrize('reader', ['ours', "mmengine's"])
-def test_layouts(reader, nest, options, source, file, monkeypatch):
-    if reader != 'ours':
-        # as where sparx_mm.checkpoint_io was not imported
-        monkeypatch.setattr(
-            'mmengine.runner.CheckpointLoader.load_checkpoint', lambda path, **_: torch.load(path)
-        )
+def test_layouts(nest, options, source, file):
     model = SparXMamba(PICO, init_cfg=pretrained(file(nest), **options))
     assert not is_loaded(source, model)
     model.init_weights()
@@ -339,8 +335,17 @@ def test_a_mixer_without_parameters(names, tmp_path):
         PARTS._module_dict.pop('Nothing')
 
 
+def test_hostile_files_are_refused_by_the_backbone_alone(tmp_path):
+    """Without `sparx_mm.engine`, which makes mmengine read safely."""
+    torch.save(dict(x=payloads(tmp_path / 'trace')['system']), tmp_path / 'file.pth')
+    model = SparXMamba(PICO, init_cfg=pretrained(tmp_path / 'file.pth'))
+    with pytest.raises(UserError, match='is refused: it would run code'):
+        model.init_weights()
+    assert not (tmp_path / 'trace').exists()
+
+
 def test_a_missing_package_is_one_line(source, tmp_path):
-    """What `pip install torch onedl-mmengine` does not install."""
+    """What `pip install torch onedl-mmengine` does not install; a file needs none of it."""
     torch.save(source.state_dict(), tmp_path / 'file.pth')
     folder = tmp_path / 'run'
     folder.mkdir()
@@ -349,6 +354,8 @@ def test_a_missing_package_is_one_line(source, tmp_path):
         'from sparx_mm import SparXMamba\n'
         'from sparx_mm.errors import UserError\n'
         f'init_cfg = {pretrained(tmp_path / "file.pth")!r}\n'
+        f'SparXMamba({PICO!r}, init_cfg=init_cfg).init_weights()\n'
+        'init_cfg["checkpoint"] = "open-mmlab://resnet50"\n'
         'try:\n'
         f'    SparXMamba({PICO!r}, init_cfg=init_cfg).init_weights()\n'
         'except UserError as error:\n'
@@ -357,6 +364,6 @@ def test_a_missing_package_is_one_line(source, tmp_path):
     done = run_without(['cv2'], code, folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == (
-        f'{tmp_path}/file.pth cannot be read: mmengine.runner imports cv2, which is not '
+        'open-mmlab://resnet50 cannot be read without cv2, which is not '
         'installed; type: pip install opencv-python-headless'
     )

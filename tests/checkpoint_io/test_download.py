@@ -15,6 +15,13 @@ from sparx_mm.checkpoint_io.download import known_hash
 
 CONTENT = bytes(range(256)) * 4096 * 3
 HASH = hashlib.sha256(CONTENT).hexdigest()
+# where a server sends a client on to
+MOVED = {
+    '/moved.pth': 'http://127.0.0.1:9/a.pth',
+    '/local.pth': 'file:///etc/passwd',
+    '/ftp.pth': 'ftp://127.0.0.1/a.pth',
+    '/data.pth': 'data:text/plain,a',
+}
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -26,9 +33,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if 'silent' in self.path:
             self.server.release.wait(10)
             return
-        if 'moved' in self.path:
+        if self.path in MOVED:
             self.send_response(302)
-            self.send_header('Location', 'http://127.0.0.1:9/a.pth')
+            self.send_header('Location', MOVED[self.path])
             self.end_headers()
             return
         self.send_response(200)
@@ -187,9 +194,10 @@ def test_only_https(server, cache):
     assert not cache.exists()
 
 
-def test_is_not_sent_on_to_http(server, cache):
-    with pytest.raises(DownloadError, match='http://127.0.0.1:9/a.pth is not'):
-        fetch(f'{server.url}/moved.pth')
+@pytest.mark.parametrize('path', MOVED)
+def test_is_not_sent_on_to_anything_else(server, cache, path):
+    with pytest.raises(DownloadError, match='is not (encrypted|allowed)'):
+        fetch(server.url + path)
     assert files(cache) == []
 
 

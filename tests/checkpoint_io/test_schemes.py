@@ -72,6 +72,17 @@ def test_models_of_mmengines_lists(tmp_path, monkeypatch):
         CheckpointLoader.load_checkpoint('pavi://a')
 
 
+@pytest.mark.parametrize('place', PLACES)
+def test_a_place_has_one_reader(place):
+    """With mmengine's loader and without it."""
+    assert schemes.find_loader(place) is CheckpointLoader._get_checkpoint_loader(place)
+
+
+def test_readers_of_others_are_kept(monkeypatch):
+    CheckpointLoader.register_scheme('mine://', lambda place, map_location: (place, map_location))
+    assert schemes.load_checkpoint('mine://a', 'cpu') == ('mine://a', 'cpu')
+
+
 def test_only_the_engine_installs(tmp_path):
     code = """
 from mmengine.runner import CheckpointLoader

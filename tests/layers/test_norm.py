@@ -4,9 +4,10 @@ from copy import deepcopy
 
 import pytest
 import torch
+from finite_differences import FORMATS, in_token_order
 from torch import nn
 
-from sparx_mm.layers import ChannelAffine, GroupNorm, LayerNorm2d, build_norm
+from sparx_mm.layers import BatchNorm2d, ChannelAffine, GroupNorm, LayerNorm2d, build_norm
 
 
 def test_layer_norm_2d():
@@ -65,9 +66,9 @@ def test_channel_affine():
 @pytest.mark.parametrize(
     'cfg, norm_type',
     [
-        (dict(type='BN'), nn.BatchNorm2d),
+        (dict(type='BN'), BatchNorm2d),
         (dict(type='SyncBN'), nn.SyncBatchNorm),
-        (dict(type='BN', momentum=0.03, eps=1e-4), nn.BatchNorm2d),
+        (dict(type='BN', momentum=0.03, eps=1e-4), BatchNorm2d),
     ],
 )
 def test_build_norm(cfg, norm_type):
@@ -110,3 +111,35 @@ def test_group_norm_trains_behind_frozen_parts(layout):
         (y * torch.arange(y.numel()).view(y.shape)).sum().backward()
     torch.testing.assert_close(ours.weight.grad, theirs.weight.grad)
     torch.testing.assert_close(ours.bias.grad, theirs.bias.grad)
+
+
+def gradients(norm, x, gradient):
+    x = x.clone(memory_format=torch.preserve_format).requires_grad_()
+    return torch.autograd.grad(norm(x), (x, norm.weight, norm.bias), gradient)
+
+
+@pytest.mark.parametrize('training', [True, False])
+@pytest.mark.parametrize('batch', [1, 2])
+@pytest.mark.parametrize('layout', FORMATS)
+def test_batch_norm_takes_gradients_of_tokens(layout, batch, training):
+    torch.manual_seed(0)
+    ours, theirs = (kind(16).double().train(training) for kind in (BatchNorm2d, nn.BatchNorm2d))
+    x = torch.randn(batch, 16, 4, 5, dtype=torch.double)
+    gradient = torch.randn_like(x)
+    wanted = gradients(theirs, x, gradient)
+    x = x.contiguous(memory_format=FORMATS[layout])
+    for given in (gradient, in_token_order(gradient)):
+        assert ours(x).is_contiguous(memory_format=FORMATS[layout])
+        for found, value in zip(gradients(ours, x, given), wanted):
+            torch.testing.assert_close(found, value)
+
+
+def test_torch_still_takes_them_wrongly():
+    """When this fails, torch is mended and `BatchNorm2d` is no longer needed."""
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(16).double()
+    x = torch.randn(1, 16, 4, 5, dtype=torch.double)
+    gradient = torch.randn_like(x)
+    wanted = gradients(norm, x, gradient)
+    for found, value in zip(gradients(norm, x, in_token_order(gradient)), wanted):
+        assert (found - value).abs().max() > 1

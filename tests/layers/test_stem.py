@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from finite_differences import FORMATS, gradient_error
 from torch import nn
 
 from sparx_mm.layers import ConvDownsample, ConvStem, LayerNorm2d, PatchEmbed, PatchMerging
@@ -27,6 +28,14 @@ def test_stem_of_one_convolution():
 def test_downsample():
     out = ConvDownsample(4, 6)(torch.randn(2, 4, 5, 8))
     assert out.shape == (2, 6, 3, 4)
+
+
+@pytest.mark.parametrize('part', [ConvStem(8), ConvDownsample(3, 6)], ids=['stem', 'downsample'])
+@pytest.mark.parametrize('layout', FORMATS)
+def test_gradients_of_one_map_in_token_order(part, layout):
+    part = part.double().train()
+    x = torch.randn(1, 3, 12, 20, dtype=torch.double).contiguous(memory_format=FORMATS[layout])
+    assert gradient_error(lambda: part(x), part, tokens=True) < 1e-6
 
 
 def _layer_norm(x, norm):

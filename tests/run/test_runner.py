@@ -1,11 +1,13 @@
 """Changes to a config that the options of train.py and test.py make."""
 
+import errno
 from types import SimpleNamespace
 
 import pytest
 import torch
 from detection import CONFIGS, ROOT, tiny_options
-from mmengine.hooks import EMAHook, IterTimerHook, LoggerHook
+from mmengine.config import Config
+from mmengine.hooks import CheckpointHook, EMAHook, IterTimerHook, LoggerHook
 
 from sparx_mm.errors import UserError
 from sparx_mm.run import load_config
@@ -76,6 +78,52 @@ def test_our_hooks_stand_in_our_configs_too():
     cfg = load_config(str(ROOT / 'configs/_base_/default_runtime.py'))
     ours = {name: cfg.default_hooks[name] for name in run.DEFAULT_HOOKS}
     assert ours == run.DEFAULT_HOOKS
+
+
+@pytest.mark.parametrize(
+    'given,built',
+    [
+        (dict(type='CheckpointHook', interval=7), dict(type='SafeCheckpointHook', interval=7)),
+        (dict(type='mmengine.CheckpointHook'), dict(type='SafeCheckpointHook')),
+        (dict(type=CheckpointHook), dict(type='SafeCheckpointHook')),
+        # of mmengine, which saves each epoch unless it is told not to
+        ({}, dict(type='SafeCheckpointHook', interval=1)),
+        (None, None),
+        (dict(type='TheirCheckpointHook'), dict(type='TheirCheckpointHook')),
+    ],
+)
+def test_checkpoints_of_any_config_are_safe(tmp_path, monkeypatch, given, built):
+    monkeypatch.undo()
+    monkeypatch.setattr(run.Runner, 'from_cfg', lambda cfg: SimpleNamespace(cfg=cfg, hooks=[]))
+    hooks = {} if given == {} else dict(checkpoint=given)
+    runner = run.build_runner(Config(dict(work_dir=str(tmp_path), default_hooks=hooks)))
+    assert runner.cfg.default_hooks['checkpoint'] == built
+
+
+def test_a_second_run_in_a_folder_changes_nothing(usual, tmp_path, monkeypatch, runners):
+    def taken(*args):
+        raise BlockingIOError
+
+    monkeypatch.setattr('sparx_mm.checkpoint_io.folder_lock.fcntl.lockf', taken)
+    with pytest.raises(UserError, match='in use by another run .*--work-dir'):
+        run.train(**usual)
+    # testing beside it is allowed
+    run.test(**usual, checkpoint=None)
+    assert len(runners) == 1
+
+
+def test_a_disk_that_is_full_elsewhere(usual, monkeypatch, tmp_path):
+    def fails(self):
+        raise OSError(errno.ENOSPC, 'No space left on device', 'scalars.json')
+
+    (tmp_path / 'last_checkpoint').write_text('epoch_3.pth')
+    monkeypatch.setattr(_Runner, 'train', fails, raising=False)
+    with pytest.raises(UserError) as error:
+        run.train(**usual)
+    assert str(error.value) == (
+        'scalars.json cannot be written (No space left on device); epoch_3.pth is whole: '
+        'continue from it with --resume'
+    )
 
 
 def test_train_without_validation(usual):

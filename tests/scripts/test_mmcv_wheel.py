@@ -5,10 +5,12 @@ import sys
 import threading
 from pathlib import Path
 
+import make_env
 import mmcv_wheel
 import pytest
 
 WHEEL = ('mmcv==2', '2.13.0+cpu')
+MMCV = 'mmcv==2.1.0'
 
 
 def test_the_key_tells_what_operators_depend_on():
@@ -86,13 +88,34 @@ def test_a_stopped_compilation_leaves_no_wheel(compiler):
 def test_compilation_shows_progress_and_where_the_log_is(program, tmp_path, capsys):
     python = program('python', '\n'.join(f'  [{n}/78] c++' for n in (1, 39)))
     with open(tmp_path / 'log', 'w') as log:
-        mmcv_wheel.compile_mmcv(str(python), 'mmcv==2', '', 'folder', log)
+        mmcv_wheel.compile_mmcv(str(python), MMCV, '', str(tmp_path / 'wheel'), log)
         program('python', status=1)
         with pytest.raises(SystemExit, match=f'did not .* in {log.name}'):
-            mmcv_wheel.compile_mmcv(str(python), 'mmcv==2', '', 'folder', log)
+            mmcv_wheel.compile_mmcv(str(python), MMCV, '', str(tmp_path / 'wheel'), log)
     output = capsys.readouterr().out
     assert str(tmp_path / 'log') in output and 'mmcv  50 %' in output
     assert '[39/78]' in (tmp_path / 'log').read_text()
+
+
+def test_a_source_without_a_hash_is_not_compiled(tmp_path):
+    with pytest.raises(SystemExit, match='no SHA-256 of the source of mmcv==2.1.1'):
+        mmcv_wheel.compile_mmcv('python', 'mmcv==2.1.1', '', str(tmp_path / 'wheel'), None)
+
+
+@pytest.mark.parametrize('stack', make_env.FOLDERS)
+def test_each_source_that_setup_compiles_has_a_hash(stack):
+    assert make_env.Environment(stack).mmcv in mmcv_wheel.SOURCES
+
+
+def test_the_compiler_gets_the_hash(program, tmp_path):
+    python = tmp_path / 'python'
+    python.write_text('#!/bin/sh\necho "$@"\nfor last; do :; done\ncat "$last"\n')
+    python.chmod(0o755)
+    with open(tmp_path / 'log', 'w') as log:
+        mmcv_wheel.compile_mmcv(str(python), MMCV, '', str(tmp_path / 'wheel'), log)
+    log = (tmp_path / 'log').read_text()
+    assert '--require-hashes' in log
+    assert f'{MMCV} --hash=sha256:{mmcv_wheel.SOURCES[MMCV]}\n' in log
 
 
 def test_the_compiler_sees_the_gpu_only_for_cuda_operators(monkeypatch):

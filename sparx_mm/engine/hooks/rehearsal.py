@@ -16,10 +16,10 @@ from mmengine.registry import HOOKS
 from mmengine.runner import ValLoop, autocast
 
 from ...errors import UserError
-from ..annotations_of_metrics import check_images
-from ..lone_image import check_lone_image
 from ..models import unwrap
-from ..untouched import untouched
+from ..rehearsal.annotations_of_metrics import check_images
+from ..rehearsal.lone_image import check_lone_image
+from ..rehearsal.untouched import untouched
 
 # hooks of the libraries that prepare nothing that a validation needs
 _CHECKS = ('ClassNumCheckHook', 'NumClassCheckHook', 'SyncNormHook')

@@ -92,7 +92,7 @@ class CheckSegMap:
             num_loaded = 1 + max(kept, default=-1)
         ignored = ids == IGNORED
         outside = ((ids < 0) | (ids >= num_loaded)) & ~ignored
-        wide, shift = _read(path, WIDE_MODES), first
+        wide, shift = read_pixels(path, WIDE_MODES), first
         if wide is not None and (wide.min() < 0 or wide.max() > IGNORED):
             ids, outside, shift = wide, (wide < 0) | (wide > IGNORED), 0
         if outside.any():
@@ -112,7 +112,7 @@ class CheckSegMap:
 
     def _is_void(self, results: dict) -> bool:
         """Return True if the file of a fully ignored map has only 255."""
-        pixels = _read(results['seg_map_path'])
+        pixels = read_pixels(results['seg_map_path'])
         if pixels is None:
             changed = results.get('reduce_zero_label')
             return not (changed or results.get('label_map'))
@@ -127,8 +127,13 @@ def _size(shape):
     return ' x '.join(map(str, shape[::-1])) or '1'
 
 
-def _read(path: str, modes: Sequence[str] | None = None) -> np.ndarray | None:
+def read_pixels(path: str, modes: Sequence[str] | None = None) -> np.ndarray | None:
     """Read the pixels of a file without a conversion.
+
+    Args:
+        path (str): The file.
+        modes (Sequence[str], optional): Pillow's modes that are read. None:
+            all. Default: None.
 
     Returns:
         ndarray or None: Pixels. None if Pillow cannot read the file, for

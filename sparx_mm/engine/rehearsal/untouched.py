@@ -1,12 +1,11 @@
 """A trial before training that leaves no trace in the run."""
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-import torch
 from torch import nn
+
+from ..saving.random_state import get_random_state, set_random_state
 
 
 @contextmanager
@@ -17,15 +16,10 @@ def untouched(model: nn.Module) -> Iterator[None]:
         model (nn.Module): The model.
     """
     modes = {module: module.training for module in model.modules()}
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    state = get_random_state()
     try:
         yield
     finally:
         for module, mode in modes.items():
             module.training = mode
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
-        if devices:
-            torch.cuda.set_rng_state_all(devices)
+        set_random_state(state)

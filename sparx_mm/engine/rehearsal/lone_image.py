@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import BatchSampler, DataLoader
 
-from ..errors import UserError
-from .models import unwrap
+from ...errors import UserError
+from ..models import unwrap
 
 
 def check_lone_image(runner) -> None:

@@ -3,7 +3,7 @@
 import os.path as osp
 from collections.abc import Iterator, Sequence
 
-from ..errors import UserError
+from ...errors import UserError
 
 
 def check_images(metrics: Sequence, dataset, samples: Sequence) -> None:
