@@ -24,6 +24,8 @@ from ..rehearsal.untouched import untouched
 
 # hooks of the libraries that prepare nothing that a validation needs
 _CHECKS = ('ClassNumCheckHook', 'NumClassCheckHook', 'SyncNormHook')
+# what a metric raises for its settings, with any number of images
+_SETTINGS = (AttributeError, ImportError, KeyError, NotImplementedError, TypeError)
 
 
 @HOOKS.register_module()
@@ -128,10 +130,12 @@ def _evaluate(
             try:
                 with _silence():
                     values = metric.compute_metrics(metric.results)
+            except _SETTINGS:
+                raise
             except Exception as error:
                 # a metric may need the whole set
                 kind = type(metric).__name__
-                runner.logger.info(f'{kind} gives no value for {len(ids)} images: {error!r}')
+                runner.logger.warning(f'{kind} gives no value for {len(ids)} images: {error!r}')
                 return None
             if not values:
                 return None
