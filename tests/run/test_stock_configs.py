@@ -14,7 +14,10 @@ from sparx_mm.run.preflight import (
     settle_label_checks,
     settle_workers,
 )
-from sparx_mm.run.preflight.data import _seg_sets
+from sparx_mm.run.preflight.annotations import check_config_heads
+from sparx_mm.run.preflight.coco_sets import find_coco_set
+from sparx_mm.run.preflight.data import find_seg_sets
+from sparx_mm.run.preflight.data_sets import find_data_sets
 
 NAMES = [(library, name) for library, names in STOCK.items() for name in names]
 SPLITS = ('train', 'val', 'test')
@@ -44,7 +47,12 @@ def test_nothing_is_refused_before_anything_is_built(library):
                 assert cfg.get(f'{split}_dataloader') is None or (
                     list(required_paths(cfg, split)) is not None
                 )
-                list(_seg_sets(cfg, split))
+                list(find_seg_sets(cfg, split))
+                sets = [
+                    find_coco_set(key, node, library) for key, node in find_data_sets(cfg, split)
+                ]
+                if all(sets):
+                    check_config_heads(cfg, [dataset.classes for dataset in sets])
         except UserError as error:
             pytest.fail(f'{name}: {error}')
 
