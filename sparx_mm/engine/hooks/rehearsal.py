@@ -14,6 +14,8 @@ from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, EMAHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import ValLoop, autocast
+from mmengine.structures import BaseDataElement
+from mmengine.utils import is_seq_of
 
 from ...errors import UserError
 from ..models import unwrap
@@ -81,6 +83,9 @@ class RehearsalHook(Hook):
         model.eval()
         with torch.no_grad(), autocast(enabled=loop.fp16):
             samples = model.val_step(batch)
+        # a model of mmengine may predict anything
+        if not is_seq_of(samples, BaseDataElement) or not samples:
+            return None
         if list(samples[-1].keys()) == ['loss']:
             samples = samples[:-1]
         if type(loop.evaluator) is not Evaluator:
