@@ -1,5 +1,7 @@
 """Check the data sets of a config: python tools/check_data.py CONFIG [options]."""
 
+import openmp  # noqa: F401
+
 from sparx_mm.errors import UserError, user_errors
 from sparx_mm.run import ArgumentParser, CfgOptionsAction, load_config, show_progress
 from sparx_mm.run.clean_data import write_clean

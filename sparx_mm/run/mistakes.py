@@ -15,8 +15,10 @@ from .config_nodes import walk
 
 # whose message says what is wrong without the exception's name
 _TELLING = (AssertionError, ConfigError, ImportError, OSError, RuntimeError, ValueError)
-# what to do, by what torch and the libraries say in the first step
+# what to do, by what torch and the libraries say
 REMEDIES = {
+    r'None is not a callable object|first argument must be callable': 'its type is not '
+    'registered: look for a misspelling',
     r'image size in a batch should be the same': 'images of several sizes cannot be one batch of '
     'a segmentor: give val_dataloader.batch_size=1 and test_dataloader.batch_size=1',
     r'stack expects each tensor to be equal size': 'images of a batch differ in size: for a '
@@ -52,8 +54,9 @@ def config_errors(cfg: dict) -> Iterator[None]:
         if _is_own(error) and not isinstance(error, ConfigError):
             raise
         key = _find_key(error, cfg)
-        where = f' {key}:' if key else ''
-        raise UserError(f'config:{where} {_describe(error)}') from error
+        where, text = f' {key}:' if key else '', _describe(error)
+        remedy = _find_remedy(text)
+        raise UserError(f'config:{where} {text}' + (f'; {remedy}' if remedy else '')) from error
 
 
 class FirstStep(Hook):
@@ -93,10 +96,9 @@ def first_step_errors(runner: Runner, what: str) -> Iterator[None]:
         if isinstance(error, UserError) or first.done or _is_own(error) or _is_remote(error):
             raise
         text = _describe(error)
-        remedy = next((r for found, r in REMEDIES.items() if re.search(found, text)), None)
-        place = f'{remedy}' if remedy else f'raised in {_place(error)}'
+        advice = _find_remedy(text) or f'raised in {_place(error)}'
         raise UserError(
-            f'{what} fails in its first step: {text}; {place} ({TRACEBACK_VARIABLE}=1 in the '
+            f'{what} fails in its first step: {text}; {advice} ({TRACEBACK_VARIABLE}=1 in the '
             'environment shows the traceback)'
         ) from error
     finally:
@@ -124,6 +126,10 @@ def _describe(error: Exception) -> str:
     return text if telling else f'{kind}: {text}'
 
 
+def _find_remedy(text: str) -> str | None:
+    return next((remedy for found, remedy in REMEDIES.items() if re.search(found, text)), None)
+
+
 def _place(error: Exception) -> str:
     """Return the file and line that raised an exception, in a worker too."""
     found = _FRAME.findall(error_text(error)) if _WORKER.match(error_text(error)) else []
@@ -149,8 +155,14 @@ def _is_remote(error: Exception) -> bool:
 def _find_key(error: Exception, cfg: dict) -> str:
     """Return the key of what was being built, the innermost; '' if it is unknown."""
     nodes = [(key, node) for key, node in walk(cfg) if key and node]
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    for frame in reversed(frames):
+    # of mmengine's functions that build, because others hold parts that are built already
+    builders = [
+        frame
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        if frame.f_globals.get('__name__', '').startswith('mmengine.')
+        and frame.f_code.co_name.startswith(('build', '__call__'))
+    ]
+    for frame in reversed(builders):
         for value in list(frame.f_locals.values()):
             if not isinstance(value, dict) or not value:
                 continue

@@ -58,7 +58,7 @@ def test_folders_that_do_not_match(root, config, tmp_path):
     option = f'{key}={tmp_path}/moved'
     line = last_line(config, tmp_path)
     assert line.startswith(f'error: data set not found: {labels} ({key})')
-    assert line.endswith(f'--cfg-options {key}=PATH')
+    assert line.endswith('--cfg-options train_dataloader.dataset.data_root=DIR')
     line = last_line(config, tmp_path, '--cfg-options', option)
     assert line.startswith(
         f'error: {key}: 1 of 4 label maps are missing, the first is '

@@ -41,7 +41,7 @@ STOCK = dict(
     mmseg=[
         'deeplabv3plus/deeplabv3plus_r50-d8_4xb2-80k_cityscapes-769x769.py',
         'encnet/encnet_r50-d8_4xb4-80k_ade20k-512x512.py',
-        'icnet/icnet_r101-d8-in1k-pre_4xb2-160k_cityscapes-832x832.py',
+        'danet/danet_r101-d8_4xb4-80k_ade20k-512x512.py',
         'knet/knet-s3_r50-d8_pspnet_8xb2-adamw-80k_ade20k-512x512.py',
         'mask2former/mask2former_r50_8xb2-160k_ade20k-512x512.py',
         'ocrnet/ocrnet_hr18s_4xb4-80k_ade20k-512x512.py',
@@ -111,7 +111,7 @@ def fit_channels(model, maps) -> None:
     if first and 'in_channels' in first:
         several = isinstance(first['in_channels'], (list, tuple))
         first['in_channels'] = list(maps) if several else maps[-1]
-        if first.get('type') in ('MultiLevelNeck', 'ICNeck'):
+        if first.get('type') in ('MultiLevelNeck',):
             return
     if neck and (first.get('type') not in ('GlobalAveragePooling',)):
         return

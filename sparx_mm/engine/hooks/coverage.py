@@ -5,6 +5,7 @@ from collections import OrderedDict
 from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import CheckpointLoader
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 from ...backbones import HierarchicalBackbone
 from ...backbones.pretrained import dotted, split_init_cfg
@@ -79,6 +80,10 @@ class CoverageHook(Hook):
         if not backbones:
             return
         source = checkpoint_source(runner)
+        if isinstance(runner.model, FullyShardedDataParallel):
+            # a process has a part of each tensor, and no shape to compare
+            runner.logger.warning(f'{source}: not held to the model, which FSDP shards')
+            return
         weights, report = _complete(
             model, backbones, source, checkpoint.get('state_dict', checkpoint), runner._resume
         )

@@ -15,7 +15,6 @@ from mmengine.hooks import CheckpointHook, EarlyStoppingHook, EMAHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import ValLoop, autocast
 from mmengine.structures import BaseDataElement
-from mmengine.utils import is_seq_of
 
 from ...errors import UserError
 from ..models import unwrap
@@ -25,6 +24,8 @@ from ..rehearsal.untouched import untouched
 
 # hooks of the libraries that prepare nothing that a validation needs
 _CHECKS = ('ClassNumCheckHook', 'NumClassCheckHook', 'SyncNormHook')
+# what a metric raises for its settings, with any number of images
+_SETTINGS = (AttributeError, ImportError, KeyError, NotImplementedError, TypeError)
 
 
 @HOOKS.register_module()
@@ -83,8 +84,8 @@ class RehearsalHook(Hook):
         model.eval()
         with torch.no_grad(), autocast(enabled=loop.fp16):
             samples = model.val_step(batch)
-        # a model of mmengine may predict anything
-        if not is_seq_of(samples, BaseDataElement) or not samples:
+        # models of other kinds may predict anything
+        if not all(isinstance(sample, BaseDataElement) for sample in samples):
             return None
         if list(samples[-1].keys()) == ['loss']:
             samples = samples[:-1]
@@ -129,10 +130,12 @@ def _evaluate(
             try:
                 with _silence():
                     values = metric.compute_metrics(metric.results)
+            except _SETTINGS:
+                raise
             except Exception as error:
                 # a metric may need the whole set
                 kind = type(metric).__name__
-                runner.logger.info(f'{kind} gives no value for {len(ids)} images: {error!r}')
+                runner.logger.warning(f'{kind} gives no value for {len(ids)} images: {error!r}')
                 return None
             if not values:
                 return None

@@ -8,7 +8,7 @@ from mmengine.registry import HOOKS
 
 from ...errors import UserError
 from ..models import checkpoint_source, unwrap
-from ..optim.optimizer_state import NoMatch, group_names, is_single, match_optimizer
+from ..optim.optimizer_state import NoMatch, group_names, is_named, is_single, match_optimizer
 
 # entries that a Runner reads when it resumes. The optimizer is among them,
 # because a Runner silently starts a new one if it is missing
@@ -40,8 +40,9 @@ class ResumeHook(Hook):
             checkpoint (dict): Checkpoint to be saved; ``optimizer`` is
                 changed.
         """
-        if is_single(runner.optim_wrapper) and 'optimizer' in checkpoint:
-            groups = checkpoint['optimizer']['param_groups']
+        # FSDP gives the state to the first process only
+        groups = checkpoint.get('optimizer', {}).get('param_groups')
+        if is_single(runner.optim_wrapper) and groups:
             names = group_names(runner.optim_wrapper, unwrap(runner.model))
             for group, of_group in zip(groups, names):
                 group['param_names'] = of_group
@@ -62,7 +63,7 @@ class ResumeHook(Hook):
             return
         try:
             _check_content(runner, checkpoint)
-            if is_single(runner.optim_wrapper):
+            if is_single(runner.optim_wrapper) and not is_named(checkpoint['optimizer']):
                 match_optimizer(runner, checkpoint)
             _forget_other_runs(runner, checkpoint['message_hub'])
         except (NoMatch, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:

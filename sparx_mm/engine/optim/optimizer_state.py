@@ -25,6 +25,12 @@ def is_single(optim_wrapper) -> bool:
     )
 
 
+def is_named(saved: dict) -> bool:
+    """Return True if a saved optimizer has names for numbers, by which FSDP matches it."""
+    groups = saved.get('param_groups', ())
+    return any(isinstance(entry, str) for group in groups for entry in group['params'])
+
+
 def group_names(optim_wrapper, model) -> list[list[str]]:
     """List the names of the parameters in each group of an optimizer.
 

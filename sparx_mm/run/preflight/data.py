@@ -32,7 +32,7 @@ def check_data(cfg: Config, splits: Sequence[str]) -> list[str]:
     """Check that annotation files and image folders exist and fit the model.
 
     The files in the folders of segmentation sets are checked too, and the
-    annotations and classes of sets in COCO's format.
+    annotations and classes of detection and classification sets.
 
     Args:
         cfg (Config): A whole config.
@@ -72,15 +72,27 @@ def check_paths(cfg: Config, splits: Sequence[str]) -> None:
         deeper = find_deeper(missing[0].path)
         deeper = f', but there is {deeper}' if deeper else ''
         options = ' '.join(dict.fromkeys(required.option for required in missing))
-        # of the set that the config is for, not of one that is based on it
-        source = cfg.get('data_source') or {}
-        is_its = source and missing[0].path.startswith(source['data_root'])
-        source = f' ({source["name"]})' if is_its else ''
+        source = _find_source(cfg, splits, missing[0])
         raise UserError(
             f'data set not found: {osp.abspath(missing[0].path)} '
             f'({missing[0].key}){more}{deeper}; put or link it there{source}, '
             f'or give its place: --cfg-options {options}'
         )
+
+
+def _find_source(cfg: Config, splits: Sequence[str], missing: RequiredPath) -> str:
+    """Say where a missing file is from; '' if that is unknown."""
+    source = cfg.get('data_source') or ''
+    if isinstance(source, dict):
+        # of sets of that type, and not of others that a config based on it names
+        types = [
+            node.get('type')
+            for split in splits
+            for key, node in find_data_sets(cfg, split)
+            if missing.key.startswith(f'{key}.')
+        ]
+        source = source['name'] if source['type'] in types else ''
+    return f' ({source})' if source else ''
 
 
 def required_paths(cfg: Config, split: str) -> Iterator[RequiredPath]:
@@ -102,12 +114,11 @@ def required_paths(cfg: Config, split: str) -> Iterator[RequiredPath]:
         names = {'ann_file': node.get('ann_file'), **_folders(cfg, key, node)}
         if 'pipeline' in node and not _loads_labels(node):
             names.pop('data_prefix.seg_map_path', None)
-        paths = {name: osp.join(root, path) for name, path in names.items() if path}
-        # another root does not help a set of which a part is there
-        movable = root and not any(map(osp.exists, paths.values()))
-        for name, path in paths.items():
-            option = 'data_root=DIR' if movable or name == 'split' else f'{name}=PATH'
-            yield RequiredPath(path, f'{key}.{name}', f'{key}.{option}')
+        for name, path in names.items():
+            if path:
+                movable = root or name == 'split'
+                option = 'data_root=DIR' if movable else f'{name}=PATH'
+                yield RequiredPath(osp.join(root, path), f'{key}.{name}', f'{key}.{option}')
     evaluator = f'{split}_evaluator'
     for key, node in walk(cfg.get(evaluator) or {}, evaluator):
         if node.get('ann_file') and not is_remote(node):
