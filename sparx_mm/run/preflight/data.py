@@ -88,7 +88,7 @@ def _find_source(cfg: Config, splits: Sequence[str], missing: RequiredPath) -> s
         types = [
             node.get('type')
             for split in splits
-            for key, node in _data_sets(cfg, split)
+            for key, node in find_data_sets(cfg, split)
             if missing.key.startswith(f'{key}.')
         ]
         source = source['name'] if source['type'] in types else ''
