@@ -83,7 +83,7 @@ def first_step_errors(runner: Runner, what: str) -> Iterator[None]:
 
     Args:
         runner (Runner): The runner; a hook is appended.
-        what (str): What it does, for the message: ``'training'``.
+        what (str): Start of the message: ``'training fails in its first step'``.
 
     Raises:
         UserError: Unless the error is a bug of this package, or another process's.
@@ -98,7 +98,7 @@ def first_step_errors(runner: Runner, what: str) -> Iterator[None]:
         text = _describe(error)
         advice = _find_remedy(text) or f'raised in {_place(error)}'
         raise UserError(
-            f'{what} fails in its first step: {text}; {advice} ({TRACEBACK_VARIABLE}=1 in the '
+            f'{what}: {text}; {advice} ({TRACEBACK_VARIABLE}=1 in the '
             'environment shows the traceback)'
         ) from error
     finally:

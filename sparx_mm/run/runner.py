@@ -52,6 +52,7 @@ DEFAULT_HOOKS = dict(
 )
 # mmengine's own default, without which a run saves nothing
 CHECKPOINT_HOOK = dict(type='CheckpointHook', interval=1)
+_FIRST = 'training fails in its first step'
 # mmengine's own default hooks, which a config leaves out by None
 MMENGINE_HOOKS = (
     'runtime_info',
@@ -135,7 +136,7 @@ def train(
     check_classes(runner, runner.train_dataloader.dataset, 'val')
     if validates:
         check_same_classes(runner.train_dataloader.dataset, runner.val_dataloader.dataset)
-    with lost_processes(), first_step_errors(runner, 'training'), disk_errors(cfg.work_dir):
+    with lost_processes(), first_step_errors(runner, _FIRST), disk_errors(cfg.work_dir):
         runner.train()
     if lock is not None:
         lock.close()
@@ -185,7 +186,7 @@ def test(
     runner = load_runner(cfg, checkpoint)
     if show_dir is not None:
         keep_subfolders(runner.visualizer, cfg)
-    with lost_processes(), first_step_errors(runner, 'the test'):
+    with lost_processes(), first_step_errors(runner, 'the test fails'):
         return runner.test()
 
 

@@ -80,7 +80,7 @@ def test_segmentors(train, options, message):
         ),
         (dict(model__bbox_head=dict(type='FCOSHead')), '^config: model: .*bbox_head'),
         (dict(model__roi_head__bbox_head__loss_cls__class_weight=[1.0] * 81), 'has 81 entries'),
-        (dict(train_dataloader__dataset__metainfo=3), '^config: train_dataloader'),
+        (dict(train_dataloader__dataset__metainfo=3), '^metainfo of CocoDataset must be a dict'),
     ],
 )
 def test_detectors(train, options, message):
@@ -106,3 +106,45 @@ def test_no_worker_is_no_mistake(train):
     }
     runner = train(**loaders)
     assert runner.iter == 1 and not runner.train_dataloader.persistent_workers
+
+
+def _test(cfg, tmp_path, **options):
+    cfg.experiment_name = tmp_path.name
+    cfg.dump(tmp_path / 'tiny.py')
+    with pytest.raises(UserError) as error:
+        run.test(str(tmp_path / 'tiny.py'), None, work_dir=str(tmp_path / 'out'), **options)
+    return str(error.value)
+
+
+def test_augmentation_that_a_model_does_not_have(shapes, tmp_path):
+    cfg = tiny_detector(DETECTOR, shapes)
+    nms = dict(type='nms', iou_threshold=0.5)
+    cfg.tta_model = dict(type='DetTTAModel', tta_cfg=dict(nms=nms, max_per_img=9))
+    steps = [
+        [dict(type='Resize', scale=(64, 64), keep_ratio=True)],
+        [dict(type='RandomFlip', prob=1.0), dict(type='RandomFlip', prob=0.0)],
+        [dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape',
+                                               'scale_factor', 'flip', 'flip_direction'))],
+    ]  # fmt: skip
+    cfg.tta_pipeline = [dict(type='LoadImageFromFile'), dict(type='TestTimeAug', transforms=steps)]
+    line = _test(cfg, tmp_path, tta=True)
+    assert line.startswith('the test fails: TTA of instance segmentation does not support now')
+
+
+def test_a_metric_without_label_maps(ade, tmp_path):
+    cfg = tiny_config(CONFIG, ade)
+    steps = cfg.test_dataloader.dataset.pipeline
+    cfg.test_dataloader.dataset.pipeline = [s for s in steps if s['type'] != 'LoadAnnotations']
+    assert _test(cfg, tmp_path).startswith('test_evaluator is IoUMetric, which needs label maps')
+
+
+def test_images_without_labels(ade, tmp_path):
+    cfg = tiny_config(CONFIG, ade)
+    steps = cfg.test_dataloader.dataset.pipeline
+    cfg.test_dataloader.dataset.pipeline = [s for s in steps if s['type'] != 'LoadAnnotations']
+    cfg.test_dataloader.dataset.data_prefix.seg_map_path = 'not/there'
+    cfg.test_evaluator.update(format_only=True, output_dir=str(tmp_path / 'maps'))
+    cfg.experiment_name = tmp_path.name
+    cfg.dump(tmp_path / 'tiny.py')
+    assert run.test(str(tmp_path / 'tiny.py'), None, work_dir=str(tmp_path / 'out')) == {}
+    assert len(list((tmp_path / 'maps').iterdir())) == 3

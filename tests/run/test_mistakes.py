@@ -67,10 +67,10 @@ def _runner():
 
 def test_the_first_step():
     runner = _runner()
-    with pytest.raises(UserError) as error, first_step_errors(runner, 'training'):
+    with pytest.raises(UserError) as error, first_step_errors(runner, 'training fails'):
         _raise('assert False', 'mmdet')
     assert str(error.value) == (
-        'training fails in its first step: AssertionError in mmdet.py, line 1; raised in '
+        'training fails: AssertionError in mmdet.py, line 1; raised in '
         'mmdet.py, line 1 (SPARX_MM_TRACEBACK=1 in the environment shows the traceback)'
     )
     assert runner.hooks == []
@@ -86,7 +86,10 @@ def test_the_first_step():
     ],
 )
 def test_remedies(text, remedy):
-    with pytest.raises(UserError, match=text) as error, first_step_errors(_runner(), 'training'):
+    with (
+        pytest.raises(UserError, match=text) as error,
+        first_step_errors(_runner(), 'training fails'),
+    ):
         _raise(f'raise IndexError({text!r})', 'torch')
     assert remedy in str(error.value)
 
@@ -101,10 +104,10 @@ class _Broken(torch.utils.data.Dataset):
 
 def test_what_a_worker_raises():
     loader = torch.utils.data.DataLoader(_Broken(), num_workers=1)
-    with pytest.raises(UserError) as error, first_step_errors(_runner(), 'training'):
+    with pytest.raises(UserError) as error, first_step_errors(_runner(), 'training fails'):
         next(iter(loader))
     assert str(error.value).startswith(
-        "training fails in its first step: KeyError: 'gt_sem_seg'; raised in mmseg.py, line 1"
+        "training fails: KeyError: 'gt_sem_seg'; raised in mmseg.py, line 1"
     )
 
 
@@ -116,7 +119,7 @@ def test_what_is_left_as_it_is():
         with pytest.raises((AssertionError, RuntimeError)), first_step_errors(_runner(), 'x'):
             _raise(code, module)
     runner = _runner()
-    with pytest.raises(AssertionError), first_step_errors(runner, 'training'):
+    with pytest.raises(AssertionError), first_step_errors(runner, 'training fails'):
         # an iteration is over
         runner.hooks[0].after_train_iter(runner, 0)
         _raise('assert False', 'mmdet')

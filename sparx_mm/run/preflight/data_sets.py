@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from mmengine.config import Config
 from mmengine.registry import DATASETS, Registry
 
+from ...errors import UserError
 from ..config_nodes import walk
 
 # names in a line
@@ -82,8 +83,15 @@ def metainfo_of(cls: type, node: dict) -> dict:
     Args:
         cls (type): Its class.
         node (dict): Its config.
+
+    Raises:
+        UserError: If the config's ``metainfo`` is not a dict.
     """
     given = node.get('metainfo') or {}
+    if not isinstance(given, dict):
+        raise UserError(
+            f'metainfo of {cls.__name__} must be a dict, such as dict(classes=(...)), got {given!r}'
+        )
     names = given.get('classes')
     # as mmengine does, but without its warning for a text that is no file
     if isinstance(names, str):

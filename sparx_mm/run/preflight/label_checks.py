@@ -43,7 +43,8 @@ def _without_checks(steps: Any) -> Any:
         return {key: _without_checks(value) for key, value in steps.items()}
     if not isinstance(steps, (list, tuple)):
         return steps
-    return [_without_checks(step) for step in steps if not _is_check(step)]
+    # a scale is a tuple, and has to stay one
+    return type(steps)(_without_checks(step) for step in steps if not _is_check(step))
 
 
 def _is_check(step: Any) -> bool:

@@ -7,6 +7,7 @@ from sparx_mm.errors import UserError
 from sparx_mm.run.preflight import settle_label_checks
 
 LOAD, CHECK, PACK = (dict(type=t) for t in ('LoadAnnotations', 'CheckSegMap', 'PackSegInputs'))
+RESIZE = dict(type='Resize', scale=(64, 32))
 
 
 def _config(split, pipeline, wrapper='RepeatDataset'):
@@ -17,7 +18,7 @@ def _config(split, pipeline, wrapper='RepeatDataset'):
 @pytest.mark.parametrize(
     'pipeline,left',
     [
-        ([CHECK, PACK], [PACK]),
+        ([RESIZE, CHECK, PACK], [RESIZE, PACK]),
         ([LOAD, CHECK, PACK], [LOAD, CHECK, PACK]),
         (
             [dict(type='TestTimeAug', transforms=[[PACK], [CHECK]])],
