@@ -20,9 +20,13 @@ def test_fsdp2(tmp_path):
 
 
 def test_mmengines_strategy(tmp_path):
+    """It builds, steps, saves and loads."""
     for found in on_ranks(fsdp_strategy, tmp_path):
         moved = 0
-        for name, value in found['straight'].items():
-            assert value.equal(found['resumed'][name]), name
-            moved += not value.equal(found['first'][name])
+        for name, value in found['first'].items():
+            assert value.equal(found['still'][name]) or 'num_batches' in name, name
+            moved += not value.equal(found['loaded'][name])
         assert moved > 100
+        # mmengine 0.10 gives torch's function its arguments in the order of an earlier
+        # torch; when this fails, a sharded run can be resumed
+        assert found['why_not'] == "unhashable type: 'dict'"
