@@ -1,10 +1,11 @@
 """Missing data end in one line before anything is built."""
 
 import pytest
+from detection import ROOT
 from mmengine.config import Config
 
 from sparx_mm.errors import UserError
-from sparx_mm.run import preflight
+from sparx_mm.run import load_config, preflight
 
 
 def _config(**kwargs):
@@ -106,6 +107,21 @@ def test_where_data_is_from_is_said_of_that_data_alone(tmp_path):
     cfg.data_source = 'shop.org'
     with pytest.raises(UserError, match=r'put or link it there \(shop.org\), or give'):
         preflight.check_data(cfg, ('train',))
+
+
+@pytest.mark.parametrize('config', ['mmseg/upernet_sparx_t', 'mmpretrain/sparx_t_in1k'])
+def test_the_shipped_configs_say_where_data_is_from(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cfg = load_config(str(ROOT / f'configs/{config}.py'))
+    with pytest.raises(UserError) as error:
+        preflight.check_data(cfg, ('train',))
+    assert f'put or link it there ({cfg.data_source["name"]})' in str(error.value)
+    # a set of another type that is based on it
+    cfg.train_dataloader.dataset.type = 'Other'
+    cfg.train_dataloader.dataset.data_prefix = dict(img_path='images')
+    with pytest.raises(UserError) as error:
+        preflight.check_data(cfg, ('train',))
+    assert cfg.data_source['name'] not in str(error.value)
 
 
 def test_label_maps_that_no_step_loads_need_not_be_there(tmp_path):

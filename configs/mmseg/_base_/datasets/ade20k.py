@@ -5,7 +5,7 @@
 dataset_type = 'ADE20KDataset'
 data_root = 'data/ade/ADEChallengeData2016/'
 data_source = dict(
-    data_root=data_root, name='ADEChallengeData2016.zip of the MIT Scene Parsing Benchmark'
+    type=dataset_type, name='ADEChallengeData2016.zip of the MIT Scene Parsing Benchmark'
 )
 num_classes = 150
 crop_size = (512, 512)
