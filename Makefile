@@ -13,7 +13,7 @@ MAKE_ENV = $(ANY_PYTHON) scripts/make_env.py
 RUN := . .venv/run.env &&
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-openmmlab test-gpu bench-gpu lint format clean
+.PHONY: help setup demo test test-fast test-faults test-openmmlab test-gpu bench-gpu lint format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -25,11 +25,14 @@ demo: setup  ## train, evaluate and show a detector and a segmentor on shapes
 	$(RUN) .venv/bin/python tools/demo.py
 
 # two workers of one thread each, because more threads than cores only wait
-test: setup  ## run the tests
-	$(RUN) OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --durations=20 $(TESTS)
+test: setup  ## run the tests that are not marked faults
+	$(RUN) OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 -m 'not faults' --durations=20 $(TESTS)
 
-test-fast: setup  ## run the tests that are not marked slow
-	$(RUN) OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 -m 'not slow' $(TESTS)
+test-fast: setup  ## run the tests that are marked neither slow nor faults
+	$(RUN) OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 -m 'not slow and not faults' $(TESTS)
+
+test-faults: setup  ## run the tests marked faults: kills, full disks, signals, lost ranks
+	$(RUN) OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 -m faults --durations=20 $(TESTS)
 
 test-openmmlab:  ## run the tests marked stack on the original OpenMMLab packages
 	@$(MAKE_ENV) openmmlab

@@ -1,8 +1,10 @@
 """Errors of the user end in one line; errors of the code keep their traceback."""
 
 import os
+import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -32,6 +34,12 @@ class ConfigError(UserError, ValueError):
     """
 
 
+class LostProcess(UserError):
+    """The end of another process of the run, which has its own message."""
+
+
+# set to anything, the traceback of what became one line is printed before it
+TRACEBACK_VARIABLE = 'SPARX_MM_TRACEBACK'
 # variables that each launcher sets: the number of a process among all, and
 # among those on its machine
 RANKS = dict(
@@ -43,7 +51,7 @@ RANKS = dict(
 LATER_RANK_DELAY_S = 10
 
 
-def fail(message: str, status: int = 1) -> NoReturn:
+def fail(message: str, status: int = 1, wait: bool = False) -> NoReturn:
     """End the process with one line on stderr.
 
     When several processes make the same mistake, only the first prints it: it
@@ -54,10 +62,14 @@ def fail(message: str, status: int = 1) -> NoReturn:
     Args:
         message (str): Description of the mistake.
         status (int): Exit status. Default: 1.
+        wait (bool): Wait as a later process does, because another one has more to say.
+            Default: False.
     """
     start = 'error:'
     rank, local_rank = _process()
-    if rank:
+    if rank or wait:
+        # a run saves on this signal; a launcher that sends it now has ended the run
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         time.sleep(LATER_RANK_DELAY_S + local_rank)
         start = f'error: process {rank}:'
     print(start, ' '.join(message.split()), file=sys.stderr, flush=True)
@@ -79,7 +91,8 @@ def user_errors() -> Iterator[None]:
     """End a command line in one line on stderr instead of a traceback.
 
     `UserError` exits with status 1, an interrupt with 130 (128 + SIGINT, as
-    a shell reports it). Every other exception passes through.
+    a shell reports it). Every other exception passes through. With the variable
+    ``SPARX_MM_TRACEBACK`` in the environment the traceback is printed too.
 
     Example:
         >>> @user_errors()
@@ -92,6 +105,8 @@ def user_errors() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        fail(str(error))
+        if os.environ.get(TRACEBACK_VARIABLE):
+            traceback.print_exception(error)
+        fail(str(error), wait=isinstance(error, LostProcess))
     except KeyboardInterrupt:
         fail('interrupted', 130)

@@ -45,8 +45,8 @@ def build_part(cfg: dict, what: str, **given) -> nn.Module:
         nn.Module: The part.
 
     Raises:
-        ConfigError: If the type is unknown, if an option is, or if one is
-            missing.
+        ConfigError: If the type is unknown, if an option is unknown, missing or of
+            a value that the part cannot be built with.
     """
     options = dict(cfg)
     kind = options.pop('type', None)
@@ -75,7 +75,13 @@ def build_part(cfg: dict, what: str, **given) -> nn.Module:
     ]
     if missing:
         raise ConfigError(f'{what} {name} needs {missing}: give them in its config')
-    return cls(**options)
+    try:
+        return cls(**options)
+    except ConfigError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
+        own = {key: value for key, value in options.items() if key not in given}
+        raise ConfigError(f'{what} {name} cannot be built with {own}: {e}') from e
 
 
 def _similar(what):

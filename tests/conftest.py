@@ -38,7 +38,9 @@ SLOW = {
         'end_to_end',
         'kernels/test_triton.py',
         'kernels/test_triton_compile.py',
+        'run/test_torchrun.py',
         'test_info.py',
+        'test_install.py',
         'tools',
     )
 }

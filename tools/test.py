@@ -20,8 +20,8 @@ def parse_args():
         '--show-dir',
         help='paint predictions into this folder. mmdet and mmrotate: a relative '
         'one is below the work folder and the time stamp of the run; mmseg: '
-        'images are in its vis_data/vis_image; mmpretrain: images have the names '
-        'of their files, and of two with the same name the last one stays',
+        'images are in its vis_data/vis_image. mmdet, mmrotate and mmpretrain: '
+        'pictures are in the subfolders that their images are in',
     )
     parser.add_argument(
         '--wait-time', type=float, default=2, help='seconds that an image is shown; default: 2'

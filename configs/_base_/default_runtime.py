@@ -6,8 +6,8 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    # never keep only 1, because mmengine deletes the old file before it writes the new one
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3, save_best='auto'),
+    # writes whole files, resumes exactly, and saves on SIGTERM, SIGUSR1 and Ctrl-C
+    checkpoint=dict(type='SafeCheckpointHook', interval=1, max_keep_ckpts=3, save_best='auto'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # raises an error if weights do not cover the backbone
     coverage=dict(type='CoverageHook'),
@@ -15,10 +15,15 @@ default_hooks = dict(
     finite=dict(type='FiniteHook'),
     # resumes optimizer state by the names of parameters
     resume=dict(type='ResumeHook'),
+    # validates on two images before the first step, to find what would stop the first validation
+    rehearsal=dict(type='RehearsalHook', num_images=2),
 )
 # Weights are not averaged. Evaluate and save their moving average (the weights themselves go into
 # ema_state_dict) by
 #   default_hooks.ema.type=EMAHook
+# An image that cannot be trained on ends a run of tools/train.py in one line. Train without such
+# images, which the log counts, by
+#   skip_broken=True
 
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -9,8 +9,8 @@ from torch import nn
 from ..backbones import HierarchicalBackbone
 from ..errors import UserError
 from ..run import load_config
-from ..run.config import error_text
 from ..run.libraries import find_library
+from ..run.mistakes import error_text
 from ..run.preflight import check_packages
 
 

@@ -179,6 +179,11 @@ def _complete_connections(given):
 
 
 def _check(arch):
+    if not isinstance(arch['depths'], (list, tuple)):
+        raise ConfigError(
+            f"arch key 'depths' must be a sequence with one entry for each stage, "
+            f'got {arch["depths"]!r}'
+        )
     num_stages = len(arch['depths'])
     for key in LISTS:
         if not isinstance(arch[key], (list, tuple)) or len(arch[key]) != num_stages:

@@ -13,7 +13,7 @@ from ..registry import build_part, takes_option
 from ..state_dicts import KeyMap, nest_classifier
 from .arch import layer_value, plan_stage, resolve_arch, stage_arch
 from .connections import STAGE_INPUT, LayerPlan
-from .pretrained import PretrainedBackboneInit, split_init_cfg
+from .pretrained import PretrainedBackboneInit, check_init_cfg, split_init_cfg
 
 
 class Stage(BaseModule):
@@ -80,7 +80,8 @@ class HierarchicalBackbone(BaseModule):
       ``sources``, ``input_in_window``) and ``aggregator``, the config of what
       takes the projection's place in such a layer, built with ``dim``,
       ``num_sources`` and ``out_channels``. None: a plain chain of layers.
-    - ``base`` (str): Name of the variant that a dict changes.
+    - ``base`` (str): Name of the variant that a dict changes; that of a config is
+      changed by ``--cfg-options model.backbone.arch.base=small``.
 
     Linear layers and convolutions of 1x1 start with truncated normal weights,
     all other convolutions too unless ``init_convolutions`` is False. A part
@@ -137,15 +138,18 @@ class HierarchicalBackbone(BaseModule):
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
+        check_init_cfg(init_cfg)
         super().__init__(init_cfg=init_cfg)
         self.arch = resolve_arch(arch, self.arch_zoo, self.arch_defaults, type(self).__name__)
         dims, depths = self.arch['embed_dims'], self.arch['depths']
         num_stages = len(depths)
         self.out_indices = _check_out_indices(out_indices, num_stages)
-        if not -1 <= frozen_stages <= num_stages:
-            raise ConfigError(f'frozen_stages must be in [-1, {num_stages}], got {frozen_stages}')
-        if not 0 <= drop_path_rate < 1:
-            raise ConfigError(f'drop_path_rate must be in [0, 1), got {drop_path_rate}')
+        if not isinstance(frozen_stages, int) or not -1 <= frozen_stages <= num_stages:
+            raise ConfigError(
+                f'frozen_stages must be an int in [-1, {num_stages}], got {frozen_stages!r}'
+            )
+        if not isinstance(drop_path_rate, (int, float)) or not 0 <= drop_path_rate < 1:
+            raise ConfigError(f'drop_path_rate must be in [0, 1), got {drop_path_rate!r}')
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
         # only what the returned maps need is built, so no parameter goes unused

@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from mmengine.model import PretrainedInit, update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
 
-from ..errors import UserError
+from ..errors import ConfigError, UserError
 from ..state_dicts import SWIN, CoverageError, Report, find_weights, fit
 
 # packages that install what mmengine.runner imports, where the names differ
@@ -18,6 +18,24 @@ _PACKAGES = dict(cv2='opencv-python-headless')
 
 # types of an init_cfg that read a checkpoint, all of it or a part
 CHECKPOINT_INITS = _WHOLE, _PART = 'Pretrained', 'PretrainedSwin'
+
+
+def check_init_cfg(init_cfg: dict | list[dict] | None) -> None:
+    """Check that an ``init_cfg`` has what every one needs.
+
+    Args:
+        init_cfg (dict or list[dict], optional): Initialisation config of mmengine.
+
+    Raises:
+        ConfigError: If a part is no dict, has no type, or loads no file that it names.
+    """
+    for one in [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []:
+        if not isinstance(one, dict) or 'type' not in one:
+            raise ConfigError(
+                f"init_cfg must be a dict with a 'type', or a list of them, got {one!r}"
+            )
+        if one['type'] in CHECKPOINT_INITS and not isinstance(one.get('checkpoint'), str):
+            raise ConfigError(f'init_cfg {one} needs checkpoint=FILE, a path or URL')
 
 
 def split_init_cfg(init_cfg: dict | list[dict] | None) -> tuple[list[dict], list[dict]]:

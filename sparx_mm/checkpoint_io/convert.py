@@ -1,12 +1,10 @@
 """Conversion of checkpoints between layouts and formats, bit by bit."""
 
-import os
 import os.path as osp
-import tempfile
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from ..errors import UserError
 from ..state_dicts import (
@@ -19,6 +17,7 @@ from ..state_dicts import (
     summarize,
 )
 from .reader import read_checkpoint
+from .writer import write_whole
 
 # names of a classifier as a whole, and of each backbone
 LAYOUTS = dict(
@@ -122,22 +121,11 @@ def _tensors(weights) -> dict[str, torch.Tensor]:
 
 
 def _write(content, target, kind):
-    partial = None
     try:
-        # beside the target, because only then it can be renamed
-        handle, partial = tempfile.mkstemp(suffix='.partial', dir=osp.dirname(osp.abspath(target)))
-        os.close(handle)
-        if kind == '.safetensors':
-            save_file(_tensors(content), partial, metadata=dict(format='pt'))
-        else:
-            torch.save(content, partial)
-        # because mkstemp gives fewer permissions than open
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(partial, 0o666 & ~mask)
-        os.replace(partial, target)
-    except (KeyError, OSError, RuntimeError, SafetensorError) as error:
+        with write_whole(target) as file:
+            if kind == '.safetensors':
+                file.write(save(_tensors(content), metadata=dict(format='pt')))
+            else:
+                torch.save(content, file)
+    except (KeyError, RuntimeError, SafetensorError) as error:
         raise UserError(f'{osp.abspath(target)} cannot be written ({error})') from error
-    finally:
-        if partial is not None and osp.exists(partial):
-            os.remove(partial)

@@ -138,7 +138,7 @@ def find_loader(source: str) -> Callable[..., dict]:
     return CheckpointLoader.load_checkpoint
 
 
-def install() -> None:
+def install_readers() -> None:
     """Replace all readers of mmengine's ``CheckpointLoader``.
 
     From then on, reading a checkpoint through mmengine runs no code from the

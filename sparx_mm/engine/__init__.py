@@ -1,15 +1,17 @@
 """Parts that mmengine builds by name: hooks, optimizer wrappers, metrics, transforms.
 
 Importing this package registers them. It also makes mmengine read checkpoints
-safely and torchvision importable, because every run needs both.
+safely and write them whole, and torchvision importable, because every run needs these.
 """
 
 from .. import checkpoint_io
 from ..compat import torchvision_stub
 from .evaluation.label_maps import DumpLabelMaps
+from .hooks.checkpoint import SafeCheckpointHook
 from .hooks.coverage import CoverageHook
 from .hooks.finite import FiniteHook
 from .hooks.optim_table import OptimTableHook, make_optim_table
+from .hooks.rehearsal import RehearsalHook
 from .hooks.resume import ResumeHook
 from .optim.amp import AMP_DTYPES, BFloat16OptimWrapper
 from .optim.layer_decay import LayerDecayOptimWrapperConstructor
@@ -24,7 +26,9 @@ __all__ = [
     'FiniteHook',
     'LayerDecayOptimWrapperConstructor',
     'OptimTableHook',
+    'RehearsalHook',
     'ResumeHook',
+    'SafeCheckpointHook',
     'make_optim_table',
 ]
 

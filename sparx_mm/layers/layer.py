@@ -6,6 +6,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import nn
 
+from ..errors import ConfigError
 from ..registry import build_part
 from .norm import build_norm
 from .position import DynamicPositionEncoding
@@ -59,6 +60,11 @@ class Layer(BaseModule):
         self.dpe = DynamicPositionEncoding(dim) if dpe else nn.Identity()
         self.norm1 = build_norm(norm, dim)
         self.mixer = build_part(mixer, 'mixer', dim=dim)
+        if not isinstance(getattr(self.mixer, 'in_channels', None), int):
+            raise ConfigError(
+                f'mixer {type(self.mixer).__name__} has no in_channels, the number of channels '
+                'that its forward takes: set it in its __init__'
+            )
         reads = dict(num_sources=num_sources) if num_sources else {}
         self.proj = build_part(
             proj,

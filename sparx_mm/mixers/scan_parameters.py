@@ -66,3 +66,18 @@ class ScanParameters(nn.Module):
         states = torch.arange(1, self.d_state + 1, dtype=self.A_log.dtype)
         self.A_log.copy_(states.log().expand_as(self.A_log))
         self.D.fill_(1.0)
+
+
+def widen(parameter: torch.Tensor) -> torch.Tensor:
+    """Return a scan's parameter in float32 at least, as the scans need it.
+
+    A model is in 16 bits after ``model.half()``; autocast leaves its parameters as
+    they are, and rounds less.
+
+    Args:
+        parameter (Tensor): Parameter of any floating dtype.
+
+    Returns:
+        Tensor: The same values; a 16-bit parameter in float32.
+    """
+    return parameter.float() if parameter.dtype in (torch.float16, torch.bfloat16) else parameter

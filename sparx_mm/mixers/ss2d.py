@@ -8,7 +8,7 @@ from sparx_mm.kernels import ss2d
 
 from ..layers import DepthwiseConv, build_norm
 from ..registry import MODELS
-from .scan_parameters import ScanParameters
+from .scan_parameters import ScanParameters, widen
 
 NUM_DIRECTIONS = 4
 
@@ -84,9 +84,10 @@ class SS2D(ScanParameters):
         # (B, 4*(R+2N), H, W) -> (B, H, W, 4, R+2N)
         dt_B_C = F.conv2d(x, self.x_proj_weight.unsqueeze(-1))
         dt_B_C = dt_B_C.permute(0, 2, 3, 1).unflatten(-1, (NUM_DIRECTIONS, -1))
-        A = -self.A_log.exp().view(NUM_DIRECTIONS, -1, self.d_state)
-        D = self.D.view(NUM_DIRECTIONS, -1)
-        y = self.norm(self.scan(x, dt_B_C, self.dt_weight, self.dt_bias, A, D))
+        A = -widen(self.A_log).exp().view(NUM_DIRECTIONS, -1, self.d_state)
+        D = widen(self.D).view(NUM_DIRECTIONS, -1)
+        y = self.scan(x, dt_B_C, widen(self.dt_weight), widen(self.dt_bias), A, D)
+        y = self.norm(y)
         if self.gate:
             y = y * F.silu(z)
         return self.out_proj(y)

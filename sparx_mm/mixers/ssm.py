@@ -8,7 +8,7 @@ from sparx_mm.kernels import selective_scan, without_autocast
 
 from ..layers import GroupNorm
 from ..registry import MODELS
-from .scan_parameters import ScanParameters
+from .scan_parameters import ScanParameters, widen
 
 
 @MODELS.register_module()
@@ -65,10 +65,9 @@ class SSM(ScanParameters):
         # (B, D, H, W) -> (B, K, D, H*W) -> (B, K*D, H*W)
         u = x.flatten(2).unsqueeze(1).expand(-1, self.num_directions, -1, -1)
         u = self._turn(u).flatten(1, 2)
-        delta = _step_sizes(self.dt_weight, dt).flatten(1, 2)
-        y = selective_scan(
-            u, delta, -self.A_log.exp(), B, C, self.D, self.dt_bias.flatten(), delta_softplus=True
-        )
+        delta = _step_sizes(widen(self.dt_weight), dt).flatten(1, 2)
+        A, D, bias = -widen(self.A_log).exp(), widen(self.D), widen(self.dt_bias).flatten()
+        y = selective_scan(u, delta, A, B, C, D, bias, delta_softplus=True)
         # (B, K*D, H*W) -> (B, K, D, H*W) -> (B, D, H, W)
         y = self._turn(y.unflatten(1, (self.num_directions, -1)))
         y = y.sum(1).unflatten(2, x.shape[2:])

@@ -85,12 +85,14 @@ class ShiftedWindowAttention(nn.Module):
             Tensor: Map of shape (B, C, H, W), in the memory format of ``x``.
         """
         size, window = x.shape[2:], self.window_size
-        shifts = [self.shift if side > window else 0 for side in size]
+        shifts = [self._shift(side) for side in size]
         padding = [-side % window for side in size]
         # (B, 3C, H, W) -> (B, H', W', 3C), of whole windows
         tokens = x.permute(0, 2, 3, 1)
         tokens = F.pad(tokens, (0, 0, 0, padding[1], 0, padding[0]))
-        if any(shifts):
+        # a traced network is used at other sizes, where a shift of 0 may be another
+        is_shifted = self.shift and (torch.jit.is_tracing() or any(shifts))
+        if is_shifted:
             tokens = tokens.roll([-s for s in shifts], (1, 2))
         grid = [side // window for side in tokens.shape[1:3]]
         # -> (B, rows, w, columns, w, 3, heads, d)
@@ -113,7 +115,7 @@ class ShiftedWindowAttention(nn.Module):
         )
         # -> (B, H', W', C)
         out = out.flatten(5, 6).flatten(3, 4).flatten(1, 2)
-        if any(shifts):
+        if is_shifted:
             out = out.roll(shifts, (1, 2))
         # -> (B, C, H, W)
         out = out[:, : size[0], : size[1]].permute(0, 3, 1, 2)
@@ -121,6 +123,13 @@ class ShiftedWindowAttention(nn.Module):
         if x.is_contiguous():
             memory_format = torch.contiguous_format
         return self.out_proj(out.contiguous(memory_format=memory_format))
+
+    def _shift(self, side):
+        """Return the shift along an axis, as a tensor while the network is traced."""
+        if torch.jit.is_tracing():
+            # torch.long, because the tracer drops a product with 1
+            return (side > self.window_size).long() * self.shift
+        return self.shift if side > self.window_size else 0
 
     def _bias(self, size, shifts):
         """Make what is added to the logits, (rows*columns*heads, w*w, w*w)."""
@@ -172,5 +181,6 @@ def _apart(size: int, window: int, shift: int, device: torch.device) -> torch.Te
     # padding sees itself, because a row of the softmax may not be empty
     regions = regions.masked_fill(places >= size, -2)
     # (windows, w)
-    regions = regions.roll(-shift).unflatten(0, (-1, window))
+    # the shift in a list, because the tracer would freeze a single one
+    regions = regions.roll([-shift], [0]).unflatten(0, (-1, window))
     return regions[:, :, None] != regions[:, None, :]

@@ -17,3 +17,14 @@ def walk(node: Any, path: str = '') -> Iterator[tuple[str, dict]]:
     for key, value in items:
         if isinstance(value, (dict, list, tuple)):
             yield from walk(value, f'{path}.{key}' if path else str(key))
+
+
+def type_name(node: dict) -> str:
+    """Return the ``type`` of a config without its scope or module.
+
+    Args:
+        node (dict): A config; its type may be a class, as in mmengine's newer
+            configs, or missing.
+    """
+    kind = node.get('type')
+    return kind.__name__ if isinstance(kind, type) else str(kind).rpartition('.')[2]

@@ -7,18 +7,23 @@ group is started here, on gloo, and the config is changed to what runs on CPUs.
 import datetime
 import gc
 import os
+import re
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
 from mmengine.registry import MODEL_WRAPPERS
-from torch import distributed
+from torch import Tensor, distributed, nn
 from torch.cuda import device_count
 from torch.nn.parallel import DistributedDataParallel
 
-from ..errors import RANKS, UserError
+from ..engine.saving.stop_signals import received_signal
+from ..errors import RANKS, LostProcess, UserError
 from .config_nodes import walk
 
 
@@ -53,6 +58,10 @@ LAUNCHERS = dict(
 
 # norms that torch refuses to run on CPUs in a process group
 SYNC_NORMS = ('SyncBN', 'MMSyncBN')
+# errors of gloo and NCCL in the processes that are left when one has died
+_LOST = re.compile(
+    r'gloo.*(closed|reset|refused|Broken pipe)|NCCL.*(remote process exited|closed)', re.S
+)
 
 
 def check_launcher(cfg: Config) -> None:
@@ -128,6 +137,47 @@ def destroy_distributed() -> None:
         # it holds Python's lock, which they may be waiting for
         gc.collect()
         distributed.destroy_process_group()
+
+
+@contextmanager
+def lost_processes() -> Iterator[None]:
+    """Turn the error of a process that others have left into one line.
+
+    Raises:
+        LostProcess: If another process of the run has ended.
+        SystemExit: If the launcher has told this process to end because of that.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_distributed() or not _LOST.search(str(error)):
+            raise
+        if received_signal():
+            raise SystemExit(128 + received_signal()) from error
+        raise LostProcess('another process of this run has ended: it says why') from error
+
+
+def align_gradients(model: nn.Module) -> None:
+    """Give each gradient exactly the strides of its parameter.
+
+    The weight gradients of depthwise and 1x1 convolutions have their values in the same
+    order as the weight, but other strides on axes of length 1. DDP compares strides
+    number by number, and warns in every run.
+
+    Args:
+        model (nn.Module): Model to be trained by several processes.
+    """
+    for parameter in model.parameters():
+        if parameter.requires_grad and 1 in parameter.shape:
+            parameter.register_hook(partial(_align, parameter.shape, parameter.stride()))
+
+
+def _align(shape: tuple[int, ...], strides: tuple[int, ...], gradient: Tensor) -> Tensor:
+    same = zip(shape, strides, gradient.stride())
+    if all(size == 1 or ours == its for size, ours, its in same):
+        return gradient.as_strided(shape, strides)
+    # torch copies it into the layout of the parameter
+    return gradient
 
 
 def adapt_to_cpu(cfg: Config) -> None:

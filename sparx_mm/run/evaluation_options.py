@@ -1,8 +1,11 @@
 """Changes to a config that the options of tools/test.py ask for."""
 
 import os.path as osp
+from collections.abc import Callable
+from functools import wraps
 
 from mmengine.config import Config
+from mmengine.visualization import Visualizer
 
 from ..errors import UserError
 from .config_nodes import walk
@@ -116,3 +119,35 @@ def paint_predictions(cfg: Config, show: bool, show_dir: str | None, wait_time: 
         )
     ensure_writable(show_dir, '--show-dir')
     painter['save_dir'] = show_dir
+
+
+def keep_subfolders(visualizer: Visualizer, cfg: Config) -> None:
+    """Let a visualizer write into the subfolders that its images are in.
+
+    The hooks of the libraries name a picture after its image alone, so that those
+    of equal names in several folders overwrote each other.
+
+    Args:
+        visualizer (Visualizer): Visualizer of a test; its methods are wrapped.
+        cfg (Config): The config of the test.
+    """
+    folders = [osp.abspath(folder) for folder in data_folders(cfg, 'test') if '://' not in folder]
+    root = osp.commonpath(folders) if folders else None
+    for name in ('add_datasample', 'visualize_cls'):
+        paint = getattr(visualizer, name, None)
+        if paint is not None and root is not None:
+            setattr(visualizer, name, _into_subfolder(paint, root))
+
+
+def _into_subfolder(paint: Callable, root: str) -> Callable:
+    @wraps(paint)
+    def painted(*args, data_sample=None, out_file=None, **kwargs):
+        given = None if data_sample is None else data_sample.get('img_path')
+        path = osp.abspath(given or root)
+        if out_file is not None and path.startswith(osp.join(root, '')):
+            folder, name = osp.split(out_file)
+            out_file = osp.join(folder, osp.relpath(osp.dirname(path), root), name)
+            out_file = osp.normpath(out_file)
+        return paint(*args, data_sample=data_sample, out_file=out_file, **kwargs)
+
+    return painted

@@ -36,8 +36,10 @@ class Library(NamedTuple):
             their folder when there is no ``data_prefix``.
         auto_downloaded (tuple[str, ...]): Data sets that download what is
             missing.
-        data_errors (tuple[type, ...]): Exceptions by which its data sets
-            report files and folders that do not fit.
+        checked_loaders (tuple[str, ...]): Modules of `sparx_mm.engine.transforms`
+            whose ``install`` makes its pipelines name files that do not fit.
+        label_metrics (tuple[str, ...]): Metrics that compare with label maps,
+            unless they have ``format_only``.
         needs_gpu (tuple[str, ...]): Parts of its models that cannot be
             trained on a CPU, because their operators in mmcv are for CUDA
             alone.
@@ -54,7 +56,8 @@ class Library(NamedTuple):
     plain_data_prefix: bool = False
     split_is_folder: tuple[str, ...] = ()
     auto_downloaded: tuple[str, ...] = ()
-    data_errors: tuple[type[Exception], ...] = ()
+    checked_loaders: tuple[str, ...] = ('load_image',)
+    label_metrics: tuple[str, ...] = ()
     needs_gpu: tuple[str, ...] = ()
 
 
@@ -70,8 +73,10 @@ LIBRARIES = dict(
         count_shape=(512, 2048),
         dump_metric='DumpLabelMaps',
         dumps_folder=True,
+        checked_loaders=('load_image', 'load_seg_map'),
         draw_interval=1,
         show_dir_key=None,
+        label_metrics=('IoUMetric', 'CityscapesMetric'),
     ),
     mmpretrain=Library(
         packages=('mmpretrain', 'mmcv', 'mmcv._ext', 'torchvision'),
@@ -82,7 +87,6 @@ LIBRARIES = dict(
         plain_data_prefix=True,
         split_is_folder=('ImageNet',),
         auto_downloaded=('CIFAR10', 'CIFAR100', 'FashionMNIST', 'MNIST'),
-        data_errors=(AssertionError, RuntimeError, ValueError),
     ),
     mmrotate=Library(
         packages=('mmrotate', 'mmdet', 'mmcv', 'mmcv._ext', 'torchvision'),
@@ -91,7 +95,6 @@ LIBRARIES = dict(
         # mmdet's, as its visualization hook is
         dump_metric='mmdet.DumpDetResults',
         show_dir_key='test_out_dir',
-        data_errors=(ValueError,),
         needs_gpu=(
             'RotatedIoULoss',
             'ConvexGIoULoss',
@@ -117,5 +120,5 @@ def find_library(cfg: Config) -> Library:
     """
     scope = cfg.get('default_scope')
     if scope in (None, 'mmengine'):
-        return Library()
+        return Library(checked_loaders=())
     return LIBRARIES.get(scope) or Library(packages=(scope, 'mmcv', 'mmcv._ext'))

@@ -5,27 +5,41 @@ import os.path as osp
 from collections.abc import Sequence
 
 from mmengine.config import Config
-from mmengine.dist import get_rank
-from mmengine.hooks import EMAHook, LoggerHook
+from mmengine.dist import get_rank, is_distributed
+from mmengine.hooks import CheckpointHook, EMAHook, LoggerHook
+from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from ..checkpoint_io import lock_folder
 from ..engine.optim.amp import use_amp
+from ..engine.saving.last_checkpoint import disk_errors
 from ..errors import UserError
+from .channels import check_channels
 from .classes import check_classes, check_same_classes
-from .config import config_errors, load_config
-from .distributed import check_launcher, init_distributed
-from .evaluation_options import dump_predictions, paint_predictions, use_tta
+from .config import load_config
+from .distributed import align_gradients, check_launcher, init_distributed, lost_processes
+from .evaluation_options import (
+    dump_predictions,
+    keep_subfolders,
+    paint_predictions,
+    use_tta,
+)
+from .images import check_images
+from .mistakes import config_errors, first_step_errors
 from .preflight import (
     check_checkpoint,
     check_data,
     check_device,
     check_packages,
+    check_settings,
     check_training_device,
     check_weights,
     drop_pretrained,
     ensure_writable,
     last_checkpoint,
+    settle_label_checks,
+    settle_workers,
 )
 
 # hooks of every run, unless its config says otherwise. configs/_base_ lists
@@ -34,7 +48,11 @@ DEFAULT_HOOKS = dict(
     coverage=dict(type='CoverageHook'),
     finite=dict(type='FiniteHook'),
     resume=dict(type='ResumeHook'),
+    rehearsal=dict(type='RehearsalHook', num_images=2),
 )
+# mmengine's own default, without which a run saves nothing
+CHECKPOINT_HOOK = dict(type='CheckpointHook', interval=1)
+_FIRST = 'training fails in its first step'
 # mmengine's own default hooks, which a config leaves out by None
 MMENGINE_HOOKS = (
     'runtime_info',
@@ -63,7 +81,8 @@ def train(
         amp_dtype (str, optional): ``'float16'`` or ``'bfloat16'``; either
             switches ``amp`` on. None: see `use_amp`. Default: None.
         auto_scale_lr (bool): Scale the learning rate by the ratio of the
-            batch size to ``auto_scale_lr.base_batch_size``. Default: False.
+            images of a step, accumulated batches included, to
+            ``auto_scale_lr.base_batch_size``. Default: False.
         resume (str, optional): Checkpoint to continue from; ``'auto'`` for
             the last one in the folder. Default: None.
         show_optim (bool): Log the learning rate and weight decay of the
@@ -84,13 +103,15 @@ def train(
     _check_run(cfg)
     validates = cfg.get('val_cfg') is not None
     loops = ('train', 'val') if validates else ('train',)
-    check_data(cfg, loops)
+    check_settings(cfg, loops)
+    settle_label_checks(cfg, loops)
+    facts = check_data(cfg, loops)
     if auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise UserError(
                 '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config'
             )
-        cfg.auto_scale_lr.enable = True
+        _scale_rate(cfg)
     if show_optim:
         hooks = cfg.get('custom_hooks') or []
         cfg.custom_hooks = [*hooks, dict(type='OptimTableHook')]
@@ -100,7 +121,13 @@ def train(
     if cfg.resume:
         drop_pretrained(cfg)
     check_weights(cfg)
+    ensure_writable(cfg.work_dir, '--work-dir')
+    # before anything is written into the folder of a run that is going on; held until
+    # this function returns
+    lock = None if _is_later_process() else lock_folder(cfg.work_dir)
     runner = build_runner(cfg, loops)
+    for line in facts:
+        print_log(line, 'current')
     if not len(runner.train_dataloader):
         raise UserError(
             'train_dataloader has no batch: its data set holds fewer images '
@@ -109,7 +136,10 @@ def train(
     check_classes(runner, runner.train_dataloader.dataset, 'val')
     if validates:
         check_same_classes(runner.train_dataloader.dataset, runner.val_dataloader.dataset)
-    runner.train()
+    with lost_processes(), first_step_errors(runner, _FIRST), disk_errors(cfg.work_dir):
+        runner.train()
+    if lock is not None:
+        lock.close()
     return runner
 
 
@@ -153,7 +183,11 @@ def test(
         paint_predictions(cfg, show, show_dir, wait_time)
     if tta:
         use_tta(cfg)
-    return load_runner(cfg, checkpoint).test()
+    runner = load_runner(cfg, checkpoint)
+    if show_dir is not None:
+        keep_subfolders(runner.visualizer, cfg)
+    with lost_processes(), first_step_errors(runner, 'the test fails'):
+        return runner.test()
 
 
 def load_runner(cfg: Config, checkpoint: str | None) -> Runner:
@@ -175,12 +209,16 @@ def load_runner(cfg: Config, checkpoint: str | None) -> Runner:
     _check_run(cfg)
     if cfg.get('test_dataloader') is None:
         raise UserError('the config has no test set (test_dataloader)')
-    check_data(cfg, ('test',))
+    check_settings(cfg, ('test',))
+    settle_label_checks(cfg, ('test',))
+    facts = check_data(cfg, ('test',))
     if checkpoint is None:
         check_weights(cfg)
     else:
         check_checkpoint(checkpoint, 'checkpoint')
     runner = build_runner(cfg, ('test',))
+    for line in facts:
+        print_log(line, 'current')
     check_classes(runner, runner.test_dataloader.dataset, 'test')
     # without EMAHook, because a checkpoint's state_dict has the averaged
     # weights; without LoggerHook in later processes, because all would write
@@ -209,10 +247,14 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
             cannot be written.
     """
     ensure_writable(cfg.work_dir, '--work-dir')
-    hooks = {**DEFAULT_HOOKS, **(cfg.get('default_hooks') or {})}
+    check_images(cfg)
+    hooks = {**DEFAULT_HOOKS, 'checkpoint': CHECKPOINT_HOOK, **(cfg.get('default_hooks') or {})}
     cfg.default_hooks = {
-        name: hook for name, hook in hooks.items() if hook is not None or name in MMENGINE_HOOKS
+        name: _safe(hook)
+        for name, hook in hooks.items()
+        if hook is not None or name in MMENGINE_HOOKS
     }
+    settle_workers(cfg)
     with config_errors(cfg.to_dict()):
         build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
         runner = build(cfg)
@@ -226,7 +268,23 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
             getattr(runner, f'{loop}_loop')
         if 'train' in loops:
             runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    if is_distributed():
+        align_gradients(runner.model)
     return runner
+
+
+def _scale_rate(cfg: Config) -> None:
+    """Let mmengine scale the learning rate by the number of images of a step."""
+    cfg.auto_scale_lr.enable = True
+    counts = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+    if counts > 1:
+        # mmengine compares a batch, and a step takes so many of them
+        cfg.auto_scale_lr.base_batch_size /= counts
+        if not int(os.environ.get('RANK') or 0):
+            print(
+                f'--auto-scale-lr: a step takes {counts} batches (accumulative_counts), so that '
+                f'base_batch_size is {cfg.auto_scale_lr.base_batch_size:g} images a batch'
+            )
 
 
 def _settle_resume(cfg: Config, resume: str | None) -> None:
@@ -242,8 +300,7 @@ def _settle_resume(cfg: Config, resume: str | None) -> None:
         cfg.load_from = None
         return
     cfg.resume = False
-    # only the first of several processes says it
-    if not int(os.environ.get('RANK') or 0):
+    if not _is_later_process():
         print(
             f'nothing to resume in {osp.abspath(cfg.work_dir)}: training '
             f'starts from {cfg.get("load_from") or "the beginning"}'
@@ -253,5 +310,20 @@ def _settle_resume(cfg: Config, resume: str | None) -> None:
 def _check_run(cfg: Config) -> None:
     check_launcher(cfg)
     check_packages(cfg)
+    check_channels(cfg)
     check_device(cfg)
     init_distributed(cfg)
+
+
+def _is_later_process() -> bool:
+    """Return True unless this is the first or only process of the run."""
+    # from the variable, because mmengine's group starts with the Runner
+    return bool(int(os.environ.get('RANK') or 0))
+
+
+def _safe(hook: dict | None) -> dict | None:
+    """Replace mmengine's own hook for checkpoints by ours, which takes its options."""
+    own = ('CheckpointHook', 'mmengine.CheckpointHook', CheckpointHook)
+    if isinstance(hook, dict) and hook.get('type') in own:
+        return {**hook, 'type': 'SafeCheckpointHook'}
+    return hook

@@ -6,6 +6,7 @@ user looks first.
 """
 
 import logging
+import os
 import sys
 from signal import Signals
 
@@ -26,6 +27,8 @@ def main(args: list[str] | None = None) -> int:
         number of the signal that ended it or this process.
     """
     logging.getLogger('torch.distributed.elastic').setLevel(logging.CRITICAL)
+    # a run saves on SIGUSR1 too, which Slurm sends ahead of a time limit
+    os.environ.setdefault('PET_SIGNALS_TO_HANDLE', 'SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1')
     try:
         run.main(args)
     except ChildFailedError as error:

@@ -105,7 +105,7 @@ def test_frozen_stages(frozen_stages):
 
 @pytest.mark.parametrize('frozen_stages', [-2, 5])
 def test_wrong_frozen_stages(frozen_stages):
-    with pytest.raises(ValueError, match=r'frozen_stages must be in \[-1, 4'):
+    with pytest.raises(ValueError, match=r'frozen_stages must be an int in \[-1, 4'):
         _model(frozen_stages=frozen_stages)
 
 

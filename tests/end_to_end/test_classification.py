@@ -83,7 +83,7 @@ def test_test_evaluates_writes_and_paints(trained, config, tmp_path):
     hits = sum(int(sample['pred_score'].argmax() == sample['gt_label']) for sample in found)
     (top1,) = TOP1.findall(log)
     assert float(top1) == pytest.approx(100 * hits / len(found), abs=1e-3)
-    assert len(list((tmp_path / 'painted').glob('*.png'))) == len(found)
+    assert len(list((tmp_path / 'painted').glob('*/*.png'))) == len(found)
 
 
 def test_a_dense_model_starts_from_it(trained, shapes, tmp_path):

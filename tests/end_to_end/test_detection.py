@@ -29,6 +29,8 @@ def trained(config, tmp_path_factory):
     # 4 images in batches of 2: two iterations
     log = run_tool('train', config, '--work-dir', 'out', folder=folder)
     assert 'Epoch(train) [1][2/2]' in log
+    # what was found about the data before there was a log
+    assert 'instances_train.json: 4 images, ' in log
     # text that a careless reader would evaluate when the run is resumed
     file = folder / 'out/epoch_1.pth'
     checkpoint = torch.load(file, weights_only=False)

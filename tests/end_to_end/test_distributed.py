@@ -79,6 +79,8 @@ def test_two_processes_train_and_save_once(trained):
     assert log.count('Epoch(train) [1][2/2]') == 1
     assert log.count('Saving checkpoint at 1 epochs') == 1
     assert 'destroy_process_group' not in log
+    # DDP's word for gradients that it has to copy
+    assert 'Grad strides' not in log
     assert 'Traceback' not in log
     checkpoint = torch.load(folder / 'out/epoch_1.pth', weights_only=False, map_location='cpu')
     assert checkpoint['meta']['iter'] == 2
@@ -108,6 +110,7 @@ def test_two_processes_resume_in_bfloat16(trained, config):
     assert 'Epoch(train) [2][1/2]' in log
     assert 'Epoch(train) [1]' not in log
     assert "type='BFloat16OptimWrapper'" in log
+    assert 'Grad strides' not in log
     checkpoint = torch.load(folder / 'out/epoch_2.pth', weights_only=False, map_location='cpu')
     assert checkpoint['meta']['iter'] == 4
 
@@ -224,6 +227,46 @@ def test_what_srun_is_told(stand_in, tmp_path):
         output = _run_script('slurm_train', *given, folder=tmp_path, PATH=path, **variables)
         assert f'--ntasks={gpus or 8}\n' in output
         assert f'--ntasks-per-node={per_node}\n' in output
+
+
+@pytest.mark.parametrize('status,requeued', [(138, True), (0, False), (1, False)])
+def test_a_job_of_slurm_that_queues_itself_again(stand_in, tmp_path, status, requeued):
+    stand_in('sbatch').write_text('#!/bin/sh\nprintf "%s\\n" "$@"\ncat > job.sh\n')
+    stand_in('srun').write_text(f'#!/bin/sh\nprintf "%s\\n" "$@"\nexit {status}\n')
+    stand_in('scontrol')
+    path = f'{tmp_path / "bin"}:{os.environ["PATH"]}'
+    variables = dict(REQUEUE='1', SAVE_SECONDS='60', SRUN_ARGS='--time=9', PYTHON='py', PATH=path)
+    given = ('part', 'job', DEMO, 'a folder', '--cfg-options', 'a=[1, 2]')
+    told = _run_script('slurm_train', *given, folder=tmp_path, **variables).splitlines()
+    assert {'--requeue', '--signal=USR1@60', '--time=9', '--ntasks=8'} < set(told)
+    assert '--output=a folder/slurm-%j.log' in told and (tmp_path / 'a folder').is_dir()
+    job = subprocess.run(
+        ['bash', 'job.sh'],
+        cwd=tmp_path,
+        env=_environment(PATH=path, SLURM_JOB_ID='7'),
+        capture_output=True,
+        text=True,
+    )
+    assert job.returncode == status
+    options = ['--work-dir=a folder', '--launcher=slurm', '--cfg-options', 'a=[1, 2]', '--resume']
+    start = ['--kill-on-bad-exit=1', 'py', '-u', str(ROOT / 'tools/train.py'), str(DEMO)]
+    assert job.stdout.splitlines() == start + options + ['requeue', '7'] * requeued
+
+
+@pytest.mark.parametrize(
+    'variables,option,message',
+    [
+        (dict(REQUEUE='yes'), '--amp', "REQUEUE must be 0 or 1, got 'yes'"),
+        (dict(REQUEUE='1', SAVE_SECONDS='2m'), '--amp', 'SAVE_SECONDS must be a number'),
+        (dict(REQUEUE='1'), '--resume=a.pth', 'give --cfg-options load_from=FILE'),
+    ],
+)
+def test_mistakes_with_requeue(stand_in, tmp_path, variables, option, message):
+    path = f'{stand_in("sbatch").parent}:{os.environ["PATH"]}'
+    given = ('part', 'job', DEMO, 'out', option)
+    output = _run_script('slurm_train', *given, folder=tmp_path, status=2, PATH=path, **variables)
+    (line,) = output.splitlines()
+    assert line.startswith('error: ') and message in line
 
 
 def test_slurm_without_srun(tmp_path):

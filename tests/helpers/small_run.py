@@ -51,7 +51,7 @@ def make_runner(work_dir, epochs=1, model=None, optim=None, hooks=None, **kwargs
         model (nn.Module, optional): Model. None for a new `Net`.
         optim (dict, optional): Changes to the optimizer wrapper's config.
         hooks (dict, optional): Hooks that replace our own.
-        **kwargs: More arguments of the runner.
+        **kwargs: Arguments of the runner, in place of those here too.
     """
     hooks = dict(
         logger=dict(type='LoggerHook', interval=1), **(DEFAULT_HOOKS if hooks is None else hooks)
@@ -60,7 +60,7 @@ def make_runner(work_dir, epochs=1, model=None, optim=None, hooks=None, **kwargs
         optimizer=dict(type='AdamW', lr=0.01, weight_decay=0.05),
         paramwise_cfg=dict(norm_decay_mult=0.0, custom_keys={'head': dict(lr_mult=10.0)}),
     )
-    return Runner(
+    settings = dict(
         model=Net() if model is None else model,
         work_dir=str(work_dir),
         train_dataloader=dict(
@@ -77,5 +77,5 @@ def make_runner(work_dir, epochs=1, model=None, optim=None, hooks=None, **kwargs
         default_scope='mmengine',
         experiment_name=f'{work_dir}-{epochs}',
         randomness=dict(seed=0),
-        **kwargs,
     )
+    return Runner(**{**settings, **kwargs})

@@ -6,11 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from archs import PICO
 from mmengine.config import Config
 from ranks import on_ranks, two_steps
 
-from sparx_mm import errors
-from sparx_mm.errors import UserError, user_errors
+from sparx_mm import SparXMamba, errors
+from sparx_mm.errors import LostProcess, UserError, user_errors
 from sparx_mm.run import destroy_distributed, distributed
 
 PREFIXES = ('RANK', 'WORLD_', 'LOCAL_', 'MASTER_', 'SLURM_', 'OMPI_')
@@ -243,3 +244,53 @@ def test_two_processes_train_as_one(tmp_path):
     assert [rank['without'] for rank in (one, *two)] == [[]] * 3
     for key, gradient in one['gradients'].items():
         assert gradient.any(), key
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_gradients_get_the_strides_of_their_parameters(dtype):
+    def odd(model):
+        with torch.autocast('cpu', torch.bfloat16, enabled=dtype == torch.bfloat16):
+            sum(out.float().square().mean() for out in model(images)).backward()
+        gradients = {n: p.grad for n, p in model.named_parameters()}
+        names = [n for n, p in model.named_parameters() if p.grad.stride() != p.stride()]
+        model.zero_grad()
+        return gradients, names
+
+    model, images = SparXMamba(PICO), torch.rand(2, 3, 32, 32)
+    expected, names = odd(model)
+    # of depthwise convolutions, for one
+    assert any(name.endswith('dpe.weight') for name in names)
+    distributed.align_gradients(model)
+    gradients, names = odd(model)
+    assert names == []
+    assert all(gradients[name].equal(expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize(
+    'message,lost',
+    [
+        ('[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer', 1),
+        ('NCCL error: remote process exited or there was a network error', 1),
+        ('mat1 and mat2 shapes cannot be multiplied', 0),
+    ],
+)
+def test_the_error_of_a_lost_process(monkeypatch, message, lost):
+    monkeypatch.setattr(distributed, 'is_distributed', lambda: True)
+    with (
+        pytest.raises(
+            LostProcess if lost else RuntimeError, match='it says why' if lost else 'mat1'
+        ),
+        distributed.lost_processes(),
+    ):
+        raise RuntimeError(message)
+
+
+def test_the_one_that_lost_another_lets_it_speak(monkeypatch, capsys):
+    waits = []
+    monkeypatch.setattr(errors.time, 'sleep', waits.append)
+    for name in errors.RANKS['pytorch']:
+        monkeypatch.setenv(name, '0')
+    with pytest.raises(SystemExit), user_errors():
+        raise LostProcess('another process has ended')
+    assert waits == [errors.LATER_RANK_DELAY_S]
+    assert capsys.readouterr().err == 'error: process 0: another process has ended\n'

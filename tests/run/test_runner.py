@@ -1,11 +1,13 @@
 """Changes to a config that the options of train.py and test.py make."""
 
+import errno
 from types import SimpleNamespace
 
 import pytest
 import torch
 from detection import CONFIGS, ROOT, tiny_options
-from mmengine.hooks import EMAHook, IterTimerHook, LoggerHook
+from mmengine.config import Config
+from mmengine.hooks import CheckpointHook, EMAHook, IterTimerHook, LoggerHook
 
 from sparx_mm.errors import UserError
 from sparx_mm.run import load_config
@@ -78,6 +80,52 @@ def test_our_hooks_stand_in_our_configs_too():
     assert ours == run.DEFAULT_HOOKS
 
 
+@pytest.mark.parametrize(
+    'given,built',
+    [
+        (dict(type='CheckpointHook', interval=7), dict(type='SafeCheckpointHook', interval=7)),
+        (dict(type='mmengine.CheckpointHook'), dict(type='SafeCheckpointHook')),
+        (dict(type=CheckpointHook), dict(type='SafeCheckpointHook')),
+        # of mmengine, which saves each epoch unless it is told not to
+        ({}, dict(type='SafeCheckpointHook', interval=1)),
+        (None, None),
+        (dict(type='TheirCheckpointHook'), dict(type='TheirCheckpointHook')),
+    ],
+)
+def test_checkpoints_of_any_config_are_safe(tmp_path, monkeypatch, given, built):
+    monkeypatch.undo()
+    monkeypatch.setattr(run.Runner, 'from_cfg', lambda cfg: SimpleNamespace(cfg=cfg, hooks=[]))
+    hooks = {} if given == {} else dict(checkpoint=given)
+    runner = run.build_runner(Config(dict(work_dir=str(tmp_path), default_hooks=hooks)))
+    assert runner.cfg.default_hooks['checkpoint'] == built
+
+
+def test_a_second_run_in_a_folder_changes_nothing(usual, tmp_path, monkeypatch, runners):
+    def taken(*args):
+        raise BlockingIOError
+
+    monkeypatch.setattr('sparx_mm.checkpoint_io.folder_lock.fcntl.lockf', taken)
+    with pytest.raises(UserError, match='in use by another run .*--work-dir'):
+        run.train(**usual)
+    # testing beside it is allowed
+    run.test(**usual, checkpoint=None)
+    assert len(runners) == 1
+
+
+def test_a_disk_that_is_full_elsewhere(usual, monkeypatch, tmp_path):
+    def fails(self):
+        raise OSError(errno.ENOSPC, 'No space left on device', 'scalars.json')
+
+    (tmp_path / 'last_checkpoint').write_text('epoch_3.pth')
+    monkeypatch.setattr(_Runner, 'train', fails, raising=False)
+    with pytest.raises(UserError) as error:
+        run.train(**usual)
+    assert str(error.value) == (
+        'scalars.json cannot be written (No space left on device); epoch_3.pth is whole: '
+        'continue from it with --resume'
+    )
+
+
 def test_train_without_validation(usual):
     nothing = dict.fromkeys(('val_cfg', 'val_dataloader', 'val_evaluator'))
     options = {
@@ -106,6 +154,15 @@ def test_auto_scale_lr(usual):
     assert cfg.auto_scale_lr == dict(enable=True, base_batch_size=16)
     with pytest.raises(UserError, match='base_batch_size'):
         run.train(**_options(usual, auto_scale_lr=None), auto_scale_lr=True)
+
+
+@pytest.mark.parametrize('counts,base', [(1, 16), (4, 4), (3, 16 / 3)])
+def test_auto_scale_lr_counts_accumulated_batches(usual, counts, base, capsys):
+    usual = _options(usual, **{'optim_wrapper.accumulative_counts': counts})
+    cfg = run.train(**usual, auto_scale_lr=True).cfg
+    # mmengine's ratio is that of a batch to it
+    assert cfg.auto_scale_lr.base_batch_size == base
+    assert ('a step takes' in capsys.readouterr().out) is (counts > 1)
 
 
 def test_show_optim(usual):

@@ -20,6 +20,7 @@ from ...state_dicts import (
     strip_prefix,
 )
 from ..models import checkpoint_source, find_backbones, rename_backbones, unwrap
+from ..whole_load import is_tested, require_whole
 
 
 @HOOKS.register_module()
@@ -27,9 +28,10 @@ class CoverageHook(Hook):
     """Hold a checkpoint to the model's backbones before it is loaded.
 
     A backbone must get all tensors that it and the file should share, or the load is
-    an error that says what to do. For the rest of the model, for example a head of
-    another number of classes, one line says what was not loaded. A model without a
-    backbone of this package is left to mmengine.
+    an error that says what to do. For the rest of a model that is trained, for example
+    a head of another number of classes, one line says what was not loaded. A model
+    that is tested must get all of its weights. A model without a backbone of this
+    package is left to mmengine.
     """
 
     # before EMAHook, which takes the same weights
@@ -70,8 +72,8 @@ class CoverageHook(Hook):
 
         Raises:
             CoverageError: If a backbone is not covered, if a tensor that
-                would be loaded has NaN, or if a run that is resumed would
-                not get all of its weights.
+                would be loaded has NaN, or if a run that is resumed or a
+                model that is tested would not get all of its weights.
         """
         model = unwrap(runner.model)
         backbones = find_backbones(model)
@@ -82,9 +84,12 @@ class CoverageHook(Hook):
             # a process has a part of each tensor, and no shape to compare
             runner.logger.warning(f'{source}: not held to the model, which FSDP shards')
             return
-        weights, text = _complete(
+        weights, report = _complete(
             model, backbones, source, checkpoint.get('state_dict', checkpoint), runner._resume
         )
+        if is_tested(runner):
+            require_whole(model, report, source, checkpoint)
+        text = f'{source}: {report}'
         if not runner._resume:
             # a new average begins with the loaded one; mmpretrain's EMAHook would
             # look for all of the model's names in the old one
@@ -130,22 +135,21 @@ def _check(file, backbones, source, outer=''):
 
 
 def _complete(model, backbones, source, state_dict, resume):
-    """Return all of a model's names with a file's tensors, and a line about them."""
+    """Return all of a model's names with a file's tensors, and a report about them."""
     own = model.state_dict()
     file = _nest(_rebase(state_dict, backbones), model, backbones)
     _check(file, backbones, source)
     # an optimizer's moments are not resized with a table
     report = match(own, rename_backbones(file, backbones), resize=not resume)
-    text = f'{source}: {report}'
     try:
         require_finite(report)
     except CoverageError as error:
         raise CoverageError(f'{source}: {error}') from error
     if resume and (report.missing or report.reshaped):
-        raise CoverageError(f'it cannot be resumed: {text}')
+        raise CoverageError(f'it cannot be resumed: {source}: {report}')
     weights = OrderedDict((k, report.weights.get(k, v)) for k, v in own.items())
     weights._metadata = getattr(state_dict, '_metadata', OrderedDict())
-    return weights, text
+    return weights, report
 
 
 def _rebase(state_dict, backbones):

@@ -9,9 +9,9 @@ from mmengine.registry import HOOKS
 
 from ...errors import ConfigError
 from ..models import unwrap
-from ..nan_watch import NanWatch
-from ..numbers import gradient_norm
-from ..step_guard import StepGuard
+from ..numbers.nan_watch import NanWatch
+from ..numbers.step_guard import StepGuard
+from ..numbers.values import gradient_norm
 
 # steps in a row that a loss scaler may leave out; from 65536 it is 2**-34 by then
 MAX_OVERFLOWS = 50

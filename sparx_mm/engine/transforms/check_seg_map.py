@@ -20,11 +20,12 @@ class CheckSegMap:
     It comes right after ``LoadAnnotations``, which squeezes the map of an
     image with one row or column; the shape is restored here. The loaded map
     is checked, and a local file also for ids above 8 bits, which are lost in
-    loading.
+    loading. A sample that no label map belongs to passes as it is: mmseg's
+    inferencers take ``LoadAnnotations`` out of a pipeline and leave this step.
 
-    Required keys: ``seg_map_path``, ``img_path``, ``ori_shape`` and
-    ``gt_seg_map`` of shape (H, W). ``reduce_zero_label`` and ``label_map``
-    are read as mmseg's data sets set them.
+    Required keys of a labelled sample: ``seg_map_path``, ``img_path``,
+    ``ori_shape`` and ``gt_seg_map`` of shape (H, W). ``reduce_zero_label`` and
+    ``label_map`` are read as mmseg's data sets set them.
 
     Args:
         num_classes (int): Number of classes of the data set. If ``metainfo``
@@ -32,9 +33,10 @@ class CheckSegMap:
 
     Raises:
         ConfigError: If ``num_classes`` is not an int in [1, 255].
-        UserError: When called, if the map has several channels, another size
-            than the image's file, an id without a class, or only 255 in its
-            file. Only 0 in the file is allowed if 0 has no class.
+        UserError: When called, if a map that the data set names was not loaded,
+            or if it has several channels, another size than the image's file,
+            an id without a class, or only 255 in its file. Only 0 in the file
+            is allowed if 0 has no class.
     """
 
     def __init__(self, num_classes: int) -> None:
@@ -47,10 +49,13 @@ class CheckSegMap:
     def __call__(self, results: dict) -> dict:
         """Check ``gt_seg_map`` of a sample and return the sample."""
         if 'gt_seg_map' not in results:
-            raise UserError(
-                'CheckSegMap has no label map to check: in a '
-                'pipeline it comes right after LoadAnnotations'
-            )
+            path = results.get('seg_map_path')
+            if path:
+                raise UserError(
+                    f'CheckSegMap has no label map to check, and {path} belongs to the '
+                    'image: in a pipeline it comes right after LoadAnnotations'
+                )
+            return results
         self._check_shape(results)
         self._check_ids(results)
         return results
@@ -87,7 +92,7 @@ class CheckSegMap:
             num_loaded = 1 + max(kept, default=-1)
         ignored = ids == IGNORED
         outside = ((ids < 0) | (ids >= num_loaded)) & ~ignored
-        wide, shift = _read(path, WIDE_MODES), first
+        wide, shift = read_pixels(path, WIDE_MODES), first
         if wide is not None and (wide.min() < 0 or wide.max() > IGNORED):
             ids, outside, shift = wide, (wide < 0) | (wide > IGNORED), 0
         if outside.any():
@@ -107,7 +112,7 @@ class CheckSegMap:
 
     def _is_void(self, results: dict) -> bool:
         """Return True if the file of a fully ignored map has only 255."""
-        pixels = _read(results['seg_map_path'])
+        pixels = read_pixels(results['seg_map_path'])
         if pixels is None:
             changed = results.get('reduce_zero_label')
             return not (changed or results.get('label_map'))
@@ -122,8 +127,13 @@ def _size(shape):
     return ' x '.join(map(str, shape[::-1])) or '1'
 
 
-def _read(path: str, modes: Sequence[str] | None = None) -> np.ndarray | None:
+def read_pixels(path: str, modes: Sequence[str] | None = None) -> np.ndarray | None:
     """Read the pixels of a file without a conversion.
+
+    Args:
+        path (str): The file.
+        modes (Sequence[str], optional): Pillow's modes that are read. None:
+            all. Default: None.
 
     Returns:
         ndarray or None: Pixels. None if Pillow cannot read the file, for

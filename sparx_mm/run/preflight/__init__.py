@@ -6,7 +6,9 @@ was looked for, and what to type.
 
 from .data import RequiredPath, check_data, data_folders, required_paths
 from .folders import ensure_writable, last_checkpoint
+from .label_checks import settle_label_checks
 from .machine import check_device, check_display, check_packages, check_training_device
+from .settings import check_settings, settle_workers
 from .weights import check_checkpoint, check_weights, drop_pretrained
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     'check_device',
     'check_display',
     'check_packages',
+    'check_settings',
     'check_training_device',
     'check_weights',
     'data_folders',
@@ -23,4 +26,6 @@ __all__ = [
     'ensure_writable',
     'last_checkpoint',
     'required_paths',
+    'settle_label_checks',
+    'settle_workers',
 ]

@@ -9,6 +9,8 @@ from mmengine.config import Config
 from ...errors import UserError
 from ..config_nodes import walk
 from ..libraries import find_library
+from .annotations import check_annotations
+from .data_sets import find_data_sets, is_remote
 from .seg_folders import check_seg_folders, find_deeper
 
 
@@ -26,10 +28,31 @@ class RequiredPath(NamedTuple):
     option: str
 
 
-def check_data(cfg: Config, splits: Sequence[str]) -> None:
-    """Check that annotation files and image folders exist.
+def check_data(cfg: Config, splits: Sequence[str]) -> list[str]:
+    """Check that annotation files and image folders exist and fit the model.
 
-    The files in the folders of segmentation sets are checked too.
+    The files in the folders of segmentation sets are checked too, and the
+    annotations and classes of detection and classification sets.
+
+    Args:
+        cfg (Config): A whole config.
+        splits (Sequence[str]): Any of ``'train'``, ``'val'`` and ``'test'``.
+
+    Returns:
+        list[str]: Lines for the log: what is trained, and what looks odd.
+
+    Raises:
+        UserError: If one is missing, or if it cannot be trained.
+    """
+    check_paths(cfg, splits)
+    for split in splits:
+        for key, node, labelled in find_seg_sets(cfg, split):
+            check_seg_folders(node, key, labelled, cfg.get('default_scope'))
+    return [line for split in splits for line in check_annotations(cfg, split)]
+
+
+def check_paths(cfg: Config, splits: Sequence[str]) -> None:
+    """Check that annotation files and image folders exist.
 
     Args:
         cfg (Config): A whole config.
@@ -49,34 +72,48 @@ def check_data(cfg: Config, splits: Sequence[str]) -> None:
         deeper = find_deeper(missing[0].path)
         deeper = f', but there is {deeper}' if deeper else ''
         options = ' '.join(dict.fromkeys(required.option for required in missing))
-        source = cfg.get('data_source')
-        source = f' ({source})' if source else ''
+        source = _find_source(cfg, splits, missing[0])
         raise UserError(
             f'data set not found: {osp.abspath(missing[0].path)} '
             f'({missing[0].key}){more}{deeper}; put or link it there{source}, '
             f'or give its place: --cfg-options {options}'
         )
-    for split in splits:
-        for key, node, labelled in _seg_sets(cfg, split):
-            check_seg_folders(node, key, labelled, cfg.get('default_scope'))
+
+
+def _find_source(cfg: Config, splits: Sequence[str], missing: RequiredPath) -> str:
+    """Say where a missing file is from; '' if that is unknown."""
+    source = cfg.get('data_source') or ''
+    if isinstance(source, dict):
+        # of sets of that type, and not of others that a config based on it names
+        types = [
+            node.get('type')
+            for split in splits
+            for key, node in find_data_sets(cfg, split)
+            if missing.key.startswith(f'{key}.')
+        ]
+        source = source['name'] if source['type'] in types else ''
+    return f' ({source})' if source else ''
 
 
 def required_paths(cfg: Config, split: str) -> Iterator[RequiredPath]:
     """Yield the annotation files and data folders of a split.
 
     Those of wrapped and concatenated data sets are among them. Those on
-    remote storage are not, nor those that their data set downloads.
+    remote storage are not, nor those that their data set downloads, nor label
+    maps that no step of the pipeline loads.
 
     Args:
         cfg (Config): A whole config.
         split (str): ``'train'``, ``'val'`` or ``'test'``.
     """
     auto_downloaded = find_library(cfg).auto_downloaded
-    for key, node in _data_sets(cfg, split):
-        if _is_remote(node) or node.get('type') in auto_downloaded:
+    for key, node in find_data_sets(cfg, split):
+        if is_remote(node) or node.get('type') in auto_downloaded:
             continue
         root = node.get('data_root') or ''
         names = {'ann_file': node.get('ann_file'), **_folders(cfg, key, node)}
+        if 'pipeline' in node and not _loads_labels(node):
+            names.pop('data_prefix.seg_map_path', None)
         for name, path in names.items():
             if path:
                 movable = root or name == 'split'
@@ -84,7 +121,7 @@ def required_paths(cfg: Config, split: str) -> Iterator[RequiredPath]:
                 yield RequiredPath(osp.join(root, path), f'{key}.{name}', f'{key}.{option}')
     evaluator = f'{split}_evaluator'
     for key, node in walk(cfg.get(evaluator) or {}, evaluator):
-        if node.get('ann_file') and not _is_remote(node):
+        if node.get('ann_file') and not is_remote(node):
             yield RequiredPath(node['ann_file'], f'{key}.ann_file', f'{key}.ann_file=FILE')
 
 
@@ -97,18 +134,10 @@ def data_folders(cfg: Config, split: str, kind: str | None = None) -> Iterator[s
         kind (str, optional): Key of ``data_prefix``, such as
             ``'img_path'``. None: all folders. Default: None.
     """
-    for key, node in _data_sets(cfg, split):
+    for key, node in find_data_sets(cfg, split):
         for name, folder in _folders(cfg, key, node).items():
             if folder is not None and kind in (None, name.rpartition('.')[2]):
                 yield osp.join(node.get('data_root') or '', folder)
-
-
-def _data_sets(cfg: Config, split: str) -> Iterator[tuple[str, dict]]:
-    """Yield key and config of each data set that names files or folders."""
-    loader = f'{split}_dataloader'
-    for key, node in walk(cfg.get(loader) or {}, loader):
-        if {'ann_file', 'data_prefix', 'split'} & set(node):
-            yield key, node
 
 
 def _folders(cfg: Config, key: str, node: dict) -> dict[str, str | None]:
@@ -124,18 +153,20 @@ def _folders(cfg: Config, key: str, node: dict) -> dict[str, str | None]:
     return {f'data_prefix.{name}': prefix for name, prefix in prefixes.items()}
 
 
-def _seg_sets(cfg: Config, split: str) -> Iterator[tuple[str, dict, bool]]:
-    """Yield key and config of each set, and True if its labels are read."""
-    for key, node in _data_sets(cfg, split):
+def find_seg_sets(cfg: Config, split: str) -> Iterator[tuple[str, dict, bool]]:
+    """Yield each segmentation set, and True if its labels are read.
+
+    Args:
+        cfg (Config): A whole config.
+        split (str): ``'train'``, ``'val'`` or ``'test'``.
+    """
+    for key, node in find_data_sets(cfg, split):
         prefix = node.get('data_prefix') or {}
-        if {'img_path', 'seg_map_path'} <= set(prefix) and not _is_remote(node):
+        if {'img_path', 'seg_map_path'} <= set(prefix) and not is_remote(node):
             # a test split may have none
-            steps = walk(node.get('pipeline') or [])
-            labelled = any('Annotation' in str(step.get('type')) for _, step in steps)
-            yield key, node, labelled and bool(prefix['seg_map_path'])
+            yield key, node, _loads_labels(node) and bool(prefix['seg_map_path'])
 
 
-def _is_remote(node: dict) -> bool:
-    backend = (node.get('backend_args') or {}).get('backend', 'local')
-    paths = [node.get('data_root'), node.get('ann_file')]
-    return backend != 'local' or any('://' in path for path in paths if path)
+def _loads_labels(node: dict) -> bool:
+    steps = walk(node.get('pipeline') or [])
+    return any('Annotation' in str(step.get('type')) for _, step in steps)

@@ -6,10 +6,15 @@ from collections.abc import Iterator
 from glob import escape, glob
 
 from mmengine.dataset import BaseDataset
-from mmengine.registry import DATASETS
+from mmengine.registry import DATASETS, TRANSFORMS
 
 from ...errors import UserError
+from ..config_nodes import walk
+from .data_sets import find_class
+from .seg_labels import check_seg_labels
 
+# packages whose steps load label maps as they are
+STOCK = ('mmcv.', 'mmseg.', 'sparx_mm.')
 # by key of data_prefix: the content of the folder, and the argument with the
 # ending of its file names
 FOLDERS = dict(img_path=('image', 'img_suffix'), seg_map_path=('label map', 'seg_map_suffix'))
@@ -19,6 +24,8 @@ def check_seg_folders(
     dataset: dict, key: str, labelled: bool = True, scope: str | None = None
 ) -> None:
     """Check that a set lists images, a label map for each, and has the files.
+
+    A training set has to hold more than one class.
 
     The set is built to list them, because endings and ``ann_file`` are its
     own. A set that cannot be built is left to the run, which says why.
@@ -31,7 +38,8 @@ def check_seg_folders(
         scope (str, optional): Library that defines its type. Default: None.
 
     Raises:
-        UserError: If nothing is listed, or if a listed file is missing.
+        UserError: If nothing is listed, if a listed file is missing, or if
+            the label maps hold one class of several.
     """
     built = _build(dataset, scope)
     if built is None:
@@ -49,6 +57,15 @@ def check_seg_folders(
                 f'{key}.data_prefix.{name}: {problem}; put the files there, '
                 f'or give their place: --cfg-options {key}.{root}=DIR'
             )
+    if labelled and key.startswith('train') and _is_stock(dataset, scope):
+        check_seg_labels(built, key)
+
+
+def _is_stock(dataset: dict, scope: str | None) -> bool:
+    """Return False if a step of the user's own may change what is loaded."""
+    steps = [step for _, step in walk(dataset.get('pipeline') or []) if 'type' in step]
+    classes = [find_class(step, scope, TRANSFORMS) for step in steps]
+    return all(getattr(cls, '__module__', '').startswith(STOCK) for cls in classes)
 
 
 def _build(dataset: dict, scope: str | None) -> BaseDataset | None:

@@ -14,7 +14,7 @@ from small_run import Net
 from sparx_mm.checkpoint_io import read_checkpoint
 from sparx_mm.engine.hooks import finite
 from sparx_mm.engine.hooks.finite import FiniteHook
-from sparx_mm.engine.numbers import bad_images
+from sparx_mm.engine.numbers.values import bad_images
 from sparx_mm.errors import ConfigError, UserError
 
 pytestmark = pytest.mark.stack

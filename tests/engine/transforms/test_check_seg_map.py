@@ -189,9 +189,15 @@ def test_files_that_are_elsewhere(ids, reduced, message):
             CheckSegMap(3)(results)
 
 
-def test_a_pipeline_without_labels():
-    with pytest.raises(UserError, match='right after LoadAnnotations'):
-        CheckSegMap(3)(dict(ori_shape=SHAPE))
+def test_a_label_map_that_was_not_loaded():
+    with pytest.raises(UserError, match='a.png belongs .* right after LoadAnnotations'):
+        CheckSegMap(3)(dict(ori_shape=SHAPE, seg_map_path='a.png'))
+
+
+@pytest.mark.parametrize('path', [dict(), dict(seg_map_path=None), dict(seg_map_path='')])
+def test_an_image_that_has_no_label_map(path):
+    results = dict(ori_shape=SHAPE, **path)
+    assert CheckSegMap(3)(results) is results
 
 
 @pytest.mark.parametrize('number', [0, 256])

@@ -75,7 +75,7 @@ def test_remote_data_is_left_to_mmengine(remote):
 
 def test_missing_data_is_one_line(tmp_path):
     cfg = _config(
-        data_source='shop.org',
+        data_source=dict(type='CocoDataset', name='shop.org'),
         train_dataloader=_loader(
             data_root=str(tmp_path), ann_file='a.json', data_prefix=dict(img='i/')
         ),
@@ -93,6 +93,33 @@ def test_missing_data_is_one_line(tmp_path):
         (tmp_path / f'{name}.json').write_text('{}')
     (tmp_path / 'i').mkdir()
     preflight.check_data(cfg, ('train', 'val'))
+
+
+def test_where_data_is_from_is_said_of_that_data_alone(tmp_path):
+    cfg = _config(
+        data_source=dict(type='ADE20KDataset', name='shop.org'),
+        train_dataloader=_loader(data_root='data/mine', ann_file='a.json'),
+    )
+    with pytest.raises(UserError, match=r'put or link it there, or give'):
+        preflight.check_data(cfg, ('train',))
+    # what a config says in plain text is about all of its sets
+    cfg.data_source = 'shop.org'
+    with pytest.raises(UserError, match=r'put or link it there \(shop.org\), or give'):
+        preflight.check_data(cfg, ('train',))
+
+
+def test_label_maps_that_no_step_loads_need_not_be_there(tmp_path):
+    (tmp_path / 'images').mkdir()
+    (tmp_path / 'images/a.jpg').touch()
+    cfg = _config(
+        default_scope='mmseg',
+        val_dataloader=dict(dataset=_segmentation(tmp_path, 'LoadAnnotations')),
+        test_dataloader=dict(dataset=_segmentation(tmp_path, 'PackSegInputs')),
+    )
+    preflight.check_data(cfg, ('test',))
+    with pytest.raises(UserError, match='data set not found') as error:
+        preflight.check_data(cfg, ('val',))
+    assert str(error.value).startswith(f'data set not found: {tmp_path}/labels ')
 
 
 def test_what_was_unpacked_into_a_folder_too_many(tmp_path):

@@ -3,7 +3,7 @@
 # or with lists of files and labels, data/imagenet/meta/{train,val}.txt
 dataset_type = 'ImageNet'
 data_root = 'data/imagenet'
-data_source = 'ILSVRC2012 of image-net.org'
+data_source = dict(type=dataset_type, name='ILSVRC2012 of image-net.org')
 # in BGR, the order in which pixels are read
 bgr_mean = [103.53, 116.28, 123.675]
 bgr_std = [57.375, 57.12, 58.395]

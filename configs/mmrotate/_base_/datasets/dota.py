@@ -4,7 +4,7 @@
 dataset_type = 'DOTADataset'
 data_root = 'data/split_ss_dota/'
 # said when the data are missing
-data_source = 'https://captain-whu.github.io/DOTA'
+data_source = dict(type=dataset_type, name='https://captain-whu.github.io/DOTA')
 backend_args = None
 
 train_pipeline = [

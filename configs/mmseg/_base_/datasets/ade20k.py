@@ -4,7 +4,9 @@
 # label 0 marks pixels without a class, which are ignored
 dataset_type = 'ADE20KDataset'
 data_root = 'data/ade/ADEChallengeData2016/'
-data_source = 'ADEChallengeData2016.zip of the MIT Scene Parsing Benchmark'
+data_source = dict(
+    data_root=data_root, name='ADEChallengeData2016.zip of the MIT Scene Parsing Benchmark'
+)
 num_classes = 150
 crop_size = (512, 512)
 scale = (2048, 512)

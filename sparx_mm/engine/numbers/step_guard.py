@@ -10,10 +10,10 @@ from mmengine.dist import all_gather_object, all_reduce, get_rank
 from mmengine.hooks import CheckpointHook
 from torch.optim import Optimizer
 
-from ..checkpoint_io import CheckpointError, read_checkpoint
-from ..errors import UserError
-from .models import unwrap
-from .numbers import bad_images, bad_terms, image_files, loss_terms, shorten, total_loss
+from ...checkpoint_io import CheckpointError, read_checkpoint
+from ...errors import UserError
+from ..models import unwrap
+from .values import bad_images, bad_terms, image_files, loss_terms, shorten, total_loss
 
 # entry of the message hub, which is saved with a checkpoint
 SKIPPED = 'skipped_steps'

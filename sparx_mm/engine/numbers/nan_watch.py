@@ -5,7 +5,7 @@ from typing import Any
 from mmengine.logging import MMLogger
 from torch import nn
 
-from .numbers import bad_images, has_nan, image_files, shorten, watched_parts
+from .values import bad_images, has_nan, image_files, shorten, watched_parts
 
 # batches that get a line of their own; the others are counted
 MAX_LINES = 10

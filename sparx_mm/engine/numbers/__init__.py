@@ -1,0 +1,1 @@
+"""The look for NaN and infinity, before a step and in an evaluation."""

@@ -1,0 +1,78 @@
+"""Signals that ask a run to save and stop."""
+
+import os
+import signal
+import threading
+from functools import partial
+
+from torch.utils.data import DataLoader
+
+# Ctrl-C; `kill` and schedulers before they end a job; Slurm's --signal=USR1
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+class StopSignals:
+    """Signals received since `listen`.
+
+    A signal for which the program has a handler of its own is left to it.
+
+    Attributes:
+        received (int): Number of the first signal; 0 for none.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._replaced = {}
+
+    def listen(self) -> None:
+        """Take the signals from now on."""
+        # Python handles signals in the main thread alone
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in SIGNALS:
+            before = signal.getsignal(number)
+            earlier = getattr(before, '__self__', None)
+            if isinstance(earlier, StopSignals):
+                # of a run in this process that was stopped
+                before = earlier._replaced[number]
+            if before in (signal.SIG_DFL, signal.default_int_handler):
+                signal.signal(number, self._handle)
+                self._replaced[number] = before
+
+    def leave(self) -> None:
+        """Give the signals back."""
+        while self._replaced:
+            signal.signal(*self._replaced.popitem())
+
+    def _handle(self, number, frame):
+        if number == self.received == signal.SIGINT:
+            self.leave()
+            raise KeyboardInterrupt
+        self.received = self.received or number
+        if number == signal.SIGINT:
+            # not by print, which may be in the middle of another line
+            os.write(2, b'saving after this step; press Ctrl-C again to stop at once\n')
+
+
+def received_signal() -> int:
+    """Return the number of the signal that the run of this process received, or 0."""
+    run = getattr(signal.getsignal(signal.SIGTERM), '__self__', None)
+    return run.received if isinstance(run, StopSignals) else 0
+
+
+def shield_workers(loader: DataLoader) -> None:
+    """Let the workers of a loader outlive a signal that goes to a whole process group.
+
+    The run has to finish its step, and torch ends a run whose worker was killed.
+
+    Args:
+        loader (DataLoader): A loader whose workers have not been started.
+    """
+    loader.worker_init_fn = partial(_start_worker, loader.worker_init_fn)
+
+
+def _start_worker(init, worker_id):
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    if init is not None:
+        init(worker_id)

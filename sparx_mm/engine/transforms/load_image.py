@@ -1,0 +1,201 @@
+"""Image loading that ends in one line at a file that cannot be trained on.
+
+mmcv's loader does not name every file that it fails at, reads images of more
+than 8 bits as black, and turns images by their EXIF orientation beside boxes
+that are not turned.
+"""
+
+import logging
+
+import cv2
+import mmcv
+import mmengine.fileio as fileio
+import numpy as np
+import torch
+from mmcv.transforms import LoadImageFromFile
+from mmengine.logging import print_log
+from mmengine.registry import TRANSFORMS
+from PIL import Image
+
+from ...errors import UserError
+
+# what decoders and storage raise for a file, and mmcv for one that was not decoded
+READ_ERRORS = (OSError, AssertionError, SyntaxError, ValueError, cv2.error)
+# tag of a picture's orientation; these values turn it by a quarter
+EXIF_ORIENTATION, QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
+# the brightest value that is left of 12 bits when the lower 8 are cut off or rounded
+DARK = 16
+REMEDY = (
+    'tools/check_data.py CONFIG lists all such files, and --cfg-options skip_broken=True '
+    'trains without them'
+)
+
+
+class LoadCheckedImage(LoadImageFromFile):
+    """mmcv's ``LoadImageFromFile``, which names a file that does not fit.
+
+    With ``ignore_empty=True`` a data set in training takes another image in
+    the place of such a file; the log says so and counts them.
+
+    Args:
+        *args: Arguments of ``LoadImageFromFile``.
+        **kwargs: More of them.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        # shared with the workers of a loader
+        self.skipped = torch.zeros(1, dtype=torch.int64).share_memory_()
+
+    def transform(self, results: dict) -> dict | None:
+        """Load an image and check it.
+
+        Args:
+            results (dict): Sample with ``img_path``; with ``instances``, its
+                ``height`` and ``width`` are those that the boxes belong to.
+
+        Returns:
+            dict or None: The sample with ``img``; None if the file does not
+            fit and ``ignore_empty`` is True.
+
+        Raises:
+            UserError: If the file does not fit and ``ignore_empty`` is False.
+        """
+        fault = self.load(results)
+        if fault is None:
+            return results
+        if not self.ignore_empty:
+            raise UserError(f'{fault}; {REMEDY}')
+        self.skipped += 1
+        print_log(f'{fault}: skipped, as {int(self.skipped)} so far', 'current', logging.WARNING)
+        return None
+
+    def load(self, results: dict) -> str | None:
+        """Load an image into a sample.
+
+        Args:
+            results (dict): See `transform`; it is changed.
+
+        Returns:
+            str or None: The fault of the file and what to do about it; None
+            if there is none.
+        """
+        # mmcv would hide what it met
+        ignore_empty, self.ignore_empty = self.ignore_empty, False
+        try:
+            super().transform(results)
+        except READ_ERRORS as error:
+            return read_fault('image', results['img_path'], self.backend_args, error)
+        finally:
+            self.ignore_empty = ignore_empty
+        return self._size_fault(results) or self._depth_fault(results)
+
+    def _size_fault(self, results: dict) -> str | None:
+        size = results.get('width'), results.get('height')
+        if not results.get('instances') or None in size:
+            return None
+        loaded = tuple(results['ori_shape'][1::-1])
+        # converters round differently
+        if _close(loaded, size):
+            return None
+        path = results['img_path']
+        sizes = f'{loaded[0]} x {loaded[1]} pixels and its boxes are for {size[0]} x {size[1]}'
+        if _close(loaded, size[::-1]) and _orientation(path) in QUARTER_TURNS:
+            return (
+                f'image {path} is turned by its EXIF orientation: it is loaded with {sizes}; give '
+                "color_type='color_ignore_orientation' to LoadImageFromFile in all pipelines, or "
+                'turn the boxes'
+            )
+        return f'image {path} has {sizes} (width x height): put the image of these boxes there'
+
+    def _depth_fault(self, results: dict) -> str | None:
+        image = results['img']
+        if image.dtype != np.uint8:
+            return None
+        # OpenCV keeps the upper 8 bits, Pillow cuts values off at 255
+        clipped = self.imdecode_backend == 'pillow' and image.min() == 255
+        if image.max() > DARK and not clipped:
+            return None
+        path = results['img_path']
+        pixels = mmcv.imfrombytes(
+            fileio.get(path, backend_args=self.backend_args), flag='unchanged', backend='cv2'
+        )
+        if pixels is None or pixels.dtype == np.uint8 or pixels.max() == 0:
+            return None
+        bits, colour = 8 * pixels.dtype.itemsize, 'white' if clipped else 'black'
+        return (
+            f'image {path} has {bits} bits a channel (values to {pixels.max():g}) and is read as '
+            f'8, in which it is {colour}: convert it to 8 bits, scaled to 0 to 255'
+        )
+
+
+def read_fault(what: str, path: str, backend_args: dict | None, error: Exception) -> str:
+    """Describe why a file cannot be read.
+
+    Args:
+        what (str): What it should be.
+        path (str): The file.
+        backend_args (dict, optional): Arguments of its storage.
+        error (Exception): What reading it raised; it is raised again if the
+            file can be decoded, because then an argument is at fault.
+
+    Returns:
+        str: The fault and what to do about it.
+    """
+    try:
+        content = fileio.get(path, backend_args=backend_args)
+    except FileNotFoundError:
+        return f'{what} {path} does not exist: put it there'
+    except Exception:
+        # whatever storage raises
+        return f'{what} {path} cannot be read: {error}'
+    if content and mmcv.imfrombytes(content, flag='unchanged', backend='cv2') is not None:
+        raise error
+    start = content[:100].lstrip().lower()
+    if not content:
+        fault = 'is empty (0 bytes)'
+    elif start.startswith(b'<'):
+        fault = 'is no image but a text such as HTML'
+    elif start.startswith(b'version https://git-lfs'):
+        fault = 'is a pointer of Git LFS (git lfs pull)'
+    else:
+        fault = f'is truncated, damaged or no image ({len(content)} bytes)'
+    return f'{what} {path} {fault}: put the whole {what} there'
+
+
+def install(scope: str | None = None) -> None:
+    """Make ``LoadImageFromFile`` of a config mean `LoadCheckedImage`.
+
+    Args:
+        scope (str, optional): Library of the config. Default: None.
+    """
+    replace('LoadImageFromFile', LoadCheckedImage, scope)
+
+
+def replace(name: str, transform: type, scope: str | None) -> None:
+    """Make the name of a transform in a config mean a subclass of it.
+
+    Args:
+        name (str): The name.
+        transform (type): Direct subclass of what the name means.
+        scope (str, optional): Library of the config.
+    """
+    with TRANSFORMS.switch_scope_and_registry(scope) as registry:
+        # this imports the library's transforms, which would fail at a name that is taken
+        registry.get(name)
+        # a library may have registered mmcv's class as its own too
+        for own in (registry, TRANSFORMS):
+            if own.module_dict.get(name) is transform.__base__:
+                own.register_module(name, force=True, module=transform)
+
+
+def _close(size: tuple, other: tuple) -> bool:
+    return all(abs(a - b) <= 1 for a, b in zip(size, other))
+
+
+def _orientation(path: str) -> int | None:
+    try:
+        with Image.open(path) as file:
+            return file.getexif().get(EXIF_ORIENTATION)
+    except OSError:
+        return None

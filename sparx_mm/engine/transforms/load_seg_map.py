@@ -1,0 +1,50 @@
+"""Label map loading that names a file that cannot be read."""
+
+import mmcv
+import mmengine.fileio as fileio
+import numpy as np
+from mmseg.datasets.transforms import LoadAnnotations
+
+from ...errors import UserError
+from .check_seg_map import IGNORED
+from .load_image import READ_ERRORS, read_fault, replace
+
+
+class LoadCheckedSegMap(LoadAnnotations):
+    """mmseg's ``LoadAnnotations``, which names a file that cannot be read.
+
+    It takes the map of an image of a single pixel too, at which mmseg fails.
+    """
+
+    def _load_seg_map(self, results: dict) -> None:
+        path = results['seg_map_path']
+        try:
+            if tuple(results.get('ori_shape', ())) == (1, 1):
+                self._load_pixel(results)
+            else:
+                super()._load_seg_map(results)
+        except (*READ_ERRORS, AttributeError) as error:
+            # the last is raised where OpenCV decodes nothing
+            fault = read_fault('label map', path, self.backend_args, error)
+            raise UserError(f'{fault}; tools/check_data.py CONFIG lists all such files') from error
+
+    def _load_pixel(self, results: dict) -> None:
+        content = fileio.get(results['seg_map_path'], backend_args=self.backend_args)
+        ids = mmcv.imfrombytes(content, flag='unchanged', backend=self.imdecode_backend)
+        ids = ids.astype(np.uint8)
+        if results.get('reduce_zero_label'):
+            ids = np.where((ids == 0) | (ids == IGNORED), IGNORED, ids - 1).astype(np.uint8)
+        old = ids.copy()
+        for i, label in (results.get('label_map') or {}).items():
+            ids[old == i] = label
+        results['gt_seg_map'] = ids
+        results['seg_fields'].append('gt_seg_map')
+
+
+def install(scope: str | None = 'mmseg') -> None:
+    """Make ``LoadAnnotations`` of a config mean `LoadCheckedSegMap`.
+
+    Args:
+        scope (str, optional): Library of the config. Default: ``'mmseg'``.
+    """
+    replace('LoadAnnotations', LoadCheckedSegMap, scope)

@@ -1,0 +1,137 @@
+"""The check that necks and heads take the channels that a backbone gives."""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import MODELS
+
+from ..backbones import HierarchicalBackbone
+from ..backbones.arch import resolve_arch
+from ..errors import ConfigError, UserError
+from .config_nodes import walk
+
+# necks that take all maps; others may read some of them
+TAKES_ALL = ('ChannelMapper', 'CSPNeXtPAFPN', 'FPN', 'MultiLevelNeck', 'PAFPN', 'YOLOXPAFPN')
+# necks that give as many channels as the last map has
+KEEPS_LAST = ('GlobalAveragePooling', 'NormPooling')
+
+
+def check_channels(cfg: Config) -> None:
+    """Check that necks and heads take what the backbone before them gives.
+
+    Only a backbone of this package is asked, and only what is known of a neck or
+    a head is checked.
+
+    Args:
+        cfg (Config): A whole config; its packages are imported.
+
+    Raises:
+        UserError: If ``in_channels`` is something else than the maps.
+    """
+    for key, model in walk(cfg.get('model') or {}, 'model'):
+        backbone = model.get('backbone')
+        given = _map_channels(backbone) if isinstance(backbone, dict) else None
+        if given is None:
+            continue
+        channels, out_indices = given
+        for name, part, taken in _readers(model, channels):
+            wanted = part.get('in_channels')
+            taken = list(taken) if isinstance(wanted, (list, tuple)) else taken[-1]
+            wanted = list(wanted) if isinstance(wanted, (list, tuple)) else wanted
+            if wanted == taken:
+                continue
+            index = f' (in_index {part["in_index"]})' if 'in_index' in part else ''
+            neck = model.get('neck') or {}
+            between = '' if name.startswith('neck') or not neck else f', {key}.neck {_outs(neck)}'
+            raise UserError(
+                f'{key}.backbone gives maps of {", ".join(map(str, channels))} channels '
+                f'(out_indices {out_indices}){between}; {key}.{name}.in_channels is {wanted}'
+                f'{index}: give {key}.{name}.in_channels={str(taken).replace(" ", "")}'
+            )
+
+
+def _map_channels(backbone: dict) -> tuple[list[int], tuple[int, ...]] | None:
+    """Return the channels of a backbone's maps and its stages; None if they are unknown."""
+    kind = backbone.get('type')
+    cls = MODELS.get(kind) if isinstance(kind, str) else kind
+    if not (isinstance(cls, type) and issubclass(cls, HierarchicalBackbone)):
+        return None
+    defaults = inspect.signature(cls).parameters
+    arch, stages = (backbone.get(k, defaults[k].default) for k in ('arch', 'out_indices'))
+    try:
+        dims = resolve_arch(arch, cls.arch_zoo, cls.arch_defaults)['embed_dims']
+        return [dims[i] for i in stages], tuple(stages)
+    except (ConfigError, IndexError, TypeError):
+        # the backbone says it better when it is built
+        return None
+
+
+def _readers(model: dict, maps: Sequence[int]) -> Iterator[tuple[str, dict, Sequence[int]]]:
+    """Yield name and config of parts, and the channels of the maps that each reads."""
+    neck = model.get('neck')
+    if isinstance(neck, (list, tuple)):
+        # only the first reads the backbone
+        if neck and _reads(neck[0], maps):
+            yield 'neck.0', neck[0], maps
+        return
+    if neck:
+        if _reads(neck, maps):
+            yield 'neck', neck, maps
+        maps = _neck_channels(neck, maps)
+    if not maps:
+        return
+    for name in ('decode_head', 'auxiliary_head'):
+        heads = model.get(name) or []
+        several = isinstance(heads, (list, tuple))
+        for i, head in enumerate(heads if several else [heads]):
+            if 'in_channels' in head:
+                yield f'{name}.{i}' if several else name, head, _indexed(head, maps, name)
+    for name in ('rpn_head', 'bbox_head', 'panoptic_head', 'head'):
+        head = model.get(name)
+        # a loop of heads, or a loss alone, has no in_channels of its own
+        if isinstance(head, dict) and 'in_channels' in head:
+            yield name, head, maps
+
+
+def _reads(neck: dict, maps: Sequence[int]) -> bool:
+    """Return True if what a neck reads of the maps is known."""
+    wanted = neck.get('in_channels')
+    if isinstance(wanted, int):
+        # one of several maps may be picked
+        return wanted not in maps
+    if not isinstance(wanted, (list, tuple)):
+        return False
+    return len(wanted) >= len(maps) or _kind(neck) in TAKES_ALL
+
+
+def _kind(part: dict) -> str:
+    """Return the name of a part's type, without a scope."""
+    return str(part.get('type')).rpartition('.')[2]
+
+
+def _neck_channels(neck: dict, maps: Sequence[int]) -> list[int]:
+    """Return the channels of a neck's maps; none if they are unknown."""
+    if _kind(neck) in KEEPS_LAST:
+        return [maps[-1]]
+    if _kind(neck) == 'FPN' and isinstance(neck.get('num_outs'), int):
+        return [neck.get('out_channels')] * neck['num_outs']
+    return []
+
+
+def _indexed(head: dict, maps: Sequence[int], name: str) -> list[int]:
+    """Return the channels of the maps that ``in_index`` of a segmentor's head picks."""
+    several = isinstance(head['in_channels'], (list, tuple))
+    index: Any = head.get('in_index', range(len(maps)) if several else -1)
+    indices = list(index) if isinstance(index, (list, tuple, range)) else [index]
+    if any(not -len(maps) <= i < len(maps) for i in indices):
+        raise UserError(
+            f'model.{name}.in_index is {index} and there are {len(maps)} maps: the last is '
+            f'{len(maps) - 1}'
+        )
+    return [maps[i] for i in indices]
+
+
+def _outs(neck: dict) -> str:
+    return f'{neck.get("out_channels", "as many")} channels' if isinstance(neck, dict) else ''

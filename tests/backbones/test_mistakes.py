@@ -1,0 +1,56 @@
+"""Wrong values in an arch or an init_cfg are a ConfigError that names the part and the value."""
+
+import pytest
+from archs import PICO, PICO_SWIN
+from torch import nn
+
+from sparx_mm import SparXMamba, SparXSwin
+from sparx_mm.errors import ConfigError
+
+
+class NoChannels(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+
+
+@pytest.mark.parametrize(
+    'changes,message',
+    [
+        (dict(ffn=dict(ratio=(4, 4, 4))), r"ffn ConvFFN cannot be built with {'ratio': \(4, 4, 4\)}"),
+        (dict(mixer=dict(d_state='a')), "mixer SS2D cannot be built with {.*'d_state': 'a'"),
+        (dict(mixer=dict(ssm_ratio=(2, 2))), 'mixer SS2D cannot be built with'),
+        (dict(mixer=dict(ssm_ratio=0)), 'mixer SS2D cannot be built with'),
+        (dict(mixer=dict(d_conv=None)), 'mixer SS2D cannot be built with'),
+        (dict(mixer=dict(type=NoChannels)), 'mixer NoChannels has no in_channels'),
+        (dict(mixer=dict(type=None)), 'mixer needs a type that is registered, got None'),
+        (dict(stem=dict(in_channels='3')), "stem ConvStem cannot be built with .*'in_channels': '3'"),
+        (dict(depths=3), "'depths' must be a sequence .* got 3"),
+    ],
+)  # fmt: skip
+def test_archs(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        SparXMamba({**PICO, **changes})
+
+
+def test_a_part_without_a_type_has_that_of_its_family():
+    dims = {key: PICO_SWIN[key] for key in ('embed_dims', 'depths', 'mixer')}
+    SparXSwin(dims)
+    with pytest.raises(ConfigError, match=r"ShiftedWindowAttention needs \['num_heads'\]"):
+        SparXSwin(dict(dims, mixer=dict(window_size=2)))
+
+
+@pytest.mark.parametrize(
+    'arguments,message',
+    [
+        (dict(drop_path_rate='0.1'), r"drop_path_rate must be in \[0, 1\), got '0.1'"),
+        (dict(frozen_stages='a'), "frozen_stages must be an int in .* got 'a'"),
+        (dict(frozen_stages=1.5), 'frozen_stages must be an int in .* got 1.5'),
+        (dict(init_cfg='a.pth'), "init_cfg must be a dict with a 'type', or a list"),
+        (dict(init_cfg=dict(checkpoint='a.pth')), "init_cfg must be a dict with a 'type'"),
+        (dict(init_cfg=dict(type='Pretrained')), 'needs checkpoint=FILE'),
+        (dict(init_cfg=[dict(type='PretrainedSwin', checkpoint=3)]), 'needs checkpoint=FILE'),
+    ],
+)
+def test_arguments(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        SparXMamba(PICO, **arguments)

@@ -1,0 +1,250 @@
+"""What a run has on the disk at each moment, and how it ends because of a signal."""
+
+import multiprocessing
+import os
+import resource
+import signal
+
+import pytest
+import torch
+from noisy_run import make_noisy
+
+from sparx_mm.checkpoint_io import WriteError, folder_lock
+from sparx_mm.errors import UserError
+
+pytestmark = pytest.mark.stack
+
+
+def files(folder):
+    return sorted(path.name for path in folder.glob('*.pth'))
+
+
+def pointer(folder):
+    return (folder / 'last_checkpoint').read_text()
+
+
+def log_of(folder):
+    return ''.join(path.read_text() for path in folder.glob('*/*.log'))
+
+
+@pytest.fixture
+def history(tmp_path, monkeypatch):
+    """List the checkpoints that are there whenever a file is written or removed."""
+    seen, folder = [], tmp_path / 'run'
+
+    def watched(call):
+        def wrapper(*args, **kwargs):
+            seen.append(files(folder))
+            result = call(*args, **kwargs)
+            seen.append(files(folder))
+            return result
+
+        return wrapper
+
+    for name in ('fsync', 'replace', 'remove'):
+        monkeypatch.setattr(os, name, watched(getattr(os, name)))
+    return seen
+
+
+def test_one_is_always_there(tmp_path, history):
+    folder = tmp_path / 'run'
+    make_noisy(folder, 3, checkpoint=dict(max_keep_ckpts=1)).train()
+    assert files(folder) == ['epoch_3.pth']
+    first = history.index(['epoch_1.pth'])
+    assert all(history[first:])
+    assert ['epoch_1.pth', 'epoch_2.pth'] in history
+    assert pointer(folder) == str(folder / 'epoch_3.pth')
+
+
+def test_an_older_best_one_goes_last(tmp_path, history, monkeypatch):
+    folder = tmp_path / 'run'
+    scores = iter([1.0, 2.0])
+    monkeypatch.setattr('noisy_run.Drawn.compute_metrics', lambda *_: dict(acc=next(scores)))
+    make_noisy(folder, 2, validate=True, checkpoint=dict(max_keep_ckpts=1)).train()
+    assert files(folder) == ['best_acc_epoch_2.pth', 'epoch_2.pth']
+    known = ('best_acc_epoch_1.pth', 'best_acc_epoch_2.pth')
+    first = next(i for i, there in enumerate(history) if known[0] in there)
+    assert all(set(known) & set(there) for there in history[first:])
+    saved = torch.load(folder / 'epoch_2.pth', weights_only=False)
+    assert saved['message_hub']['runtime_info']['best_ckpt'] == str(folder / known[1])
+
+
+def test_what_a_kill_left_is_removed(tmp_path):
+    folder = tmp_path / 'run'
+    make_noisy(folder, 2).train()
+    # killed with the second one written and the first one not yet removed
+    saved = torch.load(folder / 'epoch_2.pth', weights_only=False)
+    saved['message_hub']['runtime_info']['keep_ckpt_ids'] = [1, 2]
+    torch.save(saved, folder / 'epoch_2.pth')
+    stale = folder / '.epoch_3.pth.0123abcd.partial'
+    stale.write_text('half')
+    make_noisy(folder, 3, checkpoint=dict(max_keep_ckpts=1), resume=True).train()
+    assert files(folder) == ['epoch_3.pth'] and not stale.exists()
+    assert f'{stale} was never finished: removed' in log_of(folder)
+
+
+def test_a_full_disk_names_the_last_checkpoint(tmp_path):
+    folder = tmp_path / 'run'
+    make_noisy(folder, 1).train()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = (folder / 'epoch_1.pth').stat().st_size
+    for options, last in ((dict(resume=True), folder / 'epoch_1.pth'), ({}, None)):
+        place = folder if last else tmp_path / 'other'
+        runner = make_noisy(place, 2, checkpoint=dict(max_keep_ckpts=1), **options)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, before[1]))
+        try:
+            with pytest.raises(WriteError) as error:
+                runner.train()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        text = str(error.value)
+        assert 'cannot be written (File too large); ' in text and '\n' not in text
+        if last:
+            assert text.endswith(f'{last} is whole: continue from it with --resume')
+            assert files(folder) == ['epoch_1.pth'] and pointer(folder) == str(last)
+        else:
+            assert text.endswith('there is no checkpoint before it')
+    make_noisy(folder, 2, resume=True).train()
+
+
+def test_nothing_to_resume_is_not_a_resume(tmp_path):
+    make_noisy(tmp_path, 1, resume=True).train()
+    assert 'exactly' not in log_of(tmp_path)
+
+
+def test_a_second_run_in_the_folder(tmp_path, monkeypatch):
+    def taken(*args):
+        raise BlockingIOError
+
+    monkeypatch.setattr(folder_lock.fcntl, 'lockf', taken)
+    with pytest.raises(UserError, match='in use by another run'):
+        make_noisy(tmp_path, 1).train()
+    assert files(tmp_path) == []
+
+
+def send_at(runner, when, *numbers):
+    """Send signals to this process when a hook method has been called some times."""
+    method, count = when
+    hook = next(h for h in runner.hooks if type(h).__name__ == 'EMAHook')
+    call, left = getattr(hook, method), [count]
+
+    def sends(*args, **kwargs):
+        left[0] -= 1
+        if not left[0]:
+            for number in numbers:
+                os.kill(os.getpid(), number)
+        return call(*args, **kwargs)
+
+    setattr(hook, method, sends)
+
+
+@pytest.mark.parametrize(
+    'number,status,by_epoch',
+    [
+        (signal.SIGUSR1, 138, True),
+        pytest.param(signal.SIGTERM, 143, False, marks=pytest.mark.faults),
+        pytest.param(signal.SIGINT, 130, True, marks=pytest.mark.faults),
+        pytest.param(signal.SIGUSR1, 138, False, marks=pytest.mark.faults),
+    ],
+)
+def test_a_signal_saves_and_resumes(tmp_path, number, status, by_epoch):
+    length = 2 if by_epoch else 7
+    every = dict(interval=99)
+    whole = make_noisy(tmp_path / 'whole', length, by_epoch, checkpoint=every)
+    whole.train()
+    runner = make_noisy(tmp_path / 'run', length, by_epoch, checkpoint=every)
+    send_at(runner, ('after_train_iter', 6), number)
+    with pytest.raises(SystemExit) as stopped:
+        runner.train()
+    assert stopped.value.code == status
+    assert files(tmp_path / 'run') == ['stopped.pth']
+    assert torch.load(tmp_path / 'run/stopped.pth', weights_only=False)['meta']['iter'] == 6
+    rest = make_noisy(tmp_path / 'run', length, by_epoch, checkpoint=every, resume=True)
+    rest.train()
+    state = whole.model.state_dict()
+    assert all(value.equal(state[name]) for name, value in rest.model.state_dict().items())
+    # replaced by the next checkpoint
+    assert files(tmp_path / 'run') == files(tmp_path / 'whole')
+    for one in (signal.SIGTERM, signal.SIGUSR1):
+        assert signal.getsignal(one) == signal.SIG_DFL
+
+
+def stop(runner, when, *numbers):
+    """Train until signals end it; return the status."""
+    send_at(runner, when, *numbers)
+    with pytest.raises((SystemExit, KeyboardInterrupt)) as stopped:
+        runner.train()
+    return getattr(stopped.value, 'code', None)
+
+
+def test_ctrl_c_twice_stops_at_once(tmp_path):
+    runner = make_noisy(tmp_path, 1)
+    assert stop(runner, ('after_train_iter', 2), signal.SIGINT, signal.SIGINT) is None
+    assert runner.iter == 1 and files(tmp_path) == []
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+
+
+def test_a_signal_at_the_interval_saves_once(tmp_path):
+    runner = make_noisy(tmp_path, 1, checkpoint=dict(by_epoch=False, interval=2))
+    assert stop(runner, ('after_train_iter', 2), signal.SIGTERM) == 143
+    assert files(tmp_path) == ['iter_2.pth'] and pointer(tmp_path).endswith('iter_2.pth')
+
+
+def test_gradients_are_accumulated_before_it_stops(tmp_path):
+    optim = dict(type='OptimWrapper', accumulative_counts=3)
+    runner = make_noisy(tmp_path, 2, optim=optim, checkpoint=dict(interval=99))
+    assert stop(runner, ('after_train_iter', 2), signal.SIGTERM) == 143
+    assert torch.load(tmp_path / 'stopped.pth', weights_only=False)['meta']['iter'] == 3
+
+
+@pytest.mark.faults
+def test_a_signal_in_a_validation(tmp_path):
+    # nothing has been trained since the checkpoint: the run ends at once
+    runner = make_noisy(tmp_path / 'a', 2, validate=True)
+    assert stop(runner, ('before_val_epoch', 1), signal.SIGUSR1) == 138
+    assert files(tmp_path / 'a') == ['epoch_1.pth']
+    # something has: the validation ends, because the model holds its averaged weights
+    whole = make_noisy(tmp_path / 'whole', 2, validate=True, checkpoint=dict(interval=2))
+    whole.train()
+    hook = dict(validate=True, checkpoint=dict(interval=2))
+    runner = make_noisy(tmp_path / 'b', 2, **hook)
+    # no checkpoint of the best either, which would save the run too
+    runner.message_hub.update_info('best_score', 1e6)
+    assert stop(runner, ('before_val_epoch', 1), signal.SIGUSR1) == 138
+    assert files(tmp_path / 'b') == ['stopped.pth']
+    assert torch.load(tmp_path / 'b/stopped.pth', weights_only=False)['meta']['iter'] == 4
+    rest = make_noisy(tmp_path / 'b', 2, resume=True, **hook)
+    rest.train()
+    state = whole.model.state_dict()
+    assert all(value.equal(state[name]) for name, value in rest.model.state_dict().items())
+
+
+def test_a_handler_of_the_program_stays(tmp_path):
+    received = []
+    before = signal.signal(signal.SIGUSR1, lambda *args: received.append(args))
+    try:
+        runner = make_noisy(tmp_path, 1)
+        send_at(runner, ('after_train_iter', 1), signal.SIGUSR1)
+        runner.train()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert len(received) == 1 and files(tmp_path) == ['epoch_1.pth']
+
+
+@pytest.mark.faults
+def test_workers_outlive_a_signal_to_the_group(tmp_path):
+    """As torchrun and Ctrl-C send it."""
+    runner = make_noisy(tmp_path, 2, workers=2, checkpoint=dict(interval=99))
+    children = multiprocessing.active_children
+    hook = next(h for h in runner.hooks if type(h).__name__ == 'EMAHook')
+    update = hook.after_train_iter
+
+    def sends(*args, **kwargs):
+        for child in children():
+            os.kill(child.pid, signal.SIGTERM)
+            os.kill(child.pid, signal.SIGINT)
+        update(*args, **kwargs)
+
+    hook.after_train_iter = sends
+    runner.train()
+    assert files(tmp_path) == ['epoch_2.pth']

@@ -1,0 +1,69 @@
+"""A label map that cannot be read ends in one line with its name."""
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.registry import TRANSFORMS
+
+from sparx_mm.engine.transforms.load_seg_map import LoadCheckedSegMap, install
+from sparx_mm.errors import UserError
+
+pytestmark = pytest.mark.stack
+PNG = cv2.imencode('.png', np.eye(40, dtype=np.uint8))[1].tobytes()
+
+
+def load(path, sample=None, **kwargs):
+    install()
+    loader = TRANSFORMS.build(dict(type='LoadAnnotations', _scope_='mmseg', **kwargs))
+    assert isinstance(loader, LoadCheckedSegMap)
+    results = dict(seg_map_path=str(path), reduce_zero_label=False, seg_fields=[])
+    return loader({**results, **(sample or {})})
+
+
+@pytest.mark.parametrize('backend', ['pillow', 'cv2'])
+@pytest.mark.parametrize(
+    'content,message',
+    [
+        (None, 'does not exist: put it there'),
+        (b'', r'is empty \(0 bytes\)'),
+        (PNG[:60], 'is truncated, damaged or no image'),
+        (b'<html>', 'is no image but a text such as HTML: put the whole label map there; tools'),
+    ],
+    ids=['missing', 'empty', 'truncated', 'text'],
+)
+def test_files_that_are_no_label_map(tmp_path, content, message, backend):
+    path = tmp_path / 'a.png'
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=f'^label map {path} {message}'):
+        load(path, imdecode_backend=backend)
+
+
+def test_files_that_are_one(tmp_path):
+    path = tmp_path / 'a.png'
+    path.write_bytes(PNG)
+    assert np.array_equal(load(path)['gt_seg_map'], np.eye(40))
+    # mmseg's own complaint is not the file's
+    with pytest.raises(AssertionError, match='reduce_zero_label'):
+        load(path, reduce_zero_label=True)
+
+
+@pytest.mark.parametrize(
+    'value,label,sample',
+    [
+        (3, 3, {}),
+        (3, 2, dict(reduce_zero_label=True)),
+        (0, 255, dict(reduce_zero_label=True)),
+        (255, 255, dict(reduce_zero_label=True)),
+        (3, 7, dict(reduce_zero_label=True, label_map={2: 7, 7: 1})),
+    ],
+)
+def test_a_single_pixel(tmp_path, value, label, sample):
+    path = tmp_path / 'a.png'
+    cv2.imwrite(str(path), np.full((1, 1), value, np.uint8))
+    results = load(path, dict(sample, ori_shape=(1, 1)))
+    assert results['gt_seg_map'].tolist() == [[label]]
+    assert results['seg_fields'] == ['gt_seg_map']
+    # more pixels take mmseg's way
+    cv2.imwrite(str(path), np.full((2, 1), value, np.uint8))
+    assert load(path, dict(sample, ori_shape=(2, 1)))['gt_seg_map'].tolist() == [label, label]

@@ -1,0 +1,32 @@
+"""The tool that checks data alone: its table, its file and its status."""
+
+import runpy
+import shutil
+import sys
+
+import pytest
+from detection import ROOT, tiny_config
+
+pytestmark = pytest.mark.stack
+
+
+def test_faults_and_what_is_written(shapes, tmp_path, monkeypatch, capsys):
+    root = shutil.copytree(shapes, tmp_path / 'shapes')
+    tiny_config(ROOT / 'configs/mmdet/mask_rcnn_sparx_t_1x.py', root).dump(tmp_path / 'tiny.py')
+    tool = str(ROOT / 'tools/check_data.py')
+
+    def run(*args):
+        monkeypatch.setattr(sys, 'argv', [tool, str(tmp_path / 'tiny.py'), *args])
+        runpy.run_path(tool, run_name='__main__')
+        return capsys.readouterr().out
+
+    assert 'train_dataloader.dataset  4' in run()
+    (root / 'train/000001.png').write_bytes(b'')
+    with pytest.raises(SystemExit) as stopped:
+        run('--skip-broken')
+    output, error = capsys.readouterr()
+    assert stopped.value.code == 1
+    assert f'fault: image {root}/train/000001.png is empty (0 bytes)' in output
+    assert error == 'error: faults in 1 of 2 data sets: 1\n'
+    _, option = output.split('use it with --cfg-options ')
+    assert 'train_dataloader.dataset  3' in run('--cfg-options', option.strip())
