@@ -41,6 +41,9 @@ FEW = dict(
 )
 # KiB an iteration, less than one leaked image of 64 px: mmengine keeps each logged number
 FLAT = 8
+# and for inference of new sizes all the time, because oneDNN keeps what it compiled for each of
+# up to 1024 shapes
+FLAT_OF_NEW_SIZES = 24
 
 
 class Watch(Hook):
@@ -132,7 +135,7 @@ def test_inference_of_changing_sizes(shapes, tmp_path, capsys):
             f'{resources.memory[-1] >> 20} MiB, slope of the second half {slope:.2f} KiB an '
             f'inference, gained {resources.gained()}'
         )
-    assert slope < FLAT
+    assert slope < FLAT_OF_NEW_SIZES
     assert all(count <= 0 for count in resources.gained().values())
 
 
