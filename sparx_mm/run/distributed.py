@@ -139,6 +139,11 @@ def destroy_distributed() -> None:
         distributed.destroy_process_group()
 
 
+def is_loss_of_process(error: Exception) -> bool:
+    """Return True if an error says that another process of the run has ended."""
+    return isinstance(error, RuntimeError) and _LOST.search(str(error)) is not None
+
+
 @contextmanager
 def lost_processes() -> Iterator[None]:
     """Turn the error of a process that others have left into one line.
@@ -150,7 +155,7 @@ def lost_processes() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not is_distributed() or not _LOST.search(str(error)):
+        if not is_distributed() or not is_loss_of_process(error):
             raise
         if received_signal():
             raise SystemExit(128 + received_signal()) from error

@@ -12,6 +12,7 @@ from torch import distributed
 
 from ..errors import TRACEBACK_VARIABLE, ConfigError, UserError
 from .config_nodes import walk
+from .distributed import is_loss_of_process
 
 # whose message says what is wrong without the exception's name
 _TELLING = (AssertionError, ConfigError, ImportError, OSError, RuntimeError, ValueError)
@@ -93,7 +94,9 @@ def first_step_errors(runner: Runner, what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, UserError) or first.done or _is_own(error) or _is_remote(error):
+        if isinstance(error, UserError) or first.done or _is_own(error):
+            raise
+        if isinstance(error, distributed.DistError) or is_loss_of_process(error):
             raise
         text = _describe(error)
         advice = _find_remedy(text) or f'raised in {_place(error)}'
@@ -145,11 +148,6 @@ def _is_own(error: Exception) -> bool:
     """Return True if code of this package raised an exception."""
     frame, _ = list(traceback.walk_tb(error.__traceback__))[-1]
     return frame.f_globals.get('__name__', '').partition('.')[0] == __package__.partition('.')[0]
-
-
-def _is_remote(error: Exception) -> bool:
-    # gloo reports a process that has ended by a RuntimeError
-    return isinstance(error, distributed.DistError) or 'gloo' in str(error)
 
 
 def _find_key(error: Exception, cfg: dict) -> str:
