@@ -72,7 +72,17 @@ def shield_workers(loader: DataLoader) -> None:
 
 
 def _start_worker(init, worker_id):
-    for number in SIGNALS:
+    for number in (signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
+    # threads that start later inherit it
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_obey_parent, daemon=True).start()
     if init is not None:
         init(worker_id)
+
+
+def _obey_parent():
+    """End this process when its parent says so, which ends its workers by SIGTERM too."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)

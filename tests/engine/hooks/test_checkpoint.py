@@ -4,12 +4,15 @@ import multiprocessing
 import os
 import resource
 import signal
+import subprocess
 
 import pytest
 import torch
 from noisy_run import make_noisy
+from torch.utils.data import DataLoader
 
 from sparx_mm.checkpoint_io import WriteError, folder_lock
+from sparx_mm.engine.saving.stop_signals import shield_workers
 from sparx_mm.errors import UserError
 
 pytestmark = pytest.mark.stack
@@ -240,11 +243,25 @@ def test_workers_outlive_a_signal_to_the_group(tmp_path):
     update = hook.after_train_iter
 
     def sends(*args, **kwargs):
-        for child in children():
-            os.kill(child.pid, signal.SIGTERM)
-            os.kill(child.pid, signal.SIGINT)
+        pids = [str(child.pid) for child in children()]
+        assert len(pids) == 2
+        for name in ('TERM', 'INT'):
+            # not from this process, which ends its workers by SIGTERM
+            subprocess.run(['kill', f'-{name}', *pids], check=True)
         update(*args, **kwargs)
 
     hook.after_train_iter = sends
     runner.train()
     assert files(tmp_path) == ['epoch_2.pth']
+
+
+def test_a_run_that_fails_ends_its_workers():
+    """Its traceback keeps the loader alive, so that Python ends them by SIGTERM."""
+    loader = DataLoader(range(8), num_workers=1)
+    shield_workers(loader)
+    batches = iter(loader)
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    worker.terminate()
+    worker.join(20)
+    assert worker.exitcode == 0
