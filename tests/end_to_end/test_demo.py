@@ -109,7 +109,7 @@ def test_failure_shows_nothing_of_an_older_run(demo):
         folder=folder,
         status=1,
     )
-    assert output.splitlines()[-1].startswith('error: config: frozen_stages')
+    assert output.splitlines()[-1].startswith('error: config: model.backbone: frozen_stages')
     left = {path.name for path in (folder / 'demo').iterdir()}
     assert left == {*BOTH}
     # the data are not drawn again
