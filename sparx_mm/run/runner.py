@@ -280,7 +280,7 @@ def _scale_rate(cfg: Config) -> None:
     if counts > 1:
         # mmengine compares a batch, and a step takes so many of them
         cfg.auto_scale_lr.base_batch_size /= counts
-        if not int(os.environ.get('RANK') or 0):
+        if not _is_later_process():
             print(
                 f'--auto-scale-lr: a step takes {counts} batches (accumulative_counts), so that '
                 f'base_batch_size is {cfg.auto_scale_lr.base_batch_size:g} images a batch'
