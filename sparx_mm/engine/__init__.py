@@ -1,11 +1,12 @@
 """Parts that mmengine builds by name: hooks, optimizer wrappers, metrics, transforms.
 
 Importing this package registers them. It also makes mmengine read checkpoints
-safely and write them whole, and torchvision importable, because every run needs these.
+safely and write them whole, lay out a config once, and torchvision importable, because
+every run needs these.
 """
 
 from .. import checkpoint_io
-from ..compat import torchvision_stub
+from ..compat import config_layout, torchvision_stub
 from .evaluation.label_maps import DumpLabelMaps
 from .hooks.checkpoint import SafeCheckpointHook
 from .hooks.coverage import CoverageHook
@@ -33,5 +34,6 @@ __all__ = [
 ]
 
 checkpoint_io.install()
+config_layout.install()
 # before anything imports torchvision, as every Runner does
 torchvision_stub.install()
