@@ -9,8 +9,9 @@ import pytest
 import torch
 from archs import PICO
 from classification import tiny_config
-from detection import ROOT, run_tool
+from detection import ROOT
 from mmengine.hooks import EMAHook
+from tool_process import run_tool
 
 from sparx_mm import SparXMamba
 from sparx_mm.demo import CLASSES

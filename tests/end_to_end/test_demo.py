@@ -4,7 +4,7 @@ import json
 
 import cv2
 import pytest
-from detection import run_tool
+from tool_process import run_tool
 
 from sparx_mm.demo.sheet import GAP, HEADER
 
@@ -14,6 +14,8 @@ OPTIONS = (
     'train_dataloader.batch_size=2',
     'segmentation.train_cfg.max_iters=2',
     'detection.train_cfg.max_epochs=1',
+    'detection.model.train_cfg.rcnn.sampler.num=32',
+    'detection.model.test_cfg.rcnn.max_per_img=20',
 )
 BOTH = ('detection', 'segmentation')
 PICTURES = dict(detection='predictions.png', segmentation='segmentation.png')

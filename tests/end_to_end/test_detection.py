@@ -6,8 +6,9 @@ import pickle
 import cv2
 import pytest
 import torch
-from detection import ROOT, run_tool, tiny_config
+from detection import ROOT, tiny_config
 from hostile import touch
+from tool_process import run_tool
 
 pytestmark = pytest.mark.stack
 CONFIG = ROOT / 'configs/mmdet/mask_rcnn_sparx_t_3x.py'

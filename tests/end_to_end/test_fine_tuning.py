@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from detection import ROOT, run_tool, tiny_config
+from detection import ROOT, tiny_config
 from mmengine.registry import MODELS, init_default_scope
+from tool_process import run_tool
 
 from sparx_mm.demo import CLASSES
 from sparx_mm.run import load_runner

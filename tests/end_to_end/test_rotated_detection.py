@@ -7,8 +7,8 @@ import shutil
 import cv2
 import pytest
 import torch
-from detection import run_tool
 from rotated import COLOURS, CONFIGS, tiny_config
+from tool_process import run_tool
 
 from sparx_mm.errors import UserError
 from sparx_mm.run import train

@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from detection import ROOT, run_tool
+from detection import ROOT
 from mmseg.datasets import ADE20KDataset
 from segmentation import IDS, tiny_config
+from tool_process import run_tool
 
 pytestmark = pytest.mark.stack
 CONFIG = ROOT / 'configs/mmseg/upernet_sparx_t.py'

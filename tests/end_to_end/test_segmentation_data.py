@@ -2,8 +2,9 @@
 
 import cv2
 import pytest
-from detection import ROOT, run_tool
+from detection import ROOT
 from segmentation import make_ade, tiny_config
+from tool_process import run_tool
 
 pytestmark = pytest.mark.stack
 CONFIG = ROOT / 'configs/mmseg/semantic_fpn_sparx_t.py'

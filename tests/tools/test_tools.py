@@ -2,11 +2,11 @@
 
 import os
 import runpy
-import subprocess
 import sys
 
 import pytest
 from detection import ROOT, tiny_config
+from tool_process import run_tool
 
 pytestmark = pytest.mark.stack
 CONFIG = str(ROOT / 'configs/mmdet/mask_rcnn_sparx_t_1x.py')
@@ -14,10 +14,8 @@ TOOLS = sorted(path for path in (ROOT / 'tools').glob('*.py') if path.stem != 'o
 
 
 @pytest.mark.parametrize('tool', TOOLS, ids=lambda path: path.stem)
-def test_help(tool):
-    done = subprocess.run([sys.executable, str(tool), '--help'], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f'usage: {tool.name}')
+def test_help(tool, tmp_path):
+    assert run_tool(tool.stem, '--help', folder=tmp_path).startswith(f'usage: {tool.name}')
 
 
 @pytest.mark.parametrize(

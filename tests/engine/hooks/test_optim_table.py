@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from detection import CONFIGS, run_tool, tiny_config
+from detection import CONFIGS, tiny_config
 from mmengine.optim import OptimWrapper, OptimWrapperDict, build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
+from tool_process import run_tool
 from torch import nn
 
 from sparx_mm.engine import make_optim_table
