@@ -26,7 +26,8 @@ sys.path.append(str(Path(__file__).parents[1] / 'tools'))
 # all else in a small one
 yapf.yapflib.yapf_api.FormatCode = lambda text, **style: (text, True)
 
-# folders and files whose tests run whole programs, full-size networks or compilers
+# folders and files whose tests run whole programs or trainings, full-size networks or
+# compilers
 SLOW = {
     Path(__file__).parent / name
     for name in (
@@ -36,8 +37,14 @@ SLOW = {
         'compat',
         'configs',
         'end_to_end',
+        'engine/hooks/test_checkpoint.py',
+        'engine/hooks/test_finite.py',
+        'engine/hooks/test_rehearsal.py',
+        'engine/saving',
         'kernels/test_triton.py',
         'kernels/test_triton_compile.py',
+        'run/test_config_mistakes.py',
+        'run/test_stock_configs.py',
         'run/test_torchrun.py',
         'test_info.py',
         'test_install.py',
