@@ -2,11 +2,9 @@
 
 import openmp  # noqa: F401
 
+from sparx_mm.data_checks.report import format_reports, report_data, write_clean
 from sparx_mm.errors import UserError, user_errors
 from sparx_mm.run import ArgumentParser, CfgOptionsAction, load_config, show_progress
-from sparx_mm.run.clean_data import write_clean
-from sparx_mm.run.data_report import report_data
-from sparx_mm.run.data_table import format_reports
 from sparx_mm.run.preflight import check_packages
 
 

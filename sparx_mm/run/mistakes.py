@@ -10,8 +10,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import distributed
 
-from ..errors import TRACEBACK_VARIABLE, ConfigError, UserError
-from .config_nodes import walk
+from ..config_nodes import walk
+from ..errors import TRACEBACK_VARIABLE, ConfigError, UserError, error_text
 from .distributed import is_loss_of_process
 
 # whose message says what is wrong without the exception's name
@@ -106,13 +106,6 @@ def first_step_errors(runner: Runner, what: str) -> Iterator[None]:
         ) from error
     finally:
         runner.hooks.remove(first)
-
-
-def error_text(error: BaseException) -> str:
-    """Return the message of an exception, or its type if it has none."""
-    # str(KeyError('text')) would add quotes
-    text = error.args[0] if len(error.args) == 1 else error
-    return str(text) or type(error).__name__
 
 
 def _describe(error: Exception) -> str:

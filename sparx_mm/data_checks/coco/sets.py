@@ -1,0 +1,80 @@
+"""Detection sets of a config in COCO's format."""
+
+import os.path as osp
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ...config_nodes import type_name, walk
+from ..data_sets import base_named, find_class, metainfo_of
+
+
+class CocoSet(NamedTuple):
+    """A data set of a config that mmdet reads as ``CocoDataset`` does.
+
+    Args:
+        key (str): Key of its config.
+        path (str): Annotation file.
+        folder (str): Folder of its images.
+        classes (tuple[str, ...] or str, optional): Class names, given or
+            those of its type. None: it takes the file's.
+        given (bool): True if its config gives ``metainfo.classes``.
+        labelled (bool): True if its pipeline loads annotations.
+        with_mask (bool): True if its pipeline loads masks.
+        trains (bool): True if it is part of the training data.
+        filter_cfg (dict): ``filter_cfg`` of its config.
+        plain (bool): True if it sorts annotations as ``CocoDataset`` does.
+        skips (bool): True if missing images are skipped. Default: False.
+    """
+
+    key: str
+    path: str
+    folder: str
+    classes: Sequence[str] | None
+    given: bool
+    labelled: bool
+    with_mask: bool
+    trains: bool
+    filter_cfg: dict
+    plain: bool
+    skips: bool = False
+
+
+def find_coco_set(key: str, node: dict, scope: str | None) -> CocoSet | None:
+    """Read the config of a data set in COCO's format.
+
+    Args:
+        key (str): Key of ``node`` in the whole config.
+        node (dict): Config of a data set with an ``ann_file``.
+        scope (str, optional): Library that defines its type.
+
+    Returns:
+        CocoSet or None: None for a set that reads its file in another way.
+    """
+    cls = find_class(node, scope)
+    base = base_named(cls, 'mmdet.datasets.coco', 'CocoDataset')
+    # LVIS, panoptic sets and others have formats of their own
+    if (
+        base is None
+        or not node.get('ann_file')
+        or cls.load_data_list is not base.load_data_list
+        or cls.COCOAPI is not base.COCOAPI
+    ):
+        return None
+    root = node.get('data_root') or ''
+    steps = [step for _, step in walk(node.get('pipeline') or [])]
+    loads = [step for step in steps if type_name(step).endswith('LoadAnnotations')]
+    return CocoSet(
+        key=key,
+        path=osp.join(root, node['ann_file']),
+        folder=osp.join(root, (node.get('data_prefix') or {}).get('img') or ''),
+        classes=metainfo_of(cls, node).get('classes'),
+        given='classes' in (node.get('metainfo') or {}),
+        labelled=bool(loads),
+        # another loader may do without
+        with_mask=any(
+            step.get('with_mask') for step in loads if type_name(step) == 'LoadAnnotations'
+        ),
+        trains=key.startswith('train') and not node.get('test_mode'),
+        filter_cfg=dict(node.get('filter_cfg') or {}),
+        plain=cls.parse_data_info is base.parse_data_info and cls.filter_data is base.filter_data,
+    )
