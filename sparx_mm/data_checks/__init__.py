@@ -5,7 +5,7 @@ every fault of every image.
 """
 
 from .classes import check_classes, check_same_classes
-from .loaders import check_images
+from .loaders import use_checked_loaders
 from .paths import RequiredPath, data_folders, required_paths
 from .segmentation.pipelines import settle_label_checks
 from .splits import check_data
@@ -14,9 +14,9 @@ __all__ = [
     'RequiredPath',
     'check_classes',
     'check_data',
-    'check_images',
     'check_same_classes',
     'data_folders',
     'required_paths',
     'settle_label_checks',
+    'use_checked_loaders',
 ]

@@ -1,16 +1,12 @@
-"""Data sets that a config names, facts about them, and lists of names in messages."""
+"""Data sets that a config names, and facts about them without building them."""
 
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 
 from mmengine.config import Config
 from mmengine.registry import DATASETS, Registry
 
 from ..config_nodes import walk
 from ..errors import UserError
-
-# names in a line
-MAX_NAMES = 20
 
 
 def find_data_sets(cfg: Config, split: str) -> Iterator[tuple[str, dict]]:
@@ -60,20 +56,26 @@ def find_class(node: dict, scope: str | None, registry: Registry = DATASETS) -> 
             return None
 
 
-def base_named(cls: type | None, module: str, name: str) -> type | None:
-    """Return the base of a class with a name, without importing its module.
+def inherits(
+    node: dict, scope: str | None, base: str, names: Sequence[str] = ('load_data_list',)
+) -> type | None:
+    """Return the class of a data set if it takes some attributes from a base.
 
     Args:
-        cls (type, optional): The class.
-        module (str): Module of the base.
-        name (str): Name of the base.
+        node (dict): Config of a data set.
+        scope (str, optional): Library that defines its type.
+        base (str): Full name of the base, whose module is not imported.
+        names (Sequence[str]): Attributes that have to be the base's own.
+            Default: ``('load_data_list',)``, by which the set reads its files.
 
     Returns:
-        type or None: The base or the class itself; None if there is none.
+        type or None: The class; None if it is another, or has its own of them.
     """
-    for base in getattr(cls, '__mro__', ()):
-        if (base.__module__, base.__name__) == (module, name):
-            return base
+    cls = find_class(node, scope)
+    for parent in getattr(cls, '__mro__', ()):
+        if f'{parent.__module__}.{parent.__qualname__}' == base:
+            own = all(getattr(cls, name) is getattr(parent, name) for name in names)
+            return cls if own else None
     return None
 
 
@@ -100,29 +102,3 @@ def metainfo_of(cls: type, node: dict) -> dict:
         except Exception:
             return dict(cls.METAINFO, classes=names)
     return {**cls.METAINFO, **given}
-
-
-def closest(name: str, names: Sequence[str]) -> str | None:
-    """Return the name that another was probably meant to be.
-
-    Args:
-        name (str): A name that is none of ``names``.
-        names (Sequence[str]): Names that there are.
-
-    Returns:
-        str or None: One that differs in letter case or a few letters; None if
-        there is none.
-    """
-    lower = {other.lower(): other for other in names}
-    near = get_close_matches(name.lower(), lower, 1, 0.7)
-    return lower[near[0]] if near else None
-
-
-def quote_names(names: Sequence[str]) -> str:
-    """Write names as a tuple, the first of them if there are many.
-
-    Args:
-        names (Sequence[str]): The names.
-    """
-    shown = ', '.join(repr(name) for name in names[:MAX_NAMES])
-    return f'({shown}{", ..." if len(names) > MAX_NAMES else "," * (len(names) == 1)})'

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from ..errors import UserError
 from .classes import join_classes
-from .data_sets import base_named, closest, find_class, metainfo_of, quote_names
-from .files import missing_files
+from .data_sets import inherits, metainfo_of
+from .files import describe_missing
+from .wording import closest, quote_names
 
 # x1 y1 x2 y2 x3 y3 x4 y4 class difficulty
 FIELDS = 10
@@ -45,10 +46,8 @@ def find_dota_set(key: str, node: dict, scope: str | None) -> DotaSet | None:
         DotaSet or None: None for a set without annotations, and for one that
         reads its files in another way.
     """
-    cls = find_class(node, scope)
-    base = base_named(cls, 'mmrotate.datasets.dota', 'DOTADataset')
-    own = base is not None and cls.load_data_list is base.load_data_list
-    if not own or not node.get('ann_file'):
+    cls = inherits(node, scope, 'mmrotate.datasets.dota.DOTADataset')
+    if cls is None or not node.get('ann_file'):
         return None
     root = node.get('data_root') or ''
     return DotaSet(
@@ -76,11 +75,10 @@ def check_dota_set(dataset: DotaSet) -> list[str]:
     objects = Counter(name for path in paths for name in _read(path, dataset))
     names = [osp.splitext(osp.basename(path))[0] for path in paths]
     images = [osp.join(dataset.images, f'{name}.{dataset.suffix}') for name in names]
-    missing = missing_files(images)
+    line, missing = describe_missing(dataset.folder, images)
     if missing:
         raise UserError(
-            f'{dataset.folder}: {len(missing)} of {len(images)} images are missing, the first is '
-            f'{osp.abspath(missing[0])}; put them there, give their ending as '
+            f'{line}; put them there, give their ending as '
             f'{dataset.key}.img_suffix, or remove their annotation files'
         )
     return [

@@ -2,15 +2,35 @@
 
 import os
 import os.path as osp
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
-def missing_files(paths: Iterable[str]) -> list[str]:
-    """Return the paths at which no file is, in order.
+def describe_missing(
+    source: str, paths: Sequence[str], what: str = 'images'
+) -> tuple[str, list[str]]:
+    """Describe how many files of a list are missing.
 
     Args:
-        paths (Iterable[str]): Paths of files on local storage.
+        source (str): The file or folder that lists them.
+        paths (Sequence[str]): Paths of files on local storage.
+        what (str): Name of the files. Default: ``'images'``.
+
+    Returns:
+        tuple[str, list[str]]: Start of a line, and the missing ones; ``''`` and an empty
+        list if there are none.
     """
+    missing = _missing_files(paths)
+    if not missing:
+        return '', []
+    first = osp.abspath(missing[0])
+    return (
+        f'{source}: {len(missing)} of {len(paths)} {what} are missing, the first is {first}',
+        missing,
+    )
+
+
+def _missing_files(paths: Iterable[str]) -> list[str]:
+    """Return the paths at which no file is, in order."""
     present: dict[str, set[str]] = {}
     missing = []
     for path in paths:

@@ -1,4 +1,4 @@
-"""Checks of images while they are loaded."""
+"""Loaders in pipelines that check what they load."""
 
 from importlib import import_module
 
@@ -11,7 +11,7 @@ from ..libraries import find_library
 LOADER = 'LoadImageFromFile'
 
 
-def check_images(cfg: Config) -> None:
+def use_checked_loaders(cfg: Config) -> None:
     """Let the data sets of a config name each image that does not fit.
 
     Its ``LoadImageFromFile`` becomes `LoadCheckedImage`, and its label maps

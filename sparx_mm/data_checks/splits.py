@@ -7,13 +7,15 @@ from mmengine.config import Config
 from mmengine.dist import get_rank
 
 from ..config_nodes import type_name, walk
-from .class_sets import check_class_set, find_class_set
-from .classes import check_heads, join_classes
-from .coco.checks import check_categories, check_coco_set
+from .classes import join_classes
+from .classification_sets import check_classification_set, find_classification_set
+from .coco.categories import check_categories
+from .coco.checks import check_coco_set
 from .coco.file import read_coco
 from .coco.sets import CocoSet, find_coco_set
 from .data_sets import find_data_sets, is_remote
 from .dota_sets import check_dota_set, find_dota_set
+from .heads import check_heads
 from .paths import check_paths, find_seg_sets
 from .segmentation.folders import check_seg_folders
 from .voc_sets import check_voc_set, find_voc_set
@@ -114,10 +116,10 @@ def check_other_set(cfg: Config, key: str, node: dict, skips: bool = False) -> l
         return check_voc_set(dataset)
     if dataset := find_dota_set(key, node, scope):
         return check_dota_set(dataset)
-    if dataset := find_class_set(key, node, scope):
+    if dataset := find_classification_set(key, node, scope):
         head = (cfg.get('model') or {}).get('head')
         number = head.get('num_classes') if isinstance(head, dict) else None
-        return check_class_set(dataset, number, skips)
+        return check_classification_set(dataset, number, skips)
     return []
 
 

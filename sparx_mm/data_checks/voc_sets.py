@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from ..errors import UserError
 from .classes import join_classes
-from .data_sets import base_named, closest, find_class, metainfo_of, quote_names
-from .files import missing_files
+from .data_sets import inherits, metainfo_of
+from .files import describe_missing
+from .wording import closest, quote_names
 
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
 
@@ -45,14 +46,9 @@ def find_voc_set(key: str, node: dict, scope: str | None) -> VocSet | None:
     Returns:
         VocSet or None: None for a set that reads its files in another way.
     """
-    cls = find_class(node, scope)
-    base = base_named(cls, 'mmdet.datasets.xml_style', 'XMLDataset')
-    if (
-        base is None
-        or not node.get('ann_file')
-        or cls.load_data_list is not base.load_data_list
-        or cls.parse_data_info is not base.parse_data_info
-    ):
+    base, names = 'mmdet.datasets.xml_style.XMLDataset', ('load_data_list', 'parse_data_info')
+    cls = inherits(node, scope, base, names)
+    if cls is None or not node.get('ann_file'):
         return None
     root = node.get('data_root') or ''
     folder = osp.join(root, (node.get('data_prefix') or {}).get('sub_data_root') or '')
@@ -148,11 +144,9 @@ def _is_finite(text: str | None) -> bool:
 
 
 def _check_files(dataset: VocSet, what: str, paths: list[str]) -> None:
-    missing = missing_files(paths)
+    line, missing = describe_missing(dataset.path, paths, what)
     if not missing:
         return
-    line = f'{dataset.path}: {len(missing)} of {len(paths)} {what} are missing, the first is '
-    line += osp.abspath(missing[0])
     start, suffix = osp.splitext(missing[0])
     others = glob(f'{escape(start)}.*')
     if others:

@@ -15,9 +15,9 @@ from ..checkpoint_io import lock_folder
 from ..data_checks import (
     check_classes,
     check_data,
-    check_images,
     check_same_classes,
     settle_label_checks,
+    use_checked_loaders,
 )
 from ..engine.optim.amp import use_amp
 from ..engine.saving.last_checkpoint import disk_errors
@@ -251,7 +251,7 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
             cannot be written.
     """
     ensure_writable(cfg.work_dir, '--work-dir')
-    check_images(cfg)
+    use_checked_loaders(cfg)
     hooks = {**DEFAULT_HOOKS, 'checkpoint': CHECKPOINT_HOOK, **(cfg.get('default_hooks') or {})}
     cfg.default_hooks = {
         name: _safe(hook)

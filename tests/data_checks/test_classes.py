@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 from mmengine.config import Config
 
-from sparx_mm.data_checks.classes import check_classes, check_heads, check_same_classes
+from sparx_mm.data_checks.classes import check_classes, check_same_classes
+from sparx_mm.data_checks.heads import check_heads
 from sparx_mm.errors import UserError
 
 DATASET = SimpleNamespace(metainfo=dict(classes=('a', 'b')))

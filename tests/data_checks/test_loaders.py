@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import TRANSFORMS
 
-from sparx_mm.data_checks import check_images
+from sparx_mm.data_checks import use_checked_loaders
 from sparx_mm.errors import UserError
 from sparx_mm.libraries import LIBRARIES
 
@@ -27,7 +27,7 @@ def _config(scope, **kwargs):
 def test_the_loaders_of_a_library(scope, tmp_path):
     cfg = _config(scope)
     before = cfg.to_dict()
-    check_images(cfg)
+    use_checked_loaders(cfg)
     # what is written beside a run's checkpoints is what other programs read
     assert cfg.to_dict() == before
     step = cfg.train_dataloader.dataset.dataset.pipeline[0]
@@ -39,7 +39,7 @@ def test_the_loaders_of_a_library(scope, tmp_path):
 
 def test_only_training_skips_images():
     cfg = _config('mmdet', skip_broken=True)
-    check_images(cfg)
+    use_checked_loaders(cfg)
     train, val = (cfg[f'{s}_dataloader'].dataset.dataset.pipeline for s in ('train', 'val'))
     assert train == [dict(type='LoadImageFromFile', ignore_empty=True), train[1]]
     assert train[1] == val[1] and val[0] == dict(type='LoadImageFromFile')
@@ -47,13 +47,13 @@ def test_only_training_skips_images():
 
 def test_a_config_of_mmengine_alone():
     cfg = Config(dict(train_dataloader=None, skip_broken=True))
-    check_images(cfg)
+    use_checked_loaders(cfg)
     assert cfg.train_dataloader is None
 
 
 def test_inferencers_load_as_before(tmp_path):
     """They swap the loader of a pipeline for one that takes files and arrays."""
-    check_images(_config('mmdet'))
+    use_checked_loaders(_config('mmdet'))
     image = np.random.default_rng(0).integers(0, 255, (8, 9, 3), np.uint8)
     cv2.imwrite(f'{tmp_path}/a.png', image)
     loader = TRANSFORMS.build(dict(type='InferencerLoader', _scope_='mmdet'))

@@ -1,13 +1,11 @@
 """Checks of detection sets in COCO's format, before anything is built."""
 
 import os.path as osp
-from collections import Counter
 from collections.abc import Callable
 
 from ...errors import UserError
-from ..classes import join_classes
-from ..data_sets import closest, quote_names
-from ..files import missing_files
+from ..files import describe_missing
+from .categories import check_categories
 from .file import image_path, read_coco
 from .objects import SKIP, Content, broken_line, describe, inspect_coco
 from .sets import CocoSet
@@ -66,54 +64,6 @@ def _check(dataset: CocoSet, progress) -> list[str]:
     return [counts, *lines, *find_oddities(path, found)]
 
 
-def check_categories(dataset: CocoSet, categories: list[dict]) -> None:
-    """Check that labels mean the same in a file and in ``metainfo.classes``.
-
-    mmdet numbers labels by the order of the file's categories, and names them
-    by the order of ``metainfo.classes``.
-
-    Args:
-        dataset (CocoSet): The set.
-        categories (list[dict]): ``categories`` of its file.
-
-    Raises:
-        UserError: If a label would have another name than its category.
-    """
-    key, classes = f'{dataset.key}.metainfo.classes', join_classes([dataset.classes])
-    if classes is None:
-        return
-    names = [category['name'] for category in categories]
-    kept = [name for name in names if name in classes]
-    twice = [name for name, count in Counter(kept).items() if count > 1]
-    if twice:
-        ids = [category['id'] for category in categories if category['name'] == twice[0]]
-        raise UserError(
-            f'{dataset.path} has several categories {twice[0]!r} (ids {ids}), which shifts the '
-            'labels after them: make them one, or give each a name of its own'
-        )
-    unknown = [name for name in classes if name not in names]
-    # without a category that is left over, those at the end just do not occur
-    if kept == classes or (kept and kept == names == classes[: len(names)]):
-        return
-    if not kept:
-        raise UserError(
-            f'{_which(dataset, key)}, and none of them is a category of {dataset.path}: '
-            f'give the names of its categories, classes={quote_names(names)}'
-        )
-    if unknown:
-        near = closest(unknown[0], [name for name in names if name not in classes])
-        near = f' (did you mean {near!r}?)' if near else f', which has {quote_names(names)}'
-        raise UserError(
-            f'{_which(dataset, key)}: {unknown[0]!r} is no category of {dataset.path}{near}. '
-            'The labels after it would have the names of others: give names of the file, in its '
-            'order'
-        )
-    raise UserError(
-        f'{key} are in another order than the categories of {dataset.path}, by which labels are '
-        f'numbered: give {quote_names(kept)}'
-    )
-
-
 def check_images(dataset: CocoSet, images: list[dict]) -> list[str]:
     """Check that a file lists images, and that their files exist.
 
@@ -129,13 +79,10 @@ def check_images(dataset: CocoSet, images: list[dict]) -> list[str]:
     """
     if not images:
         raise UserError(f'{dataset.path} lists no image')
-    missing = missing_files(image_path(image, dataset.folder) for image in images)
+    paths = [image_path(image, dataset.folder) for image in images]
+    line, missing = describe_missing(dataset.path, paths)
     if not missing:
         return []
-    line = (
-        f'{dataset.path}: {len(missing)} of {len(images)} images are missing, the first is '
-        f'{osp.abspath(missing[0])}'
-    )
     if dataset.skips and len(missing) < len(images):
         return [f'{line}; they are skipped']
     raise UserError(
@@ -192,10 +139,3 @@ def find_oddities(path: str, found: Content) -> list[str]:
             "corners? COCO's are x, y, width, height"
         ]
     return []
-
-
-def _which(dataset: CocoSet, key: str) -> str:
-    if dataset.given:
-        return key
-    kind = dataset.key + ' names no classes (metainfo)'
-    return f'{kind}, so it has the {len(dataset.classes)} of its type'

@@ -5,6 +5,7 @@ import os.path as osp
 from collections import Counter
 
 from ...errors import UserError
+from ..wording import and_more
 
 REQUIRED = dict(
     images=('id', 'file_name', 'height', 'width'),
@@ -95,16 +96,3 @@ def is_number(value) -> bool:
         value (Any): Value out of a file.
     """
     return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def and_more(count: int, shown: int = 1) -> str:
-    """Write how many items there are beside those that a line shows.
-
-    Args:
-        count (int): Number of all items.
-        shown (int): Number of those shown. Default: 1.
-
-    Returns:
-        str: The text; ``''`` if all are shown.
-    """
-    return f' (and {count - shown} more)' if count > shown else ''

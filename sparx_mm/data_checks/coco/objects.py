@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-from .file import and_more, is_number
+from ..wording import and_more
+from .file import is_number
 
 # why mmdet leaves an annotation out, without a word
 LEFT_OUT = dict(

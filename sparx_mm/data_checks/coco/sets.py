@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ...config_nodes import type_name, walk
-from ..data_sets import base_named, find_class, metainfo_of
+from ..data_sets import inherits, metainfo_of
+
+BASE = 'mmdet.datasets.coco.CocoDataset'
 
 
 class CocoSet(NamedTuple):
@@ -50,15 +52,9 @@ def find_coco_set(key: str, node: dict, scope: str | None) -> CocoSet | None:
     Returns:
         CocoSet or None: None for a set that reads its file in another way.
     """
-    cls = find_class(node, scope)
-    base = base_named(cls, 'mmdet.datasets.coco', 'CocoDataset')
     # LVIS, panoptic sets and others have formats of their own
-    if (
-        base is None
-        or not node.get('ann_file')
-        or cls.load_data_list is not base.load_data_list
-        or cls.COCOAPI is not base.COCOAPI
-    ):
+    cls = inherits(node, scope, BASE, ('load_data_list', 'COCOAPI'))
+    if cls is None or not node.get('ann_file'):
         return None
     root = node.get('data_root') or ''
     steps = [step for _, step in walk(node.get('pipeline') or [])]
@@ -76,5 +72,5 @@ def find_coco_set(key: str, node: dict, scope: str | None) -> CocoSet | None:
         ),
         trains=key.startswith('train') and not node.get('test_mode'),
         filter_cfg=dict(node.get('filter_cfg') or {}),
-        plain=cls.parse_data_info is base.parse_data_info and cls.filter_data is base.filter_data,
+        plain=inherits(node, scope, BASE, ('parse_data_info', 'filter_data')) is not None,
     )

@@ -3,8 +3,8 @@
 import json
 import os.path as osp
 
-from ..class_sets import find_class_set
-from .report import SetReport
+from ..classification_sets import find_classification_set
+from .set_report import SetReport
 
 
 def write_clean(report: SetReport, scope: str | None = None) -> str | None:
@@ -42,7 +42,7 @@ def write_clean(report: SetReport, scope: str | None = None) -> str | None:
 def _list_of(report: SetReport, scope: str | None) -> str | None:
     if report.coco is not None:
         return report.coco.path
-    dataset = find_class_set(report.key, report.node, scope)
+    dataset = find_classification_set(report.key, report.node, scope)
     name = report.node.get('ann_file') or ''
     path = dataset.path if dataset else osp.join(report.node.get('data_root') or '', name)
     return path if osp.isfile(path) else None

@@ -1,10 +1,7 @@
-"""A report on every image and annotation of the data sets of a config."""
+"""A check of every image and annotation of the data sets of a config."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from mmengine.config import Config
@@ -12,75 +9,21 @@ from mmengine.registry import DATASETS, TRANSFORMS
 
 from ...config_nodes import type_name, walk
 from ...engine.transforms.check_seg_map import IGNORED
-from ...errors import UserError, error_text
+from ...errors import error_text
 from ...libraries import find_library
-from ..coco.checks import check_categories, check_trained, find_oddities
+from ..coco.categories import check_categories
+from ..coco.checks import check_trained, find_oddities
 from ..coco.file import image_path, read_coco
 from ..coco.objects import BROKEN, describe, inspect_coco
-from ..coco.sets import CocoSet, find_coco_set
+from ..coco.sets import find_coco_set
 from ..data_sets import find_data_sets, is_remote
-from ..loaders import LOADER, check_images
+from ..loaders import LOADER, use_checked_loaders
 from ..paths import check_paths, find_seg_sets
 from ..segmentation.folders import check_seg_folders
 from ..splits import check_config_heads, check_other_set
+from .set_report import Fault, SetReport
 
 SPLITS = ('train', 'val', 'test')
-
-
-class Fault(NamedTuple):
-    """A fault of a data set.
-
-    Args:
-        text (str): The fault and what to do about it.
-        image (int, optional): Index of the image that has it. Default: None.
-        annotation (int, optional): Index of the annotation that has it, in a
-            file of COCO's format. Default: None.
-    """
-
-    text: str
-    image: int | None = None
-    annotation: int | None = None
-
-
-@dataclass
-class SetReport:
-    """Findings about a data set.
-
-    Args:
-        key (str): Key of its config.
-        node (dict): Its config.
-        samples (list[dict]): Its images, as its pipeline takes them.
-        objects (Counter): Number of objects of each class; of label maps, the
-            number of maps in which it occurs.
-        widths (list[int]): Widths of its images in pixels.
-        heights (list[int]): Their heights.
-        notes (list[str]): What is odd and no fault.
-        faults (list[Fault]): Its faults.
-        classes (tuple[str, ...]): Class names of a set in another format.
-        coco (CocoSet, optional): Facts about a set in COCO's format.
-    """
-
-    key: str
-    node: dict
-    samples: list[dict] = field(default_factory=list)
-    objects: Counter = field(default_factory=Counter)
-    widths: list[int] = field(default_factory=list)
-    heights: list[int] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
-    classes: tuple[str, ...] = ()
-    coco: CocoSet | None = None
-
-    @contextmanager
-    def collect(self) -> Iterator[None]:
-        """Turn an error in the block into a fault."""
-        try:
-            yield
-        except UserError as error:
-            self.faults.append(Fault(str(error)))
-        except Exception as error:
-            # whatever is raised, because the data set's class is not ours
-            self.faults.append(Fault(f'the set cannot be read: {error_text(error)}'))
 
 
 def report_data(cfg: Config, progress: Callable[[int, int], None] | None = None) -> list[SetReport]:
@@ -99,7 +42,7 @@ def report_data(cfg: Config, progress: Callable[[int, int], None] | None = None)
         UserError: If a file or folder that the config names is missing.
     """
     splits = [split for split in SPLITS if cfg.get(f'{split}_dataloader')]
-    check_images(cfg)
+    use_checked_loaders(cfg)
     check_paths(cfg, splits)
     reports = []
     for split in splits:

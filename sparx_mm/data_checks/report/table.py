@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from .report import SetReport
+from .set_report import SetReport
 
 # faults of a set that are shown
 MAX_FAULTS = 20

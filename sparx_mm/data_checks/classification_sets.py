@@ -5,11 +5,11 @@ import os.path as osp
 from typing import NamedTuple
 
 from ..errors import UserError
-from .data_sets import base_named, find_class, metainfo_of
-from .files import missing_files
+from .data_sets import inherits, metainfo_of
+from .files import describe_missing
 
 
-class ClassSet(NamedTuple):
+class ClassificationSet(NamedTuple):
     """A labelled data set of a config that mmpretrain reads as ``CustomDataset`` does.
 
     Args:
@@ -29,7 +29,7 @@ class ClassSet(NamedTuple):
     extensions: tuple[str, ...] = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif')
 
 
-def find_class_set(key: str, node: dict, scope: str | None) -> ClassSet | None:
+def find_classification_set(key: str, node: dict, scope: str | None) -> ClassificationSet | None:
     """Read the config of a data set with a class for each image.
 
     Args:
@@ -38,19 +38,13 @@ def find_class_set(key: str, node: dict, scope: str | None) -> ClassSet | None:
         scope (str, optional): Library that defines its type.
 
     Returns:
-        ClassSet or None: None for a set without labels, and for one that
+        ClassificationSet or None: None for a set without labels, and for one that
         reads its files in another way.
     """
-    cls = find_class(node, scope)
-    base = base_named(cls, 'mmpretrain.datasets.custom', 'CustomDataset')
+    base, names = 'mmpretrain.datasets.custom.CustomDataset', ('load_data_list', '_find_samples')
+    cls = inherits(node, scope, base, names)
     split, prefix = node.get('split', ''), node.get('data_prefix') or ''
-    if (
-        base is None
-        or cls.load_data_list is not base.load_data_list
-        or cls._find_samples is not base._find_samples
-        or not node.get('with_label', True)
-        or split == 'test'
-    ):
+    if cls is None or not node.get('with_label', True) or split == 'test':
         return None
     root = osp.expanduser(node.get('data_root') or '')
     if isinstance(prefix, dict):
@@ -60,7 +54,7 @@ def find_class_set(key: str, node: dict, scope: str | None) -> ClassSet | None:
     if split and not path and osp.exists(osp.join(root, 'meta', f'{split}.txt')):
         path = osp.join('meta', f'{split}.txt')
     classes = node.get('classes') or metainfo_of(cls, node).get('classes')
-    found = ClassSet(
+    found = ClassificationSet(
         key=key,
         path=osp.join(root, path) if path else '',
         folder=osp.join(root, prefix or split),
@@ -71,13 +65,13 @@ def find_class_set(key: str, node: dict, scope: str | None) -> ClassSet | None:
     return found._replace(extensions=tuple(extensions)) if extensions else found
 
 
-def check_class_set(
-    dataset: ClassSet, num_classes: int | None = None, skips: bool = False
+def check_classification_set(
+    dataset: ClassificationSet, num_classes: int | None = None, skips: bool = False
 ) -> list[str]:
     """Check the folders of a set, or its list of files and labels.
 
     Args:
-        dataset (ClassSet): The set.
+        dataset (ClassificationSet): The set.
         num_classes (int, optional): Number of classes of the model, which
             counts if the set names none. Default: None.
         skips (bool): True if missing images are skipped. Default: False.
@@ -99,13 +93,10 @@ def check_class_set(
     if total is not None:
         _check_labels(dataset.path, labels, total)
     paths = [osp.join(dataset.folder, line.rsplit(' ', 1)[0]) for line in lines]
-    missing = missing_files(paths)
+    line, missing = describe_missing(dataset.path, paths)
     if not missing:
         return []
-    line = (
-        f'{dataset.path}: {len(missing)} of {len(paths)} images are missing, the first is '
-        f'{osp.abspath(missing[0])} (line {paths.index(missing[0]) + 1})'
-    )
+    line += f' (line {paths.index(missing[0]) + 1})'
     if skips and len(missing) < len(paths):
         return [f'{line}; they are skipped']
     raise UserError(
@@ -114,7 +105,7 @@ def check_class_set(
     )
 
 
-def _check_folders(dataset: ClassSet, total: int | None) -> None:
+def _check_folders(dataset: ClassificationSet, total: int | None) -> None:
     if not osp.isdir(dataset.folder):
         return
     with os.scandir(dataset.folder) as entries:
@@ -135,12 +126,12 @@ def _check_folders(dataset: ClassSet, total: int | None) -> None:
         )
 
 
-def _has_image(dataset: ClassSet, name: str) -> bool:
+def _has_image(dataset: ClassificationSet, name: str) -> bool:
     files = os.walk(osp.join(dataset.folder, name))
     return any(file.lower().endswith(dataset.extensions) for *_, names in files for file in names)
 
 
-def _read_label(dataset: ClassSet, number: int, line: str) -> int:
+def _read_label(dataset: ClassificationSet, number: int, line: str) -> int:
     where = f'{dataset.path}, line {number}'
     _, space, label = line.rpartition(' ')
     if not space:
