@@ -42,12 +42,21 @@ def check_data(cfg: Config, splits: Sequence[str], progress: Progress | None = N
         UserError: If one is missing, or if it cannot be trained.
     """
     check_paths(cfg, splits)
+    lines = []
     for split in splits:
         for key, node, labelled in find_seg_sets(cfg, split):
-            check_seg_folders(node, key, labelled, cfg.get('default_scope'))
+            skips = _skips(cfg, split)
+            lines += check_seg_folders(node, key, labelled, cfg.get('default_scope'), skips)
     # one process of several is enough to show it
     progress = None if get_rank() else progress
-    return [line for split in splits for line in check_annotations(cfg, split, progress)]
+    for split in splits:
+        lines += check_annotations(cfg, split, progress)
+    return lines
+
+
+def _skips(cfg: Config, split: str) -> bool:
+    """Return True if files that are missing or broken are skipped."""
+    return bool(cfg.get('skip_broken')) and split == 'train'
 
 
 def check_annotations(cfg: Config, split: str, progress: Progress | None = None) -> list[str]:
@@ -64,7 +73,7 @@ def check_annotations(cfg: Config, split: str, progress: Progress | None = None)
     Raises:
         UserError: If an annotation or class would not be trained as it is meant.
     """
-    scope, skips = cfg.get('default_scope'), bool(cfg.get('skip_broken')) and split == 'train'
+    scope, skips = cfg.get('default_scope'), _skips(cfg, split)
     lines, coco, others = [], [], 0
     for key, node in find_data_sets(cfg, split):
         if is_remote(node):

@@ -21,8 +21,12 @@ FOLDERS = dict(img_path=('image', 'img_suffix'), seg_map_path=('label map', 'seg
 
 
 def check_seg_folders(
-    dataset: dict, key: str, labelled: bool = True, scope: str | None = None
-) -> None:
+    dataset: dict,
+    key: str,
+    labelled: bool = True,
+    scope: str | None = None,
+    skips: bool = False,
+) -> list[str]:
     """Check that a set lists images, a label map for each, and has the files.
 
     A training set has to hold more than one class.
@@ -36,6 +40,10 @@ def check_seg_folders(
         key (str): Key of ``dataset`` in the whole config.
         labelled (bool): Check the label maps too. Default: True.
         scope (str, optional): Library that defines its type. Default: None.
+        skips (bool): True if missing files are skipped. Default: False.
+
+    Returns:
+        list[str]: A line for the log of each folder whose missing files are skipped.
 
     Raises:
         UserError: If nothing is listed, if a listed file is missing, or if
@@ -43,15 +51,23 @@ def check_seg_folders(
     """
     built = _build(dataset, scope)
     if built is None:
-        return
+        return []
     if not built.data_list and osp.isfile(built.ann_file):
         raise UserError(f'no image is listed in {osp.abspath(built.ann_file)} ({key}.ann_file)')
+    lines = []
     for name in FOLDERS if labelled else ('img_path',):
         files = [item[name] for item in built.data_list if name in item]
         if built.data_list and not files:
             continue
-        problem = _find_problem(built, name, files)
-        if problem:
+        present = set(_list_files(built.data_prefix[name]))
+        # isfile too, because a line of ann_file may spell a path in another way
+        missing = [f for f in files if f not in present and not osp.isfile(f)]
+        if files and not missing:
+            continue
+        problem = _describe(built, name, files, missing, present)
+        if skips and len(missing) < len(files):
+            lines.append(f'{key}.data_prefix.{name}: {problem}; they are skipped')
+        else:
             root = 'data_root' if built.data_root else f'data_prefix.{name}'
             raise UserError(
                 f'{key}.data_prefix.{name}: {problem}; put the files there, '
@@ -59,6 +75,7 @@ def check_seg_folders(
             )
     if labelled and key.startswith('train') and _is_stock(dataset, scope):
         check_seg_labels(built, key)
+    return lines
 
 
 def _is_stock(dataset: dict, scope: str | None) -> bool:
@@ -81,15 +98,10 @@ def _build(dataset: dict, scope: str | None) -> BaseDataset | None:
     return built if isinstance(built, BaseDataset) else None
 
 
-def _find_problem(dataset: BaseDataset, name: str, files: list[str]) -> str:
-    """Describe a problem with the files of a folder; '' if there is none."""
+def _describe(dataset, name, files, missing, present) -> str:
+    """Describe which of the files of a folder are missing."""
     what, suffix = FOLDERS[name]
     folder = dataset.data_prefix[name]
-    present = set(_list_files(folder))
-    # isfile too, because a line of ann_file may spell a path in another way
-    missing = [f for f in files if f not in present and not osp.isfile(f)]
-    if files and not missing:
-        return ''
     problem = f'{osp.abspath(folder)} has no {what}'
     if files:
         problem = (

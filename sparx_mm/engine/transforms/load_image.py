@@ -31,11 +31,29 @@ REMEDY = (
 )
 
 
+class SkipCounter:
+    """Number of files in whose place a data set takes another sample."""
+
+    def __init__(self) -> None:
+        # shared with the workers of a loader
+        self.total = torch.zeros(1, dtype=torch.int64).share_memory_()
+
+    def skip(self, fault: str) -> None:
+        """Count a file, and log its fault.
+
+        Args:
+            fault (str): What `read_fault` returns, for example.
+        """
+        self.total += 1
+        print_log(f'{fault}: skipped, as {int(self.total)} so far', 'current', logging.WARNING)
+
+
 class LoadCheckedImage(LoadImageFromFile):
     """mmcv's ``LoadImageFromFile``, which names a file that does not fit.
 
     With ``ignore_empty=True`` a data set in training takes another image in
-    the place of such a file; the log says so and counts them.
+    the place of such a file; the log says so and counts them. The sample tells
+    later steps so, by ``ignore_empty``.
 
     Args:
         *args: Arguments of ``LoadImageFromFile``.
@@ -44,8 +62,7 @@ class LoadCheckedImage(LoadImageFromFile):
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        # shared with the workers of a loader
-        self.skipped = torch.zeros(1, dtype=torch.int64).share_memory_()
+        self.skips = SkipCounter()
 
     def transform(self, results: dict) -> dict | None:
         """Load an image and check it.
@@ -63,11 +80,10 @@ class LoadCheckedImage(LoadImageFromFile):
         """
         fault = self.load(results)
         if fault is None:
-            return results
+            return {**results, 'ignore_empty': True} if self.ignore_empty else results
         if not self.ignore_empty:
             raise UserError(f'{fault}; {REMEDY}')
-        self.skipped += 1
-        print_log(f'{fault}: skipped, as {int(self.skipped)} so far', 'current', logging.WARNING)
+        self.skips.skip(fault)
         return None
 
     def load(self, results: dict) -> str | None:

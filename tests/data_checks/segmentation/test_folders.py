@@ -19,14 +19,14 @@ def root(tmp_path):
     return tmp_path
 
 
-def check(root, labelled=True, **kwargs):
+def check(root, labelled=True, skips=False, **kwargs):
     dataset = dict(
         type='ADE20KDataset',
         data_root=str(root),
         data_prefix=dict(img_path=IMAGES, seg_map_path=LABELS),
     )
     dataset.update(kwargs)
-    check_seg_folders(dataset, 'x.dataset', labelled, scope='mmseg')
+    return check_seg_folders(dataset, 'x.dataset', labelled, scope='mmseg', skips=skips)
 
 
 def problem(root, **kwargs):
@@ -53,6 +53,16 @@ def test_folders_that_match(root):
         data_root=None,
         data_prefix=dict(img_path=f'{root}/{IMAGES}', seg_map_path=f'{root}/{LABELS}/'),
     )
+
+
+def test_missing_files_that_are_skipped(root):
+    (root / LABELS / _file(1)).unlink()
+    (line,) = check(root, skips=True)
+    assert '1 of 3 label maps are missing, the first is ' in line
+    assert line.endswith(f'{_file(1)}; they are skipped')
+    for i in (0, 2):
+        (root / LABELS / _file(i)).unlink()
+    assert '3 of 3 label maps are missing' in problem(root, skips=True)
 
 
 def test_label_maps_are_missing(root):
