@@ -44,6 +44,9 @@ def main():
             print(f'{report.key}: nothing is written; put these faults right by hand')
         else:
             print(f'written: {path}; use it with --cfg-options {report.key}.ann_file={path}')
+            left = sum(fault.part is None for fault in report.faults)
+            if left:
+                print(f'{report.key}: {left} faults are left in it; put them right by hand')
     if faulty:
         total = sum(len(report.faults) for report in faulty)
         raise UserError(f'faults in {len(faulty)} of {len(reports)} data sets: {total}')

@@ -79,7 +79,10 @@ def check_annotations(cfg: Config, split: str, progress: Progress | None = None)
         if is_remote(node):
             others += 1
         elif dataset := find_coco_set(key, node, scope):
-            coco.append(dataset)
+            if dataset.layout == 'coco':
+                coco.append(dataset)
+            else:
+                others += 1
             lines += check_coco_set(dataset._replace(skips=skips), progress)
         else:
             others += 1

@@ -81,6 +81,66 @@ def test_every_fault_of_a_set_and_a_file_without_them(root):
     assert json.loads(path.read_text()) == content
 
 
+def test_items_of_one_id(root):
+    """Identical ones are left out; those that differ are left to the user."""
+    path = root / 'annotations/instances_train.json'
+    content = json.loads(path.read_text())
+    images, categories, annotations = (
+        content[name] for name in ('images', 'categories', 'annotations')
+    )
+    whole = json.dumps(content)
+    images.append(dict(images[1]))
+    categories.insert(2, dict(categories[1]))
+    annotations += [dict(annotations[0]), dict(annotations[0])]
+    path.write_text(json.dumps(content))
+    cfg = detection.tiny_config(DETECTOR, root)
+    with pytest.raises(UserError, match='images of the same id: 2 .2 times.; they are identical'):
+        check_data(cfg, ['train'])
+    train, _ = report_data(cfg)
+    last = len(annotations) - 1
+    assert {fault[1:] for fault in train.faults if fault.part} == {
+        ('images', 4),
+        ('categories', 2),
+        ('annotations', last),
+        ('annotations', last - 1),
+    }
+    assert _faults(train)[0] == 'images 1 and 4 have the id 2 and are identical: leave one of them'
+    clean = write_clean(train)
+    assert json.loads(open(clean).read()) == json.loads(whole)
+    annotations[-1]['bbox'] = [1, 2, 30, 30]
+    path.write_text(json.dumps(content))
+    train, _ = report_data(cfg)
+    (text,) = (text for text in _faults(train) if 'differ' in text)
+    assert text.startswith(f'annotations 0 and {last - 1} and {last} have the id 1 and differ')
+    options = {'train_dataloader__dataset__ann_file': write_clean(train)}
+    assert _faults(report_data(detection.tiny_config(DETECTOR, root, **options))[0]) == [text]
+
+
+def test_a_panoptic_set(root):
+    path = root / 'annotations/instances_train.json'
+    content = json.loads(path.read_text())
+    objects, images = content['annotations'], content['images']
+    content['annotations'] = [
+        dict(image_id=im['id'], segments_info=[a for a in objects if a['image_id'] == im['id']])
+        for im in images
+    ]
+    for category in content['categories']:
+        category['isthing'] = 1
+    path.write_text(json.dumps(content))
+    cfg = detection.tiny_config(DETECTOR, root)
+    cfg.train_dataloader.dataset.type = 'CocoPanopticDataset'
+    steps = cfg.train_dataloader.dataset.pipeline
+    steps[1].type = 'LoadPanopticAnnotations'
+    train, _ = report_data(cfg)
+    assert not train.faults and len(train.samples) == 4
+    assert train.objects.total() == len(objects)
+    (root / 'train' / images[0]['file_name']).write_bytes(b'')
+    train, _ = report_data(cfg)
+    assert [fault[1:] for fault in train.faults] == [('images', 0)]
+    clean = json.loads(open(write_clean(train)).read())
+    assert clean['images'] == images[1:] and clean['annotations'] == content['annotations'][1:]
+
+
 def test_a_file_that_is_no_json(root):
     (root / 'annotations/instances_val.json').write_text('[')
     _, val = report_data(detection.tiny_config(DETECTOR, root))
@@ -144,7 +204,7 @@ def test_lists_of_labels(imagenet, tmp_path):
     files[5].write_bytes(b'')
     cfg = classification.tiny_config(CLASSIFIER, root)
     train, _ = report_data(cfg)
-    assert [fault.image for fault in train.faults] == [5]
+    assert [fault[1:] for fault in train.faults] == [('images', 5)]
     assert open(write_clean(train, 'mmpretrain')).readlines() == lines[:5] + lines[6:]
 
 

@@ -22,10 +22,12 @@ def check_categories(dataset: CocoSet, categories: list[dict]) -> None:
         UserError: If a label would have another name than its category.
     """
     key, classes = f'{dataset.key}.metainfo.classes', join_classes([dataset.classes])
-    if classes is None:
+    # of LVIS and panoptic files the types' own names are taken as they are
+    if classes is None or not (dataset.given or dataset.layout == 'coco'):
         return
     names = [category['name'] for category in categories]
-    kept = [name for name in names if name in classes]
+    every = dataset.layout.startswith('lvis')
+    kept = [name for name in names if every or name in classes]
     twice = [name for name, count in Counter(kept).items() if count > 1]
     if twice:
         ids = [category['id'] for category in categories if category['name'] == twice[0]]

@@ -1,13 +1,14 @@
 """Checks of detection sets in COCO's format, before anything is built."""
 
 import os.path as osp
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ...errors import UserError
 from ..files import describe_missing
 from .categories import check_categories
 from .file import image_path, read_coco
 from .objects import SKIP, Content, broken_line, describe, inspect_coco
+from .panoptic import check_segments, describe_segments
 from .sets import CocoSet
 from .verdicts import find_verdict, keep_verdict, verdict_key
 
@@ -48,20 +49,33 @@ def check_coco_set(
 
 def _check(dataset: CocoSet, progress) -> list[str]:
     path = dataset.path
-    content = read_coco(path, labelled=dataset.trains and dataset.labelled)
+    content = read_coco(path, dataset.trains and dataset.labelled, dataset.layout)
     if dataset.labelled or not dataset.trains:
         check_categories(dataset, content['categories'])
     lines = check_images(dataset, content['images'])
+    if dataset.layout == 'panoptic' and dataset.labelled:
+        counts = check_segments(dataset, content)
+        return [f'{path}: {describe_segments(counts, len(content["images"]))}', *lines]
     ignored = dataset.trains and not dataset.labelled
     if ignored or not dataset.plain:
         return [f'{path}: {len(content["images"])} images', *lines]
-    found = inspect_coco(content, dataset.classes, dataset.with_mask, progress)
+    found = inspect_coco(content, chosen_classes(dataset), dataset.with_mask, progress)
     if found.broken:
         raise UserError(broken_line(path, content, found.broken))
     if dataset.trains:
         check_trained(dataset, content['images'], found)
     counts = f'{path}: {describe(found, len(content["images"]))}'
     return [counts, *lines, *find_oddities(path, found)]
+
+
+def chosen_classes(dataset: CocoSet) -> Sequence[str] | None:
+    """Return the names of the classes that are trained; None for all of the file.
+
+    Args:
+        dataset (CocoSet): The set.
+    """
+    # mmdet takes all categories of an LVIS file
+    return None if dataset.layout.startswith('lvis') else dataset.classes
 
 
 def check_images(dataset: CocoSet, images: list[dict]) -> list[str]:

@@ -1,13 +1,23 @@
-"""Detection sets of a config in COCO's format."""
+"""Detection sets of a config in COCO's format, or in one of its relatives."""
 
 import os.path as osp
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from ...config_nodes import type_name, walk
-from ..data_sets import inherits, metainfo_of
+from ..data_sets import find_class, inherits, metainfo_of
 
+# not LoadEmptyAnnotations
+LOADER = re.compile('.*LoadAnnotations|LoadPanopticAnnotations')
 BASE = 'mmdet.datasets.coco.CocoDataset'
+# classes by layout of their files; each is a `CocoDataset`, and has its own methods
+BASES = dict(
+    lvis='mmdet.datasets.lvis.LVISV1Dataset',
+    lvis_v05='mmdet.datasets.lvis.LVISV05Dataset',
+    panoptic='mmdet.datasets.coco_panoptic.CocoPanopticDataset',
+    coco=BASE,
+)
 
 
 class CocoSet(NamedTuple):
@@ -23,8 +33,10 @@ class CocoSet(NamedTuple):
         labelled (bool): True if its pipeline loads annotations.
         with_mask (bool): True if its pipeline loads masks.
         trains (bool): True if it is part of the training data.
+        seg_folder (str): Folder of its label maps; ``''`` if it has none.
         filter_cfg (dict): ``filter_cfg`` of its config.
         plain (bool): True if it sorts annotations as ``CocoDataset`` does.
+        layout (str): Layout of its file, a key of `LAYOUTS`.
         skips (bool): True if missing images are skipped. Default: False.
     """
 
@@ -36,8 +48,10 @@ class CocoSet(NamedTuple):
     labelled: bool
     with_mask: bool
     trains: bool
+    seg_folder: str
     filter_cfg: dict
     plain: bool
+    layout: str
     skips: bool = False
 
 
@@ -52,17 +66,20 @@ def find_coco_set(key: str, node: dict, scope: str | None) -> CocoSet | None:
     Returns:
         CocoSet or None: None for a set that reads its file in another way.
     """
-    # LVIS, panoptic sets and others have formats of their own
-    cls = inherits(node, scope, BASE, ('load_data_list', 'COCOAPI'))
-    if cls is None or not node.get('ann_file'):
+    names = ('load_data_list', 'COCOAPI')
+    layout = next(
+        (name for name, base in BASES.items() if inherits(node, scope, base, names)), None
+    )
+    if layout is None or not node.get('ann_file'):
         return None
-    root = node.get('data_root') or ''
+    cls, root = find_class(node, scope), node.get('data_root') or ''
+    prefix = node.get('data_prefix') or {}
     steps = [step for _, step in walk(node.get('pipeline') or [])]
-    loads = [step for step in steps if type_name(step).endswith('LoadAnnotations')]
+    loads = [step for step in steps if LOADER.fullmatch(type_name(step))]
     return CocoSet(
         key=key,
         path=osp.join(root, node['ann_file']),
-        folder=osp.join(root, (node.get('data_prefix') or {}).get('img') or ''),
+        folder=osp.join(root, prefix.get('img') or ''),
         classes=metainfo_of(cls, node).get('classes'),
         given='classes' in (node.get('metainfo') or {}),
         labelled=bool(loads),
@@ -70,6 +87,8 @@ def find_coco_set(key: str, node: dict, scope: str | None) -> CocoSet | None:
         with_mask=any(
             step.get('with_mask') for step in loads if type_name(step) == 'LoadAnnotations'
         ),
+        seg_folder=osp.join(root, prefix['seg']) if prefix.get('seg') else '',
+        layout=layout,
         trains=key.startswith('train') and not node.get('test_mode'),
         filter_cfg=dict(node.get('filter_cfg') or {}),
         plain=inherits(node, scope, BASE, ('parse_data_info', 'filter_data')) is not None,

@@ -1,6 +1,5 @@
 """A check of every image and annotation of the data sets of a config."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,16 +10,13 @@ from ...config_nodes import type_name, walk
 from ...engine.transforms.check_seg_map import IGNORED
 from ...errors import error_text
 from ...libraries import find_library
-from ..coco.categories import check_categories
-from ..coco.checks import check_trained, find_oddities
-from ..coco.file import image_path, read_coco
-from ..coco.objects import BROKEN, describe, inspect_coco
 from ..coco.sets import find_coco_set
 from ..data_sets import find_data_sets, is_remote
 from ..loaders import LOADER, use_checked_loaders
 from ..paths import check_paths, find_seg_sets
 from ..segmentation.folders import check_seg_folders
 from ..splits import check_config_heads, check_other_set
+from .coco import read_coco_set
 from .set_report import Fault, SetReport
 
 SPLITS = ('train', 'val', 'test')
@@ -55,9 +51,10 @@ def report_data(cfg: Config, progress: Callable[[int, int], None] | None = None)
                 reports.append(report)
             ours.append(report)
         # the splits' classes are compared when training starts
-        if split == splits[0] and ours and all(report.coco for report in ours):
+        coco = [report.coco for report in ours if report.coco and report.coco.layout == 'coco']
+        if split == splits[0] and ours and len(coco) == len(ours):
             with ours[0].collect():
-                check_config_heads(cfg, [report.coco.classes for report in ours])
+                check_config_heads(cfg, [dataset.classes for dataset in coco])
     return reports
 
 
@@ -73,7 +70,7 @@ def _report(cfg, report, labelled, progress) -> None:
     report.coco = find_coco_set(report.key, node, scope)
     with report.collect():
         if report.coco:
-            _read_coco(report)
+            read_coco_set(report)
         else:
             _read_other(cfg, report, labelled)
     steps = _label_steps(report, scope) if labelled else []
@@ -82,41 +79,6 @@ def _report(cfg, report, labelled, progress) -> None:
         _check_sample(report, i, dict(sample), loader, steps)
         if progress is not None:
             progress(i + 1, len(report.samples))
-
-
-def _read_coco(report: SetReport) -> None:
-    """Read the images and annotations of a set in COCO's format."""
-    dataset = report.coco
-    content = read_coco(dataset.path, labelled=dataset.trains and dataset.labelled)
-    found = inspect_coco(content, dataset.classes, dataset.with_mask)
-    counts = Counter(annotation['image_id'] for annotation in content['annotations'])
-    report.samples = [
-        dict(
-            img_path=image_path(image, dataset.folder),
-            height=image['height'],
-            width=image['width'],
-            instances=[None] * counts[image['id']],
-        )
-        for image in content['images']
-    ]
-    report.objects = found.objects
-    report.notes = [
-        describe(found, len(content['images'])),
-        *find_oddities(dataset.path, found),
-    ]
-    names = {image['id']: image['file_name'] for image in content['images']}
-    for i, kind in found.broken if dataset.plain else ():
-        annotation = content['annotations'][i]
-        what, remedy = BROKEN[kind]
-        image = names[annotation['image_id']]
-        text = f'annotation {annotation["id"]} of image {image} {what}: {remedy}'
-        report.faults.append(Fault(text, annotation=i))
-    if dataset.labelled or not dataset.trains:
-        with report.collect():
-            check_categories(dataset, content['categories'])
-    if dataset.trains and dataset.labelled and dataset.plain:
-        with report.collect():
-            check_trained(dataset, content['images'], found)
 
 
 def _read_other(cfg: Config, report: SetReport, labelled: bool | None) -> None:
@@ -170,7 +132,7 @@ def _check_sample(report, i, sample, loader, steps) -> None:
         return
     fault = loader.load(sample)
     if fault is not None:
-        report.faults.append(Fault(fault, i))
+        report.faults.append(Fault(fault, 'images', i))
         return
     height, width = sample['ori_shape'][:2]
     report.heights.append(height)
@@ -180,7 +142,7 @@ def _check_sample(report, i, sample, loader, steps) -> None:
             sample = step(sample)
     except Exception as error:
         # whatever is raised, mmseg's complaints about its options too
-        report.faults.append(Fault(error_text(error), i))
+        report.faults.append(Fault(error_text(error), 'images', i))
     else:
         if 'gt_seg_map' in sample:
             labels = np.unique(sample['gt_seg_map']).tolist()

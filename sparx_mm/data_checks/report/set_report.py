@@ -15,14 +15,15 @@ class Fault(NamedTuple):
 
     Args:
         text (str): The fault and what to do about it.
-        image (int, optional): Index of the image that has it. Default: None.
-        annotation (int, optional): Index of the annotation that has it, in a
-            file of COCO's format. Default: None.
+        part (str, optional): List of a file of COCO's format that has it, such as
+            ``'annotations'``; ``'images'`` in other sets. None: it is the set's.
+            Default: None.
+        index (int, optional): Place in that list. Default: None.
     """
 
     text: str
-    image: int | None = None
-    annotation: int | None = None
+    part: str | None = None
+    index: int | None = None
 
 
 @dataclass
