@@ -20,6 +20,13 @@ _TELLING = (AssertionError, ConfigError, ImportError, OSError, RuntimeError, Val
 REMEDIES = {
     r'None is not a callable object|first argument must be callable': 'its type is not '
     'registered: look for a misspelling',
+    r'does not match meta information of the first dataset': 'sets that are concatenated need '
+    'one metainfo: give all the same classes and palette, or name those of no importance in '
+    'ignore_keys of the ConcatDataset',
+    r'palette does not match classes': 'give one colour for each class in metainfo.palette, or '
+    'leave the palette out',
+    r'Name or service not known|name resolution|Network is unreachable': 'the data set downloads '
+    'what is missing, and there is no network: put its files into its data_root',
     r'image size in a batch should be the same': 'images of several sizes cannot be one batch of '
     'a segmentor: give val_dataloader.batch_size=1 and test_dataloader.batch_size=1',
     r'stack expects each tensor to be equal size': 'images of a batch differ in size: for a '

@@ -8,7 +8,7 @@ from glob import escape, glob
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, TRANSFORMS
 
-from ...config_nodes import walk
+from ...config_nodes import type_name, walk
 from ...errors import UserError
 from ..data_sets import find_class
 from .labels import check_seg_labels
@@ -46,14 +46,17 @@ def check_seg_folders(
         list[str]: A line for the log of each folder whose missing files are skipped.
 
     Raises:
-        UserError: If nothing is listed, if a listed file is missing, or if
-            the label maps hold one class of several.
+        UserError: If nothing is listed, if a listed file is missing, if the label
+            maps hold one class of several, or if the set and its loader do not
+            agree on ``reduce_zero_label``.
     """
     built = _build(dataset, scope)
     if built is None:
         return []
     if not built.data_list and osp.isfile(built.ann_file):
         raise UserError(f'no image is listed in {osp.abspath(built.ann_file)} ({key}.ann_file)')
+    if labelled:
+        _check_zero_label(built, dataset, key)
     lines = []
     for name in FOLDERS if labelled else ('img_path',):
         files = [item[name] for item in built.data_list if name in item]
@@ -76,6 +79,20 @@ def check_seg_folders(
     if labelled and key.startswith('train') and _is_stock(dataset, scope):
         check_seg_labels(built, key)
     return lines
+
+
+def _check_zero_label(built: BaseDataset, dataset: dict, key: str) -> None:
+    """Check that the loader of label maps leaves out 0 where the set does, as mmseg demands."""
+    reduced = getattr(built, 'reduce_zero_label', None)
+    steps = [step for _, step in walk(dataset.get('pipeline') or [])]
+    loads = [step for step in steps if type_name(step) == 'LoadAnnotations']
+    given = {step.get('reduce_zero_label') for step in loads} - {None, reduced}
+    if reduced is not None and given:
+        raise UserError(
+            f'{key}: its LoadAnnotations has reduce_zero_label={given.pop()}, and the data set has '
+            f'{reduced}: take it out of LoadAnnotations, and give {key}.reduce_zero_label=True '
+            'if 0 is no class, or False if it is'
+        )
 
 
 def _is_stock(dataset: dict, scope: str | None) -> bool:

@@ -55,6 +55,20 @@ def test_folders_that_match(root):
     )
 
 
+@pytest.mark.parametrize('given', [False, True])
+def test_the_loader_and_the_set_disagree_on_0(root, given):
+    steps = [dict(type='LoadAnnotations', reduce_zero_label=given)]
+    line = problem(root, reduce_zero_label=not given, pipeline=steps)
+    assert line.startswith(
+        f'x.dataset: its LoadAnnotations has reduce_zero_label={given}, and the data set has '
+        f'{not given}: take it out of LoadAnnotations, and give x.dataset.reduce_zero_label='
+    )
+    check(root, reduce_zero_label=given, pipeline=steps)
+    check(root, reduce_zero_label=given, pipeline=[dict(type='LoadAnnotations')])
+    # labels that are not read
+    check(root, labelled=False, reduce_zero_label=not given, pipeline=steps)
+
+
 def test_missing_files_that_are_skipped(root):
     (root / LABELS / _file(1)).unlink()
     (line,) = check(root, skips=True)
