@@ -83,7 +83,7 @@ def check_annotations(cfg: Config, split: str, progress: Progress | None = None)
                 coco.append(dataset)
             else:
                 others += 1
-            lines += check_coco_set(dataset._replace(skips=skips), progress)
+            lines += check_coco_set(dataset._replace(skips=skips), node, progress)
         else:
             others += 1
             lines += check_other_set(cfg, key, node, skips)
@@ -125,7 +125,7 @@ def check_other_set(cfg: Config, key: str, node: dict, skips: bool = False) -> l
     """
     scope = cfg.get('default_scope')
     if dataset := find_voc_set(key, node, scope):
-        return check_voc_set(dataset)
+        return check_voc_set(dataset, node)
     if dataset := find_dota_set(key, node, scope):
         return check_dota_set(dataset)
     if dataset := find_classification_set(key, node, scope):

@@ -10,6 +10,7 @@ from ..errors import UserError
 from .classes import join_classes
 from .data_sets import inherits, metainfo_of
 from .files import describe_missing
+from .orientation import describe_turned
 from .wording import closest, quote_names
 
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
@@ -63,14 +64,15 @@ def find_voc_set(key: str, node: dict, scope: str | None) -> VocSet | None:
     )
 
 
-def check_voc_set(dataset: VocSet) -> list[str]:
+def check_voc_set(dataset: VocSet, node: dict) -> list[str]:
     """Check the list of a set, its images and its annotation files.
 
     Args:
         dataset (VocSet): The set.
+        node (dict): Its config.
 
     Returns:
-        list[str]: A line for the log: what is trained.
+        list[str]: Lines for the log: what is trained, and what looks odd.
 
     Raises:
         UserError: If a file is missing or broken, or if no object is trained.
@@ -81,7 +83,8 @@ def check_voc_set(dataset: VocSet) -> list[str]:
         raise UserError(f'{dataset.path} lists no image')
     xml = [osp.join(dataset.xml, f'{name}.xml') for name in names]
     _check_files(dataset, 'annotation files', xml)
-    _check_files(dataset, 'images', [osp.join(dataset.images, f'{name}.jpg') for name in names])
+    images = [osp.join(dataset.images, f'{name}.jpg') for name in names]
+    _check_files(dataset, 'images', images)
     objects = Counter(name for path in xml for name in read_voc(path))
     trained = {name: count for name, count in objects.items() if name in dataset.classes}
     others = [name for name in objects if name not in dataset.classes]
@@ -100,7 +103,8 @@ def check_voc_set(dataset: VocSet) -> list[str]:
     left_out = objects.total() - sum(trained.values())
     return [
         f'{dataset.path}: {len(names)} images, {sum(trained.values())} objects of '
-        f'{len(trained)} classes; {left_out} left out' + ' (of other classes)' * bool(left_out)
+        f'{len(trained)} classes; {left_out} left out' + ' (of other classes)' * bool(left_out),
+        *describe_turned(dataset.path, images, node),
     ]
 
 

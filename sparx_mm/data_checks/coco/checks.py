@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from ...errors import UserError
 from ..files import describe_missing
+from ..orientation import describe_turned
 from .categories import check_categories
 from .file import image_path, read_coco
 from .objects import SKIP, Content, broken_line, describe, inspect_coco
@@ -17,12 +18,13 @@ LARGE = 50_000_000
 
 
 def check_coco_set(
-    dataset: CocoSet, progress: Callable[[int, int], None] | None = None
+    dataset: CocoSet, node: dict, progress: Callable[[int, int], None] | None = None
 ) -> list[str]:
     """Check the annotation file of a set, its images and its classes.
 
     Args:
         dataset (CocoSet): The set.
+        node (dict): Its config.
         progress (callable, optional): Called with numbers of annotations,
             done and all, if the file is large. Default: None.
 
@@ -35,24 +37,27 @@ def check_coco_set(
     """
     # the folder of the images is another one for each of its states
     paths = [dataset.path, *filter(osp.exists, [dataset.folder])]
-    key = verdict_key(paths, dataset)
+    key = verdict_key(paths, dataset, node.get('pipeline'))
     lines = find_verdict(key)
     if lines is None:
         large = osp.getsize(dataset.path) >= LARGE
         if large and progress is not None:
             size = osp.getsize(dataset.path) // 1_000_000
             print(f'checking {dataset.path} ({size} MB), once until it changes', flush=True)
-        lines = _check(dataset, progress if large else None)
+        lines = _check(dataset, node, progress if large else None)
         keep_verdict(key, lines)
     return lines
 
 
-def _check(dataset: CocoSet, progress) -> list[str]:
+def _check(dataset: CocoSet, node: dict, progress) -> list[str]:
     path = dataset.path
     content = read_coco(path, dataset.trains and dataset.labelled, dataset.layout)
     if dataset.labelled or not dataset.trains:
         check_categories(dataset, content['categories'])
     lines = check_images(dataset, content['images'])
+    if dataset.labelled or not dataset.trains:
+        paths = [image_path(image, dataset.folder) for image in content['images']]
+        lines += describe_turned(path, paths, node)
     if dataset.layout == 'panoptic' and dataset.labelled:
         counts = check_segments(dataset, content)
         return [f'{path}: {describe_segments(counts, len(content["images"]))}', *lines]

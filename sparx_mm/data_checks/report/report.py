@@ -13,6 +13,7 @@ from ...libraries import find_library
 from ..coco.sets import find_coco_set
 from ..data_sets import find_data_sets, is_remote
 from ..loaders import LOADER, use_checked_loaders
+from ..orientation import describe_turned
 from ..paths import check_paths, find_seg_sets
 from ..segmentation.folders import check_seg_folders
 from ..splits import check_config_heads, check_other_set
@@ -75,6 +76,10 @@ def _report(cfg, report, labelled, progress) -> None:
             _read_other(cfg, report, labelled)
     steps = _label_steps(report, scope) if labelled else []
     loader = _loader(node)
+    labels = 'label maps' if labelled else 'boxes'
+    if labelled or any(sample.get('instances') for sample in report.samples):
+        paths = [sample['img_path'] for sample in report.samples if 'img_path' in sample]
+        report.notes += describe_turned(report.key, paths, node, labels, every=True)
     for i, sample in enumerate(report.samples):
         _check_sample(report, i, dict(sample), loader, steps)
         if progress is not None:

@@ -11,6 +11,7 @@ from mmengine.registry import DATASETS, TRANSFORMS
 from ...config_nodes import type_name, walk
 from ...errors import UserError
 from ..data_sets import find_class
+from ..orientation import describe_turned
 from .labels import check_seg_labels
 
 # packages whose steps load label maps as they are
@@ -43,7 +44,8 @@ def check_seg_folders(
         skips (bool): True if missing files are skipped. Default: False.
 
     Returns:
-        list[str]: A line for the log of each folder whose missing files are skipped.
+        list[str]: Lines for the log: missing files that are skipped, and what looks
+        odd.
 
     Raises:
         UserError: If nothing is listed, if a listed file is missing, if the label
@@ -78,6 +80,9 @@ def check_seg_folders(
             )
     if labelled and key.startswith('train') and _is_stock(dataset, scope):
         check_seg_labels(built, key)
+    if labelled:
+        images = [item['img_path'] for item in built.data_list if 'img_path' in item]
+        lines += describe_turned(f'{key}.data_prefix.img_path', images, dataset, 'label maps')
     return lines
 
 

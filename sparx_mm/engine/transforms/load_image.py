@@ -15,14 +15,12 @@ import torch
 from mmcv.transforms import LoadImageFromFile
 from mmengine.logging import print_log
 from mmengine.registry import TRANSFORMS
-from PIL import Image
 
 from ...errors import UserError
+from .exif import read_orientation
 
 # what decoders and storage raise for a file, and mmcv for one that was not decoded
 READ_ERRORS = (OSError, AssertionError, SyntaxError, ValueError, cv2.error)
-# tag of a picture's orientation; these values turn it by a quarter
-EXIF_ORIENTATION, QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
 # the brightest value that is left of 12 bits when the lower 8 are cut off or rounded
 DARK = 16
 REMEDY = (
@@ -116,7 +114,7 @@ class LoadCheckedImage(LoadImageFromFile):
             return None
         path = results['img_path']
         sizes = f'{loaded[0]} x {loaded[1]} pixels and its boxes are for {size[0]} x {size[1]}'
-        if _close(loaded, size[::-1]) and _orientation(path) in QUARTER_TURNS:
+        if _close(loaded, size[::-1]) and read_orientation(path)[1]:
             return (
                 f'image {path} is turned by its EXIF orientation: it is loaded with {sizes}; give '
                 "color_type='color_ignore_orientation' to LoadImageFromFile in all pipelines, or "
@@ -207,11 +205,3 @@ def replace(name: str, transform: type, scope: str | None) -> None:
 
 def _close(size: tuple, other: tuple) -> bool:
     return all(abs(a - b) <= 1 for a, b in zip(size, other))
-
-
-def _orientation(path: str) -> int | None:
-    try:
-        with Image.open(path) as file:
-            return file.getexif().get(EXIF_ORIENTATION)
-    except OSError:
-        return None
