@@ -38,6 +38,13 @@ class LostProcess(UserError):
     """The end of another process of the run, which has its own message."""
 
 
+def error_text(error: BaseException) -> str:
+    """Return the message of an exception, or its type if it has none."""
+    # str(KeyError('text')) would add quotes
+    text = error.args[0] if len(error.args) == 1 else error
+    return str(text) or type(error).__name__
+
+
 # set to anything, the traceback of what became one line is printed before it
 TRACEBACK_VARIABLE = 'SPARX_MM_TRACEBACK'
 # variables that each launcher sets: the number of a process among all, and

@@ -19,10 +19,11 @@ FILES = sorted(
 )
 # who may import whom: higher numbers lower ones, equals without a circle
 HEIGHTS = {
-    'tools': 9,
-    'run': 8,
-    'analysis': 8,
-    'demo': 8,
+    'tools': 10,
+    'run': 9,
+    'analysis': 9,
+    'demo': 9,
+    'data_checks': 8,
     'engine': 7,
     'backbones': 5,
     'necks': 4,
@@ -35,6 +36,8 @@ HEIGHTS = {
     'compat': 0,
     'registry': 0,
     'errors': 0,
+    'config_nodes': 0,
+    'libraries': 0,
 }
 OPTIONAL = ('mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'torchvision', 'triton', 'numba', 'cv2')
 

@@ -2,11 +2,9 @@
 
 import openmp  # noqa: F401
 
+from sparx_mm.data_checks.report import format_reports, report_data, write_clean
 from sparx_mm.errors import UserError, user_errors
 from sparx_mm.run import ArgumentParser, CfgOptionsAction, load_config, show_progress
-from sparx_mm.run.clean_data import write_clean
-from sparx_mm.run.data_report import report_data
-from sparx_mm.run.data_table import format_reports
 from sparx_mm.run.preflight import check_packages
 
 
@@ -46,6 +44,9 @@ def main():
             print(f'{report.key}: nothing is written; put these faults right by hand')
         else:
             print(f'written: {path}; use it with --cfg-options {report.key}.ann_file={path}')
+            left = sum(fault.part is None for fault in report.faults)
+            if left:
+                print(f'{report.key}: {left} faults are left in it; put them right by hand')
     if faulty:
         total = sum(len(report.faults) for report in faulty)
         raise UserError(f'faults in {len(faulty)} of {len(reports)} data sets: {total}')

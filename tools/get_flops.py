@@ -13,8 +13,8 @@ from sparx_mm.analysis import (
     make_paper_table,
 )
 from sparx_mm.errors import UserError, user_errors
+from sparx_mm.libraries import LIBRARIES
 from sparx_mm.run import ArgumentParser, CfgOptionsAction
-from sparx_mm.run.libraries import LIBRARIES
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 

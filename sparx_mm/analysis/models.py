@@ -7,10 +7,9 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from ..backbones import HierarchicalBackbone
-from ..errors import UserError
+from ..errors import UserError, error_text
+from ..libraries import find_library
 from ..run import load_config
-from ..run.libraries import find_library
-from ..run.mistakes import error_text
 from ..run.preflight import check_packages
 
 

@@ -9,8 +9,8 @@ from mmengine.registry import MODELS
 
 from ..backbones import HierarchicalBackbone
 from ..backbones.arch import resolve_arch
+from ..config_nodes import walk
 from ..errors import ConfigError, UserError
-from .config_nodes import walk
 
 # necks that take all maps; others may read some of them
 TAKES_ALL = ('ChannelMapper', 'CSPNeXtPAFPN', 'FPN', 'MultiLevelNeck', 'PAFPN', 'YOLOXPAFPN')

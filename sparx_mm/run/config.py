@@ -6,8 +6,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..errors import UserError
-from .mistakes import error_text
+from ..errors import UserError, error_text
 from .overrides import merge_options
 
 

@@ -22,9 +22,9 @@ from torch import Tensor, distributed, nn
 from torch.cuda import device_count
 from torch.nn.parallel import DistributedDataParallel
 
+from ..config_nodes import walk
 from ..engine.saving.stop_signals import received_signal
 from ..errors import RANKS, LostProcess, UserError
-from .config_nodes import walk
 
 
 class Launcher(NamedTuple):

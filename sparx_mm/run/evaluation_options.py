@@ -7,10 +7,11 @@ from functools import wraps
 from mmengine.config import Config
 from mmengine.visualization import Visualizer
 
+from ..config_nodes import walk
+from ..data_checks import data_folders
 from ..errors import UserError
-from .config_nodes import walk
-from .libraries import find_library
-from .preflight import check_display, data_folders, ensure_writable
+from ..libraries import find_library
+from .preflight import check_display, ensure_writable
 
 
 def use_tta(cfg: Config) -> None:

@@ -10,8 +10,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import distributed
 
-from ..errors import TRACEBACK_VARIABLE, ConfigError, UserError
-from .config_nodes import walk
+from ..config_nodes import walk
+from ..errors import TRACEBACK_VARIABLE, ConfigError, UserError, error_text
 from .distributed import is_loss_of_process
 
 # whose message says what is wrong without the exception's name
@@ -20,6 +20,13 @@ _TELLING = (AssertionError, ConfigError, ImportError, OSError, RuntimeError, Val
 REMEDIES = {
     r'None is not a callable object|first argument must be callable': 'its type is not '
     'registered: look for a misspelling',
+    r'does not match meta information of the first dataset': 'sets that are concatenated need '
+    'one metainfo: give all the same classes and palette, or name those of no importance in '
+    'ignore_keys of the ConcatDataset',
+    r'palette does not match classes': 'give one colour for each class in metainfo.palette, or '
+    'leave the palette out',
+    r'Name or service not known|name resolution|Network is unreachable': 'the data set downloads '
+    'what is missing, and there is no network: put its files into its data_root',
     r'image size in a batch should be the same': 'images of several sizes cannot be one batch of '
     'a segmentor: give val_dataloader.batch_size=1 and test_dataloader.batch_size=1',
     r'stack expects each tensor to be equal size': 'images of a batch differ in size: for a '
@@ -106,13 +113,6 @@ def first_step_errors(runner: Runner, what: str) -> Iterator[None]:
         ) from error
     finally:
         runner.hooks.remove(first)
-
-
-def error_text(error: BaseException) -> str:
-    """Return the message of an exception, or its type if it has none."""
-    # str(KeyError('text')) would add quotes
-    text = error.args[0] if len(error.args) == 1 else error
-    return str(text) or type(error).__name__
 
 
 def _describe(error: Exception) -> str:

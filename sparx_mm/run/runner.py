@@ -12,11 +12,18 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..checkpoint_io import lock_folder
+from ..data_checks import (
+    check_classes,
+    check_data,
+    check_same_classes,
+    settle_label_checks,
+    use_checked_loaders,
+)
 from ..engine.optim.amp import use_amp
 from ..engine.saving.last_checkpoint import disk_errors
 from ..errors import UserError
 from .channels import check_channels
-from .classes import check_classes, check_same_classes
+from .cli import show_progress
 from .config import load_config
 from .distributed import align_gradients, check_launcher, init_distributed, lost_processes
 from .evaluation_options import (
@@ -25,11 +32,9 @@ from .evaluation_options import (
     paint_predictions,
     use_tta,
 )
-from .images import check_images
 from .mistakes import config_errors, first_step_errors
 from .preflight import (
     check_checkpoint,
-    check_data,
     check_device,
     check_packages,
     check_settings,
@@ -38,7 +43,6 @@ from .preflight import (
     drop_pretrained,
     ensure_writable,
     last_checkpoint,
-    settle_label_checks,
     settle_workers,
 )
 
@@ -105,7 +109,7 @@ def train(
     loops = ('train', 'val') if validates else ('train',)
     check_settings(cfg, loops)
     settle_label_checks(cfg, loops)
-    facts = check_data(cfg, loops)
+    facts = check_data(cfg, loops, show_progress)
     if auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise UserError(
@@ -211,7 +215,7 @@ def load_runner(cfg: Config, checkpoint: str | None) -> Runner:
         raise UserError('the config has no test set (test_dataloader)')
     check_settings(cfg, ('test',))
     settle_label_checks(cfg, ('test',))
-    facts = check_data(cfg, ('test',))
+    facts = check_data(cfg, ('test',), show_progress)
     if checkpoint is None:
         check_weights(cfg)
     else:
@@ -247,7 +251,7 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
             cannot be written.
     """
     ensure_writable(cfg.work_dir, '--work-dir')
-    check_images(cfg)
+    use_checked_loaders(cfg)
     hooks = {**DEFAULT_HOOKS, 'checkpoint': CHECKPOINT_HOOK, **(cfg.get('default_hooks') or {})}
     cfg.default_hooks = {
         name: _safe(hook)

@@ -3,9 +3,9 @@
 import numpy as np
 from detection import ROOT
 
+from sparx_mm.config_nodes import walk
 from sparx_mm.demo import CLASSES
 from sparx_mm.run import load_config
-from sparx_mm.run.config_nodes import walk
 
 SEGMENTOR = ROOT / 'configs/mmseg/semantic_fpn_sparx_demo_shapes.py'
 DETECTOR = ROOT / 'configs/mmdet/mask_rcnn_sparx_demo_shapes.py'

@@ -15,7 +15,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
 
 from sparx_mm import SparXMamba, SparXSwin, VMamba
-from sparx_mm.run.config_nodes import walk
+from sparx_mm.config_nodes import walk
 
 PAGE = (ROOT / 'docs/other_tasks.md').read_text()
 *CONFIGS, OPTIMIZER = re.findall(r'^```python\n(.*?)^```', PAGE, re.M | re.S)

@@ -9,9 +9,9 @@ from archs import pico_for
 from detection import ROOT
 from mmengine.config import Config
 
+from sparx_mm.config_nodes import walk
 from sparx_mm.demo import CLASSES, draw_sample
 from sparx_mm.run import load_config
-from sparx_mm.run.config_nodes import walk
 
 CONFIGS = sorted((ROOT / 'configs/mmpretrain').glob('*.py'))
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from archs import PICO, pico_for
 from mmengine.config import Config
 
+from sparx_mm.config_nodes import walk
 from sparx_mm.demo import CLASSES
 from sparx_mm.run import load_config
-from sparx_mm.run.config_nodes import walk
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / 'configs/mmdet').glob('*.py'))

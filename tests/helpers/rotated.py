@@ -6,8 +6,8 @@ from detection import ROOT
 from mmengine.config import Config
 from PIL import Image, ImageDraw
 
+from sparx_mm.config_nodes import walk
 from sparx_mm.run import load_config
-from sparx_mm.run.config_nodes import walk
 
 CONFIGS = sorted((ROOT / 'configs/mmrotate').glob('*.py'))
 # two of DOTA's classes, with the colour that each is drawn in

@@ -10,8 +10,8 @@ import numpy as np
 from archs import PICO, PICO_VMAMBA
 from mmengine.config import Config
 
+from sparx_mm.config_nodes import walk
 from sparx_mm.demo import CLASSES
-from sparx_mm.run.config_nodes import walk
 
 # one of each kind: heads, necks, wrappers, loops, losses, data sets
 STOCK = dict(

@@ -5,19 +5,15 @@ from mmengine.runner import Runner
 from segmentation import make_ade
 from stock import STOCK, make_cityscapes, make_coco, make_imagenet_1k, stock_config
 
+from sparx_mm.data_checks import required_paths, settle_label_checks
+from sparx_mm.data_checks.coco.sets import find_coco_set
+from sparx_mm.data_checks.data_sets import find_data_sets
+from sparx_mm.data_checks.paths import find_seg_sets
+from sparx_mm.data_checks.splits import check_config_heads
 from sparx_mm.errors import UserError
 from sparx_mm.run import runner as run
 from sparx_mm.run.channels import check_channels
-from sparx_mm.run.preflight import (
-    check_settings,
-    required_paths,
-    settle_label_checks,
-    settle_workers,
-)
-from sparx_mm.run.preflight.annotations import check_config_heads
-from sparx_mm.run.preflight.coco_sets import find_coco_set
-from sparx_mm.run.preflight.data import find_seg_sets
-from sparx_mm.run.preflight.data_sets import find_data_sets
+from sparx_mm.run.preflight import check_settings, settle_workers
 
 NAMES = [(library, name) for library, names in STOCK.items() for name in names]
 SPLITS = ('train', 'val', 'test')

@@ -6,6 +6,7 @@ import numpy as np
 from mmengine.registry import TRANSFORMS
 
 from ...errors import ConfigError, UserError
+from .exif import read_orientation
 
 # id of pixels without a class in a loaded map
 IGNORED = 255
@@ -73,11 +74,18 @@ class CheckSegMap:
                 'convert its colours to ids'
             )
         if seg_map.shape != shape:
+            turned = seg_map.shape == shape[::-1] and read_orientation(results['img_path'])[1]
+            remedy = (
+                'the image is turned by its EXIF orientation: give '
+                "color_type='color_ignore_orientation' to LoadImageFromFile in all pipelines, or "
+                'turn the label map'
+                if turned
+                else 'put the two that belong together there, or remove both'
+            )
             raise UserError(
                 f'label map {path} has {_size(seg_map.shape)} pixels and its '
                 f'image {results["img_path"]} has {_size(shape)} (width x '
-                'height), which must be the same: put the two that belong '
-                'together there, or remove both'
+                f'height), which must be the same: {remedy}'
             )
 
     def _check_ids(self, results: dict) -> None:

@@ -15,14 +15,12 @@ import torch
 from mmcv.transforms import LoadImageFromFile
 from mmengine.logging import print_log
 from mmengine.registry import TRANSFORMS
-from PIL import Image
 
 from ...errors import UserError
+from .exif import read_orientation
 
 # what decoders and storage raise for a file, and mmcv for one that was not decoded
 READ_ERRORS = (OSError, AssertionError, SyntaxError, ValueError, cv2.error)
-# tag of a picture's orientation; these values turn it by a quarter
-EXIF_ORIENTATION, QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
 # the brightest value that is left of 12 bits when the lower 8 are cut off or rounded
 DARK = 16
 REMEDY = (
@@ -31,11 +29,29 @@ REMEDY = (
 )
 
 
+class SkipCounter:
+    """Number of files in whose place a data set takes another sample."""
+
+    def __init__(self) -> None:
+        # shared with the workers of a loader
+        self.total = torch.zeros(1, dtype=torch.int64).share_memory_()
+
+    def skip(self, fault: str) -> None:
+        """Count a file, and log its fault.
+
+        Args:
+            fault (str): What `read_fault` returns, for example.
+        """
+        self.total += 1
+        print_log(f'{fault}: skipped, as {int(self.total)} so far', 'current', logging.WARNING)
+
+
 class LoadCheckedImage(LoadImageFromFile):
     """mmcv's ``LoadImageFromFile``, which names a file that does not fit.
 
     With ``ignore_empty=True`` a data set in training takes another image in
-    the place of such a file; the log says so and counts them.
+    the place of such a file; the log says so and counts them. The sample tells
+    later steps so, by ``ignore_empty``.
 
     Args:
         *args: Arguments of ``LoadImageFromFile``.
@@ -44,8 +60,7 @@ class LoadCheckedImage(LoadImageFromFile):
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        # shared with the workers of a loader
-        self.skipped = torch.zeros(1, dtype=torch.int64).share_memory_()
+        self.skips = SkipCounter()
 
     def transform(self, results: dict) -> dict | None:
         """Load an image and check it.
@@ -63,11 +78,10 @@ class LoadCheckedImage(LoadImageFromFile):
         """
         fault = self.load(results)
         if fault is None:
-            return results
+            return {**results, 'ignore_empty': True} if self.ignore_empty else results
         if not self.ignore_empty:
             raise UserError(f'{fault}; {REMEDY}')
-        self.skipped += 1
-        print_log(f'{fault}: skipped, as {int(self.skipped)} so far', 'current', logging.WARNING)
+        self.skips.skip(fault)
         return None
 
     def load(self, results: dict) -> str | None:
@@ -100,7 +114,7 @@ class LoadCheckedImage(LoadImageFromFile):
             return None
         path = results['img_path']
         sizes = f'{loaded[0]} x {loaded[1]} pixels and its boxes are for {size[0]} x {size[1]}'
-        if _close(loaded, size[::-1]) and _orientation(path) in QUARTER_TURNS:
+        if _close(loaded, size[::-1]) and read_orientation(path)[1]:
             return (
                 f'image {path} is turned by its EXIF orientation: it is loaded with {sizes}; give '
                 "color_type='color_ignore_orientation' to LoadImageFromFile in all pipelines, or "
@@ -191,11 +205,3 @@ def replace(name: str, transform: type, scope: str | None) -> None:
 
 def _close(size: tuple, other: tuple) -> bool:
     return all(abs(a - b) <= 1 for a, b in zip(size, other))
-
-
-def _orientation(path: str) -> int | None:
-    try:
-        with Image.open(path) as file:
-            return file.getexif().get(EXIF_ORIENTATION)
-    except OSError:
-        return None

@@ -9,9 +9,9 @@ from mmengine.device import get_device
 
 from ... import info
 from ...compat import torchvision_stub
+from ...config_nodes import walk
 from ...errors import UserError
-from ..config_nodes import walk
-from ..libraries import find_library
+from ...libraries import find_library
 
 
 def check_packages(cfg: Config) -> None:

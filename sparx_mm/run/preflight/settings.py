@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from mmengine.config import Config
 
+from ...config_nodes import walk
 from ...errors import UserError
-from ..config_nodes import walk
-from ..libraries import find_library
+from ...libraries import find_library
 
 # what mmengine needs together, by what it is for
 LOOPS = dict(

@@ -4,8 +4,8 @@ from mmengine.config import Config
 
 from ...backbones.pretrained import CHECKPOINT_INITS
 from ...checkpoint_io import CheckpointError, DownloadError, checkpoint_kind, fetch
+from ...config_nodes import walk
 from ...errors import UserError
-from ..config_nodes import walk
 
 
 def check_weights(cfg: Config) -> None:

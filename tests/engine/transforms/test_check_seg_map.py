@@ -10,10 +10,10 @@ from mmengine.registry import TRANSFORMS
 from PIL import Image
 from segmentation import CONFIGS
 
+from sparx_mm.config_nodes import walk
 from sparx_mm.engine import CheckSegMap
 from sparx_mm.errors import UserError
 from sparx_mm.run import load_config
-from sparx_mm.run.config_nodes import walk
 
 pytestmark = pytest.mark.stack
 SHAPE = (6, 8)

@@ -3,8 +3,10 @@
 import cv2
 import numpy as np
 import pytest
-from mmengine.registry import TRANSFORMS
+from mmengine.registry import TRANSFORMS, DefaultScope
+from mmseg.datasets import BaseSegDataset
 
+from sparx_mm.engine.transforms.load_image import install as install_images
 from sparx_mm.engine.transforms.load_seg_map import LoadCheckedSegMap, install
 from sparx_mm.errors import UserError
 
@@ -27,7 +29,10 @@ def load(path, sample=None, **kwargs):
         (None, 'does not exist: put it there'),
         (b'', r'is empty \(0 bytes\)'),
         (PNG[:60], 'is truncated, damaged or no image'),
-        (b'<html>', 'is no image but a text such as HTML: put the whole label map there; tools'),
+        (
+            b'<html>',
+            'is no image but a text such as HTML: put the whole label map there; tools/check_data.py',
+        ),
     ],
     ids=['missing', 'empty', 'truncated', 'text'],
 )
@@ -37,6 +42,7 @@ def test_files_that_are_no_label_map(tmp_path, content, message, backend):
         path.write_bytes(content)
     with pytest.raises(UserError, match=f'^label map {path} {message}'):
         load(path, imdecode_backend=backend)
+    assert load(path, dict(ignore_empty=True), imdecode_backend=backend) is None
 
 
 def test_files_that_are_one(tmp_path):
@@ -67,3 +73,22 @@ def test_a_single_pixel(tmp_path, value, label, sample):
     # more pixels take mmseg's way
     cv2.imwrite(str(path), np.full((2, 1), value, np.uint8))
     assert load(path, dict(sample, ori_shape=(2, 1)))['gt_seg_map'].tolist() == [label, label]
+
+
+def test_skipped_maps_are_counted(tmp_path):
+    """mmseg's data sets take another sample where images are skipped too."""
+    install_images('mmseg')
+    install()
+    for i, content in enumerate((PNG, PNG[:60], b'')):
+        (tmp_path / f'{i}.jpg').write_bytes(PNG)
+        (tmp_path / f'{i}.png').write_bytes(content)
+    steps = [dict(type='LoadImageFromFile', ignore_empty=True), dict(type='LoadAnnotations')]
+    folders = dict(img_path=str(tmp_path), seg_map_path=str(tmp_path))
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        images = BaseSegDataset(data_prefix=folders, pipeline=steps)
+        for i in range(3):
+            assert images[i]['seg_map_path'] == f'{tmp_path}/0.png'
+    assert int(images.pipeline.transforms[1].skips.total) >= 2
+    images.pipeline.transforms[0].ignore_empty = False
+    with pytest.raises(UserError, match='1.png is truncated'):
+        images[1]

@@ -1,0 +1,160 @@
+"""Checks of detection sets in COCO's format, before anything is built."""
+
+import os.path as osp
+from collections.abc import Callable, Sequence
+
+from ...errors import UserError
+from ..files import describe_missing
+from ..orientation import describe_turned
+from .categories import check_categories
+from .file import image_path, read_coco
+from .objects import SKIP, Content, broken_line, describe, inspect_coco
+from .panoptic import check_segments, describe_segments
+from .sets import CocoSet
+from .verdicts import find_verdict, keep_verdict, verdict_key
+
+# bytes; the check of a larger file shows its progress
+LARGE = 50_000_000
+
+
+def check_coco_set(
+    dataset: CocoSet, node: dict, progress: Callable[[int, int], None] | None = None
+) -> list[str]:
+    """Check the annotation file of a set, its images and its classes.
+
+    Args:
+        dataset (CocoSet): The set.
+        node (dict): Its config.
+        progress (callable, optional): Called with numbers of annotations,
+            done and all, if the file is large. Default: None.
+
+    Returns:
+        list[str]: Lines for the log: what is trained, and what looks odd.
+
+    Raises:
+        UserError: If mmdet would fail at the file, train none of it, or call
+            its classes by other names.
+    """
+    # the folder of the images is another one for each of its states
+    paths = [dataset.path, *filter(osp.exists, [dataset.folder])]
+    key = verdict_key(paths, dataset, node.get('pipeline'))
+    lines = find_verdict(key)
+    if lines is None:
+        large = osp.getsize(dataset.path) >= LARGE
+        if large and progress is not None:
+            size = osp.getsize(dataset.path) // 1_000_000
+            print(f'checking {dataset.path} ({size} MB), once until it changes', flush=True)
+        lines = _check(dataset, node, progress if large else None)
+        keep_verdict(key, lines)
+    return lines
+
+
+def _check(dataset: CocoSet, node: dict, progress) -> list[str]:
+    path = dataset.path
+    content = read_coco(path, dataset.trains and dataset.labelled, dataset.layout)
+    if dataset.labelled or not dataset.trains:
+        check_categories(dataset, content['categories'])
+    lines = check_images(dataset, content['images'])
+    if dataset.labelled or not dataset.trains:
+        paths = [image_path(image, dataset.folder) for image in content['images']]
+        lines += describe_turned(path, paths, node)
+    if dataset.layout == 'panoptic' and dataset.labelled:
+        counts = check_segments(dataset, content)
+        return [f'{path}: {describe_segments(counts, len(content["images"]))}', *lines]
+    ignored = dataset.trains and not dataset.labelled
+    if ignored or not dataset.plain:
+        return [f'{path}: {len(content["images"])} images', *lines]
+    found = inspect_coco(content, chosen_classes(dataset), dataset.with_mask, progress)
+    if found.broken:
+        raise UserError(broken_line(path, content, found.broken))
+    if dataset.trains:
+        check_trained(dataset, content['images'], found)
+    counts = f'{path}: {describe(found, len(content["images"]))}'
+    return [counts, *lines, *find_oddities(path, found)]
+
+
+def chosen_classes(dataset: CocoSet) -> Sequence[str] | None:
+    """Return the names of the classes that are trained; None for all of the file.
+
+    Args:
+        dataset (CocoSet): The set.
+    """
+    # mmdet takes all categories of an LVIS file
+    return None if dataset.layout.startswith('lvis') else dataset.classes
+
+
+def check_images(dataset: CocoSet, images: list[dict]) -> list[str]:
+    """Check that a file lists images, and that their files exist.
+
+    Args:
+        dataset (CocoSet): The set.
+        images (list[dict]): ``images`` of its file.
+
+    Returns:
+        list[str]: A line for the log if missing files are skipped.
+
+    Raises:
+        UserError: If there is no image, or if a file is missing.
+    """
+    if not images:
+        raise UserError(f'{dataset.path} lists no image')
+    paths = [image_path(image, dataset.folder) for image in images]
+    line, missing = describe_missing(dataset.path, paths)
+    if not missing:
+        return []
+    if dataset.skips and len(missing) < len(images):
+        return [f'{line}; they are skipped']
+    raise UserError(
+        f'{line}; put them there, give their folder as {dataset.key}.data_prefix.img, or '
+        f'{SKIP.replace("such annotations", "them")}'
+    )
+
+
+def check_trained(dataset: CocoSet, images: list[dict], found: Content) -> None:
+    """Check that something of a set is left to train.
+
+    Args:
+        dataset (CocoSet): A training set.
+        images (list[dict]): ``images`` of its file.
+        found (Content): What its annotations hold.
+
+    Raises:
+        UserError: If all objects are crowds, or if every image is left out.
+    """
+    empty = dataset.filter_cfg.get('filter_empty_gt')
+    # a set of backgrounds may be one of several
+    if not found.objects and (empty or '.datasets.' not in dataset.key):
+        total = found.left_out.total()
+        if total and set(found.left_out) == {'crowd'}:
+            raise UserError(
+                f'{dataset.path}: none of {total} objects is trained, because all are crowds '
+                '(iscrowd=1): write 0 where an annotation is one object'
+            )
+        raise UserError(f'{dataset.path}: no object is trained: {describe(found, len(images))}')
+    min_size = dataset.filter_cfg.get('min_size', 0)
+    kept = [image for image in images if not empty or image['id'] in found.images]
+    if all(min(image['height'], image['width']) < min_size for image in kept):
+        raise UserError(
+            f'{dataset.path}: all {len(kept)} images with objects are smaller than '
+            f'{dataset.key}.filter_cfg.min_size={min_size} and left out: give a smaller one'
+        )
+
+
+def find_oddities(path: str, found: Content) -> list[str]:
+    """Describe what is trained but is probably a mistake.
+
+    Args:
+        path (str): The file.
+        found (Content): What its annotations hold.
+
+    Returns:
+        list[str]: Lines for the log.
+    """
+    objects = found.objects.total()
+    # some boxes leave their image in many sets; few of those would fit as corners
+    if found.corners > max(1, objects // 10):
+        return [
+            f'{path}: {found.beyond} of {objects} boxes reach beyond their image: are they '
+            "corners? COCO's are x, y, width, height"
+        ]
+    return []

@@ -1,0 +1,118 @@
+"""Checks of rotated detection sets in DOTA's format, before anything is built."""
+
+import math
+import os.path as osp
+from collections import Counter
+from glob import escape, glob
+from typing import NamedTuple
+
+from ..errors import UserError
+from .classes import join_classes
+from .data_sets import inherits, metainfo_of
+from .files import describe_missing
+from .wording import closest, quote_names
+
+# x1 y1 x2 y2 x3 y3 x4 y4 class difficulty
+FIELDS = 10
+
+
+class DotaSet(NamedTuple):
+    """A data set of a config that mmrotate reads as ``DOTADataset`` does.
+
+    Args:
+        key (str): Key of its config.
+        folder (str): Folder of its annotation files.
+        images (str): Folder of its images.
+        suffix (str): Ending of the images, without a dot.
+        classes (list[str]): Class names.
+    """
+
+    key: str
+    folder: str
+    images: str
+    suffix: str
+    classes: list[str]
+
+
+def find_dota_set(key: str, node: dict, scope: str | None) -> DotaSet | None:
+    """Read the config of a data set in DOTA's format.
+
+    Args:
+        key (str): Key of ``node`` in the whole config.
+        node (dict): Config of a data set.
+        scope (str, optional): Library that defines its type.
+
+    Returns:
+        DotaSet or None: None for a set without annotations, and for one that
+        reads its files in another way.
+    """
+    cls = inherits(node, scope, 'mmrotate.datasets.dota.DOTADataset')
+    if cls is None or not node.get('ann_file'):
+        return None
+    root = node.get('data_root') or ''
+    return DotaSet(
+        key=key,
+        folder=osp.join(root, node['ann_file']),
+        images=osp.join(root, (node.get('data_prefix') or {}).get('img_path') or ''),
+        suffix=node.get('img_suffix', 'png'),
+        classes=join_classes([metainfo_of(cls, node).get('classes')]) or [],
+    )
+
+
+def check_dota_set(dataset: DotaSet) -> list[str]:
+    """Check the annotation files of a set and that their images exist.
+
+    Args:
+        dataset (DotaSet): The set.
+
+    Returns:
+        list[str]: A line for the log: what is trained.
+
+    Raises:
+        UserError: If a line is no box of a class, or if an image is missing.
+    """
+    paths = sorted(glob(osp.join(escape(dataset.folder), '*.txt')))
+    objects = Counter(name for path in paths for name in _read(path, dataset))
+    names = [osp.splitext(osp.basename(path))[0] for path in paths]
+    images = [osp.join(dataset.images, f'{name}.{dataset.suffix}') for name in names]
+    line, missing = describe_missing(dataset.folder, images)
+    if missing:
+        raise UserError(
+            f'{line}; put them there, give their ending as '
+            f'{dataset.key}.img_suffix, or remove their annotation files'
+        )
+    return [
+        f'{dataset.folder}: {len(images)} images, {objects.total()} objects of {len(objects)} '
+        'classes; 0 left out'
+    ]
+
+
+def _read(path: str, dataset: DotaSet) -> list[str]:
+    """Return the class names of the boxes in a file."""
+    names = []
+    with open(path) as file:
+        for number, line in enumerate(file, 1):
+            words = line.split()
+            if len(words) < FIELDS or not all(map(_is_finite, words[:8])):
+                raise UserError(
+                    f'{path}, line {number}: {line.strip()!r} is not eight coordinates, a class '
+                    "and a difficulty: cut the images and labels with mmrotate's "
+                    'tools/data/dota/split, or correct the line'
+                )
+            if words[8] not in dataset.classes:
+                near = closest(words[8], dataset.classes)
+                near = f' (did you mean {near!r}?)' if near else ''
+                raise UserError(
+                    f'{path}, line {number}: {words[8]!r} is no class{near} of '
+                    f'{dataset.key}.metainfo.classes, {quote_names(dataset.classes)}: give the '
+                    'names of the files'
+                )
+            names.append(words[8])
+    return names
+
+
+def _is_finite(word: str) -> bool:
+    try:
+        return math.isfinite(float(word))
+    except ValueError:
+        return False

@@ -1,0 +1,31 @@
+"""Loaders in pipelines that check what they load."""
+
+from importlib import import_module
+
+from mmengine.config import Config
+
+from ..config_nodes import type_name, walk
+from ..engine import transforms
+from ..libraries import find_library
+
+LOADER = 'LoadImageFromFile'
+
+
+def use_checked_loaders(cfg: Config) -> None:
+    """Let the data sets of a config name each image that does not fit.
+
+    Its ``LoadImageFromFile`` becomes `LoadCheckedImage`, and its label maps
+    are loaded by `LoadCheckedSegMap`. With
+    ``skip_broken=True`` in the config, training takes another image instead.
+
+    Args:
+        cfg (Config): A whole config; its training pipelines are changed.
+    """
+    for name in find_library(cfg).checked_loaders:
+        # imported lazily: each needs the packages of its library
+        module = import_module(f'{transforms.__name__}.{name}')
+        module.install(cfg.get('default_scope'))
+    if cfg.get('skip_broken'):
+        for _, step in walk(cfg.get('train_dataloader') or {}):
+            if type_name(step) == LOADER:
+                step['ignore_empty'] = True

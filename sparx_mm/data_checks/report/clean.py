@@ -1,0 +1,64 @@
+"""Annotation files without what is broken, written beside the old ones."""
+
+import json
+import os.path as osp
+from collections import defaultdict
+
+from ..classification_sets import find_classification_set
+from .set_report import SetReport
+
+
+def write_clean(report: SetReport, scope: str | None = None) -> str | None:
+    """Write the annotation file of a data set without its broken parts.
+
+    A file in COCO's format loses broken images and annotations, and all but the
+    first of identical items of one id; a list of images loses the lines of broken
+    ones. The old file stays as it is.
+
+    Args:
+        report (SetReport): Report on the set.
+        scope (str, optional): Library that defines its type. Default: None.
+
+    Returns:
+        str or None: The new file, ``NAME.clean.ENDING``; None if the set has
+        no such file, or none of its faults is that of an image or annotation.
+    """
+    broken = defaultdict(set)
+    for fault in report.faults:
+        if fault.part is not None:
+            broken[fault.part].add(fault.index)
+    path = _list_of(report, scope)
+    if path is None or not broken:
+        return None
+    clean = '.clean'.join(osp.splitext(path))
+    if report.coco is not None:
+        _write_coco(path, clean, broken)
+        return clean
+    with open(path) as file:
+        lines = file.readlines()
+    if len(lines) != len(report.samples):
+        return None
+    with open(clean, 'w') as file:
+        file.writelines(line for i, line in enumerate(lines) if i not in broken['images'])
+    return clean
+
+
+def _list_of(report: SetReport, scope: str | None) -> str | None:
+    if report.coco is not None:
+        return report.coco.path
+    dataset = find_classification_set(report.key, report.node, scope)
+    name = report.node.get('ann_file') or ''
+    path = dataset.path if dataset else osp.join(report.node.get('data_root') or '', name)
+    return path if osp.isfile(path) else None
+
+
+def _write_coco(path: str, clean: str, broken: dict[str, set[int]]) -> None:
+    with open(path, encoding='utf-8') as file:
+        content = json.load(file)
+    for part in ('images', 'categories', 'annotations'):
+        items = content.get(part) or []
+        content[part] = [one for i, one in enumerate(items) if i not in broken[part]]
+    kept = {image['id'] for image in content['images']}
+    content['annotations'] = [one for one in content['annotations'] if one['image_id'] in kept]
+    with open(clean, 'w', encoding='utf-8') as file:
+        json.dump(content, file)

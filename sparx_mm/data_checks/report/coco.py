@@ -1,0 +1,72 @@
+"""The part of a report that an annotation file in COCO's format gives."""
+
+from collections import Counter
+
+from ..coco.categories import check_categories
+from ..coco.checks import check_trained, chosen_classes, find_oddities
+from ..coco.file import LAYOUTS, find_repeats, image_path, read_coco
+from ..coco.objects import BROKEN, describe, inspect_coco
+from ..coco.panoptic import check_segments, describe_segments
+from .set_report import Fault, SetReport
+
+
+def read_coco_set(report: SetReport) -> None:
+    """Read the images and annotations of a set in COCO's format into its report.
+
+    Args:
+        report (SetReport): Report with the set, without samples; it is changed.
+
+    Raises:
+        UserError: If the file is not in that format.
+    """
+    dataset = report.coco
+    labelled = dataset.trains and dataset.labelled
+    content = read_coco(dataset.path, labelled, dataset.layout, unique=False)
+    _note_repeats(report, content)
+    counts = Counter(annotation['image_id'] for annotation in content['annotations'])
+    report.samples = [
+        dict(
+            img_path=image_path(image, dataset.folder),
+            height=image['height'],
+            width=image['width'],
+            instances=[None] * counts[image['id']],
+        )
+        for image in content['images']
+    ]
+    if dataset.labelled or not dataset.trains:
+        with report.collect():
+            check_categories(dataset, content['categories'])
+    if dataset.layout == 'panoptic':
+        with report.collect():
+            report.objects = check_segments(dataset, content)
+            report.notes.append(describe_segments(report.objects, len(report.samples)))
+        return
+    found = inspect_coco(content, chosen_classes(dataset), dataset.with_mask)
+    report.objects = found.objects
+    report.notes += [
+        describe(found, len(content['images'])),
+        *find_oddities(dataset.path, found),
+    ]
+    names = {image['id']: image['file_name'] for image in content['images']}
+    for i, kind in found.broken if dataset.plain else ():
+        annotation = content['annotations'][i]
+        what, remedy = BROKEN[kind]
+        image = names[annotation['image_id']]
+        text = f'annotation {annotation["id"]} of image {image} {what}: {remedy}'
+        report.faults.append(Fault(text, 'annotations', i))
+    if labelled and dataset.plain:
+        with report.collect():
+            check_trained(dataset, content['images'], found)
+
+
+def _note_repeats(report: SetReport, content: dict) -> None:
+    """Note the items of one id; identical ones can be left out but for the first."""
+    for part, keys in LAYOUTS[report.coco.layout].items():
+        for one in find_repeats(content[part]) if 'id' in keys else ():
+            start = f'{part} {" and ".join(map(str, one.indices))} have the id {one.id}'
+            if one.same:
+                text = f'{start} and are identical: leave one of them'
+                report.faults += [Fault(text, part, i) for i in one.indices[1:]]
+            else:
+                text = f'{start} and differ, so that none can be left out for you'
+                report.faults.append(Fault(f'{text}: give each an id of its own'))

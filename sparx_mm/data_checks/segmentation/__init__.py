@@ -1,0 +1,1 @@
+"""Segmentation sets: folders of images and label maps."""

@@ -1,0 +1,61 @@
+"""Images are checked while a run loads them, whatever its library."""
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmengine.registry import TRANSFORMS
+
+from sparx_mm.data_checks import use_checked_loaders
+from sparx_mm.errors import UserError
+from sparx_mm.libraries import LIBRARIES
+
+pytestmark = pytest.mark.stack
+
+
+def _config(scope, **kwargs):
+    def loader(name):
+        steps = [dict(type=name), dict(type='LoadAnnotations')]
+        return dict(dataset=dict(type='RepeatDataset', dataset=dict(pipeline=steps)))
+
+    prefix = 'mmdet.' if scope == 'mmrotate' else ''
+    loaders = {f'{s}_dataloader': loader(f'{prefix}LoadImageFromFile') for s in ('train', 'val')}
+    return Config(dict(loaders, default_scope=scope, **kwargs))
+
+
+@pytest.mark.parametrize('scope', LIBRARIES)
+def test_the_loaders_of_a_library(scope, tmp_path):
+    cfg = _config(scope)
+    before = cfg.to_dict()
+    use_checked_loaders(cfg)
+    # what is written beside a run's checkpoints is what other programs read
+    assert cfg.to_dict() == before
+    step = cfg.train_dataloader.dataset.dataset.pipeline[0]
+    loader = TRANSFORMS.build(dict(step, _scope_=scope))
+    (tmp_path / 'a.jpg').write_bytes(b'')
+    with pytest.raises(UserError, match=f'image {tmp_path}/a.jpg is empty'):
+        loader(dict(img_path=f'{tmp_path}/a.jpg'))
+
+
+def test_only_training_skips_images():
+    cfg = _config('mmdet', skip_broken=True)
+    use_checked_loaders(cfg)
+    train, val = (cfg[f'{s}_dataloader'].dataset.dataset.pipeline for s in ('train', 'val'))
+    assert train == [dict(type='LoadImageFromFile', ignore_empty=True), train[1]]
+    assert train[1] == val[1] and val[0] == dict(type='LoadImageFromFile')
+
+
+def test_a_config_of_mmengine_alone():
+    cfg = Config(dict(train_dataloader=None, skip_broken=True))
+    use_checked_loaders(cfg)
+    assert cfg.train_dataloader is None
+
+
+def test_inferencers_load_as_before(tmp_path):
+    """They swap the loader of a pipeline for one that takes files and arrays."""
+    use_checked_loaders(_config('mmdet'))
+    image = np.random.default_rng(0).integers(0, 255, (8, 9, 3), np.uint8)
+    cv2.imwrite(f'{tmp_path}/a.png', image)
+    loader = TRANSFORMS.build(dict(type='InferencerLoader', _scope_='mmdet'))
+    for given in (f'{tmp_path}/a.png', image):
+        assert np.array_equal(loader(given)['img'], image)
