@@ -91,6 +91,7 @@ def make_config(shapes, work_dir, ann_file=None, iterations=ITERATIONS):
     return cfg
 
 
+@pytest.mark.tries('thousands of iterations')
 def test_training_of_random_sizes(shapes, some_empty, tmp_path, capsys):
     torch.set_num_threads(1)
     cfg = make_config(shapes, tmp_path / 'run', some_empty)
@@ -112,6 +113,7 @@ def test_training_of_random_sizes(shapes, some_empty, tmp_path, capsys):
     assert all(count <= 0 for count in resources.gained().values())
 
 
+@pytest.mark.tries('thousands of iterations')
 def test_inference_of_changing_sizes(shapes, tmp_path, capsys):
     torch.set_num_threads(1)
     cfg = make_config(shapes, tmp_path / 'run')
@@ -139,6 +141,7 @@ def test_inference_of_changing_sizes(shapes, tmp_path, capsys):
     assert all(count <= 0 for count in resources.gained().values())
 
 
+@pytest.mark.tries('other programs on the cores')
 def test_two_trainings_beside_each_other(shapes, tmp_path, capsys):
     cfg = make_config(shapes, tmp_path / 'none', iterations=20)
     cfg.dump(tmp_path / 'config.py')

@@ -7,6 +7,7 @@ from sharded import fsdp2, fsdp_strategy
 pytestmark = pytest.mark.faults
 
 
+@pytest.mark.tries('stopped and resumed under FSDP')
 def test_fsdp2(tmp_path):
     for found in on_ranks(fsdp2, tmp_path):
         weights = [found[name] for name in ('whole', 'straight', 'resumed')]
@@ -19,6 +20,7 @@ def test_fsdp2(tmp_path):
         assert 0.3 * number < found['shards'] < 0.7 * number
 
 
+@pytest.mark.tries('stopped and resumed under FSDP')
 def test_mmengines_strategy(tmp_path):
     """It builds, steps, saves and loads."""
     for found in on_ranks(fsdp_strategy, tmp_path):

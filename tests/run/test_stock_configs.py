@@ -34,6 +34,7 @@ BUILT = [
 ]
 
 
+@pytest.mark.tries("one of OpenMMLab's configs")
 @pytest.mark.parametrize('library', STOCK)
 def test_nothing_is_refused_before_anything_is_built(library):
     for name in STOCK[library]:
@@ -85,6 +86,7 @@ def build(folder, monkeypatch, tmp_path):
     return build
 
 
+@pytest.mark.tries("one of OpenMMLab's configs")
 @pytest.mark.faults
 @pytest.mark.parametrize('library,name', BUILT)
 def test_nothing_is_refused_up_to_the_first_step(build, library, name):

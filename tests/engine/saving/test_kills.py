@@ -15,6 +15,7 @@ from noisy_run import make_noisy
 PROGRAM = Path(__file__).resolve().parents[2] / 'helpers/noisy_program.py'
 OPTIONS = dict(validate=True, checkpoint=dict(max_keep_ckpts=1))
 TORCHRUN = ('-m', 'sparx_mm.run.torchrun', '--standalone', '--local-addr=127.0.0.1')
+IN_A_STEP = [pytest.mark.faults, pytest.mark.tries('SIGKILL in a forward or backward pass')]
 ON_CPUS = pytest.mark.skipif(get_device() != 'cpu', reason='the program runs on gloo')
 
 
@@ -49,17 +50,24 @@ def whole(tmp_path_factory):
 @pytest.mark.parametrize(
     'place,iteration,saved',
     [
-        ('write', 5, 4),
-        ('pointer', 5, 4),
-        *(
-            pytest.param(*case, marks=pytest.mark.faults)
-            for case in (
-                ('forward', 5, 4),
-                ('backward', 6, 4),
-                ('step', 7, 4),
-                ('remove', 5, 8),
-                ('evaluation', 1, 4),
-            )
+        pytest.param(
+            'write', 5, 4, marks=pytest.mark.tries('SIGKILL while a checkpoint is written')
+        ),
+        pytest.param('pointer', 5, 4, marks=pytest.mark.tries('SIGKILL between a checkpoint')),
+        pytest.param('forward', 5, 4, marks=IN_A_STEP),
+        pytest.param('backward', 6, 4, marks=IN_A_STEP),
+        pytest.param('step', 7, 4, marks=IN_A_STEP),
+        pytest.param(
+            'remove',
+            5,
+            8,
+            marks=[pytest.mark.faults, pytest.mark.tries('SIGKILL before the older checkpoint')],
+        ),
+        pytest.param(
+            'evaluation',
+            1,
+            4,
+            marks=[pytest.mark.faults, pytest.mark.tries('SIGKILL in an evaluation')],
         ),
     ],
 )
@@ -89,6 +97,7 @@ def processes_of(folder):
     return found
 
 
+@pytest.mark.tries('one of several processes is killed')
 @ON_CPUS
 @pytest.mark.faults
 @pytest.mark.parametrize('rank', [0, 1])
@@ -110,6 +119,7 @@ def test_a_lost_process_ends_the_others(tmp_path, rank, place):
     assert last(tmp_path)['meta']['iter'] == 2
 
 
+@pytest.mark.tries('a signal to one process')
 @ON_CPUS
 @pytest.mark.faults
 def test_a_signal_to_one_process_stops_all_at_one_step(tmp_path):
@@ -135,6 +145,7 @@ def test_a_signal_to_one_process_stops_all_at_one_step(tmp_path):
     assert all(first[name].equal(second[name]) for name in first)
 
 
+@pytest.mark.tries('a signal to one process')
 @ON_CPUS
 @pytest.mark.faults
 def test_a_signal_to_torchrun_stops_all(tmp_path):
