@@ -19,6 +19,14 @@ pytestmark = pytest.mark.stack
 LATER = [pytest.mark.faults, pytest.mark.tries('SIGTERM, SIGUSR1')]
 
 
+@pytest.fixture(autouse=True)
+def heard_ctrl_c():
+    """Listen to Ctrl-C as in a terminal: a shell's job in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def files(folder):
     return sorted(path.name for path in folder.glob('*.pth'))
 
