@@ -59,6 +59,19 @@ def test_resuming_is_exact(tmp_path, length, middle, kwargs):
     assert 'resumed exactly' in log_of(tmp_path / 'rest')
 
 
+@pytest.mark.tries('stopped and resumed, at the end')
+def test_early_stopping_counts_on(tmp_path):
+    # the first score is the best, and the next two do not count as better
+    stop = dict(type='EarlyStoppingHook', monitor='acc', rule='greater', patience=2, min_delta=1e6)
+    kwargs = dict(MID_EPOCH, validate=True, custom_hooks=[stop])
+    make_noisy(tmp_path / 'whole', 5, **kwargs).train()
+    start = tmp_path / 'whole/iter_10.pth'
+    runner = make_noisy(tmp_path / 'rest', 5, resume=True, load_from=str(start), **kwargs)
+    runner.train()
+    assert (tmp_path / 'whole/last_checkpoint').read_text().endswith('iter_12.pth')
+    assert runner.iter == 12
+
+
 @pytest.mark.tries('resumed from a checkpoint of another hook')
 def test_without_the_random_states_it_is_another_run(tmp_path):
     """The reason for all this, and the proof that the comparison can fail."""
