@@ -60,16 +60,17 @@ def test_resuming_is_exact(tmp_path, length, middle, kwargs):
 
 
 @pytest.mark.tries('stopped and resumed, at the end')
-def test_early_stopping_counts_on(tmp_path):
-    # the first score is the best, and the next two do not count as better
-    stop = dict(type='EarlyStoppingHook', monitor='acc', rule='greater', patience=2, min_delta=1e6)
-    kwargs = dict(MID_EPOCH, validate=True, custom_hooks=[stop])
-    make_noisy(tmp_path / 'whole', 5, **kwargs).train()
-    start = tmp_path / 'whole/iter_10.pth'
-    runner = make_noisy(tmp_path / 'rest', 5, resume=True, load_from=str(start), **kwargs)
-    runner.train()
-    assert (tmp_path / 'whole/last_checkpoint').read_text().endswith('iter_12.pth')
-    assert runner.iter == 12
+def test_early_stopping_goes_on_counting(tmp_path):
+    found = []
+    for resume in (False, True):
+        stop = dict(type='EarlyStoppingHook', monitor='acc', rule='greater')
+        runner = make_noisy(tmp_path, 1, custom_hooks=[stop], resume=resume)
+        hook = next(hook for hook in runner.hooks if type(hook).__name__ == stop['type'])
+        if not resume:
+            hook.wait_count, hook.best_score = 3, np.float32(0.5)
+        runner.train()
+        found.append((hook.wait_count, hook.best_score))
+    assert found == [(3, 0.5)] * 2
 
 
 @pytest.mark.tries('resumed from a checkpoint of another hook')
