@@ -57,7 +57,7 @@ def test_kinds_of_images_that_train(root, tmp_path):
     assert len(_batches(root, tmp_path, train_dataloader__num_workers=0)) == len(paths) == 4
 
 
-@pytest.mark.tries('a COCO, VOC or DOTA file')
+@pytest.mark.tries('a COCO')
 def test_a_file_that_mmdet_fails_at(root, tmp_path):
     """Told before anything is built."""
     path = root / 'annotations/instances_train.json'

@@ -50,7 +50,7 @@ def test_a_label_map_that_does_not_fit(root, config, tmp_path):
     )
 
 
-@pytest.mark.tries('images without label maps')
+@pytest.mark.tries('an image or a label map that is missing')
 def test_folders_that_do_not_match(root, config, tmp_path):
     """Told before anything is built, with an option that works as typed."""
     labels = root / 'annotations/training'

@@ -55,7 +55,7 @@ def test_empty_folders_beside_the_classes(check, tmp_path, metainfo):
     check(num_classes=4)
 
 
-@pytest.mark.tries('a COCO, VOC or DOTA file', 'a hidden or empty class folder')
+@pytest.mark.tries('a COCO', 'a hidden or empty class folder')
 @pytest.mark.parametrize(
     'lines,message',
     [

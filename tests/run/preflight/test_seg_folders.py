@@ -55,7 +55,7 @@ def test_folders_that_match(root):
     )
 
 
-@pytest.mark.tries('images without label maps')
+@pytest.mark.tries('an image or a label map that is missing')
 def test_label_maps_are_missing(root):
     (root / LABELS / _file(1)).unlink()
     assert problem(root) == (
@@ -78,7 +78,7 @@ def test_links(root, tmp_path):
     assert f'1 of 3 label maps are missing, the first is {file}' in problem(root)
 
 
-@pytest.mark.tries('images without label maps')
+@pytest.mark.tries('an image or a label map that is missing')
 def test_all_label_maps_are_missing(root):
     assert problem(root, seg_map_suffix='_ids.png') == (
         'x.dataset.data_prefix.seg_map_path: 3 of 3 label maps are missing, '
@@ -96,7 +96,7 @@ def test_all_label_maps_are_missing(root):
     assert f'there is for example training/{_file(0)}' in problem(root)
 
 
-@pytest.mark.tries('images without label maps')
+@pytest.mark.tries('an image or a label map that is missing')
 def test_no_image(root):
     assert problem(
         root,
