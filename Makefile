@@ -31,8 +31,9 @@ test: setup  ## run the tests that are not marked faults
 test-fast: setup  ## run the tests that are marked neither slow nor faults
 	$(RUN) OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 -m 'not slow and not faults' $(TESTS)
 
-test-faults: setup  ## run the tests marked faults: kills, full disks, signals, lost ranks
-	$(RUN) OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 -m faults --durations=20 $(TESTS)
+test-faults: setup  ## try every fault of docs/reliability.md, and print its table with the outcomes
+	$(RUN) OMP_NUM_THREADS=1 PYTHONPATH=tests/helpers .venv/bin/pytest -p fault_table \
+		-n 2 -m 'faults or tries' --durations=20 $(TESTS)
 
 test-openmmlab:  ## run the tests marked stack on the original OpenMMLab packages
 	@$(MAKE_ENV) openmmlab

@@ -42,14 +42,12 @@ def _revision():
     return done.stdout.strip() or 'unknown'
 
 
-def header(title, args, ratio_of='a form over ss2d'):
-    """Write a heading, and the lines about the machine and its software.
+def machine(title, args):
+    """Write a heading, and the line about the machine and its software.
 
     Args:
         title (str): Heading.
         args (Namespace): Command line.
-        ratio_of (str): Numerator and denominator of the ratios. Default:
-            ``'a form over ss2d'``.
 
     Returns:
         str: Markdown.
@@ -64,9 +62,23 @@ def header(title, args, ratio_of='a form over ss2d'):
         *(f'{name} {_version(name)}' for name in ('torch', 'triton', 'numba')),
         f'revision {_revision()}',
     ]
+    return f'# {title}\n\n{", ".join(facts)}. Kernels: {backend}, {backend_report()[backend]}.'
+
+
+def header(title, args, ratio_of='a form over ss2d'):
+    """Write `machine` and how calls are timed in turns.
+
+    Args:
+        title (str): Heading.
+        args (Namespace): Command line.
+        ratio_of (str): Numerator and denominator of the ratios. Default:
+            ``'a form over ss2d'``.
+
+    Returns:
+        str: Markdown.
+    """
     return (
-        f'# {title}\n\n{", ".join(facts)}. Kernels: {backend}, '
-        f'{backend_report()[backend]}.\n\nMinimum and median of '
+        f'{machine(title, args)}\n\nMinimum and median of '
         f'{args.repeats} calls in milliseconds (fewer calls of very slow '
         f'forms), all in turns; "x" is {ratio_of}, by the minimum.'
     )

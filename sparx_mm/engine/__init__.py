@@ -15,6 +15,7 @@ from .hooks.optim_table import OptimTableHook, make_optim_table
 from .hooks.rehearsal import RehearsalHook
 from .hooks.resume import ResumeHook
 from .optim.amp import AMP_DTYPES, BFloat16OptimWrapper
+from .optim.fsdp import ResumableFSDPStrategy
 from .optim.layer_decay import LayerDecayOptimWrapperConstructor
 from .transforms.check_seg_map import CheckSegMap
 
@@ -28,6 +29,7 @@ __all__ = [
     'LayerDecayOptimWrapperConstructor',
     'OptimTableHook',
     'RehearsalHook',
+    'ResumableFSDPStrategy',
     'ResumeHook',
     'SafeCheckpointHook',
     'make_optim_table',

@@ -43,6 +43,7 @@ def train_step(model, x):
     return outs
 
 
+@pytest.mark.tries('a batch of one image in the batch norm')
 @pytest.mark.parametrize('tokens', [False, True], ids=['maps', 'tokens'])
 @pytest.mark.parametrize('layout', FORMATS)
 @pytest.mark.parametrize(

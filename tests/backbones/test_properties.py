@@ -52,12 +52,14 @@ def check(drawn, size, batch):
                 torch.testing.assert_close(alone[0], together[i], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.tries('any arch')
 @FEW
 @given(archs(), sizes, st.integers(1, 3))
 def test_a_few(drawn, size, batch):
     check(drawn, size, batch)
 
 
+@pytest.mark.tries('any arch')
 @pytest.mark.faults
 @MANY
 @given(archs(), sizes, st.integers(1, 3))

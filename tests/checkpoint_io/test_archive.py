@@ -55,6 +55,7 @@ def core():
     return (getattr(np, '_core', None) or np.core).multiarray
 
 
+@pytest.mark.tries('a checkpoint that runs code')
 @pytest.mark.parametrize('options', [{}, OLD], ids=['zip', 'pickle'])
 @pytest.mark.parametrize(
     'claim',
@@ -83,6 +84,7 @@ def test_what_is_expanded_a_little_is_read(path):
     assert read_checkpoint(path)['state_dict']['a'].equal(weights['a'])
 
 
+@pytest.mark.tries('a checkpoint that runs code')
 def test_a_bomb(path):
     rewrite(path, {'data/0': bytes(1 << 24)}, zipfile.ZIP_DEFLATED)
     assert os.path.getsize(path) < 1 << 16
@@ -135,6 +137,7 @@ def test_nothing_is_unpacked(tmp_path, path, name):
     assert sorted(tmp_path.rglob('*')) == before
 
 
+@pytest.mark.tries('a flipped bit')
 @pytest.mark.parametrize('bit', range(8))
 def test_a_flipped_bit_of_a_tensor(tmp_path, path, bit):
     """torch alone reads another number."""

@@ -188,12 +188,14 @@ def test_failure_leaves_nothing(server, cache, name, reason):
     assert files(cache) == []
 
 
+@pytest.mark.tries('a download that is redirected')
 def test_only_https(server, cache):
     with pytest.raises(DownloadError, match='http://a.org/a.pth is not enc'):
         fetch('http://a.org/a.pth')
     assert not cache.exists()
 
 
+@pytest.mark.tries('a download that is redirected')
 @pytest.mark.parametrize('path', MOVED)
 def test_is_not_sent_on_to_anything_else(server, cache, path):
     with pytest.raises(DownloadError, match='is not (encrypted|allowed)'):

@@ -24,6 +24,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.tries('a second run')
 def test_a_second_run_is_refused_until_the_first_is_killed(tmp_path):
     with subprocess.Popen(
         [sys.executable, '-c', HOLD, str(tmp_path)],
@@ -43,6 +44,7 @@ def test_a_second_run_is_refused_until_the_first_is_killed(tmp_path):
             os.killpg(other.pid, 9)
 
 
+@pytest.mark.tries('a file system without locks')
 def test_a_file_system_without_locks_is_used_without(tmp_path, monkeypatch):
     def fails(*args):
         raise OSError(errno.ENOLCK, 'No locks available')

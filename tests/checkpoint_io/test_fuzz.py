@@ -145,11 +145,13 @@ def fuzz(tmp_path, number, seed):
     return outcomes
 
 
+@pytest.mark.tries('a flipped bit', 'a checkpoint that runs code')
 def test_a_few_hundred(tmp_path):
     outcomes = fuzz(tmp_path, 450, seed=0)
     assert outcomes['refused'] > 225 and outcomes['right'] > 0
 
 
+@pytest.mark.tries('a flipped bit', 'a checkpoint that runs code')
 @pytest.mark.faults
 def test_ten_thousand(tmp_path):
     start = time.monotonic()

@@ -116,6 +116,7 @@ def test_what_a_runner_logs_is_read(file, options):
     assert found['meta']['palette'].dtype == np.uint8
 
 
+@pytest.mark.tries('a checkpoint that runs code')
 @pytest.mark.parametrize('options', [{}, OLD], ids=['zip', 'pickle'])
 @pytest.mark.parametrize('payload', PAYLOADS)
 @pytest.mark.parametrize('place', ['alone', 'state_dict', 'meta', 'optimizer'])
@@ -259,6 +260,7 @@ def test_files_without_weights(file, content, message):
     assert message in refused(file(content))
 
 
+@pytest.mark.tries('a flipped bit')
 @pytest.mark.parametrize('form', ['zip', 'pickle', 'safetensors'])
 @pytest.mark.parametrize('tenth', range(10))
 def test_truncated(tmp_path, file, form, tenth):
@@ -272,6 +274,7 @@ def test_truncated(tmp_path, file, form, tenth):
     assert ('is empty' if tenth == 0 else 'was cut off') in message
 
 
+@pytest.mark.tries('a flipped bit')
 @pytest.mark.parametrize('form', ['zip', 'pickle', 'safetensors'])
 def test_one_byte_short(tmp_path, file, form):
     path = file(WEIGHTS, **(OLD if form == 'pickle' else {}))

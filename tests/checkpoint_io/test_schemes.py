@@ -46,6 +46,7 @@ def test_no_reader_of_mmengine_is_left():
         assert loader.__module__ == schemes.__name__, place
 
 
+@pytest.mark.tries('a checkpoint that runs code')
 @pytest.mark.parametrize('payload', sorted(payloads(None)))
 def test_mmengine_runs_no_hostile_file(tmp_path, payload):
     torch.save(dict(WEIGHTS, x=payloads(tmp_path / 'trace')[payload]), tmp_path / 'file.pth')

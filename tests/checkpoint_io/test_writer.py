@@ -53,6 +53,7 @@ def test_a_file_is_what_torch_would_have_written(tmp_path):
     assert (tmp_path / 'new/a.pth').stat().st_mode == (tmp_path / 'b.pth').stat().st_mode
 
 
+@pytest.mark.tries('disk full')
 def test_a_file_that_grows_too_large_leaves_the_old_one(tmp_path, limit):
     path = tmp_path / 'a.pth'
     save_checkpoint(dict(old=torch.ones(3)), str(path))
@@ -63,6 +64,7 @@ def test_a_file_that_grows_too_large_leaves_the_old_one(tmp_path, limit):
     assert torch.load(path)['old'].equal(torch.ones(3))
 
 
+@pytest.mark.tries('disk full')
 def test_a_full_disk(small_disk):
     save_checkpoint(dict(old=torch.ones(3)), str(small_disk / 'a.pth'))
     with pytest.raises(WriteError, match='a.pth cannot be written .No space left on device.$'):
@@ -73,6 +75,7 @@ def test_a_full_disk(small_disk):
     write_text(str(small_disk / 'last'), 'a.pth')
 
 
+@pytest.mark.tries('disk full')
 def test_a_folder_that_becomes_read_only(small_disk):
     write_text(str(small_disk / 'last'), 'a.pth')
     subprocess.run(['mount', '-o', 'remount,ro', str(small_disk)], check=True)

@@ -37,6 +37,7 @@ def test_what_has_no_number_or_the_right_one():
     _check({'rpn_head': 1, 'roi_head.semantic_head': 183, 'head.loss': 7, 'bbox_head.loss': 7})
 
 
+@pytest.mark.tries('classes in another order')
 @pytest.mark.parametrize(
     'name,key',
     [
@@ -81,6 +82,7 @@ class CrossEntropyLoss:
         self.use_sigmoid = use_sigmoid
 
 
+@pytest.mark.tries('label maps that hold one class')
 @pytest.mark.parametrize('number', [1, 2])
 def test_one_channel(number):
     """It is a probability after a sigmoid, and nothing after a softmax."""

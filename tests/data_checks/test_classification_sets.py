@@ -33,6 +33,7 @@ def check(tmp_path):
     return check
 
 
+@pytest.mark.tries('a hidden or empty class folder')
 @pytest.mark.parametrize('metainfo', [None, dict(classes=NAMES)])
 @pytest.mark.parametrize('name', ['.ipynb_checkpoints', '.git'])
 def test_hidden_folders_are_no_classes(check, tmp_path, metainfo, name):
@@ -42,6 +43,7 @@ def test_hidden_folders_are_no_classes(check, tmp_path, metainfo, name):
         check(metainfo=metainfo)
 
 
+@pytest.mark.tries('a hidden or empty class folder')
 @pytest.mark.parametrize('metainfo', [None, dict(classes=NAMES)])
 def test_empty_folders_beside_the_classes(check, tmp_path, metainfo):
     (tmp_path / 'new').mkdir()
@@ -53,6 +55,7 @@ def test_empty_folders_beside_the_classes(check, tmp_path, metainfo):
     check(num_classes=4)
 
 
+@pytest.mark.tries('a COCO', 'a hidden or empty class folder')
 @pytest.mark.parametrize(
     'lines,message',
     [
@@ -88,6 +91,7 @@ def test_lists_that_can(check, tmp_path):
     )
 
 
+@pytest.mark.tries('a hidden or empty class folder')
 def test_labels_beyond_the_heads(check):
     with pytest.raises(UserError, match='line 1: the label 2 is none of the 2 classes'):
         check('owl/a.jpg 2', num_classes=2)

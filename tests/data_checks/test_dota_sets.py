@@ -42,6 +42,7 @@ def test_what_is_trained_is_one_line(root):
     check(root, ann_file='')
 
 
+@pytest.mark.tries('a COCO')
 @pytest.mark.parametrize(
     'text,message',
     [
@@ -60,6 +61,7 @@ def test_lines_that_are_no_box(root, text, message):
         check(root)
 
 
+@pytest.mark.tries('an image or a label map that is missing')
 def test_missing_images(root):
     (root / 'trainval/images/P0001.png').unlink()
     with pytest.raises(UserError, match='1 of 4 images are missing, .*P0001.png; put them there'):

@@ -44,6 +44,7 @@ def draw(tmp_path):
     return draw
 
 
+@pytest.mark.tries('an image that EXIF turns')
 @pytest.mark.parametrize('ending', ['jpg', 'png', 'tif'])
 @pytest.mark.parametrize('value', range(1, 9))
 def test_what_mmcv_turns_is_counted(draw, value, ending):

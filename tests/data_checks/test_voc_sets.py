@@ -50,6 +50,7 @@ def test_what_is_trained_is_one_line(check, tmp_path):
     ]
 
 
+@pytest.mark.tries('an image or a label map that is missing')
 def test_images_of_another_ending(check, tmp_path):
     (tmp_path / 'JPEGImages/b.jpg').rename(tmp_path / 'JPEGImages/b.png')
     with pytest.raises(UserError, match='1 of 2 images are missing, .*/b.jpg, but there is b.png'):
@@ -59,6 +60,7 @@ def test_images_of_another_ending(check, tmp_path):
         check()
 
 
+@pytest.mark.tries('a COCO')
 def test_missing_annotation_files(check, tmp_path):
     (tmp_path / 'Annotations/a.xml').unlink()
     with pytest.raises(UserError, match='1 of 2 annotation files are missing, .*/a.xml; put'):
@@ -68,6 +70,7 @@ def test_missing_annotation_files(check, tmp_path):
         check()
 
 
+@pytest.mark.tries('a COCO')
 @pytest.mark.parametrize(
     'text,message',
     [

@@ -28,6 +28,7 @@ def _batches(root, tmp_path, **options):
     return [sample.img_path for batch in loader for sample in batch['data_samples']]
 
 
+@pytest.mark.tries('an image that is empty')
 def test_an_image_that_a_worker_cannot_read(root, tmp_path):
     path = root / 'train/000001.png'
     path.write_bytes(b'')
@@ -37,6 +38,7 @@ def test_an_image_that_a_worker_cannot_read(root, tmp_path):
     assert '\n' not in str(error.value).strip()
 
 
+@pytest.mark.tries('an image that is empty')
 def test_training_goes_on_without_broken_images(root, tmp_path):
     path = root / 'train/000001.png'
     path.write_bytes(path.read_bytes()[:900])
@@ -55,6 +57,7 @@ def test_kinds_of_images_that_train(root, tmp_path):
     assert len(_batches(root, tmp_path, train_dataloader__num_workers=0)) == len(paths) == 4
 
 
+@pytest.mark.tries('a COCO')
 def test_a_file_that_mmdet_fails_at(root, tmp_path):
     """Told before anything is built."""
     path = root / 'annotations/instances_train.json'

@@ -236,6 +236,7 @@ def test_what_srun_is_told(stand_in, tmp_path):
         assert f'--ntasks-per-node={per_node}\n' in output
 
 
+@pytest.mark.tries('the time limit of a Slurm job')
 @pytest.mark.parametrize('status,requeued', [(138, True), (0, False), (1, False)])
 def test_a_job_of_slurm_that_queues_itself_again(stand_in, tmp_path, status, requeued):
     stand_in('sbatch').write_text('#!/bin/sh\nprintf "%s\\n" "$@"\ncat > job.sh\n')

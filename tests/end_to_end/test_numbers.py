@@ -88,6 +88,7 @@ def end_of(runner) -> str:
     return message
 
 
+@pytest.mark.tries('NaN, infinite or 1e30')
 @pytest.mark.parametrize(
     'pixel', [math.nan, *(pytest.param(p, marks=pytest.mark.faults) for p in (math.inf, 1e30))]
 )
@@ -98,6 +99,7 @@ def test_a_pixel(make, pixel):
     assert message.startswith(f'iteration {runner.iter + 1}: ')
 
 
+@pytest.mark.tries('a loss or gradient norm')
 def test_a_rate_of_a_million(make):
     runner, _ = make(
         optim_wrapper__optimizer=dict(_delete_=True, type='SGD', lr=1e6, weight_decay=0.0),
@@ -108,6 +110,7 @@ def test_a_rate_of_a_million(make):
     assert ' is nan' in message or ' is inf' in message
 
 
+@pytest.mark.tries('a loss or gradient norm')
 def test_weights_ten_thousand_times_as_large(make):
     runner, _ = make()
     with torch.no_grad():
@@ -119,6 +122,7 @@ def test_weights_ten_thousand_times_as_large(make):
     assert message.startswith('iteration 1: ') and 'loss' in message and ' is nan' in message
 
 
+@pytest.mark.tries('NaN in an evaluation')
 @pytest.mark.parametrize('where', ['pixel', 'weight'])
 def test_evaluation_names_images(make, caplog, where):
     runner, name = make(math.nan if where == 'pixel' else None)

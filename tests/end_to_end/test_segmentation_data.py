@@ -39,6 +39,7 @@ def last_line(config, tmp_path, *options):
     return log.splitlines()[-1]
 
 
+@pytest.mark.tries('a label map of another size')
 def test_a_label_map_that_does_not_fit(root, config, tmp_path):
     name = 'annotations/training/ADE_training_00000001.png'
     ids = cv2.imread(str(root / name), cv2.IMREAD_UNCHANGED)
@@ -50,6 +51,7 @@ def test_a_label_map_that_does_not_fit(root, config, tmp_path):
     )
 
 
+@pytest.mark.tries('an image or a label map that is missing')
 def test_folders_that_do_not_match(root, config, tmp_path):
     """Told before anything is built, with an option that works as typed."""
     labels = root / 'annotations/training'

@@ -39,6 +39,7 @@ def _save(path, weights, **meta):
     return str(path / 'a.pth')
 
 
+@pytest.mark.tries('a test of a checkpoint')
 @pytest.mark.parametrize('number', [2, 80])
 @pytest.mark.parametrize('tells', [True, False], ids=['meta', 'shapes'])
 def test_heads_of_other_classes(detector, tmp_path, number, tells):
@@ -53,6 +54,7 @@ def test_heads_of_other_classes(detector, tmp_path, number, tells):
     )
 
 
+@pytest.mark.tries('a test of a checkpoint')
 @pytest.mark.parametrize('drop', ['rpn_head.', 'backbone.norms.0.', 'neck.fpn_convs.2.conv.bias'])
 def test_what_is_missing(detector, tmp_path, drop):
     weights = _weights(detector, 'mmdet')
@@ -74,6 +76,7 @@ def test_what_a_test_does_not_run_may_be_missing(segmentor, tmp_path):
         load_runner(segmentor, _save(tmp_path, weights))
 
 
+@pytest.mark.tries('a test of a checkpoint')
 def test_a_segmentor_of_other_classes(segmentor, tmp_path):
     weights = _weights(segmentor, 'mmseg', decode_head=19)
     with pytest.raises(CoverageError, match=r'19 classes, the config has 150 \(decode_head\): '):

@@ -11,23 +11,25 @@ from mmengine.hooks import Hook
 from noisy_run import make_noisy
 
 from sparx_mm.engine.saving.last_checkpoint import disk_errors
-from sparx_mm.errors import user_errors
+from sparx_mm.errors import UserError, user_errors
 from sparx_mm.run.distributed import align_gradients, init_distributed, lost_processes
 
 
 class Fault(Hook):
-    """Send this process a signal at a moment of its run.
+    """Send this process a signal, or raise an error, at a moment of its run.
 
     Args:
-        place (str): ``'forward'``, ``'backward'``, ``'step'``, ``'write'``, ``'pointer'``,
-            ``'remove'``, ``'evaluation'`` or ``'after'`` (an iteration).
+        place (str): ``'data'``, ``'forward'``, ``'backward'``, ``'step'``, ``'write'``,
+            ``'pointer'``, ``'remove'``, ``'evaluation'`` or ``'after'`` (an iteration).
         iteration (int): First iteration, from 0, in which it happens.
         number (int): Number of the signal. Default: 9.
         rank (int): Process that it happens to. Default: 0.
+        error (str, optional): ``'mistake'`` of the user or ``'bug'``, in place of the signal.
     """
 
-    def __init__(self, place, iteration, number=9, rank=0):
+    def __init__(self, place, iteration, number=9, rank=0, error=None):
         self.place, self.iteration, self.number, self.rank = place, iteration, number, rank
+        self.error = error and dict(mistake=UserError, bug=ValueError)[error]('only here')
 
     def before_train(self, runner):
         if get_rank() != self.rank:
@@ -36,6 +38,8 @@ class Fault(Hook):
         def strike(*_):
             if runner.iter >= self.iteration and self.number:
                 number, self.number = self.number, 0
+                if self.error:
+                    raise self.error
                 os.kill(os.getpid(), number)
 
         def before(owner, name, condition=lambda *_: True):
@@ -48,7 +52,11 @@ class Fault(Hook):
 
             setattr(owner, name, wrapper)
 
-        if self.place == 'forward':
+        if self.place == 'data':
+            # a class of its own, because that of a validation is the same
+            data = runner.train_dataloader.dataset
+            data.__class__ = type('Broken', (type(data),), dict(__getitem__=strike))
+        elif self.place == 'forward':
             next(m for m in runner.model.modules() if not list(m.children())).register_forward_hook(
                 strike
             )

@@ -35,6 +35,7 @@ def _without(name):
     return pytest.mark.skipif(importlib.util.find_spec(name) is not None, reason=f'needs no {name}')
 
 
+@pytest.mark.tries('a mistake in the config')
 @pytest.mark.parametrize(
     'options,message',
     [
@@ -65,6 +66,7 @@ def test_segmentors(train, options, message):
     assert '\n' not in str(error.value) and len(str(error.value)) < 700
 
 
+@pytest.mark.tries('a mistake in the config')
 @pytest.mark.parametrize(
     'options,message',
     [

@@ -14,6 +14,7 @@ from sparx_mm.run.mistakes import config_errors, first_step_errors
 pytestmark = pytest.mark.stack
 
 
+@pytest.mark.tries('a mistake in the config')
 @pytest.mark.parametrize(
     'cfg,message',
     [
@@ -65,6 +66,7 @@ def _runner():
     return SimpleNamespace(hooks=[])
 
 
+@pytest.mark.tries('a mistake in the config')
 def test_the_first_step():
     runner = _runner()
     with pytest.raises(UserError) as error, first_step_errors(runner, 'training fails'):
@@ -102,6 +104,7 @@ class _Broken(torch.utils.data.Dataset):
         _raise("raise KeyError('gt_sem_seg')", 'mmseg')
 
 
+@pytest.mark.tries('a mistake in the config')
 def test_what_a_worker_raises():
     loader = torch.utils.data.DataLoader(_Broken(), num_workers=1)
     with pytest.raises(UserError) as error, first_step_errors(_runner(), 'training fails'):
@@ -111,6 +114,7 @@ def test_what_a_worker_raises():
     )
 
 
+@pytest.mark.tries('a mistake in a later training step')
 def test_what_is_left_as_it_is():
     for code, module in (
         ('assert False', 'sparx_mm.layers'),

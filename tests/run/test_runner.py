@@ -100,6 +100,7 @@ def test_checkpoints_of_any_config_are_safe(tmp_path, monkeypatch, given, built)
     assert runner.cfg.default_hooks['checkpoint'] == built
 
 
+@pytest.mark.tries('a second run')
 def test_a_second_run_in_a_folder_changes_nothing(usual, tmp_path, monkeypatch, runners):
     def taken(*args):
         raise BlockingIOError
@@ -112,6 +113,7 @@ def test_a_second_run_in_a_folder_changes_nothing(usual, tmp_path, monkeypatch, 
     assert len(runners) == 1
 
 
+@pytest.mark.tries('disk full')
 def test_a_disk_that_is_full_elsewhere(usual, monkeypatch, tmp_path):
     def fails(self):
         raise OSError(errno.ENOSPC, 'No space left on device', 'scalars.json')
@@ -306,6 +308,7 @@ def test_show(usual, runners, monkeypatch):
     assert 'test_out_dir' not in hook
 
 
+@pytest.mark.tries('classes in another order')
 @pytest.mark.parametrize(
     'name,number,channels,fits',
     [

@@ -30,6 +30,7 @@ BUILT = [
 ]
 
 
+@pytest.mark.tries("one of OpenMMLab's configs")
 @pytest.mark.parametrize('library', STOCK)
 def test_nothing_is_refused_before_anything_is_built(library):
     for name in STOCK[library]:
@@ -81,6 +82,7 @@ def build(folder, monkeypatch, tmp_path):
     return build
 
 
+@pytest.mark.tries("one of OpenMMLab's configs")
 @pytest.mark.faults
 @pytest.mark.parametrize('library,name', BUILT)
 def test_nothing_is_refused_up_to_the_first_step(build, library, name):

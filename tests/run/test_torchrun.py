@@ -4,6 +4,8 @@ import socket
 import subprocess
 import sys
 
+import pytest
+
 PRELUDE = """
 import os, sys, time
 rank = int(os.environ['RANK'])
@@ -65,6 +67,7 @@ with errors.user_errors():
     assert _run(tmp_path, lines, status=1) == ['error: process 1: only here']
 
 
+@pytest.mark.tries('one of several processes is killed')
 def test_a_killed_process_is_named(tmp_path):
     lines = 'os.kill(os.getpid(), 9) if rank else time.sleep(60)'
     assert _run(tmp_path, lines, status=137) == ['error: process 1 was ended by SIGKILL']

@@ -23,6 +23,7 @@ def test_it_comes_before_torch(path):
     assert packages[0] == 'openmp'
 
 
+@pytest.mark.tries('other programs on the cores')
 @pytest.mark.parametrize(
     'given,policy,count',
     [

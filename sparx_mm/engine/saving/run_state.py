@@ -1,9 +1,10 @@
-"""Where a run is: random states and the place in the data, for a resume that is exact."""
+"""Where a run is: random states, place in the data and counts, for a resume that is exact."""
 
 from typing import Any
 
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.dist import all_gather_object, get_rank, get_world_size
+from mmengine.hooks import EarlyStoppingHook
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch.utils.data import SequentialSampler
 
@@ -36,6 +37,8 @@ def collect(runner, random_state: dict | None = None) -> dict[str, Any]:
     return dict(
         random=all_gather_object(random_state or get_random_state()),
         sampler_seed=_sampler_seed(runner.train_dataloader),
+        # mmengine saves no hook
+        early_stopping=[(hook.wait_count, float(hook.best_score)) for hook in _stops(runner)],
         **_settings(runner.train_dataloader),
     )
 
@@ -77,6 +80,8 @@ def _restore(state, runner):
     if seed is not None and _sampler_seed(loop.dataloader) is not None:
         # without a seed in its config, a run that is resumed has drawn another one
         find_sampler(loop.dataloader).seed = seed
+    for hook, (count, score) in zip(_stops(runner), state['early_stopping']):
+        hook.wait_count, hook.best_score = int(count), float(score)
     states = state['random']
 
     def set_state():
@@ -112,6 +117,10 @@ def _differences(state, runner):
     if runner.iter % getattr(runner.optim_wrapper, '_accumulative_counts', 1):
         found.append('gradients that were being accumulated are not saved')
     return found
+
+
+def _stops(runner):
+    return [hook for hook in runner.hooks if isinstance(hook, EarlyStoppingHook)]
 
 
 def _sampler_seed(loader):

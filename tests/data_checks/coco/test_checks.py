@@ -100,6 +100,7 @@ def test_what_is_trained_is_one_line(check, drawn, tmp_path):
     ]
 
 
+@pytest.mark.tries('a COCO')
 @pytest.mark.parametrize(
     'change,message',
     [
@@ -151,6 +152,7 @@ def test_files_that_cannot_be_trained(check, tmp_path, change, message):
         raise UserError(line)
 
 
+@pytest.mark.tries('a COCO')
 @pytest.mark.parametrize(
     'raw,message',
     [
@@ -166,6 +168,7 @@ def test_files_that_are_no_json(check, raw, message):
         check(raw=raw)
 
 
+@pytest.mark.tries('annotations that mmdet drops')
 def test_what_is_left_out_is_counted(check, drawn):
     boxes = [[NAN, 1, 9, 9], [0, 0, 0, 9], [0, 0, -4, 9], [70, 2, 9, 9], [-20, 2, 9, 9]]
 
@@ -194,6 +197,7 @@ def test_what_is_left_out_is_counted(check, drawn):
         assert part in line
 
 
+@pytest.mark.tries('annotations that mmdet drops')
 @pytest.mark.parametrize('mask', [True, False])
 def test_crowds_of_run_lengths(check, mask):
     def change(content):
@@ -303,6 +307,7 @@ def _renamed(*names):
     return change
 
 
+@pytest.mark.tries('classes in another order')
 @pytest.mark.parametrize(
     'metainfo,message',
     [
@@ -421,6 +426,7 @@ def test_sets_of_fewer_classes_as_mmdet_builds_them(shapes):
         check_classes(runner, both, 'val')
 
 
+@pytest.mark.tries('classes in another order')
 @pytest.mark.parametrize(
     'model,message',
     [

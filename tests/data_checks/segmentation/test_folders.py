@@ -55,6 +55,7 @@ def test_folders_that_match(root):
     )
 
 
+@pytest.mark.tries('reduce_zero_label')
 @pytest.mark.parametrize('given', [False, True])
 def test_the_loader_and_the_set_disagree_on_0(root, given):
     steps = [dict(type='LoadAnnotations', reduce_zero_label=given)]
@@ -79,6 +80,7 @@ def test_missing_files_that_are_skipped(root):
     assert '3 of 3 label maps are missing' in problem(root, skips=True)
 
 
+@pytest.mark.tries('an image or a label map that is missing')
 def test_label_maps_are_missing(root):
     (root / LABELS / _file(1)).unlink()
     assert problem(root) == (
@@ -101,6 +103,7 @@ def test_links(root, tmp_path):
     assert f'1 of 3 label maps are missing, the first is {file}' in problem(root)
 
 
+@pytest.mark.tries('an image or a label map that is missing')
 def test_all_label_maps_are_missing(root):
     assert problem(root, seg_map_suffix='_ids.png') == (
         'x.dataset.data_prefix.seg_map_path: 3 of 3 label maps are missing, '
@@ -118,6 +121,7 @@ def test_all_label_maps_are_missing(root):
     assert f'there is for example training/{_file(0)}' in problem(root)
 
 
+@pytest.mark.tries('an image or a label map that is missing')
 def test_no_image(root):
     assert problem(
         root,

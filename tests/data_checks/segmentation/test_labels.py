@@ -35,6 +35,7 @@ def check(tmp_path):
     return check
 
 
+@pytest.mark.tries('label maps that hold one class')
 @pytest.mark.parametrize(
     'maps,kwargs,message',
     [

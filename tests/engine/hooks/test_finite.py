@@ -36,6 +36,7 @@ def log_of(runner):
     return log.read_text()
 
 
+@pytest.mark.tries('a loss or gradient norm')
 @pytest.mark.parametrize('factor', [NAN, INF, -INF])
 def test_a_loss_stops_before_the_step(tmp_path, factor):
     runner = run(tmp_path, BadLoss(4, factor), epochs=3)
@@ -63,6 +64,7 @@ def test_a_checkpoint_that_is_not_finite_is_not_named(tmp_path):
     assert f'finite weights is {tmp_path / "run/epoch_1.pth"};' in stopped(runner)
 
 
+@pytest.mark.tries('a loss or gradient norm')
 def test_gradients_stop_too(tmp_path):
     class Root(Net):
         """A loss of 0 whose gradient is infinite."""
@@ -83,6 +85,7 @@ def test_a_norm_that_overflows_is_no_step_of_zeros(tmp_path):
     assert message.startswith('iteration 1: the gradient norm is inf for 0.png, 1.png; ')
 
 
+@pytest.mark.tries('NaN, infinite or 1e30')
 @pytest.mark.parametrize('pixel', [NAN, INF, -INF, 1e30])
 def test_pixels(tmp_path, pixel):
     runner = run(tmp_path, data=Files({3: pixel}))
@@ -100,6 +103,7 @@ def test_bytes_are_not_read(tmp_path):
     assert found == []
 
 
+@pytest.mark.tries('a loss that is not finite, with skip_limit')
 @pytest.mark.parametrize('spoil', [False, True])
 def test_steps_are_left_out_up_to_a_limit(tmp_path, spoil):
     runner = run(tmp_path, BadLoss(3, spoil=spoil), epochs=3, skip_limit=1)
@@ -120,6 +124,7 @@ def test_steps_are_left_out_up_to_a_limit(tmp_path, spoil):
     assert hub['runtime_info']['skipped_steps'] == 1
 
 
+@pytest.mark.tries('a loss that is not finite, with skip_limit')
 def test_one_more_than_the_limit_stops(tmp_path):
     runner = run(tmp_path, data=Files({2: NAN}), epochs=3, skip_limit=2)
     message = stopped(runner)
@@ -163,6 +168,7 @@ class ScaledOptimWrapper(OptimWrapper):
         self.loss_scaler.update()
 
 
+@pytest.mark.tries('an overflow in float16')
 @pytest.mark.parametrize('optim', [{}, dict(clip_grad=dict(max_norm=1.0))], ids=['', 'clip'])
 @pytest.mark.parametrize('fused', [False, True])
 def test_an_overflow_is_left_to_the_loss_scaler(tmp_path, optim, fused):
@@ -182,6 +188,7 @@ def test_a_scaled_loss_that_is_nan_stops(tmp_path):
     assert message.startswith('iteration 2: loss_b is nan for 2.png, 3.png; ')
 
 
+@pytest.mark.tries('an overflow in float16')
 def test_overflows_without_end_stop(tmp_path, monkeypatch):
     monkeypatch.setattr(finite, 'MAX_OVERFLOWS', 3)
     optim = dict(type='ScaledOptimWrapper', scale=2.0**127)
@@ -197,6 +204,7 @@ def test_a_rate_of_a_million(tmp_path):
     assert 'loss_a is ' in message or 'gradient norm is ' in message
 
 
+@pytest.mark.tries('a loss or gradient norm')
 def test_ranks_stop_at_the_same_step(tmp_path):
     """Only the second process meets NaN, in a term that leaves gradients finite."""
     for (message, steps), skipped in on_ranks(two_ranks, tmp_path):

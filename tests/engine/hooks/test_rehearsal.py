@@ -64,6 +64,7 @@ def classifier(imagenet, tmp_path):
     return lambda **options: tiny_classifier(CLASSIFIER, imagenet, str(tmp_path / 'out'), **options)
 
 
+@pytest.mark.tries('save_best or')
 @pytest.mark.parametrize('name', ['bbox_mAP', ['coco/segm_mAP', 'coco/mAP']])
 def test_names_of_a_detectors_metrics(detector, name):
     """Named even if an untrained detector finds nothing."""
@@ -78,6 +79,7 @@ def test_names_of_a_detectors_metrics(detector, name):
     )
 
 
+@pytest.mark.tries('save_best or')
 def test_names_of_other_metrics(segmentor, classifier):
     cfg = segmentor(
         val_evaluator__iou_metrics=['mDice'], default_hooks__checkpoint__save_best='mIoU'
@@ -114,6 +116,7 @@ def sum_of_nothing():
     METRICS.module_dict.pop('SumOfNothing')
 
 
+@pytest.mark.tries('save_best or')
 @pytest.mark.parametrize('change', ['ids', 'names'])
 def test_annotations_of_other_images(detector, shapes, tmp_path, change):
     content = json.loads((shapes / 'annotations/instances_val.json').read_text())
@@ -167,6 +170,7 @@ def test_what_other_hooks_prepare_is_not_rehearsed(detector):
         runner.train()
 
 
+@pytest.mark.tries('a batch of one image that leaves')
 @pytest.mark.parametrize(
     'options,remedy',
     [
@@ -190,6 +194,7 @@ def test_a_lone_image_of_32_px(classifier, options, remedy):
     assert 'the batch norm model.backbone.' in line and 'has one value per channel' in line
 
 
+@pytest.mark.tries('a batch of one image that leaves')
 def test_a_lone_image_with_pooling_to_one_value(segmentor):
     line = problem(segmentor(train_dataloader__batch_size=1, model__backbone__norm_eval=True))
     assert line.startswith('train_dataloader.batch_size is 1, and the batch norm model.decode_head')

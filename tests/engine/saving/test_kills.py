@@ -15,6 +15,7 @@ from noisy_run import make_noisy
 PROGRAM = Path(__file__).resolve().parents[2] / 'helpers/noisy_program.py'
 OPTIONS = dict(validate=True, checkpoint=dict(max_keep_ckpts=1))
 TORCHRUN = ('-m', 'sparx_mm.run.torchrun', '--standalone', '--local-addr=127.0.0.1')
+IN_A_STEP = [pytest.mark.faults, pytest.mark.tries('SIGKILL in a forward or backward pass')]
 ON_CPUS = pytest.mark.skipif(get_device() != 'cpu', reason='the program runs on gloo')
 
 
@@ -49,17 +50,24 @@ def whole(tmp_path_factory):
 @pytest.mark.parametrize(
     'place,iteration,saved',
     [
-        ('write', 5, 4),
-        ('pointer', 5, 4),
-        *(
-            pytest.param(*case, marks=pytest.mark.faults)
-            for case in (
-                ('forward', 5, 4),
-                ('backward', 6, 4),
-                ('step', 7, 4),
-                ('remove', 5, 8),
-                ('evaluation', 1, 4),
-            )
+        pytest.param(
+            'write', 5, 4, marks=pytest.mark.tries('SIGKILL while a checkpoint is written')
+        ),
+        pytest.param('pointer', 5, 4, marks=pytest.mark.tries('SIGKILL between a checkpoint')),
+        pytest.param('forward', 5, 4, marks=IN_A_STEP),
+        pytest.param('backward', 6, 4, marks=IN_A_STEP),
+        pytest.param('step', 7, 4, marks=IN_A_STEP),
+        pytest.param(
+            'remove',
+            5,
+            8,
+            marks=[pytest.mark.faults, pytest.mark.tries('SIGKILL before the older checkpoint')],
+        ),
+        pytest.param(
+            'evaluation',
+            1,
+            4,
+            marks=[pytest.mark.faults, pytest.mark.tries('SIGKILL in an evaluation')],
         ),
     ],
 )
@@ -89,6 +97,7 @@ def processes_of(folder):
     return found
 
 
+@pytest.mark.tries('one of several processes is killed')
 @ON_CPUS
 @pytest.mark.faults
 @pytest.mark.parametrize('rank', [0, 1])
@@ -110,6 +119,34 @@ def test_a_lost_process_ends_the_others(tmp_path, rank, place):
     assert last(tmp_path)['meta']['iter'] == 2
 
 
+@pytest.mark.tries('one of several processes meets an error')
+@ON_CPUS
+@pytest.mark.faults
+@pytest.mark.parametrize('rank', [0, 1])
+@pytest.mark.parametrize(
+    'place,error',
+    [('data', 'mistake'), ('evaluation', 'mistake'), ('forward', 'bug'), ('evaluation', 'bug')],
+)
+def test_an_error_of_one_process_ends_the_others(tmp_path, place, error, rank):
+    fault = dict(place=place, iteration=0 if place == 'data' else 2, rank=rank, error=error)
+    begin = time.monotonic()
+    # with a worker, which meets an error of the data and has to end with the rest
+    with start(tmp_path, fault, 2, dict(OPTIONS, workers=1)) as run:
+        _, said = run.communicate(timeout=120)
+    assert time.monotonic() - begin < 90
+    assert run.returncode == 1, said
+    assert 'gloo' not in said and 'has ended' not in said
+    if error == 'mistake':
+        process = f'process {rank}: ' if rank else ''
+        assert said.splitlines()[-1] == f'error: {process}only here'
+        assert 'Traceback' not in said
+    else:
+        assert said.count('Traceback') == 1
+        assert f'[rank{rank}]: ValueError: only here' in said
+    assert processes_of(tmp_path) == []
+
+
+@pytest.mark.tries('a signal to one process')
 @ON_CPUS
 @pytest.mark.faults
 def test_a_signal_to_one_process_stops_all_at_one_step(tmp_path):
@@ -135,6 +172,25 @@ def test_a_signal_to_one_process_stops_all_at_one_step(tmp_path):
     assert all(first[name].equal(second[name]) for name in first)
 
 
+@pytest.mark.tries('resumed with another batch size or number of processes')
+@ON_CPUS
+@pytest.mark.faults
+def test_one_process_continues_what_two_began(tmp_path):
+    fault = dict(place='after', iteration=0, number=10)
+    with start(tmp_path, fault, 2) as run:
+        _, error = run.communicate()
+    assert run.returncode == 138, error
+    runner = make_noisy(tmp_path, 1, **OPTIONS, resume=True)
+    runner.train()
+    log = ''.join(path.read_text() for path in tmp_path.glob('*/*.log'))
+    reasons = 'the number of processes was 2 and is 1; the number of batches was 2 and is 4'
+    assert f'resumed, but not exactly: {reasons}\n' in log
+    # half of the epoch was done, and half of it is left
+    assert 'Epoch(train) [1][3/4]' in log and 'Epoch(train) [1][2/4]' not in log
+    assert last(tmp_path)['meta']['epoch'] == 1
+
+
+@pytest.mark.tries('a signal to one process')
 @ON_CPUS
 @pytest.mark.faults
 def test_a_signal_to_torchrun_stops_all(tmp_path):

@@ -34,6 +34,7 @@ def log_of(folder):
     return ''.join(path.read_text() for path in folder.glob('*/*.log'))
 
 
+@pytest.mark.tries('stopped and resumed, at the end')
 @pytest.mark.parametrize(
     'length,middle,kwargs',
     [
@@ -58,6 +59,21 @@ def test_resuming_is_exact(tmp_path, length, middle, kwargs):
     assert 'resumed exactly' in log_of(tmp_path / 'rest')
 
 
+@pytest.mark.tries('stopped and resumed, at the end')
+def test_early_stopping_goes_on_counting(tmp_path):
+    found = []
+    for resume in (False, True):
+        stop = dict(type='EarlyStoppingHook', monitor='acc', rule='greater')
+        runner = make_noisy(tmp_path, 1, custom_hooks=[stop], resume=resume)
+        hook = next(hook for hook in runner.hooks if type(hook).__name__ == stop['type'])
+        if not resume:
+            hook.wait_count, hook.best_score = 3, np.float32(0.5)
+        runner.train()
+        found.append((hook.wait_count, hook.best_score))
+    assert found == [(3, 0.5)] * 2
+
+
+@pytest.mark.tries('resumed from a checkpoint of another hook')
 def test_without_the_random_states_it_is_another_run(tmp_path):
     """The reason for all this, and the proof that the comparison can fail."""
     whole = ending(tmp_path / 'whole', 2)
@@ -73,11 +89,15 @@ def test_without_the_random_states_it_is_another_run(tmp_path):
 @pytest.mark.parametrize(
     'changes,reason',
     [
-        (dict(batch_size=4), 'the batch size was 2 and is 4; the number of batches was 4 and is 2'),
+        pytest.param(
+            dict(batch_size=4),
+            'the batch size was 2 and is 4; the number of batches was 4 and is 2',
+            marks=pytest.mark.tries('resumed with another batch size'),
+        ),
         pytest.param(
             dict(workers=1),
             'workers of the data loader draw random numbers of their own',
-            marks=pytest.mark.faults,
+            marks=[pytest.mark.faults, pytest.mark.tries('resumed with workers')],
         ),
     ],
 )
@@ -95,6 +115,7 @@ def test_what_is_not_exact_is_said(tmp_path, changes, reason):
     assert seen == list(range(batches // 2, batches))
 
 
+@pytest.mark.tries('resumed from a checkpoint of another hook')
 @pytest.mark.faults
 def test_a_sampler_of_another_kind_may_have_another_order(tmp_path):
     data = Noisy()

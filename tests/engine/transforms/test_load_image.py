@@ -44,6 +44,7 @@ def _png():
     return cv2.imencode('.png', PIXELS)[1].tobytes()
 
 
+@pytest.mark.tries('an image that is empty')
 @pytest.mark.parametrize('backend', ['cv2', 'pillow'])
 @pytest.mark.parametrize(
     'content,message',
@@ -82,6 +83,7 @@ def _turned(path, orientation):
     Image.fromarray(PIXELS).save(path, exif=exif)
 
 
+@pytest.mark.tries('an image that is empty')
 @pytest.mark.parametrize('orientation', [5, 6, 7, 8])
 def test_images_that_are_turned_beside_their_boxes(tmp_path, orientation):
     path = tmp_path / 'a.jpg'
@@ -96,6 +98,7 @@ def test_images_that_are_turned_beside_their_boxes(tmp_path, orientation):
     assert load(path, instances=[]) is not None
 
 
+@pytest.mark.tries('an image that is empty')
 def test_images_of_another_size_than_their_boxes(tmp_path):
     path = tmp_path / 'a.png'
     path.write_bytes(_png())
@@ -107,6 +110,7 @@ def test_images_of_another_size_than_their_boxes(tmp_path):
     assert LoadCheckedImage()(dict(img_path=str(path)))['ori_shape'] == (48, 96)
 
 
+@pytest.mark.tries('an image that is empty')
 @pytest.mark.parametrize('channels', [1, 3])
 @pytest.mark.parametrize('name', ['a.png', 'a.tif'])
 def test_images_of_16_bits(tmp_path, channels, name):
@@ -153,6 +157,7 @@ def test_the_name_in_a_config(scope):
     assert copy.deepcopy(loader).ignore_empty
 
 
+@pytest.mark.tries('an image that is empty')
 def test_skipped_images_are_counted(tmp_path, caplog):
     """mmengine's data sets take another one."""
     install()

@@ -22,6 +22,7 @@ def load(path, sample=None, **kwargs):
     return loader({**results, **(sample or {})})
 
 
+@pytest.mark.tries('a label map that cannot be read')
 @pytest.mark.parametrize('backend', ['pillow', 'cv2'])
 @pytest.mark.parametrize(
     'content,message',
