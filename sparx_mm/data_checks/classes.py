@@ -1,6 +1,6 @@
 """Checks that data, model and metrics have the same classes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 
 from mmengine.dataset import BaseDataset
@@ -10,6 +10,7 @@ from ..config_nodes import walk
 from ..engine.models import unwrap
 from ..errors import UserError
 from .heads import check_heads
+from .wording import quote_names
 
 
 def check_classes(runner: Runner, dataset: BaseDataset, split: str) -> None:
@@ -99,6 +100,8 @@ def join_classes(lists: Iterable[Sequence[str] | None]) -> list[str] | None:
     """
     lists = [names for names in lists if names is not None]
     for names in lists:
+        if isinstance(names, dict) or not isinstance(names, Iterable):
+            raise UserError(f'metainfo.classes is {names!r} and no list of names: give one')
         if isinstance(names, str):
             raise UserError(
                 f'metainfo.classes is the text {names!r} and no list of names: with a comma it '
@@ -112,6 +115,26 @@ def join_classes(lists: Iterable[Sequence[str] | None]) -> list[str] | None:
                 f'{_difference(names, lists[-1])}; give all the same metainfo.classes'
             )
     return lists[-1] if lists else None
+
+
+def describe_absent(
+    source: str, classes: Sequence[str] | None, counts: Mapping[str, int]
+) -> list[str]:
+    """Describe the classes that occur in no label of a training set.
+
+    Args:
+        source (str): The file or set.
+        classes (Sequence[str], optional): All class names.
+        counts (Mapping[str, int]): Number of objects by class name.
+
+    Returns:
+        list[str]: A line for the log; none if all occur, or if nothing does.
+    """
+    absent = [name for name in classes or () if not counts.get(name)]
+    if not absent or len(absent) == len(classes):
+        return []
+    number = f'{len(absent)} of {len(classes)} classes'
+    return [f'{source}: {number} never occur: {quote_names(absent)}']
 
 
 def _things(dataset: BaseDataset) -> int | None:

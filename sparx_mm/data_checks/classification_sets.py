@@ -87,11 +87,17 @@ def check_classification_set(
     if not dataset.path:
         _check_folders(dataset, total)
         return []
-    with open(dataset.path) as file:
-        lines = [line.strip() for line in file]
+    lines = _read_lines(dataset.path)
     labels = [_read_label(dataset, i, line) for i, line in enumerate(lines, 1)]
     if total is not None:
         _check_labels(dataset.path, labels, total)
+        # one of several sets may show a single class
+        alone = dataset.key.startswith('train') and '.datasets.' not in dataset.key
+        if alone and total > 1 and len(labels) > 1 == len(set(labels)):
+            raise UserError(
+                f'{dataset.path}: all {len(labels)} labels are {labels[0]}, so {total - 1} of '
+                f'{total} classes never occur: give each image the number of its class'
+            )
     paths = [osp.join(dataset.folder, line.rsplit(' ', 1)[0]) for line in lines]
     line, missing = describe_missing(dataset.path, paths)
     if not missing:
@@ -129,6 +135,22 @@ def _check_folders(dataset: ClassificationSet, total: int | None) -> None:
 def _has_image(dataset: ClassificationSet, name: str) -> bool:
     files = os.walk(osp.join(dataset.folder, name))
     return any(file.lower().endswith(dataset.extensions) for *_, names in files for file in names)
+
+
+def _read_lines(path: str) -> list[str]:
+    try:
+        with open(path, encoding='utf-8') as file:
+            lines = [line.strip() for line in file]
+    except UnicodeDecodeError as error:
+        raise UserError(f'{path} is not UTF-8 ({error.reason}): save it as UTF-8') from error
+    if not lines:
+        raise UserError(f'{path} lists no image')
+    if lines[0].startswith('\ufeff'):
+        raise UserError(
+            f'{path} begins with a byte order mark, which mmpretrain takes for part of the first '
+            'name: save it as UTF-8 without BOM'
+        )
+    return lines
 
 
 def _read_label(dataset: ClassificationSet, number: int, line: str) -> int:

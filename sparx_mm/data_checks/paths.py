@@ -2,6 +2,7 @@
 
 import os.path as osp
 from collections.abc import Iterator, Sequence
+from os import PathLike
 from typing import NamedTuple
 
 from mmengine.config import Config
@@ -90,6 +91,11 @@ def required_paths(cfg: Config, split: str) -> Iterator[RequiredPath]:
         names = {'ann_file': node.get('ann_file'), **_folders(cfg, key, node)}
         if 'pipeline' in node and not _loads_labels(node):
             names.pop('data_prefix.seg_map_path', None)
+        if names['ann_file'] and not isinstance(names['ann_file'], (str, PathLike)):
+            raise UserError(
+                f'{key}.ann_file must be one path, got {names["ann_file"]!r}: for several, give '
+                "type='ConcatDataset' and a set for each in datasets"
+            )
         for name, path in names.items():
             if path:
                 movable = root or name == 'split'

@@ -7,7 +7,7 @@ from glob import escape, glob
 from typing import NamedTuple
 
 from ..errors import UserError
-from .classes import join_classes
+from .classes import describe_absent, join_classes
 from .data_sets import inherits, metainfo_of
 from .files import describe_missing
 from .orientation import describe_turned
@@ -25,6 +25,7 @@ class VocSet(NamedTuple):
         images (str): Folder of its images.
         xml (str): Folder of its annotations.
         classes (list[str]): Class names.
+        trains (bool): True if it is the training data alone.
         filters_empty (bool): True if images without objects are left out.
     """
 
@@ -33,6 +34,7 @@ class VocSet(NamedTuple):
     images: str
     xml: str
     classes: list[str]
+    trains: bool
     filters_empty: bool
 
 
@@ -60,6 +62,7 @@ def find_voc_set(key: str, node: dict, scope: str | None) -> VocSet | None:
         images=osp.join(folder, node.get('img_subdir', 'JPEGImages')),
         xml=osp.join(folder, node.get('ann_subdir', 'Annotations')),
         classes=join_classes([metainfo_of(cls, node).get('classes')]) or [],
+        trains=trains and '.datasets.' not in key,
         filters_empty=trains and bool((node.get('filter_cfg') or {}).get('filter_empty_gt')),
     )
 
@@ -104,6 +107,7 @@ def check_voc_set(dataset: VocSet, node: dict) -> list[str]:
     return [
         f'{dataset.path}: {len(names)} images, {sum(trained.values())} objects of '
         f'{len(trained)} classes; {left_out} left out' + ' (of other classes)' * bool(left_out),
+        *(describe_absent(dataset.path, dataset.classes, trained) if dataset.trains else ()),
         *describe_turned(dataset.path, images, node),
     ]
 

@@ -18,8 +18,8 @@ def closest(name: str, names: Sequence[str]) -> str | None:
         str or None: One that differs in letter case or a few letters; None if
         there is none.
     """
-    lower = {other.lower(): other for other in names}
-    near = get_close_matches(name.lower(), lower, 1, 0.7)
+    lower = {str(other).lower(): other for other in names}
+    near = get_close_matches(str(name).lower(), lower, 1, 0.7)
     return lower[near[0]] if near else None
 
 

@@ -103,3 +103,20 @@ def test_imagenets_list(check, tmp_path):
     kwargs = dict(split='train', data_prefix='cat')
     with pytest.raises(UserError, match='meta/train.txt, line 1: the label 1000 is none of the 10'):
         check(type='ImageNet', **kwargs)
+
+
+def test_lists_that_mmpretrain_cannot_read(check, tmp_path):
+    for raw, message in (
+        ('\ufeffcat/a.jpg 0\n'.encode(), 'begins with a byte order mark'),
+        (b'caf\xe9.jpg 0\n', 'is not UTF-8 .*: save it as UTF-8'),
+    ):
+        (tmp_path / 'raw.txt').write_bytes(raw)
+        with pytest.raises(UserError, match=f'raw.txt {message}'):
+            check(ann_file='raw.txt')
+    with pytest.raises(UserError, match='lists no image'):
+        check('')
+
+
+def test_labels_that_teach_nothing(check):
+    with pytest.raises(UserError, match='all 2 labels are 1, so 2 of 3 classes never occur'):
+        check('cat/a.jpg 1\ndog/a.jpg 1\n')

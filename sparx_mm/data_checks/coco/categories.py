@@ -26,6 +26,9 @@ def check_categories(dataset: CocoSet, categories: list[dict]) -> None:
     if classes is None or not (dataset.given or dataset.layout == 'coco'):
         return
     names = [category['name'] for category in categories]
+    repeated = [name for name, count in Counter(classes).items() if count > 1]
+    if repeated and dataset.given:
+        raise UserError(f'{key} has {repeated[0]!r} several times: give each name once')
     every = dataset.layout.startswith('lvis')
     kept = [name for name in names if every or name in classes]
     twice = [name for name, count in Counter(kept).items() if count > 1]
@@ -41,7 +44,7 @@ def check_categories(dataset: CocoSet, categories: list[dict]) -> None:
         return
     if not kept:
         raise UserError(
-            f'{_which(dataset, key)}, and none of them is a category of {dataset.path}: '
+            f'{_which(dataset, key)}: none of them is a category of {dataset.path}: '
             f'give the names of its categories, classes={quote_names(names)}'
         )
     if unknown:

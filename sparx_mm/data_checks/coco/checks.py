@@ -4,6 +4,7 @@ import os.path as osp
 from collections.abc import Callable, Sequence
 
 from ...errors import UserError
+from ..classes import describe_absent
 from ..files import describe_missing
 from ..orientation import describe_turned
 from .categories import check_categories
@@ -70,7 +71,7 @@ def _check(dataset: CocoSet, node: dict, progress) -> list[str]:
     if dataset.trains:
         check_trained(dataset, content['images'], found)
     counts = f'{path}: {describe(found, len(content["images"]))}'
-    return [counts, *lines, *find_oddities(path, found)]
+    return [counts, *lines, *find_oddities(dataset, found)]
 
 
 def chosen_classes(dataset: CocoSet) -> Sequence[str] | None:
@@ -130,7 +131,9 @@ def check_trained(dataset: CocoSet, images: list[dict], found: Content) -> None:
                 f'{dataset.path}: none of {total} objects is trained, because all are crowds '
                 '(iscrowd=1): write 0 where an annotation is one object'
             )
-        raise UserError(f'{dataset.path}: no object is trained: {describe(found, len(images))}')
+        raise UserError(
+            f'{dataset.path}: no object is trained: {describe(found, len(images))}{_hint(found)}'
+        )
     min_size = dataset.filter_cfg.get('min_size', 0)
     kept = [image for image in images if not empty or image['id'] in found.images]
     if all(min(image['height'], image['width']) < min_size for image in kept):
@@ -140,21 +143,38 @@ def check_trained(dataset: CocoSet, images: list[dict], found: Content) -> None:
         )
 
 
-def find_oddities(path: str, found: Content) -> list[str]:
+def _hint(found: Content) -> str:
+    """Say what is probably wrong where all annotations are left out; '' if nothing is."""
+    total = found.left_out.total()
+    if total and found.fractions == total:
+        return ": the boxes are fractions of the image, and COCO's are in pixels"
+    for kind, key, items in (
+        ('category', 'category_id', 'categories'),
+        ('image', 'image_id', 'images'),
+    ):
+        if total and found.left_out[kind] == total:
+            return f': no {key} is an id in {items}, and a text is not the number that it spells'
+    return ''
+
+
+def find_oddities(dataset: CocoSet, found: Content) -> list[str]:
     """Describe what is trained but is probably a mistake.
 
     Args:
-        path (str): The file.
+        dataset (CocoSet): The set.
         found (Content): What its annotations hold.
 
     Returns:
         list[str]: Lines for the log.
     """
-    objects = found.objects.total()
+    path, objects, lines = dataset.path, found.objects.total(), []
+    # one of several sets may lack some, and LVIS files have a long tail
+    if dataset.trains and dataset.layout == 'coco' and '.datasets.' not in dataset.key:
+        lines += describe_absent(path, dataset.classes, found.objects)
     # some boxes leave their image in many sets; few of those would fit as corners
     if found.corners > max(1, objects // 10):
-        return [
+        lines.append(
             f'{path}: {found.beyond} of {objects} boxes reach beyond their image: are they '
             "corners? COCO's are x, y, width, height"
-        ]
-    return []
+        )
+    return lines

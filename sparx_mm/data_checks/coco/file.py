@@ -26,7 +26,7 @@ LAYOUTS = dict(
         'annotations': ('image_id', 'segments_info'),
     },
 )
-NUMBERS = ('height', 'width')
+NUMBERS, FILE_NAMES = ('height', 'width'), ('file_name', 'coco_url')
 # what mmdet takes off an LVIS image's coco_url, to get its file
 COCO_HOST = 'http://images.cocodataset.org/'
 MEND = 'tools/check_data.py CONFIG --skip-broken'
@@ -87,7 +87,9 @@ def _read_json(path: str) -> dict:
     try:
         with open(path, encoding='utf-8') as file:
             content = json.load(file)
-    except ValueError as error:
+    except OSError as error:
+        raise UserError(f'{path} cannot be read: {error.strerror or error}') from error
+    except (ValueError, RecursionError) as error:
         fault = f'is not JSON: {error}; export it again'
         if 'UTF-8 BOM' in str(error):
             fault = (
@@ -106,7 +108,7 @@ def _check_items(path: str, name: str, items: list, keys: tuple[str, ...]) -> No
     wrong = [(i, key) for i, item in enumerate(items) for key in keys if _lacks(item, key)]
     if wrong:
         i, key = wrong[0]
-        what = 'number' if key in NUMBERS else 'value'
+        what = 'positive number' if key in NUMBERS else 'value'
         raise UserError(
             f"{path}: {name}[{i}] has no {what} '{key}'{and_more(len(wrong))}: "
             'give it, or remove the item'
@@ -116,7 +118,9 @@ def _check_items(path: str, name: str, items: list, keys: tuple[str, ...]) -> No
 def _lacks(item, key: str) -> bool:
     value = item.get(key) if isinstance(item, dict) else None
     if key in NUMBERS:
-        return not is_number(value)
+        return not (is_number(value) and 0 < value < float('inf'))
+    if key in FILE_NAMES:
+        return not isinstance(value, str)
     return value is None or not (key == 'segments_info' or isinstance(value, Hashable))
 
 

@@ -18,6 +18,7 @@ LEFT_OUT = dict(
     area='of no area',
     outside='outside the image',
     polygon='with a polygon of fewer than three points',
+    rle='with a run-length mask without counts or size',
     crowd='marked as a crowd',
 )
 # what mmdet fails at: the fault, and what to do about it
@@ -25,6 +26,10 @@ BROKEN = dict(
     no_bbox=('has no bbox of four numbers', 'give x, y, width and height in pixels'),
     no_area=("has no 'area'", 'give that of its mask or box in pixels'),
     no_mask=('has no mask (segmentation)', 'draw one, or train a detector without masks'),
+    mask_form=(
+        'has a mask that is neither lists of numbers x, y, x, y nor run lengths',
+        "export it in COCO's format",
+    ),
     mask_size=('has a mask of another size than its image', 'give the one of this image'),
 )
 SKIP = 'leave such annotations out with tools/check_data.py CONFIG --skip-broken'
@@ -40,6 +45,7 @@ class Content(NamedTuple):
             fails at, and key of `BROKEN`.
         beyond (int): Number of boxes that reach beyond their image.
         corners (int): Number of those that fit if the box is read as corners.
+        fractions (int): Number of boxes left out whose values are at most 1.
         images (set): Ids of images with an annotation of a chosen class.
     """
 
@@ -48,6 +54,7 @@ class Content(NamedTuple):
     broken: list[tuple[int, str]]
     beyond: int
     corners: int
+    fractions: int
     images: set
 
 
@@ -73,8 +80,8 @@ def inspect_coco(
     images = {image['id']: image for image in content['images']}
     names = {category['id']: category['name'] for category in content['categories']}
     classes = None if classes is None else set(classes)
-    found = Content(Counter(), Counter(), [], 0, 0, set())
-    beyond = corners = 0
+    found = Content(Counter(), Counter(), [], 0, 0, 0, set())
+    beyond = corners = fractions = 0
     annotations = content['annotations']
     step = max(1, len(annotations) // 100)
     for i, annotation in enumerate(annotations):
@@ -88,6 +95,7 @@ def inspect_coco(
             found.broken.append((i, kind))
         elif kind:
             found.left_out[kind] += 1
+            fractions += kind == 'area' and 0 < max(annotation['bbox']) <= 1
         else:
             found.objects[name] += 1
             x, y, w, h = annotation['bbox']
@@ -97,7 +105,7 @@ def inspect_coco(
                 corners += x < w <= image['width'] + 1 and y < h <= image['height'] + 1
         if progress is not None and (i % step == 0 or i + 1 == len(annotations)):
             progress(i + 1, len(annotations))
-    return found._replace(beyond=beyond, corners=corners)
+    return found._replace(beyond=beyond, corners=corners, fractions=fractions)
 
 
 def _sort(annotation, image, name, chosen, with_mask) -> str | None:
@@ -133,10 +141,35 @@ def _sort_mask(mask, image) -> str | None:
     if not mask:
         return 'no_mask'
     if isinstance(mask, dict):
-        size = mask.get('size')
-        return 'mask_size' if size and list(size) != [image['height'], image['width']] else None
-    usable = any(isinstance(p, list) and len(p) >= 6 and len(p) % 2 == 0 for p in mask)
+        return _sort_run_lengths(mask, [image['height'], image['width']])
+    if not isinstance(mask, list) or not all(isinstance(p, list) for p in mask):
+        return 'mask_form'
+    # mmdet leaves the others out
+    usable = [p for p in mask if len(p) >= 6 and len(p) % 2 == 0]
+    if not all(map(_is_finite, usable)):
+        return 'mask_form'
     return None if usable else 'polygon'
+
+
+def _sort_run_lengths(mask: dict, size: list[int]) -> str | None:
+    counts, own = mask.get('counts'), mask.get('size')
+    if own is None or not isinstance(counts, (list, str)):
+        return 'rle'
+    if not isinstance(own, list) or own != size:
+        return 'mask_size'
+    if isinstance(counts, str):
+        return None
+    if not all(map(is_number, counts)):
+        return 'mask_form'
+    return None if sum(counts) == size[0] * size[1] else 'mask_size'
+
+
+def _is_finite(values: list) -> bool:
+    """Return True if all values are numbers, or texts of numbers, which mmdet takes too."""
+    try:
+        return math.isfinite(math.fsum(map(float, values)))
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def broken_line(path: str, content: dict, broken: list[tuple[int, str]]) -> str:

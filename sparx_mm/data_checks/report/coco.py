@@ -45,7 +45,7 @@ def read_coco_set(report: SetReport) -> None:
     report.objects = found.objects
     report.notes += [
         describe(found, len(content['images'])),
-        *find_oddities(dataset.path, found),
+        *find_oddities(dataset, found),
     ]
     names = {image['id']: image['file_name'] for image in content['images']}
     for i, kind in found.broken if dataset.plain else ():

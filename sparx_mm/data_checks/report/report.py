@@ -10,6 +10,7 @@ from ...config_nodes import type_name, walk
 from ...engine.transforms.check_seg_map import IGNORED
 from ...errors import error_text
 from ...libraries import find_library
+from ..classes import describe_absent
 from ..coco.sets import find_coco_set
 from ..data_sets import find_data_sets, is_remote
 from ..loaders import LOADER, use_checked_loaders
@@ -84,6 +85,8 @@ def _report(cfg, report, labelled, progress) -> None:
         _check_sample(report, i, dict(sample), loader, steps)
         if progress is not None:
             progress(i + 1, len(report.samples))
+    if report.coco is None and report.key.startswith('train'):
+        report.notes += describe_absent(report.key, report.classes, report.objects)
 
 
 def _read_other(cfg: Config, report: SetReport, labelled: bool | None) -> None:

@@ -78,7 +78,9 @@ def check_seg_folders(
                 f'{key}.data_prefix.{name}: {problem}; put the files there, '
                 f'or give their place: --cfg-options {key}.{root}=DIR'
             )
-    if labelled and key.startswith('train') and _is_stock(dataset, scope):
+    # one of several sets may show a single class
+    several = '.datasets.' in key
+    if labelled and key.startswith('train') and not several and _is_stock(dataset, scope):
         check_seg_labels(built, key)
     if labelled:
         images = [item['img_path'] for item in built.data_list if 'img_path' in item]

@@ -75,6 +75,8 @@ def _describe(key, ids, labels, items, names) -> str:
         verb = 'is' if len(ignored) == 1 else 'are'
         text += f'; {" and ".join(map(str, sorted(ignored)))} {verb} ignored'
     never = [(i, name) for i, name in enumerate(names) if i not in labels]
+    if items[0].get('reduce_zero_label') and 1 < len(ids) <= len(names) > max(ids):
+        return f'{text}: if 0 is a class, give {key}.reduce_zero_label=False'
     if len(never) == 1:
         (label, name), first = never[0], int(bool(items[0].get('reduce_zero_label')))
         remedy = f'write {label + first} in the place of {max(ids)}'

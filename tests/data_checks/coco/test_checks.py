@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config
+from mmengine.registry import TRANSFORMS
 
 from sparx_mm.data_checks import check_classes, check_data, check_same_classes
 from sparx_mm.data_checks.coco import checks, verdicts
@@ -55,6 +56,19 @@ def check(shapes, drawn, tmp_path):
         return check_data(Config(dict(cfg, model=model or {})), [split], lambda done, total: None)
 
     return check
+
+
+def _text(key):
+    def change(content):
+        for annotation in content['annotations']:
+            annotation[key] = str(annotation[key])
+
+    return change
+
+
+def _fractions(content):
+    for annotation in content['annotations']:
+        annotation['bbox'] = [value / 64 for value in annotation['bbox']]
 
 
 def problem(check, *args, **kwargs):
@@ -109,7 +123,10 @@ def test_what_is_trained_is_one_line(check, drawn, tmp_path):
         (_without('annotations'), "has no list 'annotations'"),
         (lambda content: content['annotations'], 'holds a list, and COCO has a dict of images'),
         (_without('images', 'file_name', 1), r"images\[0\] has no value 'file_name': give it"),
-        (_each('images', height='64'), r"images\[0\] has no number 'height' \(and 3 more\)"),
+        (
+            _each('images', height='64'),
+            r"images\[0\] has no positive number 'height' \(and 3 more\)",
+        ),
         (_without('categories', 'name', 1), r"categories\[0\] has no value 'name'"),
         (_without('annotations', 'image_id'), r"annotations\[0\] has no value 'image_id' \(and"),
         (
@@ -326,7 +343,7 @@ def _renamed(*names):
         ),
         (dict(classes=('square', 'circle')), r"another order .*: give \('circle', 'square'\)"),
         (dict(classes=[name.title() for name in CLASSES]), "none of them .*classes=.'circle', 's"),
-        (None, 'names no classes .*, so it has the 80 of its type, and none of them is a cat'),
+        (None, 'names no classes .*, so it has the 80 of its type: none of them is a cat'),
         ({}, 'so it has the 80 of its type'),
     ],
 )
@@ -487,3 +504,98 @@ def test_a_large_file_is_checked_once(check, tmp_path, monkeypatch, capsys):
     assert check(raw=raw) == ['new'] and len(read) == 1
     assert check(raw=raw) == ['new'] and len(read) == 2
     assert lines != ['new']
+
+
+POLYGON = [10, 10, 40, 10, 40, 40, 10, 40]
+RUNS = dict(size=[64, 64], counts=[0, 100, 3996])
+
+
+@pytest.mark.parametrize(
+    'mask,message',
+    [
+        (POLYGON, 'is neither lists of numbers x, y, x, y nor run lengths'),
+        ([[None] * 6], 'is neither'),
+        ([[NAN] * 8], 'is neither'),
+        ([POLYGON, [[1, 2]] * 6], 'is neither'),
+        ('polygon', 'is neither'),
+        (7, 'is neither'),
+        (dict(RUNS, counts=[0, 100]), 'of another size than its image'),
+        (dict(RUNS, counts=[0, 100, 99999]), 'of another size than its image'),
+        (dict(RUNS, size='64x64'), 'of another size than its image'),
+        (dict(RUNS, counts=['a']), 'is neither'),
+    ],
+)
+def test_masks_that_mmdet_fails_at_or_draws_empty(check, mask, message):
+    line = problem(check, _first('annotations', segmentation=mask))
+    assert 'annotation 1 of image 000000.png has a mask' in line and message in line
+
+
+@pytest.mark.parametrize(
+    'mask,reason',
+    [
+        ([[1, 2, 3, 4, 5], POLYGON], None),
+        ([[str(value) for value in POLYGON]], None),
+        (RUNS, None),
+        ([[[1, 2], [3, 4], [5, 6]]], 'with a polygon of fewer than three points'),
+        (dict(size=[64, 64]), 'with a run-length mask without counts or size'),
+        (dict(counts=[4096]), 'with a run-length mask without counts or size'),
+    ],
+)
+def test_masks_that_mmdet_takes_or_leaves_out(check, mask, reason):
+    line, *_ = check(_first('annotations', segmentation=mask))
+    assert line.endswith(f'; 1 left out (1 {reason})' if reason else '; 0 left out')
+    loader = TRANSFORMS.build(dict(type='mmdet.LoadAnnotations', with_mask=True))
+    one = dict(bbox=[1, 2, 30, 30], bbox_label=0, ignore_flag=0, mask=mask)
+    loaded = loader(dict(instances=[one], ori_shape=(64, 64)))
+    assert loaded['gt_ignore_flags'].tolist() == [reason is not None]
+
+
+@pytest.mark.parametrize(
+    'change,message',
+    [
+        (_first('images', width=0), r"images\[0\] has no positive number 'width': give"),
+        (_each('images', height=-64), r"'height' \(and 3 more\)"),
+        (_first('images', width=NAN), "no positive number 'width'"),
+        (_first('images', file_name=5), "no value 'file_name'"),
+        (_first('images', id=[1]), "no value 'id'"),
+        (_text('category_id'), 'no category_id is an id in categories, and a text is not the'),
+        (_text('image_id'), 'no image_id is an id in images, and a text'),
+        (_fractions, "the boxes are fractions of the image, and COCO's are in pixels"),
+    ],
+)
+def test_fields_of_other_kinds(check, change, message):
+    with pytest.raises(UserError, match=message):
+        check(change)
+
+
+def test_files_that_cannot_be_read(check, tmp_path):
+    with pytest.raises(UserError, match='a.json is not JSON: maximum recursion depth'):
+        check(raw=b'[' * 100_000)
+    with pytest.raises(UserError, match='cannot be read: Is a directory'):
+        check(ann_file='.')
+    with pytest.raises(UserError, match=r"ann_file must be one path, got .'a.json', 'b.json'"):
+        check(ann_file=['a.json', 'b.json'])
+
+
+@pytest.mark.parametrize(
+    'classes,message',
+    [
+        (('circle', *CLASSES), "classes has 'circle' several times: give each name once"),
+        ((*CLASSES[:5], None), 'None is no category of'),
+        (6, 'metainfo.classes is 6 and no list of names'),
+        (dict(enumerate(CLASSES)), 'no list of names'),
+    ],
+)
+def test_classes_that_are_no_names(check, classes, message):
+    with pytest.raises(UserError, match=message):
+        check(metainfo=dict(classes=classes))
+
+
+def test_classes_that_never_occur(check):
+    def change(content):
+        content['annotations'] = [a for a in content['annotations'] if a['category_id'] != 2]
+
+    *_, line = check(change)
+    assert line.endswith("a.json: 1 of 6 classes never occur: ('square',)")
+    assert len(check(change, split='val')) == 1
+    assert len(check(change, wrap=lambda node: dict(type='ConcatDataset', datasets=[node]))) == 1

@@ -53,6 +53,12 @@ def check(tmp_path):
             'write 2 in the place of 255',
         ),
         ([(0, 255)], dict(reduce_zero_label=True), 'are ignored, so 2 of 2 classes never occur'),
+        (
+            [(0, 1)],
+            dict(reduce_zero_label=True),
+            'hold 0 and 1 only; 0 is ignored: if 0 is a class, give '
+            'train_dataloader.dataset.reduce_zero_label=False',
+        ),
     ],
 )
 def test_one_class_is_all_that_is_learned(check, maps, kwargs, message):
@@ -84,6 +90,8 @@ def test_steps_of_the_users_own(check, own):
         ([*[(0, 255)] * 40, (1,), *[(0, 255)] * 40], {}),
         ([(0, 255)], dict(key='test_dataloader.dataset')),
         ([(0, 255)], dict(classes=('thing',))),
+        # another set may have the other class
+        ([(0, 255)], dict(key='train_dataloader.dataset.datasets.0')),
     ],
 )
 def test_sets_that_teach(check, maps, kwargs):
