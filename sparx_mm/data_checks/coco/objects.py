@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ..wording import and_more
 from .file import is_number
+from .masks import sort_mask
 
 # why mmdet leaves an annotation out, without a word
 LEFT_OUT = dict(
@@ -131,45 +132,10 @@ def _sort(annotation, image, name, chosen, with_mask) -> str | None:
     if not chosen:
         return 'category' if name is None else 'other'
     if with_mask:
-        fault = _sort_mask(annotation.get('segmentation'), image)
+        fault = sort_mask(annotation.get('segmentation'), image)
         if fault:
             return fault
     return 'crowd' if annotation.get('iscrowd') else None
-
-
-def _sort_mask(mask, image) -> str | None:
-    if not mask:
-        return 'no_mask'
-    if isinstance(mask, dict):
-        return _sort_run_lengths(mask, [image['height'], image['width']])
-    if not isinstance(mask, list) or not all(isinstance(p, list) for p in mask):
-        return 'mask_form'
-    # mmdet leaves the others out
-    usable = [p for p in mask if len(p) >= 6 and len(p) % 2 == 0]
-    if not all(map(_is_finite, usable)):
-        return 'mask_form'
-    return None if usable else 'polygon'
-
-
-def _sort_run_lengths(mask: dict, size: list[int]) -> str | None:
-    counts, own = mask.get('counts'), mask.get('size')
-    if own is None or not isinstance(counts, (list, str)):
-        return 'rle'
-    if not isinstance(own, list) or own != size:
-        return 'mask_size'
-    if isinstance(counts, str):
-        return None
-    if not all(map(is_number, counts)):
-        return 'mask_form'
-    return None if sum(counts) == size[0] * size[1] else 'mask_size'
-
-
-def _is_finite(values: list) -> bool:
-    """Return True if all values are numbers, or texts of numbers, which mmdet takes too."""
-    try:
-        return math.isfinite(math.fsum(map(float, values)))
-    except (TypeError, ValueError, OverflowError):
-        return False
 
 
 def broken_line(path: str, content: dict, broken: list[tuple[int, str]]) -> str:
