@@ -82,7 +82,7 @@ class CrossEntropyLoss:
         self.use_sigmoid = use_sigmoid
 
 
-@pytest.mark.tries('label maps that hold one class')
+@pytest.mark.tries('label maps, or labels of a list')
 @pytest.mark.parametrize('number', [1, 2])
 def test_one_channel(number):
     """It is a probability after a sigmoid, and nothing after a softmax."""

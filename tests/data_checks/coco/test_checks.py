@@ -510,6 +510,7 @@ POLYGON = [10, 10, 40, 10, 40, 40, 10, 40]
 RUNS = dict(size=[64, 64], counts=[0, 100, 3996])
 
 
+@pytest.mark.tries('masks that are neither')
 @pytest.mark.parametrize(
     'mask,message',
     [

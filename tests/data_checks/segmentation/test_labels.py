@@ -35,7 +35,7 @@ def check(tmp_path):
     return check
 
 
-@pytest.mark.tries('label maps that hold one class')
+@pytest.mark.tries('label maps, or labels of a list')
 @pytest.mark.parametrize(
     'maps,kwargs,message',
     [
