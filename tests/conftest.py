@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -81,6 +82,8 @@ def ade(tmp_path_factory):
 @pytest.fixture(scope='session')
 def imagenet(tmp_path_factory):
     """Draw a set in ImageNet's layout: six classes of 2 training and 1 validation images."""
+    if find_spec('mmpretrain') is None:
+        pytest.skip('mmpretrain, which reads it, is not installed')
     root = tmp_path_factory.mktemp('data') / 'imagenet'
     make_imagenet(root)
     return root

@@ -6,7 +6,6 @@ from mmengine.config import Config
 from sparx_mm.data_checks import check_data
 from sparx_mm.errors import UserError
 
-pytestmark = pytest.mark.stack
 NAMES = ('cat', 'dog', 'owl')
 
 

@@ -8,17 +8,16 @@ import json
 import os
 import runpy
 import sys
-
-import mmdet.utils
-import mmpretrain.utils
-import mmseg.utils
+from importlib import import_module
+from importlib.util import find_spec
 
 import sparx_mm.engine  # noqa: F401
 
 
 def main():
-    for library in (mmdet, mmpretrain, mmseg):
-        library.utils.register_all_modules(init_default_scope=False)
+    for library in ('mmdet', 'mmseg', 'mmpretrain'):
+        if find_spec(library) is not None:
+            import_module(f'{library}.utils').register_all_modules(init_default_scope=False)
     print('ready', flush=True)
     for line in sys.stdin:
         child = os.fork()

@@ -11,8 +11,6 @@ from mmengine.registry import DATASETS, DefaultScope
 from sparx_mm.errors import UserError
 from sparx_mm.run.mistakes import config_errors
 
-pytestmark = pytest.mark.stack
-
 
 def _problem(scope, dataset):
     cfg = Config(dict(train_dataloader=dict(dataset=dataset), default_scope=scope))
@@ -24,6 +22,7 @@ def _problem(scope, dataset):
     return line
 
 
+@pytest.mark.stack
 @pytest.mark.tries('reduce_zero_label')
 def test_sets_of_different_classes(ade):
     node = dict(type='ADE20KDataset', data_root=str(ade), data_prefix=dict(img_path='images'))
@@ -33,6 +32,7 @@ def test_sets_of_different_classes(ade):
     assert line.endswith('ignore_keys of the ConcatDataset')
 
 
+@pytest.mark.stack
 @pytest.mark.tries('reduce_zero_label')
 def test_a_palette_that_is_too_short(ade):
     info = dict(classes=('wall', 'building', 'sky'), palette=[[0, 0, 0], [1, 1, 1]])
