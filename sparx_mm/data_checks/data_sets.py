@@ -29,8 +29,10 @@ def is_remote(node: dict) -> bool:
         node (dict): Its config.
     """
     backend = (node.get('backend_args') or {}).get('backend', 'local')
-    paths = [node.get('data_root'), node.get('ann_file')]
-    return backend != 'local' or any('://' in path for path in paths if path)
+    prefix = node.get('data_prefix')
+    prefixes = prefix.values() if isinstance(prefix, dict) else [prefix]
+    paths = [node.get('data_root'), node.get('ann_file'), *prefixes]
+    return backend != 'local' or any('://' in str(path) for path in paths)
 
 
 def find_class(node: dict, scope: str | None, registry: Registry = DATASETS) -> type | None:

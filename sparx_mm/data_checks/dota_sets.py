@@ -7,7 +7,7 @@ from glob import escape, glob
 from typing import NamedTuple
 
 from ..errors import UserError
-from .classes import join_classes
+from .classes import describe_absent, join_classes
 from .data_sets import inherits, metainfo_of
 from .files import describe_missing
 from .wording import closest, quote_names
@@ -25,6 +25,7 @@ class DotaSet(NamedTuple):
         images (str): Folder of its images.
         suffix (str): Ending of the images, without a dot.
         classes (list[str]): Class names.
+        trains (bool): True if it is trained on.
     """
 
     key: str
@@ -32,6 +33,7 @@ class DotaSet(NamedTuple):
     images: str
     suffix: str
     classes: list[str]
+    trains: bool
 
 
 def find_dota_set(key: str, node: dict, scope: str | None) -> DotaSet | None:
@@ -56,6 +58,7 @@ def find_dota_set(key: str, node: dict, scope: str | None) -> DotaSet | None:
         images=osp.join(root, (node.get('data_prefix') or {}).get('img_path') or ''),
         suffix=node.get('img_suffix', 'png'),
         classes=join_classes([metainfo_of(cls, node).get('classes')]) or [],
+        trains=key.startswith('train') and not node.get('test_mode'),
     )
 
 
@@ -66,10 +69,11 @@ def check_dota_set(dataset: DotaSet) -> list[str]:
         dataset (DotaSet): The set.
 
     Returns:
-        list[str]: A line for the log: what is trained.
+        list[str]: Lines for the log: what is trained, and what looks odd.
 
     Raises:
-        UserError: If a line is no box of a class, or if an image is missing.
+        UserError: If a line is no box of a class, if an image is missing, or if there
+            is no object.
     """
     paths = sorted(glob(osp.join(escape(dataset.folder), '*.txt')))
     objects = Counter(name for path in paths for name in _read(path, dataset))
@@ -81,9 +85,12 @@ def check_dota_set(dataset: DotaSet) -> list[str]:
             f'{line}; put them there, give their ending as '
             f'{dataset.key}.img_suffix, or remove their annotation files'
         )
+    if dataset.trains and paths and not objects:
+        raise UserError(f'{dataset.folder}: no object is trained: its {len(paths)} files are empty')
     return [
         f'{dataset.folder}: {len(images)} images, {objects.total()} objects of {len(objects)} '
-        'classes; 0 left out'
+        'classes; 0 left out',
+        *(describe_absent(dataset.folder, dataset.classes, objects) if dataset.trains else ()),
     ]
 
 

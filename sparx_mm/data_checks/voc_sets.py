@@ -3,6 +3,7 @@
 import os.path as osp
 import xml.etree.ElementTree as ET
 from collections import Counter
+from collections.abc import Collection
 from glob import escape, glob
 from typing import NamedTuple
 
@@ -88,11 +89,12 @@ def check_voc_set(dataset: VocSet, node: dict) -> list[str]:
     _check_files(dataset, 'annotation files', xml)
     images = [osp.join(dataset.images, f'{name}.jpg') for name in names]
     _check_files(dataset, 'images', images)
-    objects = Counter(name for path in xml for name in read_voc(path))
+    objects = Counter(name for path in xml for name in read_voc(path, dataset.classes))
     trained = {name: count for name, count in objects.items() if name in dataset.classes}
     others = [name for name in objects if name not in dataset.classes]
     for name in dataset.classes:
-        near = closest(name, others)
+        # a boat is no misspelt goat
+        near = closest(name, others, 0.85)
         if name not in trained and near:
             raise UserError(
                 f'{dataset.key}.metainfo.classes: no object of {dataset.path} is a {name!r}, and '
@@ -112,17 +114,18 @@ def check_voc_set(dataset: VocSet, node: dict) -> list[str]:
     ]
 
 
-def read_voc(path: str) -> list[str]:
+def read_voc(path: str, classes: Collection[str]) -> list[str]:
     """Read the class names of the objects in a file.
 
     Args:
         path (str): An annotation file.
+        classes (Collection[str]): Names of the classes that are trained.
 
     Returns:
-        list[str]: A name for each object.
+        list[str]: A name for each object, which may be empty.
 
     Raises:
-        UserError: If it is not XML, or if an object lacks a name or a corner.
+        UserError: If it is not XML, or if an object lacks a name, or one of these classes a corner.
     """
     try:
         root = ET.parse(path).getroot()
@@ -131,10 +134,11 @@ def read_voc(path: str) -> list[str]:
     names = []
     for i, item in enumerate(root.findall('object')):
         name = item.findtext('name')
-        if not name:
+        if name is None:
             raise UserError(f'{path}: object {i + 1} has no name: give one, or remove it')
         names.append(name)
-        for corner in CORNERS:
+        # mmdet leaves the others out before it reads their boxes
+        for corner in CORNERS if name in classes else ():
             text = item.findtext(f'bndbox/{corner}')
             if not _is_finite(text):
                 raise UserError(

@@ -7,19 +7,20 @@ from difflib import get_close_matches
 MAX_NAMES = 20
 
 
-def closest(name: str, names: Sequence[str]) -> str | None:
+def closest(name: str, names: Sequence[str], cutoff: float = 0.7) -> str | None:
     """Return the name that another was probably meant to be.
 
     Args:
         name (str): A name that is none of ``names``.
         names (Sequence[str]): Names that there are.
+        cutoff (float): Least similarity, from 0 to 1. Default: 0.7.
 
     Returns:
         str or None: One that differs in letter case or a few letters; None if
         there is none.
     """
     lower = {str(other).lower(): other for other in names}
-    near = get_close_matches(str(name).lower(), lower, 1, 0.7)
+    near = get_close_matches(str(name).lower(), lower, 1, cutoff)
     return lower[near[0]] if near else None
 
 

@@ -43,8 +43,6 @@ def test_the_table(waiting, run, monkeypatch):
     ]
 
 
-@pytest.mark.tries('other programs on the cores')
-@pytest.mark.faults
 def test_steps_are_timed(waiting):
     from options import Input
 

@@ -38,7 +38,8 @@ def test_what_is_trained_is_one_line(root):
         f'{root}/trainval/annfiles/: 4 images, 8 objects of 2 classes; 0 left out'
     ]
     # DOTA's own 15 are among them; a test set has no files
-    check(root, metainfo=None)
+    _, absent = check(root, metainfo=None)
+    assert '13 of 15 classes' in absent
     check(root, ann_file='')
 
 
@@ -59,6 +60,15 @@ def test_lines_that_are_no_box(root, text, message):
     path.write_text(f'{BOX} ship 0\n{text}')
     with pytest.raises(UserError, match=f'^{path}, line 2: .*{message}'):
         check(root)
+
+
+@pytest.mark.tries('a COCO')
+def test_empty_files(root):
+    for path in (root / 'trainval/annfiles').iterdir():
+        path.write_text('')
+    with pytest.raises(UserError, match='no object is trained: its 4 files are empty'):
+        check(root)
+    check(root, test_mode=True)
 
 
 @pytest.mark.tries('an image or a label map that is missing')

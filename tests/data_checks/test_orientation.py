@@ -88,6 +88,13 @@ def test_files_without_an_orientation(tmp_path):
     assert read_orientation(f'{tmp_path}/a.jpg') == read_orientation(f'{tmp_path}/b') == (1, False)
 
 
+def test_files_that_pillow_fails_at(tmp_path):
+    path = tmp_path / 'a.png'
+    # a block that ends within its header
+    Image.new('RGB', (4, 4)).save(path, exif=b'Exif\0\0MM')
+    assert read_orientation(str(path)) == (1, False)
+
+
 def test_a_sample_is_spread_over_the_set(draw, monkeypatch):
     monkeypatch.setattr(orientation, 'SAMPLE', 3)
     plain, turned = draw(1), draw(3)

@@ -67,6 +67,7 @@ def test_data_of_evaluators():
     'remote',
     [
         dict(data_root='s3://bucket/'),
+        dict(data_prefix=dict(img='s3://bucket/train')),
         dict(backend_args=dict(backend='petrel')),
     ],
 )

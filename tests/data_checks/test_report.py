@@ -89,6 +89,9 @@ def test_items_of_one_id(root):
         content[name] for name in ('images', 'categories', 'annotations')
     )
     whole = json.dumps(content)
+    path.write_text(json.dumps(dict(content, images=[])))
+    train, _ = report_data(detection.tiny_config(DETECTOR, root))
+    assert _faults(train)[0].endswith('lists no image')
     images.append(dict(images[1]))
     categories.insert(2, dict(categories[1]))
     annotations += [dict(annotations[0]), dict(annotations[0])]

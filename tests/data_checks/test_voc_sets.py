@@ -86,6 +86,17 @@ def test_annotation_files_that_cannot_be_read(check, tmp_path, text, message):
         check()
 
 
+def test_objects_of_other_classes_need_no_box(check, tmp_path):
+    write(tmp_path, 'b', '<object><name>bird</name></object><object><name/></object>')
+    (line,) = check()
+    assert line.endswith('2 images, 2 objects of 2 classes; 2 left out (of other classes)')
+
+
+def test_classes_of_alike_names(check):
+    _, line = check(classes=('cat', 'hog'))
+    assert '1 of 2 classes' in line and 'hog' in line
+
+
 def test_classes_that_are_not_the_files(check):
     with pytest.raises(UserError, match="is a 'Dog', and 2 are a 'dog': give the names"):
         check(classes=('cat', 'Dog'))

@@ -27,6 +27,9 @@ def _server():
 def run_tool(name, *args, folder, status=0) -> str:
     """Run a tool as its user does, from a folder that is not the project's.
 
+    The libraries are imported before it starts, which `tests/end_to_end/test_distributed.py`
+    and `tests/tools/test_openmp.py` do without.
+
     Args:
         name (str): Of the file in ``tools/``, without its ending.
         *args: Its arguments.
@@ -46,8 +49,14 @@ def run_tool(name, *args, folder, status=0) -> str:
             outputs=[str(output) for output in outputs],
         )
         server = _server()
-        print(json.dumps(job), file=server.stdin, flush=True)
-        returned = server.stdout.readline()
+        try:
+            print(json.dumps(job), file=server.stdin, flush=True)
+            returned = server.stdout.readline()
+        except BaseException:
+            # the next run would read the answer to this one
+            server.kill()
+            _server.cache_clear()
+            raise
         output = ''.join(path.read_text() for path in outputs)
     assert returned == f'{status}\n', output
     return output

@@ -36,8 +36,8 @@ def check_coco_set(
         UserError: If mmdet would fail at the file, train none of it, or call
             its classes by other names.
     """
-    # the folder of the images is another one for each of its states
-    paths = [dataset.path, *filter(osp.exists, [dataset.folder])]
+    # a folder is another one for each of its states
+    paths = [dataset.path, *filter(osp.exists, [dataset.folder, dataset.seg_folder])]
     key = verdict_key(paths, dataset, node.get('pipeline'))
     lines = find_verdict(key)
     if lines is None:
@@ -65,7 +65,9 @@ def _check(dataset: CocoSet, node: dict, progress) -> list[str]:
     ignored = dataset.trains and not dataset.labelled
     if ignored or not dataset.plain:
         return [f'{path}: {len(content["images"])} images', *lines]
-    found = inspect_coco(content, chosen_classes(dataset), dataset.with_mask, progress)
+    found = inspect_coco(
+        content, chosen_classes(dataset), dataset.with_mask, dataset.poly2mask, progress
+    )
     if found.broken:
         raise UserError(broken_line(path, content, found.broken))
     if dataset.trains:

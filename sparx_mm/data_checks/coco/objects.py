@@ -20,6 +20,7 @@ LEFT_OUT = dict(
     outside='outside the image',
     polygon='with a polygon of fewer than three points',
     rle='with a run-length mask without counts or size',
+    run_lengths='with a run-length mask, which poly2mask=False leaves out',
     crowd='marked as a crowd',
 )
 # what mmdet fails at: the fault, and what to do about it
@@ -63,6 +64,7 @@ def inspect_coco(
     content: dict,
     classes: Collection[str] | None = None,
     with_mask: bool = False,
+    poly2mask: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> Content:
     """Sort the annotations of a file as mmdet's ``CocoDataset`` does.
@@ -72,6 +74,8 @@ def inspect_coco(
         classes (Collection[str], optional): Names of the classes that are
             trained. None: all. Default: None.
         with_mask (bool): Whether masks are loaded. Default: False.
+        poly2mask (bool): Whether polygons are drawn, without which run lengths are not
+            taken. Default: True.
         progress (callable, optional): Function of the number of annotations
             done and of all annotations. Default: None.
 
@@ -91,7 +95,7 @@ def inspect_coco(
         chosen = name is not None and (classes is None or name in classes)
         if chosen and image is not None:
             found.images.add(image['id'])
-        kind = _sort(annotation, image, name, chosen, with_mask)
+        kind = _sort(annotation, image, name, chosen, with_mask, poly2mask)
         if kind in BROKEN:
             found.broken.append((i, kind))
         elif kind:
@@ -109,7 +113,7 @@ def inspect_coco(
     return found._replace(beyond=beyond, corners=corners, fractions=fractions)
 
 
-def _sort(annotation, image, name, chosen, with_mask) -> str | None:
+def _sort(annotation, image, name, chosen, with_mask, poly2mask) -> str | None:
     """Return why an annotation is not trained, as a key; None if it is."""
     if annotation.get('ignore'):
         return 'ignored'
@@ -132,7 +136,7 @@ def _sort(annotation, image, name, chosen, with_mask) -> str | None:
     if not chosen:
         return 'category' if name is None else 'other'
     if with_mask:
-        fault = sort_mask(annotation.get('segmentation'), image)
+        fault = sort_mask(annotation.get('segmentation'), image, poly2mask)
         if fault:
             return fault
     return 'crowd' if annotation.get('iscrowd') else None

@@ -26,12 +26,19 @@ def check_segments(dataset: CocoSet, content: dict) -> Counter:
     """
     names = {category['id']: category['name'] for category in content['categories']}
     broken, counts = [], Counter()
+    images = {image['id'] for image in content['images']}
     for i, annotation in enumerate(content['annotations']):
-        for j, segment in enumerate(_segments(annotation)):
+        if annotation['image_id'] not in images:
+            continue
+        segments = annotation['segments_info']
+        if not isinstance(segments, list):
+            broken.append(f'annotations[{i}].segments_info is no list: make it one')
+            continue
+        for j, segment in enumerate(segments):
             fault = _find_fault(segment, names, dataset.classes)
             if fault:
                 broken.append(f'annotations[{i}].segments_info[{j}] {fault}')
-            else:
+            elif _is_trained(segment):
                 counts[names[segment['category_id']]] += 1
     if broken:
         raise UserError(f'{dataset.path}: {broken[0]}{and_more(len(broken))}')
@@ -51,9 +58,10 @@ def describe_segments(counts: Counter, num_images: int) -> str:
     return f'{num_images} images, {counts.total()} segments of {len(counts)} classes'
 
 
-def _segments(annotation: dict) -> list:
-    segments = annotation['segments_info']
-    return segments if isinstance(segments, list) else [segments]
+def _is_trained(segment: dict) -> bool:
+    """Return False if mmdet leaves a segment out before it looks at its category."""
+    width, height = segment['bbox'][2:]
+    return segment['area'] > 0 and width >= 1 and height >= 1
 
 
 def _find_fault(segment, names, classes) -> str | None:
@@ -65,6 +73,8 @@ def _find_fault(segment, names, classes) -> str | None:
         return 'has no bbox of four numbers: give x, y, width and height in pixels'
     if not is_number(segment.get('area')):
         return "has no 'area': give its number of pixels"
+    if not _is_trained(segment):
+        return None
     category = segment.get('category_id')
     name = names.get(category) if isinstance(category, Hashable) else None
     if name is None:

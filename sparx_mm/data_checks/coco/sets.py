@@ -32,6 +32,7 @@ class CocoSet(NamedTuple):
         given (bool): True if its config gives ``metainfo.classes``.
         labelled (bool): True if its pipeline loads annotations.
         with_mask (bool): True if its pipeline loads masks.
+        poly2mask (bool): True if it draws polygons, too.
         trains (bool): True if it is part of the training data.
         seg_folder (str): Folder of its label maps; ``''`` if it has none.
         filter_cfg (dict): ``filter_cfg`` of its config.
@@ -47,6 +48,7 @@ class CocoSet(NamedTuple):
     given: bool
     labelled: bool
     with_mask: bool
+    poly2mask: bool
     trains: bool
     seg_folder: str
     filter_cfg: dict
@@ -76,6 +78,8 @@ def find_coco_set(key: str, node: dict, scope: str | None) -> CocoSet | None:
     prefix = node.get('data_prefix') or {}
     steps = [step for _, step in walk(node.get('pipeline') or [])]
     loads = [step for step in steps if LOADER.fullmatch(type_name(step))]
+    # another loader may do without masks
+    own = [step for step in loads if type_name(step) == 'LoadAnnotations']
     return CocoSet(
         key=key,
         path=osp.join(root, node['ann_file']),
@@ -83,10 +87,8 @@ def find_coco_set(key: str, node: dict, scope: str | None) -> CocoSet | None:
         classes=metainfo_of(cls, node).get('classes'),
         given='classes' in (node.get('metainfo') or {}),
         labelled=bool(loads),
-        # another loader may do without
-        with_mask=any(
-            step.get('with_mask') for step in loads if type_name(step) == 'LoadAnnotations'
-        ),
+        with_mask=any(step.get('with_mask') for step in own),
+        poly2mask=all(step.get('poly2mask', True) for step in own),
         seg_folder=osp.join(root, prefix['seg']) if prefix.get('seg') else '',
         layout=layout,
         trains=key.startswith('train') and not node.get('test_mode'),

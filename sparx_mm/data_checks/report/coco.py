@@ -33,6 +33,8 @@ def read_coco_set(report: SetReport) -> None:
         )
         for image in content['images']
     ]
+    if not report.samples:
+        report.faults.append(Fault(f'{dataset.path} lists no image'))
     if dataset.labelled or not dataset.trains:
         with report.collect():
             check_categories(dataset, content['categories'])
@@ -41,7 +43,7 @@ def read_coco_set(report: SetReport) -> None:
             report.objects = check_segments(dataset, content)
             report.notes.append(describe_segments(report.objects, len(report.samples)))
         return
-    found = inspect_coco(content, chosen_classes(dataset), dataset.with_mask)
+    found = inspect_coco(content, chosen_classes(dataset), dataset.with_mask, dataset.poly2mask)
     report.objects = found.objects
     report.notes += [
         describe(found, len(content['images'])),

@@ -38,7 +38,15 @@ def collect(runner, random_state: dict | None = None) -> dict[str, Any]:
         random=all_gather_object(random_state or get_random_state()),
         sampler_seed=_sampler_seed(runner.train_dataloader),
         # mmengine saves no hook
-        early_stopping=[(hook.wait_count, float(hook.best_score)) for hook in _stops(runner)],
+        early_stopping=[
+            dict(
+                monitor=hook.monitor,
+                rule=hook.rule,
+                count=hook.wait_count,
+                best=float(hook.best_score),
+            )
+            for hook in _stops(runner)
+        ],
         **_settings(runner.train_dataloader),
     )
 
@@ -80,8 +88,10 @@ def _restore(state, runner):
     if seed is not None and _sampler_seed(loop.dataloader) is not None:
         # without a seed in its config, a run that is resumed has drawn another one
         find_sampler(loop.dataloader).seed = seed
-    for hook, (count, score) in zip(_stops(runner), state['early_stopping']):
-        hook.wait_count, hook.best_score = int(count), float(score)
+    for hook, kept in zip(_stops(runner), state.get('early_stopping', ())):
+        # scores of another metric cannot be compared
+        if (hook.monitor, hook.rule) == (kept['monitor'], kept['rule']):
+            hook.wait_count, hook.best_score = int(kept['count']), float(kept['best'])
     states = state['random']
 
     def set_state():

@@ -154,5 +154,6 @@ def read_pixels(path: str, modes: Sequence[str] | None = None) -> np.ndarray | N
         with Image.open(path) as file:
             wanted = modes is None or file.mode in modes
             return np.array(file) if wanted else None
-    except OSError:
+    except Exception:
+        # whatever its decoders raise at a broken file
         return None

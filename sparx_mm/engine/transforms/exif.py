@@ -23,8 +23,12 @@ def read_orientation(path: str) -> tuple[int, bool]:
             # Pillow would decode the whole file to look for more
             if file.format == 'PNG' and 'exif' not in file.info:
                 return 1, False
+            # which OpenCV, mmcv's default, does not turn
+            if file.format == 'WEBP':
+                return 1, False
             value = file.getexif().get(TAG)
             value = value if value in range(2, 9) else 1
             return value, value in QUARTER_TURNS and file.width != file.height
-    except (OSError, SyntaxError, ValueError):
+    except Exception:
+        # whatever its decoders raise at a file that is broken or too large for it
         return 1, False

@@ -537,6 +537,8 @@ def test_masks_that_mmdet_fails_at_or_draws_empty(check, mask, message):
         ([[1, 2, 3, 4, 5], POLYGON], None),
         ([[str(value) for value in POLYGON]], None),
         (RUNS, None),
+        # the sizes of a file may be rounded, and mmdet compares with the image itself
+        (dict(size=[65, 64], counts=[0, 100, 4060]), None),
         ([[[1, 2], [3, 4], [5, 6]]], 'with a polygon of fewer than three points'),
         (dict(size=[64, 64]), 'with a run-length mask without counts or size'),
         (dict(counts=[4096]), 'with a run-length mask without counts or size'),
@@ -547,8 +549,25 @@ def test_masks_that_mmdet_takes_or_leaves_out(check, mask, reason):
     assert line.endswith(f'; 1 left out (1 {reason})' if reason else '; 0 left out')
     loader = TRANSFORMS.build(dict(type='mmdet.LoadAnnotations', with_mask=True))
     one = dict(bbox=[1, 2, 30, 30], bbox_label=0, ignore_flag=0, mask=mask)
-    loaded = loader(dict(instances=[one], ori_shape=(64, 64)))
+    size = mask['size'] if isinstance(mask, dict) and 'size' in mask else (64, 64)
+    loaded = loader(dict(instances=[one], ori_shape=tuple(size)))
     assert loaded['gt_ignore_flags'].tolist() == [reason is not None]
+
+
+@pytest.mark.parametrize('mask', [RUNS, dict(RUNS, size=[1, 1]), 'text'])
+def test_run_lengths_beside_polygons_that_are_not_drawn(check, mask):
+    def change(content):
+        _each('annotations', segmentation=[POLYGON])(content)
+        _first('annotations', segmentation=mask)(content)
+
+    step = dict(type='LoadAnnotations', with_bbox=True, with_mask=True, poly2mask=False)
+    line, *_ = check(change, pipeline=[step])
+    assert line.endswith('1 left out (1 with a run-length mask, which poly2mask=False leaves out)')
+    loader = TRANSFORMS.build(dict(step, type='mmdet.LoadAnnotations'))
+    one = dict(bbox=[1, 2, 30, 30], bbox_label=0, ignore_flag=0, mask=mask)
+    assert loader(dict(instances=[one], ori_shape=(64, 64)))['gt_ignore_flags'].all()
+    with pytest.raises(UserError, match='no object is trained'):
+        check(_each('annotations', segmentation=mask), pipeline=[step])
 
 
 @pytest.mark.parametrize(

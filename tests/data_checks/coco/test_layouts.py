@@ -127,6 +127,12 @@ def test_a_whole_panoptic_file(check, content, shapes, tmp_path):
     check(content, 'CocoPanopticDataset', shapes / 'train', split='test', pipeline=[])
 
 
+def _each_segment(content, **values):
+    for annotation in content['annotations']:
+        for segment in annotation['segments_info']:
+            segment.update(values)
+
+
 @pytest.mark.parametrize(
     'change,message',
     [
@@ -135,9 +141,14 @@ def test_a_whole_panoptic_file(check, content, shapes, tmp_path):
         (lambda c: c['annotations'][0]['segments_info'][0].pop('area'), "no 'area'"),
         (lambda c: c['annotations'][1]['segments_info'][0].pop('id'), r'\[1\].segments_info\[0\]'),
         (lambda c: c['annotations'][1]['segments_info'][0].update(bbox=[1, 2]), 'no bbox of four'),
-        (lambda c: c['annotations'][1].update(segments_info='a'), "has no 'id'"),
+        (
+            lambda c: c['annotations'][1].update(segments_info='a'),
+            r'\[1\].segments_info is no list',
+        ),
         (lambda c: c['annotations'][0]['segments_info'][0].update(category_id=9), 'of category 9'),
         (lambda c: [a.update(segments_info=[]) for a in c['annotations']], 'no segment is trained'),
+        (lambda c: _each_segment(c, area=0, category_id=9), 'no segment is trained'),
+        (lambda c: [a.update(image_id=9) for a in c['annotations']], 'no segment is trained'),
         (lambda c: c['images'][2].update(id=1), r'images of the same id: 1 \(2 times\)'),
         (lambda c: c['images'][2].update(file_name='no.png'), '1 of 4 images are missing'),
         (lambda c: c['categories'].reverse(), 'another order than the categories'),

@@ -73,6 +73,22 @@ def test_early_stopping_goes_on_counting(tmp_path):
     assert found == [(3, 0.5)] * 2
 
 
+def test_early_stopping_begins_anew_with_another_metric(tmp_path):
+    for monitor, resume in (('acc', False), ('loss', True), (None, True)):
+        stop = dict(type='EarlyStoppingHook', monitor=monitor or 'acc', rule='greater')
+        if monitor is None:
+            # of a version that did not save it
+            saved = torch.load(tmp_path / 'epoch_1.pth', weights_only=False)
+            del saved['run_state']['early_stopping']
+            torch.save(saved, tmp_path / 'epoch_1.pth')
+        runner = make_noisy(tmp_path, 1, custom_hooks=[stop], resume=resume)
+        hook = next(hook for hook in runner.hooks if type(hook).__name__ == stop['type'])
+        if not resume:
+            hook.wait_count, hook.best_score = 3, np.float32(0.5)
+        runner.train()
+        assert hook.wait_count == (0 if resume else 3)
+
+
 @pytest.mark.tries('resumed from a checkpoint of another hook')
 def test_without_the_random_states_it_is_another_run(tmp_path):
     """The reason for all this, and the proof that the comparison can fail."""

@@ -12,6 +12,7 @@ from segmentation import CONFIGS
 
 from sparx_mm.config_nodes import walk
 from sparx_mm.engine import CheckSegMap
+from sparx_mm.engine.transforms.check_seg_map import read_pixels
 from sparx_mm.errors import UserError
 from sparx_mm.run import load_config
 
@@ -52,6 +53,18 @@ def _ids(*values, dtype=np.uint8, shape=SHAPE):
     pixels = np.full(shape, values[0], dtype)
     pixels.flat[: len(values)] = values
     return pixels
+
+
+def test_a_file_that_pillow_fails_at(tmp_path):
+    path = tmp_path / 'a.png'
+    pixels = np.random.default_rng(0).integers(0, 9, (400, 400), np.uint8)
+    Image.fromarray(pixels).save(path, compress_level=0)
+    start, *rest = path.read_bytes().split(b'IDAT', 2)
+    # the second part of the pixels has lost its name
+    path.write_bytes(start + b'IDAT' + b'\0\0\0\0'.join(rest))
+    with pytest.raises(SyntaxError):
+        Image.open(path).load()
+    assert read_pixels(str(path)) is None
 
 
 @pytest.mark.parametrize('ids', [(0,), (0, 1, 2), (0, 255), (255, 2)])
