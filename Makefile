@@ -1,7 +1,6 @@
 # PYTHON=... chooses the interpreter that the environments are made with and the GPU
-# targets run on; TESTS=... the tests that `make test`, `make test-fast` and
-# `make test-openmmlab` run; BENCH=... options of benchmarks/{scan,backbone}.py;
-# RESULTS=... the folder of `make bench-gpu`'s tables
+# targets run on; TESTS=... the tests that `make test` and its variants run;
+# BENCH=... options of benchmarks/{scan,backbone}.py; RESULTS=... the folder of `make bench-gpu`'s tables
 PYTHON ?=
 TESTS ?= tests
 BENCH ?=

@@ -46,7 +46,7 @@ def test_training_goes_on_without_broken_images(root, tmp_path):
     assert len(used) == 4 and str(path) not in used
     (log,) = (tmp_path / 'out').glob('*/*.log')
     assert f'image {path} is truncated, damaged or no image (900 bytes)' in log.read_text()
-    assert 'skipped, as 1 so far' in log.read_text()
+    assert 'skipped (1 so far)' in log.read_text()
 
 
 def test_kinds_of_images_that_train(root, tmp_path):

@@ -17,7 +17,7 @@ class ResumableFSDPStrategy(FSDPStrategy):
     """
 
     def load_optim_state_dict(self, state_dict: dict) -> None:
-        """Load the state of the optimizer, which is that of all processes.
+        """Load the whole optimizer's state, and keep this process's shard.
 
         Args:
             state_dict (dict): What ``optim_state_dict`` returned.

@@ -43,7 +43,7 @@ class SkipCounter:
             fault (str): What `read_fault` returns, for example.
         """
         self.total += 1
-        print_log(f'{fault}: skipped, as {int(self.total)} so far', 'current', logging.WARNING)
+        print_log(f'{fault}: skipped ({int(self.total)} so far)', 'current', logging.WARNING)
 
 
 class LoadCheckedImage(LoadImageFromFile):
