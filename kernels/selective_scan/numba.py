@@ -16,6 +16,7 @@ from .._numba.math import (
     scan_position_backward,
     softplus,
     softplus_and_slope,
+    use_widest_vectors,
 )
 from .._numba.pool import Kernel, backward_shares, block_lanes, num_threads
 from .torch import CHUNK, states_shape
@@ -46,6 +47,7 @@ def selective_scan_fwd_kernel(
         first (int): First block.
         last (int): Block after the last one.
     """
+    use_widest_vectors()
     _, length, channels = u.shape
     groups, state = B.shape[2:]
     per_group = channels // groups
@@ -131,6 +133,7 @@ def selective_scan_bwd_kernel(
         first (int): First share.
         last (int): Share after the last one.
     """
+    use_widest_vectors()
     batch, length, channels = u.shape
     groups, state = B.shape[2:]
     slices, parts = dB.shape[0], dA.shape[0]

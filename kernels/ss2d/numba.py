@@ -18,6 +18,7 @@ from .._numba.math import (
     scan_position_backward,
     softplus,
     softplus_and_slope,
+    use_widest_vectors,
 )
 from .._numba.pool import FASTMATH, Kernel, backward_shares, block_lanes, num_threads
 from .torch import states_shape
@@ -28,6 +29,7 @@ _ZERO = np.float32(0)
 @njit(fastmath=FASTMATH, forceinline=True)
 def _project(lanes, low, own, z):
     """Compute z = dt . dt_weight + dt_bias at one position, before softplus."""
+    use_widest_vectors()
     rank = own.shape[0] - 2
     for c in range(lanes):
         z[c] = own[rank, c]
@@ -93,6 +95,7 @@ def ss2d_fwd_kernel(x, dt_B_C, dt_weight, dt_bias, A, D, y, states, lanes, first
         first (int): First block.
         last (int): Block after the last one.
     """
+    use_widest_vectors()
     _, height, width, channels = x.shape
     rank, state = dt_weight.shape[1], A.shape[1]
     blocks = -(-channels // lanes)
@@ -161,6 +164,7 @@ def _project_backward(lanes, positions, reverse, low, own, dz, dlow, d_own):
         dlow (ndarray): Gradient of ``low``, added to.
         d_own (ndarray): Gradient of ``own``, added to.
     """
+    use_widest_vectors()
     rank = own.shape[0] - 2
     for t in range(positions):
         i = positions - 1 - t if reverse else t
@@ -245,6 +249,7 @@ def ss2d_bwd_kernel(
         first (int): First share.
         last (int): Share after the last one.
     """
+    use_widest_vectors()
     batch, height, width, channels = x.shape
     rank, state = dt_weight.shape[1], A.shape[1]
     slices, parts = ddt_B_C.shape[0], dA.shape[0]

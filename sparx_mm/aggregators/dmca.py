@@ -8,6 +8,7 @@ from torch import nn
 from sparx_mm.kernels import without_autocast
 
 from ..errors import ConfigError
+from ..layers import PointwiseConv
 from ..registry import MODELS
 from .parts import ShuffleFuse, SourceProjection, conv_norm, spatial_reducer
 
@@ -80,7 +81,7 @@ class DMCA(SourceProjection):
             self.fuse = nn.Sequential(
                 nn.Conv2d(dim, dim, 3, padding=1, groups=dim),
                 nn.GELU(),
-                nn.Conv2d(dim, out_channels, 1),
+                PointwiseConv(dim, out_channels),
             )
 
     def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:

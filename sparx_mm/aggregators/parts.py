@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import ConfigError
-from ..layers import GroupNorm, build_norm
+from ..layers import GroupNorm, PointwiseConv, build_norm
 
 
 class Aggregator(nn.Module):
@@ -80,7 +80,7 @@ class SourceProjection(Aggregator):
             nn.Conv2d(total, total, 3, padding=1, groups=total, bias=False),
             build_norm(norm_cfg, total),
             nn.GELU(),
-            nn.Conv2d(total, num_maps * dim, 1),
+            PointwiseConv(total, num_maps * dim),
             nn.GELU(),
         )
 
@@ -108,7 +108,7 @@ def conv_norm(in_channels: int, out_channels: int, norm_cfg: dict) -> tuple[nn.M
     Returns:
         tuple[nn.Module, nn.Module]: Convolution and norm.
     """
-    conv = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+    conv = PointwiseConv(in_channels, out_channels, bias=False)
     return conv, build_norm(norm_cfg, out_channels)
 
 

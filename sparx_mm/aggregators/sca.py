@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from ..layers import GroupNorm
+from ..layers import GroupNorm, PointwiseConv
 from ..registry import MODELS
 from .parts import Aggregator, spatial_reducer
 from .token_attention import choose_num_heads, to_tokens, token_attention
@@ -57,10 +57,10 @@ class SCA(Aggregator):
         self.source_norm = GroupNorm(num_sources, total)
         self.source_merge = spatial_reducer(total, reduction, norm_cfg)
         self.source_kv = nn.Conv2d(total, 2 * total, 1, groups=num_sources)
-        self.q = nn.Conv2d(dim, dim, 1)
-        self.kv = nn.Conv2d(dim, 2 * dim, 1)
-        self.proj = nn.Conv2d(dim, dim, 1)
-        self.out_proj = nn.Conv2d(dim, out_channels, 1)
+        self.q = PointwiseConv(dim, dim)
+        self.kv = PointwiseConv(dim, 2 * dim)
+        self.proj = PointwiseConv(dim, dim)
+        self.out_proj = PointwiseConv(dim, out_channels)
 
     def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
         y = self.source_merge(self.source_norm(torch.cat(sources, dim=1)))

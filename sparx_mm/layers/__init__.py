@@ -1,10 +1,11 @@
 """What a network is built of beside mixers and aggregators."""
 
-from .depthwise import DepthwiseConv
+from .depthwise import DepthwiseConv, ResidualDepthwiseConv
 from .downsample import ConvDownsample, PatchMerging
 from .ffn import MLP, ConvFFN
 from .layer import Layer
 from .norm import BatchNorm2d, GroupNorm, LayerNorm2d, build_norm
+from .pointwise import PointwiseConv, pointwise
 from .position import DynamicPositionEncoding
 from .projection import IdentityProjection, LinearProjection
 from .recompute import checkpoint_layer
@@ -28,6 +29,9 @@ __all__ = [
     'LinearProjection',
     'PatchEmbed',
     'PatchMerging',
+    'PointwiseConv',
+    'ResidualDepthwiseConv',
     'build_norm',
     'checkpoint_layer',
+    'pointwise',
 ]

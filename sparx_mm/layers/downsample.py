@@ -5,6 +5,7 @@ from torch import nn
 
 from ..registry import MODELS
 from .norm import LayerNorm2d, build_norm
+from .pointwise import PointwiseConv
 from .stem import conv3x3, pad_to_multiple
 
 
@@ -42,7 +43,7 @@ class PatchMerging(nn.Module):
     def __init__(self, in_channels: int, dim: int) -> None:
         super().__init__()
         self.norm = LayerNorm2d(4 * in_channels)
-        self.reduction = nn.Conv2d(4 * in_channels, dim, 1, bias=False)
+        self.reduction = PointwiseConv(4 * in_channels, dim, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, H, W) to (B, dim, ceil(H / 2), ceil(W / 2))."""

@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..registry import MODELS
+from .depthwise import ResidualDepthwiseConv
+from .pointwise import PointwiseConv
 
 
 @MODELS.register_module()
@@ -32,14 +34,13 @@ class ConvFFN(nn.Module):
     ) -> None:
         super().__init__()
         hidden = hidden_channels or int(dim * ratio)
-        self.fc1 = nn.Conv2d(dim, hidden, 1)
-        self.dwconv = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
-        self.fc2 = nn.Conv2d(hidden, out_channels or dim, 1)
+        self.fc1 = PointwiseConv(dim, hidden)
+        self.dwconv = ResidualDepthwiseConv(hidden)
+        self.fc2 = PointwiseConv(hidden, out_channels or dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, H, W) to (B, out_channels, H, W)."""
-        x = self.fc1(x)
-        return self.fc2(F.gelu(x + self.dwconv(x)))
+        return self.fc2(F.gelu(self.dwconv(self.fc1(x))))
 
 
 @MODELS.register_module()
@@ -56,8 +57,8 @@ class MLP(nn.Module):
     def __init__(self, dim: int, ratio: float = 4.0) -> None:
         super().__init__()
         hidden = int(dim * ratio)
-        self.fc1 = nn.Conv2d(dim, hidden, 1)
-        self.fc2 = nn.Conv2d(hidden, dim, 1)
+        self.fc1 = PointwiseConv(dim, hidden)
+        self.fc2 = PointwiseConv(hidden, dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, H, W) to the same shape."""

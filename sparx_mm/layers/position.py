@@ -1,10 +1,9 @@
 """Position encodings, with which a layer may start."""
 
-import torch
-from torch import nn
+from .depthwise import ResidualDepthwiseConv
 
 
-class DynamicPositionEncoding(nn.Conv2d):
+class DynamicPositionEncoding(ResidualDepthwiseConv):
     """Residual depthwise 3x3 convolution (DPE).
 
     Conditional positional encodings, https://arxiv.org/abs/2102.10882;
@@ -13,10 +12,3 @@ class DynamicPositionEncoding(nn.Conv2d):
     Args:
         dim (int): Number of channels C.
     """
-
-    def __init__(self, dim: int) -> None:
-        super().__init__(dim, dim, 3, padding=1, groups=dim)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B, C, H, W) to the same shape."""
-        return x + super().forward(x)

@@ -4,10 +4,11 @@ from torch import nn
 
 from ..errors import ConfigError
 from ..registry import MODELS
+from .pointwise import PointwiseConv
 
 
 @MODELS.register_module()
-class LinearProjection(nn.Conv2d):
+class LinearProjection(PointwiseConv):
     """1x1 convolution, from (B, C, H, W) to (B, out_channels, H, W).
 
     Args:
@@ -17,7 +18,7 @@ class LinearProjection(nn.Conv2d):
     """
 
     def __init__(self, dim: int, out_channels: int, bias: bool = True) -> None:
-        super().__init__(dim, out_channels, 1, bias=bias)
+        super().__init__(dim, out_channels, bias)
 
 
 @MODELS.register_module('Identity')

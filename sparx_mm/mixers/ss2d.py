@@ -2,11 +2,10 @@
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from sparx_mm.kernels import ss2d
 
-from ..layers import DepthwiseConv, build_norm
+from ..layers import DepthwiseConv, PointwiseConv, build_norm, pointwise
 from ..registry import MODELS
 from .scan_parameters import ScanParameters, widen
 
@@ -65,7 +64,7 @@ class SS2D(ScanParameters):
         self.in_channels = 2 * inner if gate else inner
         self.conv = DepthwiseConv(inner, d_conv, bias=conv_bias)
         self.norm = build_norm(norm, inner)
-        self.out_proj = nn.Conv2d(inner, dim, 1, bias=bias)
+        self.out_proj = PointwiseConv(inner, dim, bias=bias)
         self.reset_scan_parameters()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -82,7 +81,7 @@ class SS2D(ScanParameters):
             x, z = x.chunk(2, dim=1)
         x = F.silu(self.conv(x))
         # (B, 4*(R+2N), H, W) -> (B, H, W, 4, R+2N)
-        dt_B_C = F.conv2d(x, self.x_proj_weight.unsqueeze(-1))
+        dt_B_C = pointwise(x, self.x_proj_weight.unsqueeze(-1))
         dt_B_C = dt_B_C.permute(0, 2, 3, 1).unflatten(-1, (NUM_DIRECTIONS, -1))
         A = -widen(self.A_log).exp().view(NUM_DIRECTIONS, -1, self.d_state)
         D = widen(self.D).view(NUM_DIRECTIONS, -1)

@@ -2,11 +2,10 @@
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from sparx_mm.kernels import selective_scan, without_autocast
 
-from ..layers import GroupNorm
+from ..layers import GroupNorm, PointwiseConv, pointwise
 from ..registry import MODELS
 from .scan_parameters import ScanParameters, widen
 
@@ -43,7 +42,7 @@ class SSM(ScanParameters):
         super().__init__(dim, self.num_directions, d_state, ssm_ratio, dt_rank)
         self.in_channels = self.inner_channels
         self.norm = GroupNorm(1, self.in_channels)
-        self.out_proj = nn.Conv2d(self.in_channels, dim, 1)
+        self.out_proj = PointwiseConv(self.in_channels, dim)
         self.reset_scan_parameters()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -57,7 +56,7 @@ class SSM(ScanParameters):
         """
         x = F.silu(x)
         # (B, K*(R+2N), H, W) -> (B, K, R+2N, H*W)
-        p = F.conv2d(x, self.x_proj_weight.unsqueeze(-1))
+        p = pointwise(x, self.x_proj_weight.unsqueeze(-1))
         p = p.flatten(2).unflatten(1, (self.num_directions, -1))
         dt, B, C = self._turn(p).split(
             [self.dt_weight.shape[-1], self.d_state, self.d_state], dim=2

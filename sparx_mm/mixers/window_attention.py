@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import ConfigError
+from ..layers import PointwiseConv
 from ..registry import MODELS
 from ..state_dicts import resize_tables
 
@@ -70,7 +71,7 @@ class ShiftedWindowAttention(nn.Module):
         self.relative_position_bias_table = nn.Parameter(
             torch.empty((2 * window_size - 1) ** 2, self.num_heads)
         )
-        self.out_proj = nn.Conv2d(dim, dim, 1)
+        self.out_proj = PointwiseConv(dim, dim)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
