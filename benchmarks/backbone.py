@@ -18,7 +18,7 @@ from sparx_mm.errors import UserError, user_errors
 from sparx_mm.kernels import ss2d
 
 ARCHS = ('tiny', 'small', 'base')
-OWN, SWIN = 'ss2d', 'mmdet Swin-T'
+OWN = 'ss2d'
 PASSES = {False: 'inference', True: 'training step'}
 COLUMNS = ('arch', 'pass', 'form', 'ms', 'median', 'images/s', 'peak MiB', 'x time', 'x memory')
 
@@ -79,7 +79,7 @@ def network_rows(networks, arch, images, forms, swin, args):
         }
         if swin and arch == 'tiny':
             swin_step = networks.Step(swin, batch, dtype, training)
-            calls[SWIN] = Call(swin_step, swin_step.nbytes())
+            calls[networks.SWIN] = Call(swin_step, swin_step.nbytes())
         samples = compare(calls, device, args.repeats)
         # not timed, because they were not compared
         samples.update(dict.fromkeys(too_large))
@@ -111,7 +111,7 @@ def main():
     report = Report(args.output)
     peers, missing = choose(args.peers, args.device)
     forms = {OWN: Form(ss2d), **peers}
-    swin, missing[SWIN] = networks.build_swin(args.device)
+    swin, missing[networks.SWIN] = networks.build_peer('tiny', networks.SWIN, args.device)
     report.add(header('Backbones', args) + missing_peers(missing))
     for images in args.inputs:
         rows = []

@@ -1,14 +1,14 @@
-"""Time the backbones of the family, side by side, and mmdet's Swin-T.
+"""Time the backbones of the family, side by side, and those of other libraries.
 
-    python benchmarks/family.py [--device cpu] [--help]
+    python benchmarks/family.py [--device cpu] [--arch tiny] [--help]
 
-Inference, and a training step, as in backbone.py. The networks have about the
-same size. Each of ours is first compared with itself in float64 on small images,
+Inference, and a training step, as in backbone.py. The networks of a table have about
+the same size; the ratios are over mmdet's Swin, where mmdet is installed. Each of ours is first compared with itself in float64 on small images,
 maps and all gradients.
 """
 
 import torch
-from backbone import PASSES, SWIN, check_sizes, import_networks
+from backbone import PASSES, check_sizes, import_networks
 from measure import Call, compare
 from options import make_parser, parse
 from peers import Form
@@ -17,22 +17,28 @@ from report import Report, against_cells, header, missing_peers, number, progres
 from sparx_mm.errors import user_errors
 from sparx_mm.kernels import ss2d
 
-# backbone and arch; the first is what the others are compared with
-NETWORKS = (
-    ('SparXMamba', 'tiny'),
-    ('SparXMamba', 'tiny-ssm'),
-    ('SparXMamba', 'tiny-bissm'),
-    ('SparXSwin', 'tiny'),
-)
+# backbones and archs by size
+NETWORKS = {
+    'tiny': (
+        ('SparXMamba', 'tiny'),
+        ('SparXMamba', 'tiny-ssm'),
+        ('SparXMamba', 'tiny-bissm'),
+        ('SparXSwin', 'tiny'),
+        ('VMamba', 'tiny'),
+    ),
+    'small': (('SparXMamba', 'small'), ('VMamba', 'small')),
+    'base': (('SparXMamba', 'base'), ('SparXSwin', 'base'), ('VMamba', 'base')),
+}
 COLUMNS = ('network', 'M parameters', 'ms', 'median', 'images/s', 'peak MiB', 'x time', 'x memory')
 
 
-def family_rows(networks, family, images, training, args):
+def family_rows(networks, family, against, images, training, args):
     """Time all networks on one input, in one pass.
 
     Args:
         networks (module): Module from `import_networks`.
         family (dict[str, Module]): Networks by name.
+        against (str): Name of the network that the others are compared with.
         images (Input): Images that they are given.
         training (bool): Time a training step, not inference.
         args (Namespace): Command line.
@@ -46,7 +52,6 @@ def family_rows(networks, family, images, training, args):
         step = networks.Step(network, batch, images.dtype, training)
         calls[name] = Call(step, step.nbytes())
     samples = compare(calls, args.device, args.repeats)
-    first = next(iter(samples.values()))
     rows = []
     for name, sample in samples.items():
         params = sum(p.numel() for p in family[name].parameters())
@@ -57,7 +62,7 @@ def family_rows(networks, family, images, training, args):
                 number(params / 1e6),
                 *time_cells(sample),
                 number(rate) if rate else '',
-                *against_cells(sample, first),
+                *against_cells(sample, samples[against]),
             ]
         )
     return rows
@@ -65,27 +70,38 @@ def family_rows(networks, family, images, training, args):
 
 @user_errors()
 def main():
-    args = parse(make_parser('Time the backbones of the family', False))
+    parser = make_parser('Time the backbones of the family', False)
+    parser.add_argument(
+        '--arch', nargs='+', choices=NETWORKS, default=['tiny'], help='sizes; default: tiny'
+    )
+    args = parse(parser)
     check_sizes(args)
     networks = import_networks()
-    report, missing = Report(args.output), {}
-    family = {
-        f'{backbone} {arch}': networks.build(arch, args.device, backbone)
-        for backbone, arch in NETWORKS
-    }
-    swin, missing[SWIN] = networks.build_swin(args.device)
-    report.add(header('The family', args, 'a network over the first') + missing_peers(missing))
-    for dtype in dict.fromkeys(images.dtype for images in args.inputs):
-        for name, network in family.items():
-            progress(f'{name}: comparison with float64')
-            networks.check_small({name: Form(ss2d)}, network, dtype, args.device)
-    if swin:
-        family[SWIN] = swin
-    for images in args.inputs:
-        for training, title in PASSES.items():
-            progress(f'{images}: {title}')
-            rows = family_rows(networks, family, images, training, args)
-            report.add(f'## {images}, {title}\n\n{table(COLUMNS, rows)}')
+    report = Report(args.output)
+    report.add(header('The family', args, "a network over the size's Swin"))
+    dtypes = dict.fromkeys(images.dtype for images in args.inputs)
+    for size in args.arch:
+        family = {
+            f'{backbone} {arch}': networks.build(arch, args.device, backbone)
+            for backbone, arch in NETWORKS[size]
+        }
+        for dtype in dtypes:
+            for name, network in family.items():
+                progress(f'{name}: comparison with float64')
+                networks.check_small({name: Form(ss2d)}, network, dtype, args.device)
+        peers = {
+            name: networks.build_peer(size, name, args.device) for name in networks.PEERS[size]
+        }
+        family.update({name: network for name, (network, _) in peers.items() if network})
+        against = next((name for name in peers if name in family), next(iter(family)))
+        missing = missing_peers({name: why for name, (_, why) in peers.items()})
+        if missing:
+            report.add(f'{missing.strip()} The ratios of "{size}" are over {against}.')
+        for images in args.inputs:
+            for training, title in PASSES.items():
+                progress(f'{size}, {images}: {title}')
+                rows = family_rows(networks, family, against, images, training, args)
+                report.add(f'## {size}, {images}, {title}\n\n{table(COLUMNS, rows)}')
 
 
 if __name__ == '__main__':

@@ -1,5 +1,6 @@
 """Time and memory of calls, with all code that depends on the kind of device."""
 
+import itertools
 import platform
 import statistics
 import time
@@ -40,8 +41,8 @@ class Sample:
     Args:
         minimum (float): Milliseconds of the fastest call.
         median (float): Milliseconds of the middle one.
-        memory (int, optional): Bytes allocated at the peak, those held
-            before included; None where that is not counted.
+        memory (int, optional): Bytes of torch's tensors at the peak, those held
+            before included. Default: not counted.
     """
 
     minimum: float
@@ -82,16 +83,27 @@ def _milliseconds(run, device, flush):
 
 
 def _peak(call, device):
-    """Run a call once and return the bytes at its peak, None where they are not counted."""
+    """Run a call once and return the bytes of torch's tensors at its peak."""
     if device.type != 'cuda':
-        call.run()
-        return None
+        return _peak_on_cpu(call.run) + call.held
     torch.cuda.synchronize(device)
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
     call.run()
     torch.cuda.synchronize(device)
     return torch.cuda.max_memory_allocated(device) - before + call.held
+
+
+def _peak_on_cpu(run):
+    """Run a function and return the bytes at its peak, above those from before."""
+    with torch.profiler.profile(profile_memory=True) as profile:
+        run()
+    changes = [
+        (event.start_ns(), event.nbytes())
+        for event in profile.profiler.kineto_results.events()
+        if event.name() == '[memory]'
+    ]
+    return max(itertools.accumulate(nbytes for _, nbytes in sorted(changes)), default=0)
 
 
 def _flush_buffer(device):

@@ -5,6 +5,7 @@ Needs mmengine; Swin needs mmdet.
 
 import contextlib
 import copy
+import importlib
 
 import torch
 from agreement import check, disagreement
@@ -56,18 +57,47 @@ def build(arch, device, backbone='SparXMamba'):
     return network
 
 
-def build_swin(device):
-    """Build mmdet's Swin-T with its default arguments.
+def _swin(depth, **options):
+    return 'mmdet', 'SwinTransformer', dict(depths=(2, 2, depth, 2), **options)
+
+
+def _convnext(arch):
+    # the maps of all stages
+    options = dict(arch=arch, out_indices=(0, 1, 2, 3), gap_before_final_norm=False)
+    return 'mmpretrain', 'ConvNeXt', options
+
+
+# library, class and arguments of what networks are compared with, by size; all else as
+# the library has it
+SWIN = 'mmdet Swin-T'
+PEERS = {
+    'tiny': {SWIN: _swin(6), 'mmpretrain ConvNeXt-T': _convnext('tiny')},
+    'small': {'mmdet Swin-S': _swin(18), 'mmpretrain ConvNeXt-S': _convnext('small')},
+    'base': {
+        'mmdet Swin-B': _swin(18, embed_dims=128, num_heads=(4, 8, 16, 32)),
+        'mmpretrain ConvNeXt-B': _convnext('base'),
+    },
+}
+
+
+def build_peer(size, name, device):
+    """Build a network of another library, from random weights.
+
+    Args:
+        size (str): Key of ``PEERS``.
+        name (str): Key of that size.
+        device (torch.device): Device of the weights.
 
     Returns:
         tuple[Module or None, str]: The network, or why there is none.
     """
+    library, class_name, options = PEERS[size][name]
     try:
-        from mmdet.models import SwinTransformer
+        models = importlib.import_module(f'{library}.models')
     except ImportError as error:
-        return None, f'mmdet does not import ({error})'
+        return None, f'{library} does not import ({error})'
     torch.manual_seed(0)
-    return SwinTransformer().to(device), ''
+    return getattr(models, class_name)(**options).to(device), ''
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ def waiting(monkeypatch):
 
     # as a user may have them
     monkeypatch.setenv('OMP_WAIT_POLICY', 'active')
+    monkeypatch.delenv('GOMP_SPINCOUNT', raising=False)
     return waiting
 
 
