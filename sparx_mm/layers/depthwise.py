@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.nn.grad import conv2d_input, conv2d_weight
+from torch.nn.grad import conv2d_weight
 
 # side of the largest depthwise kernel for whose weight gradient oneDNN has code;
 # for a larger one it falls back to a dense form, several times slower than
@@ -25,7 +25,8 @@ class _InWindows(torch.autograd.Function):
         groups, _, side, _ = weight.shape
         dx = None
         if ctx.needs_input_grad[0]:
-            dx = conv2d_input(x.shape, weight, dy, padding=side // 2, groups=groups)
+            # as a convolution again: torch.nn.grad's forgets the memory format
+            dx = F.conv2d(dy, weight.flip(2, 3), padding=side // 2, groups=groups)
         x = F.pad(x, (side // 2,) * 4)
         height, width = (size + _WINDOW - 1 for size in dy.shape[2:])
         d_weight = torch.empty_like(weight)
