@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from typing import NamedTuple
 
 from ...errors import UserError
-from ..wording import and_more
+from ..wording import CLEAN_COMMAND, and_more
 
 COCO = dict(
     images=('id', 'file_name', 'height', 'width'),
@@ -29,7 +29,6 @@ LAYOUTS = dict(
 NUMBERS, FILE_NAMES = ('height', 'width'), ('file_name', 'coco_url')
 # what mmdet takes off an LVIS image's coco_url, to get its file
 COCO_HOST = 'http://images.cocodataset.org/'
-MEND = 'tools/check_data.py CONFIG --skip-broken'
 
 
 class Repeat(NamedTuple):
@@ -131,7 +130,7 @@ def _check_ids(path: str, name: str, items: list[dict]) -> None:
     shown = ', '.join(f'{one.id} ({len(one.indices)} times)' for one in repeats[:5])
     remedy = 'number them anew'
     if all(one.same for one in repeats):
-        remedy = f'they are identical, so leave one of each, for example with {MEND}'
+        remedy = f'they are identical, so leave one of each, for example with {CLEAN_COMMAND}'
     raise UserError(f'{path}: {name} of the same id: {shown}{and_more(len(repeats), 5)}; {remedy}')
 
 

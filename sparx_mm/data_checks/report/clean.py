@@ -4,6 +4,7 @@ import json
 import os.path as osp
 from collections import defaultdict
 
+from ...checkpoint_io import write_text
 from ..classification_sets import find_classification_set
 from .set_report import SetReport
 
@@ -22,6 +23,9 @@ def write_clean(report: SetReport, scope: str | None = None) -> str | None:
     Returns:
         str or None: The new file, ``NAME.clean.ENDING``; None if the set has
         no such file, or none of its faults is that of an image or annotation.
+
+    Raises:
+        UserError: If it cannot be written.
     """
     broken = defaultdict(set)
     for fault in report.faults:
@@ -34,12 +38,12 @@ def write_clean(report: SetReport, scope: str | None = None) -> str | None:
     if report.coco is not None:
         _write_coco(path, clean, broken)
         return clean
-    with open(path) as file:
+    with open(path, encoding='utf-8') as file:
         lines = file.readlines()
     if len(lines) != len(report.samples):
         return None
-    with open(clean, 'w') as file:
-        file.writelines(line for i, line in enumerate(lines) if i not in broken['images'])
+    kept = (line for i, line in enumerate(lines) if i not in broken['images'])
+    write_text(clean, ''.join(kept))
     return clean
 
 
@@ -60,5 +64,4 @@ def _write_coco(path: str, clean: str, broken: dict[str, set[int]]) -> None:
         content[part] = [one for i, one in enumerate(items) if i not in broken[part]]
     kept = {image['id'] for image in content['images']}
     content['annotations'] = [one for one in content['annotations'] if one['image_id'] in kept]
-    with open(clean, 'w', encoding='utf-8') as file:
-        json.dump(content, file)
+    write_text(clean, json.dumps(content))

@@ -5,7 +5,7 @@ from collections import Counter
 from ..coco.categories import check_categories
 from ..coco.checks import check_trained, chosen_classes, find_oddities
 from ..coco.file import LAYOUTS, find_repeats, image_path, read_coco
-from ..coco.objects import BROKEN, describe, inspect_coco
+from ..coco.objects import describe, describe_broken, inspect_coco
 from ..coco.panoptic import check_segments, describe_segments
 from .set_report import Fault, SetReport
 
@@ -52,9 +52,7 @@ def read_coco_set(report: SetReport) -> None:
     names = {image['id']: image['file_name'] for image in content['images']}
     for i, kind in found.broken if dataset.plain else ():
         annotation = content['annotations'][i]
-        what, remedy = BROKEN[kind]
-        image = names[annotation['image_id']]
-        text = f'annotation {annotation["id"]} of image {image} {what}: {remedy}'
+        text = describe_broken(annotation, names[annotation['image_id']], kind)
         report.faults.append(Fault(text, 'annotations', i))
     if labelled and dataset.plain:
         with report.collect():

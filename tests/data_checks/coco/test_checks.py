@@ -506,6 +506,15 @@ def test_a_large_file_is_checked_once(check, tmp_path, monkeypatch, capsys):
     assert lines != ['new']
 
 
+def test_a_cache_that_cannot_be_written_is_left_as_it_was(check, tmp_path, monkeypatch):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    monkeypatch.setattr(verdicts, 'WORTH_KEEPING', 1)
+    # no file can take its place
+    (tmp_path / 'cache/sparx_mm/data_checks.json').mkdir(parents=True)
+    assert check()
+    assert [path.name for path in (tmp_path / 'cache/sparx_mm').iterdir()] == ['data_checks.json']
+
+
 POLYGON = [10, 10, 40, 10, 40, 40, 10, 40]
 RUNS = dict(size=[64, 64], counts=[0, 100, 3996])
 
