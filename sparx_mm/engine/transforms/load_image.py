@@ -114,11 +114,11 @@ class LoadCheckedImage(LoadImageFromFile):
             return None
         path = results['img_path']
         sizes = f'{loaded[0]} x {loaded[1]} pixels and its boxes are for {size[0]} x {size[1]}'
-        if _close(loaded, size[::-1]) and read_orientation(path)[1]:
+        stored = read_orientation(path)
+        if stored.resizes and loaded == stored.size[::-1] and _close(stored.size, size):
             return (
-                f'image {path} is turned by its EXIF orientation: it is loaded with {sizes}; give '
-                "color_type='color_ignore_orientation' to LoadImageFromFile in all pipelines, or "
-                'turn the boxes'
+                f'image {path} is turned by its EXIF orientation: it is loaded with {sizes}; '
+                f'{stored.remedy}, or turn the boxes'
             )
         return f'image {path} has {sizes} (width x height): put the image of these boxes there'
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from mmengine.dataset import BaseDataset
 from mmengine.registry import TRANSFORMS
+from pictures import orient, reset_tiff
 from PIL import Image
 
 from sparx_mm.engine.transforms.load_image import LoadCheckedImage, install
@@ -77,25 +78,29 @@ def test_kinds_of_images_that_mmcv_converts(tmp_path, mode):
     assert image.max() > 100
 
 
-def _turned(path, orientation):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    Image.fromarray(PIXELS).save(path, exif=exif)
-
-
 @pytest.mark.tries('an image that is empty')
+@pytest.mark.parametrize('backend', ['cv2', 'pillow'])
+@pytest.mark.parametrize('ending', ['jpg', 'tif'])
 @pytest.mark.parametrize('orientation', [5, 6, 7, 8])
-def test_images_that_are_turned_beside_their_boxes(tmp_path, orientation):
-    path = tmp_path / 'a.jpg'
-    _turned(path, orientation)
+def test_images_that_are_turned_beside_their_boxes(tmp_path, orientation, ending, backend):
+    path, options = tmp_path / f'a.{ending}', dict(imdecode_backend=backend)
+    Image.fromarray(PIXELS).save(path)
+    orient(path, orientation)
+    line = problem(path, **options)
     assert (
         'is turned by its EXIF orientation: it is loaded with 48 x 96 pixels and its boxes are for '
-        "96 x 48; give color_type='color_ignore_orientation' to"
-    ) in problem(path)
-    # the remedy, boxes of the turned image, and no boxes at all
-    assert load(path, color_type='color_ignore_orientation')['img'].shape[:2] == (48, 96)
-    assert load(path, width=48, height=96)['img'].shape[:2] == (96, 48)
-    assert load(path, instances=[]) is not None
+        '96 x 48; '
+    ) in line
+    # boxes of the turned image, no boxes at all, and the remedy
+    assert load(path, width=48, height=96, **options)['img'].shape[:2] == (96, 48)
+    assert load(path, instances=[], **options) is not None
+    if ending == 'tif':
+        assert '; set the tag Orientation (274) in each TIFF to 1' in line
+        reset_tiff(path, orientation)
+    else:
+        assert "; give color_type='color_ignore_orientation' to" in line
+        options['color_type'] = 'color_ignore_orientation'
+    assert load(path, **options)['img'].shape[:2] == (48, 96)
 
 
 @pytest.mark.tries('an image that is empty')
