@@ -1,6 +1,7 @@
 """Transform that checks loaded label maps."""
 
 from collections.abc import Sequence
+from typing import BinaryIO
 
 import numpy as np
 from mmengine.registry import TRANSFORMS
@@ -134,11 +135,11 @@ def _size(shape):
     return ' x '.join(map(str, shape[::-1])) or '1'
 
 
-def read_pixels(path: str, modes: Sequence[str] | None = None) -> np.ndarray | None:
+def read_pixels(path: str | BinaryIO, modes: Sequence[str] | None = None) -> np.ndarray | None:
     """Read the pixels of a file without a conversion.
 
     Args:
-        path (str): The file.
+        path (str or BinaryIO): The file.
         modes (Sequence[str], optional): Pillow's modes that are read. None:
             all. Default: None.
 
