@@ -82,7 +82,7 @@ def test_every_fault_of_a_set_and_a_file_without_them(root):
 
 
 def test_items_of_one_id(root):
-    """Identical ones are left out; those that differ are left to the user."""
+    """Copies are left out; annotations that differ get new ids; others are the user's."""
     path = root / 'annotations/instances_train.json'
     content = json.loads(path.read_text())
     images, categories, annotations = (
@@ -101,22 +101,35 @@ def test_items_of_one_id(root):
         check_data(cfg, ['train'])
     train, _ = report_data(cfg)
     last = len(annotations) - 1
-    assert {fault[1:] for fault in train.faults if fault.part} == {
+    assert {fault[1:3] for fault in train.faults if fault.part} == {
         ('images', 4),
         ('categories', 2),
         ('annotations', last),
         ('annotations', last - 1),
     }
-    assert _faults(train)[0] == 'images 1 and 4 have the id 2 and are identical: leave one of them'
+    assert _faults(train)[0] == 'images[4] is a copy of another one with the id 2: leave one'
     clean = write_clean(train)
     assert json.loads(open(clean).read()) == json.loads(whole)
-    annotations[-1]['bbox'] = [1, 2, 30, 30]
+    changed = annotations[-1]['bbox'] = [1, 2, 30, 30]
+    images[-1]['height'] = 60
     path.write_text(json.dumps(content))
     train, _ = report_data(cfg)
+    assert [fault[1:] for fault in train.faults if 'differ' in fault.text] == [
+        (None, None, False),
+        ('annotations', last, True),
+    ]
+    images[-1]['height'] = images[1]['height']
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match='images of the same id'):
+        check_data(cfg, ['train'])
+    train, _ = report_data(cfg)
     (text,) = (text for text in _faults(train) if 'differ' in text)
-    assert text.startswith(f'annotations 0 and {last - 1} and {last} have the id 1 and differ')
+    assert text.startswith(f'annotations[0] and annotations[{last}] have the id 1 and differ: ')
     options = {'train_dataloader__dataset__ann_file': write_clean(train)}
-    assert _faults(report_data(detection.tiny_config(DETECTOR, root, **options))[0]) == [text]
+    assert not report_data(detection.tiny_config(DETECTOR, root, **options))[0].faults
+    *kept, renumbered = json.loads(open(clean).read())['annotations']
+    assert kept == json.loads(whole)['annotations']
+    assert renumbered == dict(kept[0], bbox=changed, id=1 + max(one['id'] for one in kept))
 
 
 def test_a_panoptic_set(root):
@@ -139,7 +152,7 @@ def test_a_panoptic_set(root):
     assert train.objects.total() == len(objects)
     (root / 'train' / images[0]['file_name']).write_bytes(b'')
     train, _ = report_data(cfg)
-    assert [fault[1:] for fault in train.faults] == [('images', 0)]
+    assert [fault[1:3] for fault in train.faults] == [('images', 0)]
     clean = json.loads(open(write_clean(train)).read())
     assert clean['images'] == images[1:] and clean['annotations'] == content['annotations'][1:]
 
@@ -207,7 +220,7 @@ def test_lists_of_labels(imagenet, tmp_path):
     files[5].write_bytes(b'')
     cfg = classification.tiny_config(CLASSIFIER, root)
     train, _ = report_data(cfg)
-    assert [fault[1:] for fault in train.faults] == [('images', 5)]
+    assert [fault[1:3] for fault in train.faults] == [('images', 5)]
     assert open(write_clean(train, 'mmpretrain')).readlines() == lines[:5] + lines[6:]
 
 

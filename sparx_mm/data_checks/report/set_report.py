@@ -19,11 +19,13 @@ class Fault(NamedTuple):
             ``'annotations'``; ``'images'`` in other sets. None: it is the set's.
             Default: None.
         index (int, optional): Place in that list. Default: None.
+        renumber (bool): True if a new id is all that the item needs. Default: False.
     """
 
     text: str
     part: str | None = None
     index: int | None = None
+    renumber: bool = False
 
 
 @dataclass

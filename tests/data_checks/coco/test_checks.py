@@ -145,7 +145,10 @@ def test_what_is_trained_is_one_line(check, drawn, tmp_path):
             _first('annotations', segmentation=dict(size=[4, 4], counts='0')),
             'has a mask of another size than its image',
         ),
-        (_first('annotations', 3, id=1), r'annotations of the same id: 1 \(3 times\); number'),
+        (
+            _first('annotations', 3, id=1),
+            r'annotations of the same id: 1 \(3 times\); number them anew, for example with tools/ch',
+        ),
         (_first('images', 2, id=1), r'images of the same id: 1 \(2 times\)'),
         (
             _first('images', file_name='no.png'),
