@@ -33,6 +33,10 @@ BROKEN = dict(
         "export it in COCO's format",
     ),
     mask_size=('has a mask of another size than its image', 'give the one of this image'),
+    mask_runs=(
+        'has run lengths that are damaged or do not add up to the size of its mask',
+        'export it again, for example with pycocotools.mask.encode',
+    ),
 )
 
 
