@@ -44,7 +44,9 @@ def main():
         if path is None:
             print(f'{report.key}: nothing is written; put these faults right by hand')
         else:
-            print(f'written: {path}; use it with --cfg-options {report.key}.ann_file={path}')
+            keys = [report.key, *(r.key for r in reports if r.same_as == report.key)]
+            options = ' '.join(f'{key}.ann_file={path}' for key in keys)
+            print(f'written: {path}; use it with --cfg-options {options}')
             new = sum(fault.renumber for fault in report.faults)
             if new:
                 print(f'{report.key}: annotations with new ids in it: {new}')

@@ -138,7 +138,7 @@ def test_sets_of_detectors(shapes, tmp_path):
     cfg = detection.tiny_config(DETECTOR, root)
     (line,) = [line for line in check_data(cfg, ['train', 'val']) if 'EXIF' in line]
     assert line.startswith(f'{root}/annotations/instances_train.json: 2 of 4 images are turned')
-    train, val = report_data(cfg)
+    train, val, _ = report_data(cfg)
     (note,) = [note for note in train.notes if 'EXIF' in note]
     assert '2 of 4 images' in note and not train.faults
     assert not any('EXIF' in note for note in val.notes)
@@ -151,7 +151,7 @@ def test_sets_of_segmentors(tmp_path):
     orient(first, 3)
     (line,) = check_data(cfg, ['train', 'val'])
     assert '1 of 2 images are turned' in line and 'label maps that were drawn on the' in line
-    train, _ = report_data(cfg)
+    train, *_ = report_data(cfg)
     assert line.partition(': ')[2] in train.notes[0]
     # 64 x 60 pixels
     orient(second, 6)

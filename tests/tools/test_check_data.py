@@ -32,8 +32,15 @@ def test_faults_and_what_is_written(shapes, tmp_path, monkeypatch, capsys):
     output, error = capsys.readouterr()
     assert stopped.value.code == 1
     assert f'fault: image {root}/train/000001.png is empty (0 bytes)' in output
-    assert error == 'error: faults in 1 of 2 data sets: 2\n'
+    assert error == 'error: faults in 1 of 3 data sets: 2\n'
     _, option = output.split('use it with --cfg-options ')
     option, line = option.splitlines()
     assert line == 'train_dataloader.dataset: annotations with new ids in it: 1'
     assert 'train_dataloader.dataset  3' in run('--cfg-options', option)
+    next((root / 'val').iterdir()).write_bytes(b'')
+    with pytest.raises(SystemExit):
+        run('--skip-broken')
+    output = capsys.readouterr().out
+    clean = f'{root}/annotations/instances_val.clean.json'
+    keys = 'val_dataloader.dataset.ann_file', 'test_dataloader.dataset.ann_file'
+    assert f'--cfg-options {keys[0]}={clean} {keys[1]}={clean}\n' in output
