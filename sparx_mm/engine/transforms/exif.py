@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from mmengine.utils import digit_version
+
 TAG = 0x0112
 # turned by a quarter, some of them mirrored too
 QUARTER_TURNS = (5, 6, 7, 8)
@@ -49,10 +51,16 @@ class Orientation(NamedTuple):
             return False
         if self.format == 'TIFF':
             return True
-        # which OpenCV leaves as it is
-        if self.format == 'WEBP' and backend == 'cv2':
+        if self.format == 'WEBP' and backend == 'cv2' and not _opencv_turns_webp():
             return False
         return color_type in ('color', 'grayscale')
+
+
+def _opencv_turns_webp() -> bool:
+    # imported lazily: `import sparx_mm.engine` works without OpenCV
+    import cv2
+
+    return digit_version(cv2.__version__) >= digit_version('4.13')
 
 
 def read_orientation(path: str) -> Orientation:
