@@ -18,7 +18,8 @@ def parse_args():
         '--skip-broken',
         action='store_true',
         help='write NAME.clean.json (or .txt) beside an annotation file in the format of COCO, or '
-        'a list of images, without the broken ones. Sets without such a file are only reported',
+        'a list of images, without the broken ones, and with new ids for annotations that differ '
+        'and have one id. Sets without such a file are only reported',
     )
     parser.add_argument(
         '--cfg-options',
@@ -43,7 +44,12 @@ def main():
         if path is None:
             print(f'{report.key}: nothing is written; put these faults right by hand')
         else:
-            print(f'written: {path}; use it with --cfg-options {report.key}.ann_file={path}')
+            keys = [report.key, *(r.key for r in reports if r.same_as == report.key)]
+            options = ' '.join(f'{key}.ann_file={path}' for key in keys)
+            print(f'written: {path}; use it with --cfg-options {options}')
+            new = sum(fault.renumber for fault in report.faults)
+            if new:
+                print(f'{report.key}: annotations with new ids in it: {new}')
             left = sum(fault.part is None for fault in report.faults)
             if left:
                 print(f'{report.key}: {left} faults are left in it; put them right by hand')

@@ -183,14 +183,19 @@ class HierarchicalBackbone(BaseModule):
         """Extract features.
 
         Args:
-            x (Tensor): Images of shape (B, 3, H, W); any size from 1x1 unless
-                the stem says otherwise.
+            x (Tensor): Images of shape (B, 3, H, W), or as many channels as the
+                stem takes; any size from 1x1 unless the stem says otherwise.
 
         Returns:
             tuple[Tensor]: For each stage i of ``out_indices`` a map of shape
             (B, C_i, H_i, W_i), with H_0 = ceil(H / 4), or floor where the stem
             does not pad, and H_i = ceil(H_{i-1} / 2).
+
+        Raises:
+            ConfigError: If the images have another shape, or a number of channels
+                that is not the stem's ``in_channels``.
         """
+        _check_images(x, getattr(self.stem, 'in_channels', None))
         if x.device.type == 'cpu':
             # on the CPU, convert to channels-last once: depthwise convolutions
             # run about twice as fast, and the scan reads it without a copy. On
@@ -315,6 +320,20 @@ class HierarchicalBackbone(BaseModule):
         nested = nest_classifier(state_dict, cls.key_map)
         state_dict.clear()
         state_dict.update(nested)
+
+
+def _check_images(x, channels):
+    if x.ndim != 4:
+        raise ConfigError(f'images must have the shape (B, C, H, W), got {tuple(x.shape)}')
+    # a stem of somebody else's need not say what it takes
+    if channels in (None, x.shape[1]):
+        return
+    number = f'{x.shape[1]} channel' + 's' * (x.shape[1] != 1)
+    raise ConfigError(
+        f'got {number} of an image, and the stem takes {channels}: load images with '
+        f"color_type='color', stack a gray array {channels} times, or give the arch "
+        f'stem=dict(in_channels={x.shape[1]})'
+    )
 
 
 def _share_norm_cfg(archs, norm_cfg, family):

@@ -5,8 +5,9 @@ import os.path as osp
 from typing import NamedTuple
 
 from ..errors import UserError
-from .data_sets import inherits, metainfo_of
-from .files import describe_missing
+from .data_sets import find_facts
+from .files import describe_missing, read_lines
+from .wording import CLEAN_COMMAND, and_more
 
 
 class ClassificationSet(NamedTuple):
@@ -19,6 +20,8 @@ class ClassificationSet(NamedTuple):
         folder (str): Folder of its images, or of the folders.
         classes (tuple[str, ...], optional): Class names. None: those of the
             folders.
+        trains (bool): True if it is part of the training data.
+        alone (bool): True if it is not one of several that are concatenated.
         extensions (tuple[str, ...]): Endings of images in lower case.
     """
 
@@ -26,6 +29,8 @@ class ClassificationSet(NamedTuple):
     path: str
     folder: str
     classes: tuple[str, ...] | None
+    trains: bool
+    alone: bool
     extensions: tuple[str, ...] = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif')
 
 
@@ -42,24 +47,26 @@ def find_classification_set(key: str, node: dict, scope: str | None) -> Classifi
         reads its files in another way.
     """
     base, names = 'mmpretrain.datasets.custom.CustomDataset', ('load_data_list', '_find_samples')
-    cls = inherits(node, scope, base, names)
+    facts = find_facts(key, node, scope, base, names)
     split, prefix = node.get('split', ''), node.get('data_prefix') or ''
-    if cls is None or not node.get('with_label', True) or split == 'test':
+    if facts is None or not node.get('with_label', True) or split == 'test':
         return None
-    root = osp.expanduser(node.get('data_root') or '')
+    root = osp.expanduser(facts.root)
     if isinstance(prefix, dict):
         prefix = prefix.get('img_path') or ''
     path = node.get('ann_file') or ''
     # ImageNet's own layout
     if split and not path and osp.exists(osp.join(root, 'meta', f'{split}.txt')):
         path = osp.join('meta', f'{split}.txt')
-    classes = node.get('classes') or metainfo_of(cls, node).get('classes')
+    classes = node.get('classes') or facts.classes
     found = ClassificationSet(
         key=key,
         path=osp.join(root, path) if path else '',
         folder=osp.join(root, prefix or split),
         # the name of a file of names is left to mmpretrain
         classes=None if isinstance(classes, (str, type(None))) else tuple(classes),
+        trains=facts.trains,
+        alone=facts.alone,
     )
     extensions = node.get('extensions')
     return found._replace(extensions=tuple(extensions)) if extensions else found
@@ -87,13 +94,12 @@ def check_classification_set(
     if not dataset.path:
         _check_folders(dataset, total)
         return []
-    lines = _read_lines(dataset.path)
+    lines = [line.strip() for line in read_lines(dataset.path)]
     labels = [_read_label(dataset, i, line) for i, line in enumerate(lines, 1)]
     if total is not None:
         _check_labels(dataset.path, labels, total)
         # one of several sets may show a single class
-        alone = dataset.key.startswith('train') and '.datasets.' not in dataset.key
-        if alone and total > 1 and len(labels) > 1 == len(set(labels)):
+        if dataset.trains and dataset.alone and total > 1 and len(labels) > 1 == len(set(labels)):
             raise UserError(
                 f'{dataset.path}: all {len(labels)} labels are {labels[0]}, so {total - 1} of '
                 f'{total} classes never occur: give each image the number of its class'
@@ -107,7 +113,7 @@ def check_classification_set(
         return [f'{line}; they are skipped']
     raise UserError(
         f'{line}; put them there, give their folder as {dataset.key}.data_prefix, or take them '
-        'out of the list: tools/check_data.py CONFIG --skip-broken'
+        f'out of the list: {CLEAN_COMMAND}'
     )
 
 
@@ -137,22 +143,6 @@ def _has_image(dataset: ClassificationSet, name: str) -> bool:
     return any(file.lower().endswith(dataset.extensions) for *_, names in files for file in names)
 
 
-def _read_lines(path: str) -> list[str]:
-    try:
-        with open(path, encoding='utf-8') as file:
-            lines = [line.strip() for line in file]
-    except UnicodeDecodeError as error:
-        raise UserError(f'{path} is not UTF-8 ({error.reason}): save it as UTF-8') from error
-    if not lines:
-        raise UserError(f'{path} lists no image')
-    if lines[0].startswith('\ufeff'):
-        raise UserError(
-            f'{path} begins with a byte order mark, which mmpretrain takes for part of the first '
-            'name: save it as UTF-8 without BOM'
-        )
-    return lines
-
-
 def _read_label(dataset: ClassificationSet, number: int, line: str) -> int:
     where = f'{dataset.path}, line {number}'
     _, space, label = line.rpartition(' ')
@@ -177,9 +167,8 @@ def _check_labels(path: str, labels: list[int], total: int) -> None:
         raise UserError(
             f'{path}: labels are 1 to {total} and are counted from 0: take 1 from each of them'
         )
-    more = f' (and {len(wrong) - 1} more)' if len(wrong) > 1 else ''
+    first = f'{path}, line {wrong[0] + 1}: the label {labels[wrong[0]]}{and_more(len(wrong))}'
     raise UserError(
-        f'{path}, line {wrong[0] + 1}: the label {labels[wrong[0]]}{more} is none of the {total} '
-        f'classes, which are 0 to {total - 1}: correct it, or give all names in metainfo.classes '
-        'and their number as num_classes'
+        f'{first} is none of the {total} classes, which are 0 to {total - 1}: correct it, or give '
+        'all names in metainfo.classes and their number as num_classes'
     )

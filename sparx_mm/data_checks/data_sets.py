@@ -1,12 +1,29 @@
 """Data sets that a config names, and facts about them without building them."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from mmengine.config import Config
 from mmengine.registry import DATASETS, Registry
 
 from ..config_nodes import walk
 from ..errors import UserError
+
+
+class SetFacts(NamedTuple):
+    """Facts about a data set that do not depend on the format of its files.
+
+    Args:
+        root (str): Folder that its paths are relative to; ``''`` if it has none.
+        classes (Sequence[str], optional): Class names, given or those of its type.
+        trains (bool): True if it is part of the training data.
+        alone (bool): True if it is not one of several that are concatenated.
+    """
+
+    root: str
+    classes: Sequence[str] | None
+    trains: bool
+    alone: bool
 
 
 def find_data_sets(cfg: Config, split: str) -> Iterator[tuple[str, dict]]:
@@ -79,6 +96,45 @@ def inherits(
             own = all(getattr(cls, name) is getattr(parent, name) for name in names)
             return cls if own else None
     return None
+
+
+def find_facts(
+    key: str,
+    node: dict,
+    scope: str | None,
+    base: str,
+    names: Sequence[str] = ('load_data_list',),
+) -> SetFacts | None:
+    """Read the config of a data set that takes its reading from a base.
+
+    Args:
+        key (str): Key of ``node`` in the whole config.
+        node (dict): Config of a data set.
+        scope (str, optional): Library that defines its type.
+        base (str): See `inherits`.
+        names (Sequence[str]): See `inherits`. Default: ``('load_data_list',)``.
+
+    Returns:
+        SetFacts or None: None for a set that reads its files in another way.
+    """
+    cls = inherits(node, scope, base, names)
+    if cls is None:
+        return None
+    return SetFacts(
+        root=node.get('data_root') or '',
+        classes=metainfo_of(cls, node).get('classes'),
+        trains=key.startswith('train') and not node.get('test_mode'),
+        alone=is_alone(key),
+    )
+
+
+def is_alone(key: str) -> bool:
+    """Return True if a data set is not one of several that are concatenated.
+
+    Args:
+        key (str): Key of its config.
+    """
+    return '.datasets.' not in key
 
 
 def metainfo_of(cls: type, node: dict) -> dict:

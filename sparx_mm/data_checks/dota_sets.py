@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..errors import UserError
 from .classes import describe_absent, join_classes
-from .data_sets import inherits, metainfo_of
+from .data_sets import find_facts
 from .files import describe_missing
 from .wording import closest, quote_names
 
@@ -48,17 +48,16 @@ def find_dota_set(key: str, node: dict, scope: str | None) -> DotaSet | None:
         DotaSet or None: None for a set without annotations, and for one that
         reads its files in another way.
     """
-    cls = inherits(node, scope, 'mmrotate.datasets.dota.DOTADataset')
-    if cls is None or not node.get('ann_file'):
+    facts = find_facts(key, node, scope, 'mmrotate.datasets.dota.DOTADataset')
+    if facts is None or not node.get('ann_file'):
         return None
-    root = node.get('data_root') or ''
     return DotaSet(
         key=key,
-        folder=osp.join(root, node['ann_file']),
-        images=osp.join(root, (node.get('data_prefix') or {}).get('img_path') or ''),
+        folder=osp.join(facts.root, node['ann_file']),
+        images=osp.join(facts.root, (node.get('data_prefix') or {}).get('img_path') or ''),
         suffix=node.get('img_suffix', 'png'),
-        classes=join_classes([metainfo_of(cls, node).get('classes')]) or [],
-        trains=key.startswith('train') and not node.get('test_mode'),
+        classes=join_classes([facts.classes]) or [],
+        trains=facts.trains,
     )
 
 

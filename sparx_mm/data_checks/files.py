@@ -1,8 +1,37 @@
-"""Which of many files exist, by listing their folders once."""
+"""Lists of files, and which of them exist."""
 
 import os
 import os.path as osp
 from collections.abc import Iterable, Sequence
+
+from ..errors import UserError
+
+
+def read_lines(path: str) -> list[str]:
+    """Read a list of images.
+
+    Args:
+        path (str): A text file with a line for each image.
+
+    Returns:
+        list[str]: Its lines, without the ends of lines.
+
+    Raises:
+        UserError: If it is not UTF-8 without a byte order mark, or empty.
+    """
+    try:
+        with open(path, encoding='utf-8') as file:
+            lines = [line.rstrip('\n\r') for line in file]
+    except UnicodeDecodeError as error:
+        raise UserError(f'{path} is not UTF-8 ({error.reason}): save it as UTF-8') from error
+    if not lines:
+        raise UserError(f'{path} lists no image')
+    if lines[0].startswith('\ufeff'):
+        raise UserError(
+            f'{path} begins with a byte order mark, which becomes part of the first name: save '
+            'it as UTF-8 without BOM'
+        )
+    return lines
 
 
 def describe_missing(
@@ -31,6 +60,7 @@ def describe_missing(
 
 def _missing_files(paths: Iterable[str]) -> list[str]:
     """Return the paths at which no file is, in order."""
+    # each folder is listed once
     present: dict[str, set[str]] = {}
     missing = []
     for path in paths:

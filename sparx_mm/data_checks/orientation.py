@@ -4,12 +4,10 @@ import os.path as osp
 from collections.abc import Sequence
 
 from ..config_nodes import type_name, walk
-from ..engine.transforms.exif import read_orientation
+from ..engine.transforms.exif import Orientation, read_orientation
 
 # images, spread over the set, that are looked at when a run starts
 SAMPLE = 200
-# mmcv's loader turns an image by its orientation with these
-TURNING = dict(color_type=('color', 'grayscale'), imdecode_backend=('cv2', 'pillow', None))
 
 
 def describe_turned(
@@ -31,32 +29,26 @@ def describe_turned(
     Returns:
         list[str]: A line for the log; none if there is no such image.
     """
-    if not _turns(node):
+    steps = [step for _, step in walk(node.get('pipeline') or [])]
+    loads = [step for step in steps if type_name(step) == 'LoadImageFromFile']
+    if not loads:
         return []
     looked_at = paths if every else paths[:: -(-len(paths) // SAMPLE) or 1]
-    turned = [path for path in looked_at if _is_turned(path)]
+    found = ((path, read_orientation(path)) for path in looked_at)
+    turned = [(path, one) for path, one in found if not one.resizes and _is_turned(one, loads)]
     if not turned:
         return []
     seen = '' if len(looked_at) == len(paths) else ' looked at'
     return [
         f'{source}: {len(turned)} of {len(looked_at)} images{seen} are turned or mirrored by their '
-        f'EXIF orientation when they are loaded, the first is {osp.abspath(turned[0])}: {labels} '
-        'that were drawn on the stored pixels do not fit them; if so, give '
-        "color_type='color_ignore_orientation' to LoadImageFromFile in all pipelines"
+        f'EXIF orientation when they are loaded, the first is {osp.abspath(turned[0][0])}: '
+        f'{labels} that were drawn on the stored pixels do not fit them; if so, '
+        + ' and '.join(dict.fromkeys(one.remedy for _, one in turned))
     ]
 
 
-def _turns(node: dict) -> bool:
-    loads = [
-        step
-        for _, step in walk(node.get('pipeline') or [])
-        if type_name(step) == 'LoadImageFromFile'
-    ]
+def _is_turned(orientation: Orientation, loads: Sequence[dict]) -> bool:
     return any(
-        all(step.get(key, values[0]) in values for key, values in TURNING.items()) for step in loads
+        orientation.is_turned(step.get('color_type', 'color'), step.get('imdecode_backend'))
+        for step in loads
     )
-
-
-def _is_turned(path: str) -> bool:
-    value, resized = read_orientation(path)
-    return value > 1 and not resized

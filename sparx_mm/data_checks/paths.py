@@ -12,6 +12,7 @@ from ..errors import UserError
 from ..libraries import find_library
 from .data_sets import find_data_sets, is_remote
 from .segmentation.folders import find_deeper
+from .wording import and_more
 
 
 class RequiredPath(NamedTuple):
@@ -45,14 +46,13 @@ def check_paths(cfg: Config, splits: Sequence[str]) -> None:
         if not osp.exists(required.path)
     ]
     if missing:
-        more = f' and {len(missing) - 1} more' if len(missing) > 1 else ''
         deeper = find_deeper(missing[0].path)
         deeper = f', but there is {deeper}' if deeper else ''
         options = ' '.join(dict.fromkeys(required.option for required in missing))
         source = _find_source(cfg, splits, missing[0])
         raise UserError(
             f'data set not found: {osp.abspath(missing[0].path)} '
-            f'({missing[0].key}){more}{deeper}; put or link it there{source}, '
+            f'({missing[0].key}){and_more(len(missing))}{deeper}; put or link it there{source}, '
             f'or give its place: --cfg-options {options}'
         )
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from ..errors import UserError
 from .classes import describe_absent, join_classes
-from .data_sets import inherits, metainfo_of
-from .files import describe_missing
+from .data_sets import find_facts
+from .files import describe_missing, read_lines
 from .orientation import describe_turned
 from .wording import closest, quote_names
 
@@ -51,20 +51,18 @@ def find_voc_set(key: str, node: dict, scope: str | None) -> VocSet | None:
         VocSet or None: None for a set that reads its files in another way.
     """
     base, names = 'mmdet.datasets.xml_style.XMLDataset', ('load_data_list', 'parse_data_info')
-    cls = inherits(node, scope, base, names)
-    if cls is None or not node.get('ann_file'):
+    facts = find_facts(key, node, scope, base, names)
+    if facts is None or not node.get('ann_file'):
         return None
-    root = node.get('data_root') or ''
-    folder = osp.join(root, (node.get('data_prefix') or {}).get('sub_data_root') or '')
-    trains = key.startswith('train') and not node.get('test_mode')
+    folder = osp.join(facts.root, (node.get('data_prefix') or {}).get('sub_data_root') or '')
     return VocSet(
         key=key,
-        path=osp.join(root, node['ann_file']),
+        path=osp.join(facts.root, node['ann_file']),
         images=osp.join(folder, node.get('img_subdir', 'JPEGImages')),
         xml=osp.join(folder, node.get('ann_subdir', 'Annotations')),
-        classes=join_classes([metainfo_of(cls, node).get('classes')]) or [],
-        trains=trains and '.datasets.' not in key,
-        filters_empty=trains and bool((node.get('filter_cfg') or {}).get('filter_empty_gt')),
+        classes=join_classes([facts.classes]) or [],
+        trains=facts.trains and facts.alone,
+        filters_empty=facts.trains and bool((node.get('filter_cfg') or {}).get('filter_empty_gt')),
     )
 
 
@@ -81,10 +79,7 @@ def check_voc_set(dataset: VocSet, node: dict) -> list[str]:
     Raises:
         UserError: If a file is missing or broken, or if no object is trained.
     """
-    with open(dataset.path) as file:
-        names = [line.rstrip('\n\r') for line in file]
-    if not names:
-        raise UserError(f'{dataset.path} lists no image')
+    names = read_lines(dataset.path)
     xml = [osp.join(dataset.xml, f'{name}.xml') for name in names]
     _check_files(dataset, 'annotation files', xml)
     images = [osp.join(dataset.images, f'{name}.jpg') for name in names]

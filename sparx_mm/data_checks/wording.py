@@ -5,6 +5,8 @@ from difflib import get_close_matches
 
 # names in a line
 MAX_NAMES = 20
+# what leaves out the broken parts of an annotation file
+CLEAN_COMMAND = 'tools/check_data.py CONFIG --skip-broken'
 
 
 def closest(name: str, names: Sequence[str], cutoff: float = 0.7) -> str | None:

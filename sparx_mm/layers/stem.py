@@ -80,6 +80,7 @@ class ConvStem(nn.Sequential):
             layers += [conv3x3(inner, inner, 1, bias), build_norm(norm_cfg, inner), nn.GELU()]
         layers += [conv3x3(inner, dim, 2, bias), build_norm(norm_cfg, dim)]
         super().__init__(*layers)
+        self.in_channels = in_channels
 
 
 @MODELS.register_module()
@@ -99,7 +100,7 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, dim: int, in_channels: int = 3, pad: bool = True) -> None:
         super().__init__()
-        self.pad = pad
+        self.pad, self.in_channels = pad, in_channels
         self.proj = nn.Conv2d(in_channels, dim, 4, stride=4)
         self.norm = LayerNorm2d(dim)
 

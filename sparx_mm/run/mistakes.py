@@ -16,7 +16,7 @@ from .distributed import is_loss_of_process
 
 # whose message says what is wrong without the exception's name
 _TELLING = (AssertionError, ConfigError, ImportError, OSError, RuntimeError, ValueError)
-# what to do, by what torch and the libraries say
+# what to do, by what torch and the libraries say, and where
 REMEDIES = {
     r'None is not a callable object|first argument must be callable': 'its type is not '
     'registered: look for a misspelling',
@@ -31,6 +31,10 @@ REMEDIES = {
     'a segmentor: give val_dataloader.batch_size=1 and test_dataloader.batch_size=1',
     r'stack expects each tensor to be equal size': 'images of a batch differ in size: for a '
     'segmentor give model.data_preprocessor.size the crop_size of the pipeline',
+    r'out of bounds for dimension 0 with size 1\b.*data_preprocessor|If the mean has 3 values': 'an '
+    "image has one channel, and three are expected: give color_type='color' to LoadImageFromFile in all pipelines, or for "
+    'images of one channel model.data_preprocessor.bgr_to_rgb=False, a mean and a std of one value '
+    'and model.backbone.arch.stem.in_channels=1',
     r'more than 1 value per channel': 'a batch norm has one value per channel of one image: give '
     'train_dataloader.batch_size=2 or more, and train_dataloader.drop_last=True',
     r'Target -?\d+ is out of bounds': 'a label is no class of the head: compare num_classes with '
@@ -105,8 +109,8 @@ def first_step_errors(runner: Runner, what: str) -> Iterator[None]:
             raise
         if isinstance(error, distributed.DistError) or is_loss_of_process(error):
             raise
-        text = _describe(error)
-        advice = _find_remedy(text) or f'raised in {_place(error)}'
+        text, place = _describe(error), f'raised in {_place(error)}'
+        advice = _find_remedy(f'{text}; {place}') or place
         raise UserError(
             f'{what}: {text}; {advice} ({TRACEBACK_VARIABLE}=1 in the '
             'environment shows the traceback)'

@@ -1,6 +1,7 @@
 """Wrong values in an arch or an init_cfg are a ConfigError that names the part and the value."""
 
 import pytest
+import torch
 from archs import PICO, PICO_SWIN
 from torch import nn
 
@@ -54,3 +55,26 @@ def test_a_part_without_a_type_has_that_of_its_family():
 def test_arguments(arguments, message):
     with pytest.raises(ConfigError, match=message):
         SparXMamba(PICO, **arguments)
+
+
+@pytest.mark.parametrize(
+    'shape,message',
+    [
+        (
+            (2, 1, 32, 32),
+            'got 1 channel of an image, and the stem takes 3: load images with color_',
+        ),
+        ((1, 4, 32, 32), r'got 4 channels .* or give the arch stem=dict\(in_channels=4\)'),
+        ((3, 32, 32), r'images must have the shape \(B, C, H, W\), got \(3, 32, 32\)'),
+    ],
+)
+@pytest.mark.parametrize('family,arch', [(SparXMamba, PICO), (SparXSwin, PICO_SWIN)])
+def test_images(family, arch, shape, message):
+    with pytest.raises(ConfigError, match=message):
+        family(arch)(torch.zeros(shape))
+
+
+def test_images_of_as_many_channels_as_the_stem_takes():
+    assert (
+        len(SparXMamba(dict(PICO, stem=dict(in_channels=1))).eval()(torch.zeros(1, 1, 32, 32))) == 4
+    )

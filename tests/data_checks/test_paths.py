@@ -88,7 +88,7 @@ def test_missing_data_is_one_line(tmp_path):
         data_checks.check_data(cfg, ('train', 'val'))
     assert str(error.value) == (
         f'data set not found: {tmp_path}/a.json '
-        '(train_dataloader.dataset.ann_file) and 2 more; put or link it there '
+        '(train_dataloader.dataset.ann_file) (and 2 more); put or link it there '
         '(shop.org), or give its place: --cfg-options '
         'train_dataloader.dataset.data_root=DIR val_evaluator.ann_file=FILE'
     )

@@ -36,8 +36,8 @@ def _faults(report):
 
 def test_a_set_without_a_fault(shapes):
     reports = report_data(detection.tiny_config(DETECTOR, shapes))
-    # the test set is the validation set
-    assert [r.key for r in reports] == ['train_dataloader.dataset', 'val_dataloader.dataset']
+    keys = [f'{split}_dataloader.dataset' for split in ('train', 'val', 'test')]
+    assert [(r.key, r.same_as) for r in reports] == [*zip(keys, (None, None, keys[1]))]
     text = format_reports(reports)
     content = json.loads((shapes / 'annotations/instances_train.json').read_text())
     total = len(content['annotations'])
@@ -48,6 +48,8 @@ def test_a_set_without_a_fault(shapes):
     for name, count in zip(CLASSES, counts):
         assert not count or f'{name} {count}' in text
     assert 'fault:' not in text
+    assert text.splitlines()[3] == f'{keys[2]}   the same as {keys[1]}'
+    assert f'{keys[2]}:' not in text
 
 
 def test_every_fault_of_a_set_and_a_file_without_them(root):
@@ -60,7 +62,7 @@ def test_every_fault_of_a_set_and_a_file_without_them(root):
     (root / 'train/000003.png').write_bytes(b'<html>')
     cfg = detection.tiny_config(DETECTOR, root)
     cfg.model.roi_head.bbox_head.num_classes = 80
-    train, val = report_data(cfg)
+    train, val, *_ = report_data(cfg)
     assert [text.split(':')[0] for text in _faults(train)] == [
         'annotation 1 of image 000000.png has no mask (segmentation)',
         'annotation 2 of image 000000.png has no bbox of four numbers',
@@ -74,15 +76,46 @@ def test_every_fault_of_a_set_and_a_file_without_them(root):
     assert write_clean(val) is None
     options = {'train_dataloader__dataset__ann_file': clean}
     cfg = detection.tiny_config(DETECTOR, root, **options)
-    report, _ = report_data(cfg)
+    report, *_ = report_data(cfg)
     assert not report.faults and len(report.samples) == 2
     check_data(cfg, ['train', 'val'])
     # the old file is as it was
     assert json.loads(path.read_text()) == content
 
 
+def _repeat(node):
+    return dict(type='ConcatDataset', datasets=[node, dict(type='RepeatDataset', dataset=node)])
+
+
+def test_a_set_that_a_config_names_twice(root):
+    """Its heads are held to each use, and its faults are listed once."""
+    cfg = detection.tiny_config(DETECTOR, root)
+    cfg.model.roi_head.mask_head.num_classes = 3
+    cfg.train_dataloader.dataset = _repeat(cfg.train_dataloader.dataset)
+    (root / 'train/000001.png').write_bytes(b'')
+    first, second, *_ = report_data(cfg)
+    assert first.key == 'train_dataloader.dataset.datasets.0' and first.same_as is None
+    assert second.key == 'train_dataloader.dataset.datasets.1.dataset'
+    assert second.same_as == first.key and not second.faults + second.samples
+    image, head = _faults(first)
+    assert '000001.png is empty' in image and 'mask_head.num_classes is 3' in head
+
+
+def test_training_and_validation_of_one_file(root):
+    cfg = detection.tiny_config(DETECTOR, root)
+    train, val = cfg.train_dataloader.dataset, cfg.val_dataloader.dataset
+    val.update(ann_file=train.ann_file, data_prefix=train.data_prefix, metainfo=dict(classes=()))
+    val.metainfo.classes = CLASSES[:2]
+    reports = report_data(cfg)
+    # each has what its use asks for
+    assert [(len(r.samples), r.same_as) for r in reports[:2]] == [(4, None)] * 2
+    assert not reports[0].faults
+    (text,) = _faults(reports[1])
+    assert 'num_classes is 6 and the data set has 2 classes' in text
+
+
 def test_items_of_one_id(root):
-    """Identical ones are left out; those that differ are left to the user."""
+    """Copies are left out; annotations that differ get new ids; others are the user's."""
     path = root / 'annotations/instances_train.json'
     content = json.loads(path.read_text())
     images, categories, annotations = (
@@ -90,7 +123,7 @@ def test_items_of_one_id(root):
     )
     whole = json.dumps(content)
     path.write_text(json.dumps(dict(content, images=[])))
-    train, _ = report_data(detection.tiny_config(DETECTOR, root))
+    train, *_ = report_data(detection.tiny_config(DETECTOR, root))
     assert _faults(train)[0].endswith('lists no image')
     images.append(dict(images[1]))
     categories.insert(2, dict(categories[1]))
@@ -99,24 +132,37 @@ def test_items_of_one_id(root):
     cfg = detection.tiny_config(DETECTOR, root)
     with pytest.raises(UserError, match='images of the same id: 2 .2 times.; they are identical'):
         check_data(cfg, ['train'])
-    train, _ = report_data(cfg)
+    train, *_ = report_data(cfg)
     last = len(annotations) - 1
-    assert {fault[1:] for fault in train.faults if fault.part} == {
+    assert {fault[1:3] for fault in train.faults if fault.part} == {
         ('images', 4),
         ('categories', 2),
         ('annotations', last),
         ('annotations', last - 1),
     }
-    assert _faults(train)[0] == 'images 1 and 4 have the id 2 and are identical: leave one of them'
+    assert _faults(train)[0] == 'images[4] is a copy of another one with the id 2: leave one'
     clean = write_clean(train)
     assert json.loads(open(clean).read()) == json.loads(whole)
-    annotations[-1]['bbox'] = [1, 2, 30, 30]
+    changed = annotations[-1]['bbox'] = [1, 2, 30, 30]
+    images[-1]['height'] = 60
     path.write_text(json.dumps(content))
-    train, _ = report_data(cfg)
+    train, *_ = report_data(cfg)
+    assert [fault[1:] for fault in train.faults if 'differ' in fault.text] == [
+        (None, None, False),
+        ('annotations', last, True),
+    ]
+    images[-1]['height'] = images[1]['height']
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match='images of the same id'):
+        check_data(cfg, ['train'])
+    train, *_ = report_data(cfg)
     (text,) = (text for text in _faults(train) if 'differ' in text)
-    assert text.startswith(f'annotations 0 and {last - 1} and {last} have the id 1 and differ')
+    assert text.startswith(f'annotations[0] and annotations[{last}] have the id 1 and differ: ')
     options = {'train_dataloader__dataset__ann_file': write_clean(train)}
-    assert _faults(report_data(detection.tiny_config(DETECTOR, root, **options))[0]) == [text]
+    assert not report_data(detection.tiny_config(DETECTOR, root, **options))[0].faults
+    *kept, renumbered = json.loads(open(clean).read())['annotations']
+    assert kept == json.loads(whole)['annotations']
+    assert renumbered == dict(kept[0], bbox=changed, id=1 + max(one['id'] for one in kept))
 
 
 def test_a_panoptic_set(root):
@@ -134,19 +180,19 @@ def test_a_panoptic_set(root):
     cfg.train_dataloader.dataset.type = 'CocoPanopticDataset'
     steps = cfg.train_dataloader.dataset.pipeline
     steps[1].type = 'LoadPanopticAnnotations'
-    train, _ = report_data(cfg)
+    train, *_ = report_data(cfg)
     assert not train.faults and len(train.samples) == 4
     assert train.objects.total() == len(objects)
     (root / 'train' / images[0]['file_name']).write_bytes(b'')
-    train, _ = report_data(cfg)
-    assert [fault[1:] for fault in train.faults] == [('images', 0)]
+    train, *_ = report_data(cfg)
+    assert [fault[1:3] for fault in train.faults] == [('images', 0)]
     clean = json.loads(open(write_clean(train)).read())
     assert clean['images'] == images[1:] and clean['annotations'] == content['annotations'][1:]
 
 
 def test_a_file_that_is_no_json(root):
     (root / 'annotations/instances_val.json').write_text('[')
-    _, val = report_data(detection.tiny_config(DETECTOR, root))
+    _, val, *_ = report_data(detection.tiny_config(DETECTOR, root))
     (text,) = _faults(val)
     assert 'instances_val.json is not JSON' in text
     assert write_clean(val) is None
@@ -159,7 +205,7 @@ def test_label_maps(tmp_path):
     root = tmp_path / 'ade'
     segmentation.make_ade(root)
     cfg = segmentation.tiny_config(SEGMENTOR, root)
-    train, val = report_data(cfg)
+    train, val, *_ = report_data(cfg)
     assert not train.faults + val.faults
     assert len(train.samples) == 4 and max(train.heights) == 64 and min(train.heights) == 56
     # id 1 is class 0, wall
@@ -169,7 +215,7 @@ def test_label_maps(tmp_path):
     pixels[0] = 151
     cv2.imwrite(str(path), pixels)
     (root / 'annotations/training/ADE_training_00000002.png').write_bytes(b'no')
-    train, _ = report_data(cfg)
+    train, *_ = report_data(cfg)
     first, second = _faults(train)
     assert first.startswith(f'label map {path} has pixels of id 151')
     assert 'ADE_training_00000002.png is truncated, damaged or no image (2 bytes): put' in second
@@ -178,7 +224,7 @@ def test_label_maps(tmp_path):
     names = sorted(file.stem for file in (root / 'images/training').iterdir())
     (root / 'list.txt').write_text(''.join(f'{name}\n' for name in names))
     cfg.train_dataloader.dataset.ann_file = 'list.txt'
-    train, _ = report_data(cfg)
+    train, *_ = report_data(cfg)
     clean = write_clean(train, 'mmseg')
     assert open(clean).read().split() == [names[0], names[3]]
 
@@ -186,7 +232,7 @@ def test_label_maps(tmp_path):
 def test_classes_of_folders(imagenet, tmp_path):
     root = shutil.copytree(imagenet, tmp_path / 'imagenet')
     cfg = classification.tiny_config(CLASSIFIER, root)
-    train, val = report_data(cfg)
+    train, val, *_ = report_data(cfg)
     assert not train.faults + val.faults
     assert train.objects == {name: 2 for name in CLASSES}
     path = min((root / 'train/ring').iterdir())
@@ -206,8 +252,8 @@ def test_lists_of_labels(imagenet, tmp_path):
     (root / 'meta/train.txt').write_text(''.join(lines))
     files[5].write_bytes(b'')
     cfg = classification.tiny_config(CLASSIFIER, root)
-    train, _ = report_data(cfg)
-    assert [fault[1:] for fault in train.faults] == [('images', 5)]
+    train, *_ = report_data(cfg)
+    assert [fault[1:3] for fault in train.faults] == [('images', 5)]
     assert open(write_clean(train, 'mmpretrain')).readlines() == lines[:5] + lines[6:]
 
 
@@ -222,11 +268,11 @@ def test_data_that_is_not_here():
 
 def test_rotated_boxes(dota):
     pytest.importorskip('mmrotate')
-    train, val = report_data(rotated.tiny_config(ROTATED, dota))
+    train, val, *_ = report_data(rotated.tiny_config(ROTATED, dota))
     assert train.objects == val.objects == dict(plane=4, ship=4) and not train.faults
     cfg = rotated.tiny_config(ROTATED, dota)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         # images without labels
         loader.dataset.ann_file = ''
-    train, _ = report_data(cfg)
+    train, *_ = report_data(cfg)
     assert len(train.samples) == 4 and not train.objects

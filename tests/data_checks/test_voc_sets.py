@@ -66,8 +66,14 @@ def test_missing_annotation_files(check, tmp_path):
     with pytest.raises(UserError, match='1 of 2 annotation files are missing, .*/a.xml; put'):
         check()
     (tmp_path / 'list.txt').write_text('')
-    with pytest.raises(UserError, match='list.txt lists no image'):
-        check()
+    for raw, message in (
+        (b'', 'lists no image'),
+        (b'\xef\xbb\xbfa\n', 'begins with a byte order mark'),
+        (b'caf\xe9\n', 'is not UTF-8'),
+    ):
+        (tmp_path / 'list.txt').write_bytes(raw)
+        with pytest.raises(UserError, match=f'list.txt {message}'):
+            check()
 
 
 @pytest.mark.tries('a COCO')

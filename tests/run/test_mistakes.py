@@ -85,6 +85,7 @@ def test_the_first_step():
         ('stack expects each tensor to be equal size, but', 'give model.data_preprocessor.size'),
         ('Expected more than 1 value per channel when training', 'train_dataloader.drop_last=True'),
         ('Target 59 is out of bounds.', 'CheckSegMap'),
+        ('If the mean has 3 values, the input', "give color_type='color'"),
     ],
 )
 def test_remedies(text, remedy):

@@ -32,5 +32,8 @@ def run(monkeypatch, capsys):
 @pytest.fixture
 def config(shapes, tmp_path):
     """A config whose data is there and which needs no released weights."""
-    tiny_config(CONFIG, shapes).dump(tmp_path / 'tiny.py')
+    cfg = tiny_config(CONFIG, shapes)
+    # mmengine keeps a visualizer for each name and second
+    cfg.experiment_name = tmp_path.name
+    cfg.dump(tmp_path / 'tiny.py')
     return tmp_path / 'tiny.py'

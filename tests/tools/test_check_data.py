@@ -1,5 +1,6 @@
 """The tool that checks data alone: its table, its file and its status."""
 
+import json
 import runpy
 import shutil
 import sys
@@ -22,11 +23,24 @@ def test_faults_and_what_is_written(shapes, tmp_path, monkeypatch, capsys):
 
     assert 'train_dataloader.dataset  4' in run()
     (root / 'train/000001.png').write_bytes(b'')
+    path = root / 'annotations/instances_train.json'
+    content = json.loads(path.read_text())
+    content['annotations'][-1]['id'] = content['annotations'][0]['id']
+    path.write_text(json.dumps(content))
     with pytest.raises(SystemExit) as stopped:
         run('--skip-broken')
     output, error = capsys.readouterr()
     assert stopped.value.code == 1
     assert f'fault: image {root}/train/000001.png is empty (0 bytes)' in output
-    assert error == 'error: faults in 1 of 2 data sets: 1\n'
+    assert error == 'error: faults in 1 of 3 data sets: 2\n'
     _, option = output.split('use it with --cfg-options ')
-    assert 'train_dataloader.dataset  3' in run('--cfg-options', option.strip())
+    option, line = option.splitlines()
+    assert line == 'train_dataloader.dataset: annotations with new ids in it: 1'
+    assert 'train_dataloader.dataset  3' in run('--cfg-options', option)
+    next((root / 'val').iterdir()).write_bytes(b'')
+    with pytest.raises(SystemExit):
+        run('--skip-broken')
+    output = capsys.readouterr().out
+    clean = f'{root}/annotations/instances_val.clean.json'
+    keys = 'val_dataloader.dataset.ann_file', 'test_dataloader.dataset.ann_file'
+    assert f'--cfg-options {keys[0]}={clean} {keys[1]}={clean}\n' in output

@@ -42,7 +42,7 @@ def test_help(tool, tmp_path):
             'train',
             [CONFIG],
             'data set not found: {cwd}/data/coco/annotations/instances_train2017'
-            '.json (train_dataloader.dataset.ann_file) and 4 more',
+            '.json (train_dataloader.dataset.ann_file) (and 4 more)',
         ),
         ('test', [CONFIG], 'required: checkpoint'),
         ('test', [CONFIG, 'none.pth', '--out', 'a.json'], 'must end in .pkl'),

@@ -29,6 +29,7 @@ def check_categories(dataset: CocoSet, categories: list[dict]) -> None:
     repeated = [name for name, count in Counter(classes).items() if count > 1]
     if repeated and dataset.given:
         raise UserError(f'{key} has {repeated[0]!r} several times: give each name once')
+    # mmdet takes all categories of an LVIS file
     every = dataset.layout.startswith('lvis')
     kept = [name for name in names if every or name in classes]
     twice = [name for name, count in Counter(kept).items() if count > 1]
@@ -54,6 +55,12 @@ def check_categories(dataset: CocoSet, categories: list[dict]) -> None:
             f'{_which(dataset, key)}: {unknown[0]!r} is no category of {dataset.path}{near}. '
             'The labels after it would have the names of others: give names of the file, in its '
             'order'
+        )
+    if len(classes) < len(kept):
+        raise UserError(
+            f'{key} has {len(classes)} of the {len(kept)} categories of {dataset.path}, and mmdet '
+            f'takes all of an LVIS file: give all, classes={quote_names(kept)}, or take the others '
+            'and their annotations out of the file'
         )
     raise UserError(
         f'{key} are in another order than the categories of {dataset.path}, by which labels are '

@@ -7,9 +7,10 @@ from ...errors import UserError
 from ..classes import describe_absent
 from ..files import describe_missing
 from ..orientation import describe_turned
+from ..wording import CLEAN_COMMAND
 from .categories import check_categories
 from .file import image_path, read_coco
-from .objects import SKIP, Content, broken_line, describe, inspect_coco
+from .objects import Content, broken_line, describe, inspect_coco
 from .panoptic import check_segments, describe_segments
 from .sets import CocoSet
 from .verdicts import find_verdict, keep_verdict, verdict_key
@@ -109,7 +110,7 @@ def check_images(dataset: CocoSet, images: list[dict]) -> list[str]:
         return [f'{line}; they are skipped']
     raise UserError(
         f'{line}; put them there, give their folder as {dataset.key}.data_prefix.img, or '
-        f'{SKIP.replace("such annotations", "them")}'
+        f'leave them out with {CLEAN_COMMAND}'
     )
 
 
@@ -126,7 +127,7 @@ def check_trained(dataset: CocoSet, images: list[dict], found: Content) -> None:
     """
     empty = dataset.filter_cfg.get('filter_empty_gt')
     # a set of backgrounds may be one of several
-    if not found.objects and (empty or '.datasets.' not in dataset.key):
+    if not found.objects and (empty or dataset.alone):
         total = found.left_out.total()
         if total and set(found.left_out) == {'crowd'}:
             raise UserError(
@@ -171,7 +172,7 @@ def find_oddities(dataset: CocoSet, found: Content) -> list[str]:
     """
     path, objects, lines = dataset.path, found.objects.total(), []
     # one of several sets may lack some, and LVIS files have a long tail
-    if dataset.trains and dataset.layout == 'coco' and '.datasets.' not in dataset.key:
+    if dataset.trains and dataset.layout == 'coco' and dataset.alone:
         lines += describe_absent(path, dataset.classes, found.objects)
     # some boxes leave their image in many sets; few of those would fit as corners
     if found.corners > max(1, objects // 10):

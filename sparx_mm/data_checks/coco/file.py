@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from typing import NamedTuple
 
 from ...errors import UserError
-from ..wording import and_more
+from ..wording import CLEAN_COMMAND, and_more
 
 COCO = dict(
     images=('id', 'file_name', 'height', 'width'),
@@ -29,7 +29,6 @@ LAYOUTS = dict(
 NUMBERS, FILE_NAMES = ('height', 'width'), ('file_name', 'coco_url')
 # what mmdet takes off an LVIS image's coco_url, to get its file
 COCO_HOST = 'http://images.cocodataset.org/'
-MEND = 'tools/check_data.py CONFIG --skip-broken'
 
 
 class Repeat(NamedTuple):
@@ -38,12 +37,17 @@ class Repeat(NamedTuple):
     Args:
         id (Hashable): The id.
         indices (list[int]): Their places in the list.
-        same (bool): True if they are identical.
+        copies (list[int]): Places of those that are identical with an earlier one.
     """
 
     id: Hashable
     indices: list[int]
-    same: bool
+    copies: list[int]
+
+    @property
+    def same(self) -> bool:
+        """Return True if all are identical."""
+        return len(self.copies) == len(self.indices) - 1
 
 
 def read_coco(path: str, labelled: bool = True, layout: str = 'coco', unique: bool = True) -> dict:
@@ -131,7 +135,9 @@ def _check_ids(path: str, name: str, items: list[dict]) -> None:
     shown = ', '.join(f'{one.id} ({len(one.indices)} times)' for one in repeats[:5])
     remedy = 'number them anew'
     if all(one.same for one in repeats):
-        remedy = f'they are identical, so leave one of each, for example with {MEND}'
+        remedy = f'they are identical, so leave one of each, for example with {CLEAN_COMMAND}'
+    elif name == 'annotations':
+        remedy += f', for example with {CLEAN_COMMAND}'
     raise UserError(f'{path}: {name} of the same id: {shown}{and_more(len(repeats), 5)}; {remedy}')
 
 
@@ -148,10 +154,20 @@ def find_repeats(items: list[dict]) -> list[Repeat]:
     for i, item in enumerate(items):
         places[item['id']].append(i)
     return [
-        Repeat(key, indices, all(items[i] == items[indices[0]] for i in indices))
+        Repeat(key, indices, _find_copies(items, indices))
         for key, indices in places.items()
         if len(indices) > 1
     ]
+
+
+def _find_copies(items: list[dict], indices: list[int]) -> list[int]:
+    seen, copies = set(), []
+    for i in indices:
+        text = json.dumps(items[i], sort_keys=True)
+        if text in seen:
+            copies.append(i)
+        seen.add(text)
+    return copies
 
 
 def image_path(image: dict, folder: str) -> str:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-from ..wording import and_more
+from ..wording import CLEAN_COMMAND, and_more
 from .file import is_number
 from .masks import sort_mask
 
@@ -33,8 +33,11 @@ BROKEN = dict(
         "export it in COCO's format",
     ),
     mask_size=('has a mask of another size than its image', 'give the one of this image'),
+    mask_runs=(
+        'has run lengths that are damaged or do not add up to the size of its mask',
+        'export it again, for example with pycocotools.mask.encode',
+    ),
 )
-SKIP = 'leave such annotations out with tools/check_data.py CONFIG --skip-broken'
 
 
 class Content(NamedTuple):
@@ -157,11 +160,25 @@ def broken_line(path: str, content: dict, broken: list[tuple[int, str]]) -> str:
     annotation = content['annotations'][i]
     image = next(im for im in content['images'] if im['id'] == annotation['image_id'])
     same = sum(other == kind for _, other in broken)
+    fault = describe_broken(annotation, image['file_name'], kind, same)
+    return f'{path}: {fault}, or leave such annotations out with {CLEAN_COMMAND}'
+
+
+def describe_broken(annotation: dict, file_name: str, kind: str, number: int = 1) -> str:
+    """Describe an annotation that mmdet fails at.
+
+    Args:
+        annotation (dict): The annotation.
+        file_name (str): Name of its image.
+        kind (str): Key of `BROKEN`.
+        number (int): Number of annotations with that fault. Default: 1.
+
+    Returns:
+        str: The fault and what to do.
+    """
     fault, remedy = BROKEN[kind]
-    return (
-        f'{path}: annotation {annotation["id"]} of image {image["file_name"]} '
-        f'{fault}{and_more(same)}: {remedy}, or {SKIP}'
-    )
+    start = f'annotation {annotation["id"]} of image {file_name}'
+    return f'{start} {fault}{and_more(number)}: {remedy}'
 
 
 def describe(found: Content, num_images: int) -> str:

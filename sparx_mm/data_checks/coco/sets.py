@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ...config_nodes import type_name, walk
-from ..data_sets import find_class, inherits, metainfo_of
+from ..data_sets import find_facts, inherits
 
 # not LoadEmptyAnnotations
 LOADER = re.compile('.*LoadAnnotations|LoadPanopticAnnotations')
@@ -34,6 +34,7 @@ class CocoSet(NamedTuple):
         with_mask (bool): True if its pipeline loads masks.
         poly2mask (bool): True if it draws polygons, too.
         trains (bool): True if it is part of the training data.
+        alone (bool): True if it is not one of several that are concatenated.
         seg_folder (str): Folder of its label maps; ``''`` if it has none.
         filter_cfg (dict): ``filter_cfg`` of its config.
         plain (bool): True if it sorts annotations as ``CocoDataset`` does.
@@ -50,6 +51,7 @@ class CocoSet(NamedTuple):
     with_mask: bool
     poly2mask: bool
     trains: bool
+    alone: bool
     seg_folder: str
     filter_cfg: dict
     plain: bool
@@ -74,8 +76,8 @@ def find_coco_set(key: str, node: dict, scope: str | None) -> CocoSet | None:
     )
     if layout is None or not node.get('ann_file'):
         return None
-    cls, root = find_class(node, scope), node.get('data_root') or ''
-    prefix = node.get('data_prefix') or {}
+    facts = find_facts(key, node, scope, BASES[layout], names)
+    root, prefix = facts.root, node.get('data_prefix') or {}
     steps = [step for _, step in walk(node.get('pipeline') or [])]
     loads = [step for step in steps if LOADER.fullmatch(type_name(step))]
     # another loader may do without masks
@@ -84,14 +86,15 @@ def find_coco_set(key: str, node: dict, scope: str | None) -> CocoSet | None:
         key=key,
         path=osp.join(root, node['ann_file']),
         folder=osp.join(root, prefix.get('img') or ''),
-        classes=metainfo_of(cls, node).get('classes'),
+        classes=facts.classes,
         given='classes' in (node.get('metainfo') or {}),
         labelled=bool(loads),
         with_mask=any(step.get('with_mask') for step in own),
         poly2mask=all(step.get('poly2mask', True) for step in own),
         seg_folder=osp.join(root, prefix['seg']) if prefix.get('seg') else '',
         layout=layout,
-        trains=key.startswith('train') and not node.get('test_mode'),
+        trains=facts.trains,
+        alone=facts.alone,
         filter_cfg=dict(node.get('filter_cfg') or {}),
         plain=inherits(node, scope, BASE, ('parse_data_info', 'filter_data')) is not None,
     )

@@ -3,15 +3,16 @@
 import json
 import os
 import os.path as osp
-import tempfile
 from collections.abc import Sequence
+
+from ...checkpoint_io import WriteError, write_text
 
 # bytes; a smaller file is checked again in no time
 WORTH_KEEPING = 1_000_000
 # the oldest are dropped first
 MAX_VERDICTS = 100
 # raise it when a check changes
-VERSION = 3
+VERSION = 4
 
 
 def verdict_key(paths: Sequence[str], *facts) -> str | None:
@@ -56,10 +57,8 @@ def keep_verdict(key: str | None, lines: list[str]) -> None:
     path = _path()
     try:
         os.makedirs(osp.dirname(path), exist_ok=True)
-        with tempfile.NamedTemporaryFile('w', dir=osp.dirname(path), delete=False) as file:
-            json.dump(dict([*verdicts.items()][-MAX_VERDICTS:]), file)
-        os.replace(file.name, path)
-    except OSError:
+        write_text(path, json.dumps(dict([*verdicts.items()][-MAX_VERDICTS:])))
+    except (OSError, WriteError):
         # the next start checks again
         pass
 

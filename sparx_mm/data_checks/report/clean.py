@@ -4,16 +4,18 @@ import json
 import os.path as osp
 from collections import defaultdict
 
+from ...checkpoint_io import write_text
 from ..classification_sets import find_classification_set
+from ..coco.file import is_number
 from .set_report import SetReport
 
 
 def write_clean(report: SetReport, scope: str | None = None) -> str | None:
     """Write the annotation file of a data set without its broken parts.
 
-    A file in COCO's format loses broken images and annotations, and all but the
-    first of identical items of one id; a list of images loses the lines of broken
-    ones. The old file stays as it is.
+    A file in COCO's format loses broken images and annotations, and copies of an item
+    with its id; annotations that differ and have one id get new ids but for the first. A
+    list of images loses the lines of broken ones. The old file stays as it is.
 
     Args:
         report (SetReport): Report on the set.
@@ -22,24 +24,29 @@ def write_clean(report: SetReport, scope: str | None = None) -> str | None:
     Returns:
         str or None: The new file, ``NAME.clean.ENDING``; None if the set has
         no such file, or none of its faults is that of an image or annotation.
+
+    Raises:
+        UserError: If it cannot be written.
     """
-    broken = defaultdict(set)
+    broken, renumbered = defaultdict(set), set()
     for fault in report.faults:
-        if fault.part is not None:
+        if fault.renumber:
+            renumbered.add(fault.index)
+        elif fault.part is not None:
             broken[fault.part].add(fault.index)
     path = _list_of(report, scope)
-    if path is None or not broken:
+    if path is None or not (broken or renumbered):
         return None
     clean = '.clean'.join(osp.splitext(path))
     if report.coco is not None:
-        _write_coco(path, clean, broken)
+        _write_coco(path, clean, broken, renumbered)
         return clean
-    with open(path) as file:
+    with open(path, encoding='utf-8') as file:
         lines = file.readlines()
     if len(lines) != len(report.samples):
         return None
-    with open(clean, 'w') as file:
-        file.writelines(line for i, line in enumerate(lines) if i not in broken['images'])
+    kept = (line for i, line in enumerate(lines) if i not in broken['images'])
+    write_text(clean, ''.join(kept))
     return clean
 
 
@@ -52,13 +59,15 @@ def _list_of(report: SetReport, scope: str | None) -> str | None:
     return path if osp.isfile(path) else None
 
 
-def _write_coco(path: str, clean: str, broken: dict[str, set[int]]) -> None:
+def _write_coco(path: str, clean: str, broken: dict[str, set[int]], renumbered: set[int]) -> None:
     with open(path, encoding='utf-8') as file:
         content = json.load(file)
+    numbers = [one['id'] for one in content.get('annotations') or [] if is_number(one.get('id'))]
+    for new, i in enumerate(sorted(renumbered), 1 + int(max(numbers, default=0))):
+        content['annotations'][i]['id'] = new
     for part in ('images', 'categories', 'annotations'):
         items = content.get(part) or []
         content[part] = [one for i, one in enumerate(items) if i not in broken[part]]
     kept = {image['id'] for image in content['images']}
     content['annotations'] = [one for one in content['annotations'] if one['image_id'] in kept]
-    with open(clean, 'w', encoding='utf-8') as file:
-        json.dump(content, file)
+    write_text(clean, json.dumps(content))

@@ -5,8 +5,9 @@ from collections import Counter
 from ..coco.categories import check_categories
 from ..coco.checks import check_trained, chosen_classes, find_oddities
 from ..coco.file import LAYOUTS, find_repeats, image_path, read_coco
-from ..coco.objects import BROKEN, describe, inspect_coco
+from ..coco.objects import describe, describe_broken, inspect_coco
 from ..coco.panoptic import check_segments, describe_segments
+from ..wording import and_more
 from .set_report import Fault, SetReport
 
 
@@ -52,9 +53,7 @@ def read_coco_set(report: SetReport) -> None:
     names = {image['id']: image['file_name'] for image in content['images']}
     for i, kind in found.broken if dataset.plain else ():
         annotation = content['annotations'][i]
-        what, remedy = BROKEN[kind]
-        image = names[annotation['image_id']]
-        text = f'annotation {annotation["id"]} of image {image} {what}: {remedy}'
+        text = describe_broken(annotation, names[annotation['image_id']], kind)
         report.faults.append(Fault(text, 'annotations', i))
     if labelled and dataset.plain:
         with report.collect():
@@ -62,13 +61,21 @@ def read_coco_set(report: SetReport) -> None:
 
 
 def _note_repeats(report: SetReport, content: dict) -> None:
-    """Note the items of one id; identical ones can be left out but for the first."""
+    """Note the items of one id.
+
+    Copies of an item can be left out, and annotations that differ numbered anew: nothing
+    refers to them by their ids, as annotations do to images and categories.
+    """
     for part, keys in LAYOUTS[report.coco.layout].items():
         for one in find_repeats(content[part]) if 'id' in keys else ():
-            start = f'{part} {" and ".join(map(str, one.indices))} have the id {one.id}'
-            if one.same:
-                text = f'{start} and are identical: leave one of them'
-                report.faults += [Fault(text, part, i) for i in one.indices[1:]]
-            else:
-                text = f'{start} and differ, so that none can be left out for you'
-                report.faults.append(Fault(f'{text}: give each an id of its own'))
+            for i in one.copies:
+                text = f'{part}[{i}] is a copy of another one with the id {one.id}: leave one'
+                report.faults.append(Fault(text, part, i))
+            others = sorted(set(one.indices[1:]) - set(one.copies))
+            shown = ' and '.join(f'{part}[{i}]' for i in (one.indices[0], *others[:4]))
+            text = f'{shown}{and_more(len(others), 4)} have the id {one.id} and differ: '
+            text += 'give each an id of its own'
+            if part == 'annotations':
+                report.faults += [Fault(text, part, i, renumber=True) for i in others]
+            elif others:
+                report.faults.append(Fault(text))

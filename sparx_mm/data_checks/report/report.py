@@ -8,7 +8,7 @@ from mmengine.registry import DATASETS, TRANSFORMS
 
 from ...config_nodes import type_name, walk
 from ...engine.transforms.check_seg_map import IGNORED
-from ...errors import error_text
+from ...errors import UserError, error_text
 from ...libraries import find_library
 from ..classes import describe_absent
 from ..coco.sets import find_coco_set
@@ -33,8 +33,8 @@ def report_data(cfg: Config, progress: Callable[[int, int], None] | None = None)
             and of all images of a set, called after each. Default: None.
 
     Returns:
-        list[SetReport]: A report on each set; one that stands in several
-        splits is reported once.
+        list[SetReport]: A report on each set; that on a set that stands in the config
+        before says so and holds nothing else.
 
     Raises:
         UserError: If a file or folder that the config names is missing.
@@ -42,26 +42,42 @@ def report_data(cfg: Config, progress: Callable[[int, int], None] | None = None)
     splits = [split for split in SPLITS if cfg.get(f'{split}_dataloader')]
     use_checked_loaders(cfg)
     check_paths(cfg, splits)
-    reports = []
+    reports: list[SetReport] = []
+    # key of each set by what its report depends on
+    keys: list[tuple[tuple, str]] = []
     for split in splits:
         labelled = {key: read for key, _, read in find_seg_sets(cfg, split)}
         ours = []
         for key, node in find_data_sets(cfg, split):
-            report = SetReport(key, node)
-            if all(_without_pipeline(node) != _without_pipeline(r.node) for r in reports):
+            report = SetReport(key, node, coco=find_coco_set(key, node, cfg.get('default_scope')))
+            facts = _facts(report, labelled.get(key))
+            report.same_as = next((other for known, other in keys if known == facts), None)
+            if report.same_as is None:
                 _report(cfg, report, labelled.get(key), progress)
-                reports.append(report)
+                keys.append((facts, key))
             ours.append(report)
-        # the splits' classes are compared when training starts
-        coco = [report.coco for report in ours if report.coco and report.coco.layout == 'coco']
-        if split == splits[0] and ours and len(coco) == len(ours):
-            with ours[0].collect():
-                check_config_heads(cfg, [dataset.classes for dataset in coco])
+        reports += ours
+        _check_heads(cfg, ours, reports)
     return reports
 
 
-def _without_pipeline(node: dict) -> dict:
-    return {key: value for key, value in node.items() if key != 'pipeline'}
+def _facts(report: SetReport, labelled: bool | None) -> tuple:
+    """Return what the report on a set depends on."""
+    node = {key: value for key, value in report.node.items() if key != 'pipeline'}
+    return node, labelled, report.coco and report.coco._replace(key='')
+
+
+def _check_heads(cfg: Config, ours: Sequence[SetReport], reports: Sequence[SetReport]) -> None:
+    """Check the heads against the sets of a split, if those are in COCO's format."""
+    coco = [report.coco for report in ours if report.coco and report.coco.layout == 'coco']
+    if not ours or len(coco) < len(ours):
+        return
+    try:
+        check_config_heads(cfg, [dataset.classes for dataset in coco])
+    except UserError as error:
+        # the same is wrong with another split
+        if all(fault.text != str(error) for report in reports for fault in report.faults):
+            ours[0].faults.append(Fault(str(error)))
 
 
 def _report(cfg, report, labelled, progress) -> None:
@@ -69,7 +85,6 @@ def _report(cfg, report, labelled, progress) -> None:
     if is_remote(node) or node.get('type') in find_library(cfg).auto_downloaded:
         report.notes.append('not checked, because its files are not here')
         return
-    report.coco = find_coco_set(report.key, node, scope)
     with report.collect():
         if report.coco:
             read_coco_set(report)

@@ -19,11 +19,13 @@ class Fault(NamedTuple):
             ``'annotations'``; ``'images'`` in other sets. None: it is the set's.
             Default: None.
         index (int, optional): Place in that list. Default: None.
+        renumber (bool): True if a new id is all that the item needs. Default: False.
     """
 
     text: str
     part: str | None = None
     index: int | None = None
+    renumber: bool = False
 
 
 @dataclass
@@ -42,6 +44,8 @@ class SetReport:
         faults (list[Fault]): Its faults.
         classes (tuple[str, ...]): Class names of a set in another format.
         coco (CocoSet, optional): Facts about a set in COCO's format.
+        same_as (str, optional): Key of the set before it that it repeats, whose report
+            is its own too.
     """
 
     key: str
@@ -54,6 +58,7 @@ class SetReport:
     faults: list[Fault] = field(default_factory=list)
     classes: tuple[str, ...] = ()
     coco: CocoSet | None = None
+    same_as: str | None = None
 
     @contextmanager
     def collect(self) -> Iterator[None]:

@@ -22,7 +22,12 @@ def format_reports(reports: Sequence[SetReport]) -> str:
     rows = [[str(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ['  '.join(c.ljust(w) for c, w in zip(row, widths)).rstrip() for row in rows]
+    for i, report in enumerate(reports, 1):
+        if report.same_as:
+            lines[i] = f'{report.key.ljust(widths[0])}  the same as {report.same_as}'
     for report in reports:
+        if report.same_as and not report.faults:
+            continue
         lines += ['', f'{report.key}:', *(f'  {note}' for note in report.notes)]
         counts = ', '.join(f'{name} {count}' for name, count in report.objects.most_common())
         if counts:

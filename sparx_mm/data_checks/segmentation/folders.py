@@ -10,7 +10,7 @@ from mmengine.registry import DATASETS, TRANSFORMS
 
 from ...config_nodes import type_name, walk
 from ...errors import UserError
-from ..data_sets import find_class
+from ..data_sets import find_class, is_alone
 from ..orientation import describe_turned
 from .labels import check_seg_labels
 
@@ -64,7 +64,9 @@ def check_seg_folders(
         files = [item[name] for item in built.data_list if name in item]
         if built.data_list and not files:
             continue
-        present = set(_list_files(built.data_prefix[name]))
+        folder = built.data_prefix[name]
+        # without a folder the list holds whole paths
+        present = set(_list_files(folder)) if folder else set()
         # isfile too, because a line of ann_file may spell a path in another way
         missing = [f for f in files if f not in present and not osp.isfile(f)]
         if files and not missing:
@@ -79,8 +81,7 @@ def check_seg_folders(
                 f'or give their place: --cfg-options {key}.{root}=DIR'
             )
     # one of several sets may show a single class
-    several = '.datasets.' in key
-    if labelled and key.startswith('train') and not several and _is_stock(dataset, scope):
+    if labelled and key.startswith('train') and is_alone(key) and _is_stock(dataset, scope):
         check_seg_labels(built, key)
     if labelled:
         images = [item['img_path'] for item in built.data_list if 'img_path' in item]
@@ -132,7 +133,7 @@ def _describe(dataset, name, files, missing, present) -> str:
             f'{len(missing)} of {len(files)} {what}s are missing, the '
             f'first is {osp.abspath(missing[0])}'
         )
-    if len(missing) < len(files):
+    if len(missing) < len(files) or not folder:
         return problem
     example = 'it is empty'
     if present:

@@ -1,6 +1,7 @@
 """Transform that checks loaded label maps."""
 
 from collections.abc import Sequence
+from typing import BinaryIO
 
 import numpy as np
 from mmengine.registry import TRANSFORMS
@@ -74,14 +75,13 @@ class CheckSegMap:
                 'convert its colours to ids'
             )
         if seg_map.shape != shape:
-            turned = seg_map.shape == shape[::-1] and read_orientation(results['img_path'])[1]
-            remedy = (
-                'the image is turned by its EXIF orientation: give '
-                "color_type='color_ignore_orientation' to LoadImageFromFile in all pipelines, or "
-                'turn the label map'
-                if turned
-                else 'put the two that belong together there, or remove both'
-            )
+            remedy = 'put the two that belong together there, or remove both'
+            stored = read_orientation(results['img_path'])
+            if stored.resizes and seg_map.shape[::-1] == stored.size == shape:
+                remedy = (
+                    f'the image is turned by its EXIF orientation: {stored.remedy}, or turn the '
+                    'label map'
+                )
             raise UserError(
                 f'label map {path} has {_size(seg_map.shape)} pixels and its '
                 f'image {results["img_path"]} has {_size(shape)} (width x '
@@ -135,11 +135,11 @@ def _size(shape):
     return ' x '.join(map(str, shape[::-1])) or '1'
 
 
-def read_pixels(path: str, modes: Sequence[str] | None = None) -> np.ndarray | None:
+def read_pixels(path: str | BinaryIO, modes: Sequence[str] | None = None) -> np.ndarray | None:
     """Read the pixels of a file without a conversion.
 
     Args:
-        path (str): The file.
+        path (str or BinaryIO): The file.
         modes (Sequence[str], optional): Pillow's modes that are read. None:
             all. Default: None.
 

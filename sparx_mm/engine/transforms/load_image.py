@@ -7,10 +7,6 @@ that are not turned.
 
 import logging
 
-import cv2
-import mmcv
-import mmengine.fileio as fileio
-import numpy as np
 import torch
 from mmcv.transforms import LoadImageFromFile
 from mmengine.logging import print_log
@@ -18,11 +14,8 @@ from mmengine.registry import TRANSFORMS
 
 from ...errors import UserError
 from .exif import read_orientation
+from .image_faults import READ_ERRORS, depth_fault, read_fault
 
-# what decoders and storage raise for a file, and mmcv for one that was not decoded
-READ_ERRORS = (OSError, AssertionError, SyntaxError, ValueError, cv2.error)
-# the brightest value that is left of 12 bits when the lower 8 are cut off or rounded
-DARK = 16
 REMEDY = (
     'tools/check_data.py CONFIG lists all such files, and --cfg-options skip_broken=True '
     'trains without them'
@@ -102,7 +95,9 @@ class LoadCheckedImage(LoadImageFromFile):
             return read_fault('image', results['img_path'], self.backend_args, error)
         finally:
             self.ignore_empty = ignore_empty
-        return self._size_fault(results) or self._depth_fault(results)
+        return self._size_fault(results) or depth_fault(
+            results['img'], results['img_path'], self.imdecode_backend, self.backend_args
+        )
 
     def _size_fault(self, results: dict) -> str | None:
         size = results.get('width'), results.get('height')
@@ -114,67 +109,13 @@ class LoadCheckedImage(LoadImageFromFile):
             return None
         path = results['img_path']
         sizes = f'{loaded[0]} x {loaded[1]} pixels and its boxes are for {size[0]} x {size[1]}'
-        if _close(loaded, size[::-1]) and read_orientation(path)[1]:
+        stored = read_orientation(path)
+        if stored.resizes and loaded == stored.size[::-1] and _close(stored.size, size):
             return (
-                f'image {path} is turned by its EXIF orientation: it is loaded with {sizes}; give '
-                "color_type='color_ignore_orientation' to LoadImageFromFile in all pipelines, or "
-                'turn the boxes'
+                f'image {path} is turned by its EXIF orientation: it is loaded with {sizes}; '
+                f'{stored.remedy}, or turn the boxes'
             )
         return f'image {path} has {sizes} (width x height): put the image of these boxes there'
-
-    def _depth_fault(self, results: dict) -> str | None:
-        image = results['img']
-        if image.dtype != np.uint8:
-            return None
-        # OpenCV keeps the upper 8 bits, Pillow cuts values off at 255
-        clipped = self.imdecode_backend == 'pillow' and image.min() == 255
-        if image.max() > DARK and not clipped:
-            return None
-        path = results['img_path']
-        pixels = mmcv.imfrombytes(
-            fileio.get(path, backend_args=self.backend_args), flag='unchanged', backend='cv2'
-        )
-        if pixels is None or pixels.dtype == np.uint8 or pixels.max() == 0:
-            return None
-        bits, colour = 8 * pixels.dtype.itemsize, 'white' if clipped else 'black'
-        return (
-            f'image {path} has {bits} bits a channel (values to {pixels.max():g}) and is read as '
-            f'8, in which it is {colour}: convert it to 8 bits, scaled to 0 to 255'
-        )
-
-
-def read_fault(what: str, path: str, backend_args: dict | None, error: Exception) -> str:
-    """Describe why a file cannot be read.
-
-    Args:
-        what (str): What it should be.
-        path (str): The file.
-        backend_args (dict, optional): Arguments of its storage.
-        error (Exception): What reading it raised; it is raised again if the
-            file can be decoded, because then an argument is at fault.
-
-    Returns:
-        str: The fault and what to do about it.
-    """
-    try:
-        content = fileio.get(path, backend_args=backend_args)
-    except FileNotFoundError:
-        return f'{what} {path} does not exist: put it there'
-    except Exception:
-        # whatever storage raises
-        return f'{what} {path} cannot be read: {error}'
-    if content and mmcv.imfrombytes(content, flag='unchanged', backend='cv2') is not None:
-        raise error
-    start = content[:100].lstrip().lower()
-    if not content:
-        fault = 'is empty (0 bytes)'
-    elif start.startswith(b'<'):
-        fault = 'is no image but a text such as HTML'
-    elif start.startswith(b'version https://git-lfs'):
-        fault = 'is a pointer of Git LFS (git lfs pull)'
-    else:
-        fault = f'is truncated, damaged or no image ({len(content)} bytes)'
-    return f'{what} {path} {fault}: put the whole {what} there'
 
 
 def install(scope: str | None = None) -> None:

@@ -7,7 +7,8 @@ from mmseg.datasets.transforms import LoadAnnotations
 
 from ...errors import UserError
 from .check_seg_map import IGNORED
-from .load_image import READ_ERRORS, REMEDY, SkipCounter, read_fault, replace
+from .image_faults import READ_ERRORS, read_fault
+from .load_image import REMEDY, SkipCounter, replace
 
 
 class LoadCheckedSegMap(LoadAnnotations):

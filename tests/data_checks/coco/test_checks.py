@@ -145,7 +145,10 @@ def test_what_is_trained_is_one_line(check, drawn, tmp_path):
             _first('annotations', segmentation=dict(size=[4, 4], counts='0')),
             'has a mask of another size than its image',
         ),
-        (_first('annotations', 3, id=1), r'annotations of the same id: 1 \(3 times\); number'),
+        (
+            _first('annotations', 3, id=1),
+            r'annotations of the same id: 1 \(3 times\); number them anew, for example with tools/ch',
+        ),
         (_first('images', 2, id=1), r'images of the same id: 1 \(2 times\)'),
         (
             _first('images', file_name='no.png'),
@@ -506,8 +509,32 @@ def test_a_large_file_is_checked_once(check, tmp_path, monkeypatch, capsys):
     assert lines != ['new']
 
 
+def test_a_cache_that_cannot_be_written_is_left_as_it_was(check, tmp_path, monkeypatch):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    monkeypatch.setattr(verdicts, 'WORTH_KEEPING', 1)
+    # no file can take its place
+    (tmp_path / 'cache/sparx_mm/data_checks.json').mkdir(parents=True)
+    assert check()
+    assert [path.name for path in (tmp_path / 'cache/sparx_mm').iterdir()] == ['data_checks.json']
+
+
 POLYGON = [10, 10, 40, 10, 40, 40, 10, 40]
 RUNS = dict(size=[64, 64], counts=[0, 100, 3996])
+# the same as text, and what is left of it once it is cut off or changed
+TEXT = '0T3ll3'
+DAMAGED = (
+    '0T3',
+    '0T3l',
+    '0T3ll3~',
+    '0T3ll3é',
+    '0T3ll30',
+    '',
+    '0',
+    'zzzz',
+    'polygon',
+    'P' * 99,
+    '\x00',
+)
 
 
 @pytest.mark.tries('masks that are neither')
@@ -520,15 +547,17 @@ RUNS = dict(size=[64, 64], counts=[0, 100, 3996])
         ([POLYGON, [[1, 2]] * 6], 'is neither'),
         ('polygon', 'is neither'),
         (7, 'is neither'),
-        (dict(RUNS, counts=[0, 100]), 'of another size than its image'),
-        (dict(RUNS, counts=[0, 100, 99999]), 'of another size than its image'),
+        (dict(RUNS, counts=[0, 100]), 'do not add up to the size of its mask: export it again'),
+        (dict(RUNS, counts=[0, 100, 99999]), 'do not add up'),
+        (dict(RUNS, counts=[100, -100, 4096]), 'do not add up'),
+        *((dict(RUNS, counts=text), 'run lengths that are damaged') for text in DAMAGED),
         (dict(RUNS, size='64x64'), 'of another size than its image'),
         (dict(RUNS, counts=['a']), 'is neither'),
     ],
 )
 def test_masks_that_mmdet_fails_at_or_draws_empty(check, mask, message):
     line = problem(check, _first('annotations', segmentation=mask))
-    assert 'annotation 1 of image 000000.png has a mask' in line and message in line
+    assert 'annotation 1 of image 000000.png has ' in line and message in line
 
 
 @pytest.mark.parametrize(
@@ -537,6 +566,7 @@ def test_masks_that_mmdet_fails_at_or_draws_empty(check, mask, message):
         ([[1, 2, 3, 4, 5], POLYGON], None),
         ([[str(value) for value in POLYGON]], None),
         (RUNS, None),
+        (dict(RUNS, counts=TEXT), None),
         # the sizes of a file may be rounded, and mmdet compares with the image itself
         (dict(size=[65, 64], counts=[0, 100, 4060]), None),
         ([[[1, 2], [3, 4], [5, 6]]], 'with a polygon of fewer than three points'),

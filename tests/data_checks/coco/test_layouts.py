@@ -94,13 +94,24 @@ def test_lvis_files_of_the_first_version(check, content, shapes, tmp_path):
         ),
         (lambda c: c['images'][0].update(coco_url=f'{HOST}no.jpg'), '1 of 4 images are missing'),
         (lambda c: c['categories'].reverse(), 'another order than the categories'),
-        (lambda c: c['categories'].append(dict(id=9, name='moon')), 'another order .*give .*moon'),
+        (
+            lambda c: c['categories'].append(dict(id=9, name='moon')),
+            r"classes has 6 of the 7 categories of \S*a.json, .* give all, classes=\(.*, 'moon'\), or",
+        ),
     ],
 )
 def test_faults_of_lvis_files(check, content, change, message):
     change(_lvis(content))
     with pytest.raises(UserError, match=message):
         check(content, 'LVISV1Dataset', metainfo=dict(classes=CLASSES))
+
+
+def test_lvis_classes_that_are_part_of_the_files(check, content):
+    with pytest.raises(UserError, match='classes has 2 of the 6 categories'):
+        check(_lvis(content), 'LVISV1Dataset', metainfo=dict(classes=('square', 'circle')))
+    # the remedy
+    content['categories'] = [c for c in content['categories'] if c['name'] in CLASSES[:2]]
+    check(content, 'LVISV1Dataset', metainfo=dict(classes=CLASSES[:2]))
 
 
 def _maps(content, tmp_path):

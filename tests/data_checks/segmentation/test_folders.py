@@ -155,6 +155,17 @@ def test_a_list_of_images(root):
         f'1 of 2 label maps are missing, the first is {root}/{LABELS}/'
         f'{names[2]}.png;' in problem(root, ann_file='list.txt')
     )
+    whole = dict(
+        ann_file=str(listed), data_root=None, data_prefix=dict(img_path='', seg_map_path='')
+    )
+    listed.write_text(f'{root}/{IMAGES}/{names[0]}')
+    check(root, labelled=False, **whole)
+    listed.write_text(f'{root}/{IMAGES}/other')
+    assert problem(root, labelled=False, **whole) == (
+        'x.dataset.data_prefix.img_path: 1 of 1 images are missing, the first is '
+        f'{root}/{IMAGES}/other.jpg; put the files there, or give their place: '
+        '--cfg-options x.dataset.data_prefix.img_path=DIR'
+    )
     listed.write_text('')
     assert problem(root, ann_file='list.txt') == (
         f'no image is listed in {root}/list.txt (x.dataset.ann_file)'

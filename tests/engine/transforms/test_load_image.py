@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from mmengine.dataset import BaseDataset
 from mmengine.registry import TRANSFORMS
+from pictures import orient, reset_tiff
 from PIL import Image
 
 from sparx_mm.engine.transforms.load_image import LoadCheckedImage, install
@@ -77,25 +78,29 @@ def test_kinds_of_images_that_mmcv_converts(tmp_path, mode):
     assert image.max() > 100
 
 
-def _turned(path, orientation):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    Image.fromarray(PIXELS).save(path, exif=exif)
-
-
 @pytest.mark.tries('an image that is empty')
+@pytest.mark.parametrize('backend', ['cv2', 'pillow'])
+@pytest.mark.parametrize('ending', ['jpg', 'tif'])
 @pytest.mark.parametrize('orientation', [5, 6, 7, 8])
-def test_images_that_are_turned_beside_their_boxes(tmp_path, orientation):
-    path = tmp_path / 'a.jpg'
-    _turned(path, orientation)
+def test_images_that_are_turned_beside_their_boxes(tmp_path, orientation, ending, backend):
+    path, options = tmp_path / f'a.{ending}', dict(imdecode_backend=backend)
+    Image.fromarray(PIXELS).save(path)
+    orient(path, orientation)
+    line = problem(path, **options)
     assert (
         'is turned by its EXIF orientation: it is loaded with 48 x 96 pixels and its boxes are for '
-        "96 x 48; give color_type='color_ignore_orientation' to"
-    ) in problem(path)
-    # the remedy, boxes of the turned image, and no boxes at all
-    assert load(path, color_type='color_ignore_orientation')['img'].shape[:2] == (48, 96)
-    assert load(path, width=48, height=96)['img'].shape[:2] == (96, 48)
-    assert load(path, instances=[]) is not None
+        '96 x 48; '
+    ) in line
+    # boxes of the turned image, no boxes at all, and the remedy
+    assert load(path, width=48, height=96, **options)['img'].shape[:2] == (96, 48)
+    assert load(path, instances=[], **options) is not None
+    if ending == 'tif':
+        assert '; set the tag Orientation (274) in each TIFF to 1' in line
+        reset_tiff(path, orientation)
+    else:
+        assert "; give color_type='color_ignore_orientation' to" in line
+        options['color_type'] = 'color_ignore_orientation'
+    assert load(path, **options)['img'].shape[:2] == (48, 96)
 
 
 @pytest.mark.tries('an image that is empty')
@@ -133,10 +138,56 @@ def test_images_of_16_bits(tmp_path, channels, name):
     load(path)
 
 
-def test_16_bits_read_by_pillow(tmp_path):
-    path = tmp_path / 'a.png'
-    cv2.imwrite(str(path), PIXELS[..., 0].astype(np.uint16) * 200 + 300)
-    assert 'in which it is white' in problem(path, imdecode_backend='pillow')
+GRAY = PIXELS[..., 0]
+# a sensor of 12 bits with one pixel that is broken
+HOT = GRAY.astype(np.uint16) * 16
+HOT[0, 0] = 65535
+
+
+@pytest.mark.tries('an image that is empty')
+@pytest.mark.parametrize(
+    'pixels,backend,message',
+    [
+        (GRAY.astype(np.uint16) * 200 + 300, 'pillow', '16 bits .* in which it is white: conv'),
+        (
+            GRAY.astype(np.uint16) * 4,
+            'pillow',
+            '16 bits .* .values to 1016. and is .* nearly white',
+        ),
+        (HOT, 'cv2', '16 bits a channel .values to 65535. .* in which it is nearly black'),
+        (GRAY.astype(np.int32) + 300, 'pillow', '32 bits a channel .* it is white'),
+        (GRAY.astype(np.int32) + 300, 'cv2', '32 bits a channel .*, which its loader does not'),
+        (np.float32(GRAY) / 254, 'pillow', r'floats of 32 bits a channel \(values to 1\) .* black'),
+        (np.float32(GRAY) + 300, 'pillow', 'floats of 32 bits .* in which it is white: convert'),
+        (np.float32(GRAY), 'cv2', 'floats of 32 bits .* to 254., which its loader does not'),
+        (np.float32(PIXELS), 'pillow', 'floats of 32 bits .*, which its loader does not conv'),
+    ],
+)
+def test_more_than_8_bits(tmp_path, pixels, backend, message):
+    path = tmp_path / 'a.tif'
+    cv2.imwrite(str(path), pixels)
+    with pytest.raises(UserError, match=message):
+        raise UserError(problem(path, imdecode_backend=backend))
+
+
+def test_more_than_8_bits_that_are_seen(tmp_path):
+    """What is left of an image is the better part of it."""
+    path = tmp_path / 'a.tif'
+    for pixels in (np.where(GRAY > 200, 300, GRAY.astype(np.uint16)), np.float32(GRAY)):
+        cv2.imwrite(str(path), pixels)
+        assert load(path, imdecode_backend='pillow')['img'].max() >= 254
+    # a page of text
+    cv2.imwrite(str(path), np.full_like(PIXELS, 255))
+    assert load(path, imdecode_backend='pillow')['img'].min() == 255
+
+
+def test_a_tiff_that_no_loader_reads(tmp_path):
+    path = tmp_path / 'a.tif'
+    cv2.imwrite(str(path), GRAY)
+    path.write_bytes(path.read_bytes()[:40])
+    line = problem(path)
+    assert 'is a TIFF that is truncated, damaged or of a kind that its loader does not' in line
+    assert '(40 bytes): put the whole image there, or convert it to 8 bits' in line
 
 
 def test_a_wrong_argument_is_no_fault_of_the_image(tmp_path):
