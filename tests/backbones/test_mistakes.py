@@ -57,6 +57,7 @@ def test_arguments(arguments, message):
         SparXMamba(PICO, **arguments)
 
 
+@pytest.mark.tries('an image of another number of channels')
 @pytest.mark.parametrize(
     'shape,message',
     [

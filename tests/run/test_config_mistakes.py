@@ -94,6 +94,7 @@ def test_detectors(train, options, message):
         train(detects=True, **options)
 
 
+@pytest.mark.tries('an image of another number of channels')
 def test_gray_images_left_as_they_are(train, shapes):
     pipeline = [
         dict(type='LoadImageFromFile', color_type='grayscale'),
