@@ -56,10 +56,10 @@ def _load(k, start, used, dt_weight, dt_bias, A, D, own, own_A):
         own[rank + 1, c] = D[k, start + c]
     for r in range(rank):
         for c in range(used):
-            own[r, c] = dt_weight[k, r, start + c]
+            own[r, c] = dt_weight[k, start + c, r]
     for n in range(own_A.shape[0]):
         for c in range(used):
-            own_A[n, c] = A[k, n, start + c]
+            own_A[n, c] = A[k, start + c, n]
 
 
 @njit(fastmath=FASTMATH)
@@ -71,10 +71,10 @@ def _add(k, start, used, own, own_A, dt_weight, dt_bias, A, D):
         D[k, start + c] += own[rank + 1, c]
     for r in range(rank):
         for c in range(used):
-            dt_weight[k, r, start + c] += own[r, c]
+            dt_weight[k, start + c, r] += own[r, c]
     for n in range(own_A.shape[0]):
         for c in range(used):
-            A[k, n, start + c] += own_A[n, c]
+            A[k, start + c, n] += own_A[n, c]
 
 
 @Kernel
@@ -84,9 +84,9 @@ def ss2d_fwd_kernel(x, dt_B_C, dt_weight, dt_bias, A, D, y, states, lanes, first
     Args:
         x (ndarray): Map of shape (B, H, W, D).
         dt_B_C (ndarray): Projection of shape (B, H, W, 4, R + 2N).
-        dt_weight (ndarray): Weight of shape (4, R, D).
+        dt_weight (ndarray): Weight of shape (4, D, R).
         dt_bias (ndarray): Bias of shape (4, D).
-        A (ndarray): Decay rates times log2(e), of shape (4, N, D).
+        A (ndarray): Decay rates times log2(e), of shape (4, D, N).
         D (ndarray): Weight of the direct path, of shape (4, D).
         y (ndarray): Map of shape (B, H, W, D), written.
         states (ndarray): States at the entry of every line of the four
@@ -97,7 +97,7 @@ def ss2d_fwd_kernel(x, dt_B_C, dt_weight, dt_bias, A, D, y, states, lanes, first
     """
     use_widest_vectors()
     _, height, width, channels = x.shape
-    rank, state = dt_weight.shape[1], A.shape[1]
+    rank, state = dt_weight.shape[2], A.shape[2]
     blocks = -(-channels // lanes)
     # (rank + 2, lanes): dt_weight, dt_bias and D of the block
     own = np.zeros((rank + 2, lanes), np.float32)
@@ -240,10 +240,10 @@ def ss2d_bwd_kernel(
         dx (ndarray): Gradient of x, of shape (B, H, W, D), written.
         ddt_B_C (ndarray): Gradient of dt_B_C, of shape
             (slices, B, H, W, 4, R + 2N), zero before, added to.
-        dweight (ndarray): Gradient of dt_weight, of shape (parts, 4, R, D), zero
+        dweight (ndarray): Gradient of dt_weight, of shape (parts, 4, D, R), zero
             before, added to; so are the next three.
         dbias (ndarray): Gradient of dt_bias, of shape (parts, 4, D).
-        dA (ndarray): Gradient of A, of shape (parts, 4, N, D).
+        dA (ndarray): Gradient of A, of shape (parts, 4, D, N).
         dD (ndarray): Gradient of D, of shape (parts, 4, D).
         lanes (int): Number of channels to a block.
         first (int): First share.
@@ -251,7 +251,7 @@ def ss2d_bwd_kernel(
     """
     use_widest_vectors()
     batch, height, width, channels = x.shape
-    rank, state = dt_weight.shape[1], A.shape[1]
+    rank, state = dt_weight.shape[2], A.shape[2]
     slices, parts = ddt_B_C.shape[0], dA.shape[0]
     blocks = -(-channels // lanes)
     longest = max(height, width)
@@ -386,11 +386,9 @@ def _arrays(
         # (B, D, H, W) -> (B, H, W, D)
         x.to(A.dtype).permute(0, 2, 3, 1),
         dt_B_C.to(A.dtype),
-        # (4, D, R) -> (4, R, D)
-        dt_weight.transpose(1, 2),
+        dt_weight,
         dt_bias,
-        # (4, D, N) -> (4, N, D)
-        A.transpose(1, 2) * math.log2(math.e),
+        A * math.log2(math.e),
         D,
     )
     return [t.detach().contiguous().numpy() for t in tensors]
@@ -466,12 +464,4 @@ def backward(
         *(t.numpy() for t in (dx, ddt_B_C, *partial)),
         lanes,
     )
-    dweight, dbias, dA, dD = (t.sum(0) for t in partial)
-    return (
-        dx.permute(0, 3, 1, 2),
-        ddt_B_C.sum(0),
-        dweight.transpose(1, 2),
-        dbias,
-        dA.transpose(1, 2),
-        dD,
-    )
+    return dx.permute(0, 3, 1, 2), ddt_B_C.sum(0), *(t.sum(0) for t in partial)
