@@ -237,6 +237,23 @@ def test_family(backbone, monkeypatch, run, device):
 
 
 @pytest.mark.stack
+def test_family_is_drawn(backbone, run, tmp_path):
+    import family
+
+    path, networks = tmp_path / 'new' / 'plot.svg', ('mmdet Swin-T', 'mmpretrain ConvNeXt-T')
+    options = ('--device', 'cpu', *QUICK, '--networks', 'SparXMamba tiny', '--plot', path)
+    status, out, err = run(family.main, *options, '--size', '48', '64')
+    assert status == 0, err
+    assert {row[0] for row in rows(out)} == {'SparXMamba tiny', *networks}
+    # once in the legend of each panel
+    text = path.read_text()
+    for name in ('SparXMamba tiny', *networks):
+        assert text.count(f'<!-- {name} -->') == 2
+    status, out, err = run(family.main, *options, '--arch', 'tiny', 'base')
+    assert status == 1 and 'one --arch' in err.splitlines()[-1]
+
+
+@pytest.mark.stack
 def test_family_without_other_libraries(backbone, monkeypatch, run):
     import family
 
