@@ -33,6 +33,7 @@ SLOW = {
     Path(__file__).parent / name
     for name in (
         'analysis/paper',
+        'backbones/test_bfloat16.py',
         'backbones/test_parity.py',
         'benchmarks',
         'compat',
