@@ -35,6 +35,8 @@ class Input(NamedTuple):
 
 
 class _Parser(argparse.ArgumentParser):
+    on_paper = ()
+
     def error(self, message):
         fail(f'{message} (see {self.prog} --help)', 2)
 
@@ -56,19 +58,25 @@ def positive(text):
     return int(text)
 
 
-def make_parser(description, has_peers=True):
+def make_parser(description, has_peers=True, on_paper=()):
     """Make a parser with the options that all programs have.
 
     Args:
         description (str): First line of the help.
         has_peers (bool): Compare forms of the scan, chosen with ``--peers``.
             Default: True.
+        on_paper (Sequence[str]): Names of GPUs that need not be here: one of them, or cpu,
+            must be chosen. Default: ().
 
     Returns:
         ArgumentParser: Parser that reports a bad argument in one line.
     """
     parser = _Parser(description=description)
-    parser.add_argument('--device', help='cpu, cuda or cuda:N; default: a GPU if there is one')
+    parser.on_paper = on_paper
+    if on_paper:
+        parser.add_argument('--device', choices=('cpu', *on_paper), required=True)
+    else:
+        parser.add_argument('--device', help='cpu, cuda or cuda:N; default: a GPU if there is one')
     parser.add_argument(
         '--size',
         nargs='+',
@@ -108,20 +116,22 @@ def parse(parser):
         parser (ArgumentParser): From `make_parser`.
 
     Returns:
-        Namespace: ``device`` a torch.device, ``peers`` a list of names and
-        ``inputs`` a list of `Input`, instead of size, batch and dtype.
+        Namespace: ``device`` a torch.device, or the name of one that is on paper; ``peers``
+        a list of names and ``inputs`` a list of `Input`, instead of size, batch and dtype.
 
     Raises:
         UserError: If there is no such device.
     """
     args = parser.parse_args()
-    args.device = find_device(args.device)
+    on_paper = args.device in parser.on_paper
+    if not on_paper:
+        args.device = find_device(args.device)
     torch.set_num_threads(args.threads)
-    gpu = args.device.type == 'cuda'
+    gpu = on_paper or args.device.type == 'cuda'
     if getattr(args, 'peers', ()) is None:
         args.peers = list(GPU_PEERS if gpu else CPU_PEERS)
     batches = dict(GPU_INPUTS if gpu else CPU_INPUTS)
-    dtypes = args.dtype or (DTYPES if gpu else ['float32'])
+    dtypes = args.dtype or (['bfloat16'] if on_paper else DTYPES if gpu else ['float32'])
     args.inputs = [
         Input(*size, args.batch or batches.get(size, 1), DTYPES[name])
         for size in args.size or batches

@@ -42,6 +42,16 @@ def _revision():
     return done.stdout.strip() or 'unknown'
 
 
+def software():
+    """Name the date, the versions and the revision that a table was made with."""
+    return [
+        str(datetime.date.today()),
+        f'Python {platform.python_version()}',
+        *(f'{name} {_version(name)}' for name in ('torch', 'triton', 'numba')),
+        f'revision {_revision()}',
+    ]
+
+
 def machine(title, args):
     """Write a heading, and the line about the machine and its software.
 
@@ -54,13 +64,12 @@ def machine(title, args):
     """
     device = args.device
     backend = dispatch.choose(torch.empty(0, device=device))
+    date, *versions = software()
     facts = [
-        str(datetime.date.today()),
+        date,
         f'{device_name(device)} ({device})',
         f'{torch.get_num_threads()} CPU threads',
-        f'Python {platform.python_version()}',
-        *(f'{name} {_version(name)}' for name in ('torch', 'triton', 'numba')),
-        f'revision {_revision()}',
+        *versions,
     ]
     return f'# {title}\n\n{", ".join(facts)}. Kernels: {backend}, {backend_report()[backend]}.'
 
