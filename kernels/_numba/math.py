@@ -58,7 +58,6 @@ def use_widest_vectors(typing_context):
 @njit(fastmath={'contract'}, forceinline=True)
 def exp2(x):
     """Compute 2^x for float32, from 0 below -127 to inf above 128."""
-    use_widest_vectors()
     x = _LOWEST if x < _LOWEST else x
     x = _HIGHEST if x > _HIGHEST else x
     shifted = x + _ROUND
@@ -77,7 +76,6 @@ def _log1p(w):
 @njit(fastmath={'contract'}, forceinline=True)
 def softplus(z):
     """Compute log(1 + e^z) for float32, accurate relative to small results too."""
-    use_widest_vectors()
     return (z if z > _ZERO else _ZERO) + _log1p(exp2(-abs(z) * _LOG2_E))
 
 
