@@ -14,6 +14,7 @@ from torch._subclasses import FakeTensorMode
 
 from sparx_mm.kernels import backend_report, dispatch, selective_scan, ss2d
 from sparx_mm.kernels._numba import pool
+from sparx_mm.kernels._numba.math import use_widest_vectors
 
 # builds inputs, and compares a pass with that of plain torch in float64
 PRELUDE = inspect.cleandoc("""
@@ -446,3 +447,27 @@ def test_shares_of_a_backward_pass(threads, batch, slices, wanted):
 )
 def test_lanes_of_a_block(channels, blocks, wanted):
     assert pool.block_lanes(channels, blocks) == wanted
+
+
+def _cpu_has(feature):
+    try:
+        return feature in Path('/proc/cpuinfo').read_text().split()
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not _cpu_has('avx512f'), reason='the CPU has no vectors of 512 bits')
+def test_widest_vectors():
+    from numba import njit
+
+    @njit
+    def double(x):
+        use_widest_vectors()
+        for i in range(len(x)):
+            x[i] *= 2
+
+    x = torch.ones(100)
+    double(x.numpy())
+    assert x.eq(2).all()
+    (assembly,) = double.inspect_asm().values()
+    assert 'zmm' in assembly
