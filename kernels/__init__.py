@@ -1,11 +1,21 @@
-"""Selective-scan operators: functions on tensors, and nothing of the models.
+"""Operators, scans and norms: functions on tensors, and nothing of the models.
 
 Importing needs torch alone; where numba is installed, it makes the CPU path fast.
 """
 
 from .autocast import without_autocast
-from .dispatch import backend_report
+from .dispatch import backend_report, uses_triton
+from .group_norm import group_norm
+from .layer_norm import layer_norm
 from .selective_scan import selective_scan
 from .ss2d import ss2d
 
-__all__ = ['backend_report', 'selective_scan', 'ss2d', 'without_autocast']
+__all__ = [
+    'backend_report',
+    'group_norm',
+    'layer_norm',
+    'selective_scan',
+    'ss2d',
+    'uses_triton',
+    'without_autocast',
+]

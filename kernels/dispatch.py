@@ -5,13 +5,15 @@ variable SPARX_MM_KERNELS overrides it and is read at every call:
 
 - ``triton``: GPU kernels for float16, bfloat16 and float32; float64 runs in
   ``torch``;
-- ``numba``: CPU kernels in float32, to which 16 bits are widened;
-- ``torch``: a two-level scan in plain torch operations, for any device and dtype;
-- ``reference``: the definition, a slow loop.
+- ``numba``: CPU kernels of the scans in float32, to which 16 bits are widened;
+- ``torch``: a two-level scan in plain torch operations, and torch's own norms, for
+  any device and dtype;
+- ``reference``: the definition, for a scan a slow loop.
 """
 
 import functools
 import importlib
+import importlib.util
 import os
 import warnings
 from types import ModuleType
@@ -21,6 +23,7 @@ import torch
 ENV_VAR = 'SPARX_MM_KERNELS'
 BACKENDS = ('triton', 'numba', 'torch', 'reference')
 CHOICES = ('auto', *BACKENDS)
+KERNEL_DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 # the oldest version that the kernels are known to compile with
 TRITON_VERSION = (3, 6)
 
@@ -197,20 +200,51 @@ def select(operator: str, tensor: torch.Tensor) -> ModuleType:
             f'{ENV_VAR} is {name!r}, which a graph traced with another backend cannot use; '
             'unset it or take torch'
         )
-    return importlib.import_module(f'{operator}.{name}')
+    return _implementation(operator, name)
+
+
+@functools.cache
+def _implementation(operator: str, backend: str) -> ModuleType:
+    """Import an operator's module for a backend; plain torch's where it has none."""
+    if importlib.util.find_spec(f'{operator}.{backend}') is None:
+        backend = 'torch'
+    return importlib.import_module(f'{operator}.{backend}')
+
+
+def uses_triton(tensor: torch.Tensor) -> bool:
+    """Say whether the operators run Triton kernels on a tensor.
+
+    Unlike `choose`, it neither warns nor raises where they cannot, for a caller that
+    has another way.
+
+    Args:
+        tensor (Tensor): What would be an operator's first argument.
+
+    Returns:
+        bool: True if they do.
+    """
+    return _uses_triton(tensor.device, tensor.dtype)
+
+
+# a constant of a compiled graph, because Dynamo cannot trace what it asks for
+@torch.compiler.assume_constant_result
+def _uses_triton(device: torch.device, dtype: torch.dtype) -> bool:
+    name = requested()
+    wanted = name == 'triton' or (name == 'auto' and device.type == 'cuda')
+    return wanted and dtype in KERNEL_DTYPES and not missing_triton(device)
 
 
 def select_for_backward(
-    operator: str, tensor: torch.Tensor, states: torch.Tensor, A: torch.Tensor
+    operator: str, states: torch.Tensor, tensor: torch.Tensor, *others: torch.Tensor | int
 ) -> ModuleType:
     """Import for the backward pass the implementation that `select` chose for forward.
 
     Args:
         operator (str): Package of the operator.
-        tensor (Tensor): The operator's first argument.
         states (Tensor): States that forward kept; their shape tells most
             backends apart.
-        A (Tensor): Decay rates.
+        tensor (Tensor): The operator's first argument.
+        others: What else the shape of the states depends on, such as decay rates.
 
     Returns:
         module: The implementation.
@@ -219,7 +253,7 @@ def select_for_backward(
         RuntimeError: If the environment now asks for another one.
     """
     implementation = select(operator, tensor)
-    if states.shape != implementation.states_shape(tensor, A):
+    if states.shape != implementation.states_shape(tensor, *others):
         raise RuntimeError(
             f'{ENV_VAR} or the GPU has changed between forward and backward; run forward again'
         )

@@ -1,7 +1,7 @@
 """The registration of an operator with torch: all that the operators share.
 
 An operator takes tensors, of which the first decides about dtype, device and memory
-format, then flags. It returns y and the states that its backward pass needs. With
+format, then options. It returns y and the states that its backward pass needs. With
 `define_operator` torch.compile, export, checkpointing and FLOP counting see it.
 """
 
@@ -31,28 +31,41 @@ def _laid_out(result: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 
 def define_operator(
-    package: str, tensors: Sequence[str], flags: Sequence[str], count_flops: Callable[..., int]
+    package: str,
+    tensors: Sequence[str],
+    options: Sequence[str] = (),
+    states_of: Sequence[str] = (),
+    count_flops: Callable[..., int] | None = None,
 ) -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
     """Register an operator and its backward pass as ``sparx_mm::<name>``.
 
     Args:
         package (str): Package of the operator, with a module for each backend; its
             last part is the name.
-        tensors (Sequence[str]): Names of the tensors; ``A`` is among them.
-        flags (Sequence[str]): Names of the bools after them.
-        count_flops (Callable): Function from the shapes of the arguments to the
-            FLOPs of the forward pass; the backward pass counts twice that.
+        tensors (Sequence[str]): Names of the tensors.
+        options (Sequence[str]): What follows them, as torch's schemas write it:
+            ``'bool softplus'``. Default: nothing.
+        states_of (Sequence[str]): Names of the arguments on which, beside the first,
+            the shape of the states depends. Default: none.
+        count_flops (Callable, optional): Function from the shapes of the arguments to
+            the FLOPs of the forward pass; the backward pass counts twice that.
+            Default: nothing is counted, as for torch's norms.
 
     Returns:
         Callable: The operator, from its arguments to y, in the dtype and memory
-        format of the first, and the states.
+        format of the first, and the states, float32 at least.
     """
-    name, count, decay = package.rpartition('.')[2], len(tensors), tensors.index('A')
-    arguments = ', '.join([f'Tensor {n}' for n in tensors] + [f'bool {n}' for n in flags])
+    name, count = package.rpartition('.')[2], len(tensors)
+    arguments = ', '.join([*(f'Tensor {n}' for n in tensors), *options])
+    names = [*tensors, *(option.split()[1] for option in options)]
+    shaping = [names.index(n) for n in states_of]
+
+    def shape_arguments(*inputs: Any) -> list:
+        return [inputs[0], *(inputs[i] for i in shaping)]
 
     def fake(x: torch.Tensor, *others: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        A = (x, *others)[decay]
-        states = A.new_empty(dispatch.select(package, x).states_shape(x, A))
+        shape = dispatch.select(package, x).states_shape(*shape_arguments(x, *others))
+        states = x.new_empty(shape, dtype=torch.promote_types(x.dtype, torch.float32))
         return torch.empty_like(x, memory_format=_memory_format(x)), states
 
     @without_autocast
@@ -74,18 +87,17 @@ def define_operator(
     ) -> tuple[torch.Tensor, ...]:
         if not x.numel():
             return tuple(t.zero_() for t in fake_backward(dy, states, x, *others))
-        A = (x, *others)[decay]
-        backend = dispatch.select_for_backward(package, x, states, A)
+        backend = dispatch.select_for_backward(package, states, *shape_arguments(x, *others))
         dx, *rest = backend.backward(dy, states, x, *others)
         return _laid_out(dx, x), *(g.to(t.dtype).contiguous() for g, t in zip(rest, others))
 
     def setup_context(ctx: Any, inputs: tuple, output: tuple[torch.Tensor, torch.Tensor]) -> None:
         ctx.mark_non_differentiable(output[1])
         ctx.save_for_backward(output[1], *inputs[:count])
-        ctx.flags = inputs[count:]
+        ctx.options = inputs[count:]
 
     def differentiate(ctx: Any, dy: torch.Tensor, _: None) -> tuple[torch.Tensor | None, ...]:
-        return *backward_op(dy, *ctx.saved_tensors, *ctx.flags), *[None] * len(ctx.flags)
+        return *backward_op(dy, *ctx.saved_tensors, *ctx.options), *[None] * len(ctx.options)
 
     forward_definition = torch.library.custom_op(
         f'sparx_mm::{name}',
@@ -104,6 +116,8 @@ def define_operator(
     forward_definition.register_autograd(differentiate, setup_context=setup_context)
     op = getattr(torch.ops.sparx_mm, name)
     backward_op = getattr(torch.ops.sparx_mm, f'{name}_backward')
+    if count_flops is None:
+        return op
 
     @register_flop_formula(op)
     def flops(*shapes: Any, **kwargs: Any) -> int:

@@ -79,6 +79,29 @@ def sequence_arguments(
     return [u, delta, A, B, C, D, bias]
 
 
+def norm_arguments(
+    batch: int,
+    channels: int,
+    height: int,
+    width: int,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str = 'cpu',
+) -> list[torch.Tensor]:
+    """Draw the tensors of `sparx_mm.kernels.group_norm` and `layer_norm`.
+
+    Args:
+        batch, channels, height, width (int): Shape of the map.
+        dtype (torch.dtype): Dtype of the map, as for `map_arguments`. Default: float64.
+        device (torch.device or str): Device of the tensors. Default: ``'cpu'``.
+
+    Returns:
+        list[Tensor]: x, channels-last, with a mean of 3; weight and bias.
+    """
+    x = torch.randn(batch, height, width, channels, device=device) + 3
+    # (B, H, W, C) -> (B, C, H, W)
+    return _cast(dtype, [x.permute(0, 3, 1, 2)], torch.randn(2, channels, device=device))
+
+
 def _cast(
     dtype: torch.dtype, inputs: Iterable[torch.Tensor], parameters: Iterable[torch.Tensor]
 ) -> list[torch.Tensor]:

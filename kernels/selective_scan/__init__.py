@@ -108,6 +108,7 @@ def _count_flops(
 _operator = define_operator(
     __name__,
     tensors=('u', 'delta', 'A', 'B', 'C', 'D', 'delta_bias'),
-    flags=('delta_softplus',),
+    options=('bool delta_softplus',),
+    states_of=('A',),
     count_flops=_count_flops,
 )

@@ -107,6 +107,6 @@ def _count_flops(
 _operator = define_operator(
     __name__,
     tensors=('x', 'dt_B_C', 'dt_weight', 'dt_bias', 'A', 'D'),
-    flags=(),
+    states_of=('A',),
     count_flops=_count_flops,
 )

@@ -3,6 +3,7 @@
 import torch
 
 from .._triton import launch
+from .._triton.maps import flatten_map, unflatten_map
 
 
 def states_shape(x: torch.Tensor, A: torch.Tensor) -> tuple[int, ...]:
@@ -19,12 +20,6 @@ def states_shape(x: torch.Tensor, A: torch.Tensor) -> tuple[int, ...]:
     return launch.states_shape(batch, height * width, A)
 
 
-def _flat(x: torch.Tensor) -> torch.Tensor:
-    """Flatten a map: a view if it is channels-last."""
-    # (B, D, H, W) -> (B, H W, D)
-    return x.permute(0, 2, 3, 1).flatten(1, 2).contiguous()
-
-
 def _arguments(
     x: torch.Tensor,
     dt_B_C: torch.Tensor,
@@ -34,7 +29,7 @@ def _arguments(
     D: torch.Tensor,
 ) -> tuple:
     """Lay the inputs out as `_triton.launch.forward` takes them."""
-    flat = _flat(x)
+    flat = flatten_map(x)
     # (4, D, R) -> (4, R, D)
     parameters = (t.contiguous() for t in (dt_weight.transpose(1, 2), dt_bias, A, D))
     # x again for delta, because no step sizes are read where there is a rank
@@ -60,8 +55,7 @@ def forward(
         states.
     """
     y, states = launch.forward(*_arguments(x, dt_B_C, dt_weight, dt_bias, A, D))
-    # (B, H W, D) -> (B, D, H, W)
-    return y.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2), states
+    return unflatten_map(y, x.shape[2:]), states
 
 
 def backward(
@@ -88,7 +82,7 @@ def backward(
     rank = dt_weight.shape[2]
     arguments = _arguments(x, dt_B_C, dt_weight, dt_bias, A, D)
     _, _, low, weight, *_ = arguments
-    dx, dz, dB_dC, dA, dbias, dD = launch.backward(_flat(dy), states, *arguments)
+    dx, dz, dB_dC, dA, dbias, dD = launch.backward(flatten_map(dy), states, *arguments)
     # (4, B, L, D) -> (4, B * L, D), (B, L, 4, R) -> (4, B * L, R)
     dz = dz.flatten(1, 2)
     dt = low[..., :rank].flatten(0, 1).transpose(0, 1)
@@ -97,9 +91,7 @@ def backward(
     ddt_B_C = dt_B_C.new_empty(dt_B_C.shape)
     ddt_B_C[..., :rank] = ddt.view(4, *dt_B_C.shape[:3], rank).permute(1, 2, 3, 0, 4)
     ddt_B_C[..., rank:] = dB_dC.view(*dt_B_C.shape[:4], -1)
-    # (B, H W, D) -> (B, D, H, W)
-    dx = dx.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
-    return dx, ddt_B_C, dweight, dbias, dA, dD
+    return unflatten_map(dx, x.shape[2:]), ddt_B_C, dweight, dbias, dA, dD
 
 
 def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -28,6 +28,8 @@ from triton.runtime.jit import JITFunction
 
 from sparx_mm.kernels import testing
 from sparx_mm.kernels._triton import launch
+from sparx_mm.kernels.group_norm import triton as group_norm_triton
+from sparx_mm.kernels.layer_norm import triton as layer_norm_triton
 from sparx_mm.kernels.selective_scan import triton as scan_triton
 from sparx_mm.kernels.ss2d import triton as ss2d_triton
 
@@ -61,6 +63,15 @@ SEQUENCES = {
     'N=8': (128, 384, 3136, 8, 2),
     'N=16': (2, 192, 3136, 16, 1),
     'odd': (1, 50, 1551, 8, 2),
+}
+# batch, channels, height, width, groups: norms of T's layers and scans, of a detector,
+# and odd sizes; for a layer norm the groups do not count
+NORMS = {
+    '224/0': (128, 192, 56, 56, 1),
+    '224/3': (128, 1024, 7, 7, 1),
+    '800/0': (2, 96, 200, 320, 1),
+    'wide': (2, 2544, 25, 42, 4),
+    'odd': (1, 30, 33, 47, 3),
 }
 
 
@@ -126,6 +137,10 @@ def cases() -> Iterator[tuple[str, ModuleType, list]]:
         for name, size in SEQUENCES.items():
             arguments = testing.sequence_arguments(*size, dtype=DTYPES[dtype], device='meta')
             yield f'selective_scan {name} {dtype}', scan_triton, [*arguments, True]
+        for name, (*size, groups) in NORMS.items():
+            arguments = testing.norm_arguments(*size, dtype=DTYPES[dtype], device='meta')
+            yield f'group_norm {name} {dtype}', group_norm_triton, [*arguments, groups, 1e-5]
+            yield f'layer_norm {name} {dtype}', layer_norm_triton, [*arguments, 1e-5]
 
 
 def loop_lengths(code: list[tuple[int, str]]) -> list[int]:
