@@ -7,6 +7,8 @@ from mmengine.model import BaseModule, ModuleDict, ModuleList
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from sparx_mm.kernels import uses_triton
+
 from ..errors import ConfigError
 from ..layers import Layer, build_norm, checkpoint_layer
 from ..registry import build_part, takes_option
@@ -196,11 +198,11 @@ class HierarchicalBackbone(BaseModule):
                 that is not the stem's ``in_channels``.
         """
         _check_images(x, getattr(self.stem, 'in_channels', None))
-        if x.device.type == 'cpu':
-            # on the CPU, convert to channels-last once: depthwise convolutions
-            # run about twice as fast, and the scan reads it without a copy. On
-            # CUDA torch's GroupNorm would copy each map back, so the input's
-            # layout stays
+        if x.device.type == 'cpu' or uses_triton(x):
+            # convert to channels-last once: the scan and the norms read it without a
+            # copy, and on the CPU depthwise convolutions run about twice as fast. On
+            # a GPU without our kernels torch's GroupNorm would copy each map back, so
+            # the input's layout stays
             x = x.contiguous(memory_format=torch.channels_last)
         x = self.stem(x)
         outs = []

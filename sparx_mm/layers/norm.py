@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from sparx_mm.kernels import group_norm, layer_norm, uses_triton
+
 from ..errors import ConfigError
 from ..registry import find_part
 
@@ -27,14 +29,28 @@ class BatchNorm2d(nn.BatchNorm2d):
         return y.contiguous()
 
 
-class GroupNorm(nn.GroupNorm):
-    """GroupNorm that trains on channels-last maps without gradients too.
+def _suits_kernels(norm: nn.Module, x: torch.Tensor) -> bool:
+    """Return True for a channels-last map on a GPU, which torch's GroupNorm would copy."""
+    return (
+        uses_triton(x)
+        and norm.weight is not None
+        and norm.bias is not None
+        and x.is_contiguous(memory_format=torch.channels_last)
+    )
 
-    Frozen parts give such maps, and torch 2.13 crashes on them on a CPU.
+
+class GroupNorm(nn.GroupNorm):
+    """GroupNorm that takes channels-last maps as they lie.
+
+    On a GPU it runs `sparx_mm.kernels.group_norm`. On a CPU it also trains on such maps
+    without gradients, which frozen parts give, and on which torch 2.13 crashes.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalise a (B, C, H, W) map; the shape stays."""
+        if _suits_kernels(self, x):
+            weight, bias = self.weight.float(), self.bias.float()
+            return group_norm(x, weight, bias, self.num_groups, self.eps)
         if (
             x.device.type != 'cpu'
             or x.requires_grad
@@ -54,6 +70,8 @@ class LayerNorm2d(nn.LayerNorm):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalise a (B, C, H, W) map; the shape stays."""
+        if _suits_kernels(self, x):
+            return layer_norm(x, self.weight.float(), self.bias.float(), self.eps)
         # (B, C, H, W) -> (B, H, W, C) -> (B, C, H, W)
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 

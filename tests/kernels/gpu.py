@@ -15,7 +15,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = 'tests/kernels'
-TESTS = (f'{FOLDER}/test_triton.py', f'{FOLDER}/test_triton_gpu.py')
+TESTS = tuple(
+    f'{FOLDER}/test_{name}.py' for name in ('triton', 'triton_norms', 'triton_gpu')
+)
 
 
 def what_is_missing() -> str:

@@ -7,10 +7,12 @@ an image at a time.
 import pytest
 import torch
 
-from sparx_mm.kernels import dispatch, selective_scan, ss2d
+from sparx_mm.kernels import dispatch, group_norm, layer_norm, selective_scan, ss2d
+from sparx_mm.kernels.group_norm import torch as group_norm_torch
+from sparx_mm.kernels.layer_norm import torch as layer_norm_torch
 from sparx_mm.kernels.selective_scan import torch as scan_torch
 from sparx_mm.kernels.ss2d import torch as ss2d_torch
-from sparx_mm.kernels.testing import map_arguments, sequence_arguments
+from sparx_mm.kernels.testing import map_arguments, norm_arguments, sequence_arguments
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available() or dispatch.is_interpreted() or bool(dispatch.missing_triton()),
@@ -150,6 +152,55 @@ def test_long_sequences(groups, state, dtype):
         assert_near(f'gradient {i}', *pair, TOLERANCES[dtype])
 
 
+# operator, its plain torch, and options
+NORMS = {
+    'group_norm': (group_norm, group_norm_torch, (1, 1e-5)),
+    'layer_norm': (layer_norm, layer_norm_torch, (1e-5,)),
+}
+
+
+# T's norms: of a first layer of a detector, of a last scan at 224, and a wide layer norm
+@pytest.mark.parametrize('dtype', TOLERANCES)
+@pytest.mark.parametrize('name', NORMS)
+@pytest.mark.parametrize(
+    'size', [(2, 96, 200, 334), (64, 1024, 7, 7), (2, 2544, 25, 42), (3, 30, 133, 47)]
+)
+def test_norms(size, name, dtype):
+    function, plain, options = NORMS[name]
+    inputs = [t.requires_grad_() for t in norm_arguments(*size, dtype, 'cuda')]
+    dy = torch.randn_like(inputs[0])
+    results = []
+    for _ in range(2):
+        y = function(*inputs, *options)
+        results.append([y, *torch.autograd.grad(y, inputs, dy)])
+    assert all(torch.equal(a, b) for a, b in zip(*results))
+    doubles = [t.detach().double() for t in inputs]
+    wanted, states = plain.forward(*doubles, *options)
+    assert_near('y', results[0][0], wanted, TOLERANCES[dtype])
+    wanted = plain.backward(dy.double(), states, *doubles, *options)
+    for i, pair in enumerate(zip(results[0][1:], wanted)):
+        assert_near(f'gradient {i}', *pair, TOLERANCES[dtype])
+
+
+@pytest.mark.parametrize('name', NORMS)
+@torch.no_grad()
+def test_norms_of_more_than_2_31_elements(name):
+    function, plain, options = NORMS[name]
+    batch, channels, side = 304, 192, 192
+    need_memory(batch * side * side * channels, 8)
+    x = torch.empty(batch, side, side, channels, dtype=torch.bfloat16, device='cuda').normal_()
+    x = x.permute(0, 3, 1, 2)
+    parameters = norm_arguments(1, channels, 1, 1, torch.bfloat16, 'cuda')[1:]
+    last = [x[-1:].double(), *(t.double() for t in parameters)]
+    y, states = getattr(torch.ops.sparx_mm, name)(x, *parameters, *options)
+    wanted, kept = plain.forward(*last, *options)
+    assert_near('y', y[-1:], wanted, TOLERANCES[torch.bfloat16])
+    backward = getattr(torch.ops.sparx_mm, f'{name}_backward')
+    dx, *_ = backward(y, states, x, *parameters, *options)
+    wanted, *_ = plain.backward(y[-1:].double(), kept, *last, *options)
+    assert_near('dx', dx[-1:], wanted, TOLERANCES[torch.bfloat16])
+
+
 def test_other_streams():
     """What another stream has written is there, and is waited for."""
     inputs = map_arguments(2, 192, 56, 56, 6, 1, torch.float32, 'cuda')
@@ -183,10 +234,16 @@ def test_second_gpu():
 def test_captured_in_a_graph():
     """No launch waits for the GPU or takes memory on its own."""
     inputs = map_arguments(2, 192, 28, 28, 6, 1, torch.float32, 'cuda')
-    wanted = ss2d(*inputs)
+    parameters = norm_arguments(1, 192, 1, 1, torch.float32, 'cuda')[1:]
+
+    def run():
+        y = ss2d(*inputs).contiguous(memory_format=torch.channels_last)
+        return layer_norm(group_norm(y, *parameters, 1, 1e-5), *parameters, 1e-5)
+
+    wanted = run()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        y = ss2d(*inputs)
+        y = run()
     inputs[0].mul_(2)
     graph.replay()
     inputs[0].mul_(0.5)
