@@ -1,18 +1,23 @@
 """The options of a backbone."""
 
 import copy
+import functools
 import math
 
 import pytest
 import torch
-from archs import PICO, PICO_VMAMBA, learnable
+from archs import PICO, PICO_SWIN, PICO_VMAMBA, learnable
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sparx_mm import SparXMamba, SparXSwin, VMamba
 from sparx_mm.backbones.connections import STAGE_INPUT
 from sparx_mm.backbones.hierarchical import Stage
+from sparx_mm.kernels import dispatch
+from sparx_mm.kernels.ss2d import torch as ss2d_torch
+from sparx_mm.kernels.testing import run_backend
 from sparx_mm.layers import LayerNorm2d
+from sparx_mm.mixers import SS2D
 
 
 def _model(arch=PICO, **kwargs):
@@ -298,7 +303,18 @@ def test_copies_agree():
         assert a.equal(b)
 
 
-def test_one_change_of_layout_on_the_cpu():
+@pytest.fixture(params=['cpu', 'gpu'])
+def kernels(request, monkeypatch):
+    """Use the kernels of a CPU; or those that a GPU has for norms, with plain torch's scan."""
+    if request.param == 'cpu':
+        return
+    if not dispatch.is_interpreted():
+        pytest.skip("Triton's kernels do not run on the CPU here")
+    monkeypatch.setenv('SPARX_MM_KERNELS', 'triton')
+    monkeypatch.setattr(SS2D, 'scan', staticmethod(functools.partial(run_backend, ss2d_torch)))
+
+
+def test_one_change_of_layout(kernels):
     """Convolutions, norms and scans read channels-last maps as they lie."""
     model = _model().eval()
     seen = set()
@@ -317,7 +333,7 @@ def test_one_change_of_layout_on_the_cpu():
 
 
 def test_output_and_gradients_in_the_other_layout():
-    """What a GPU runs: the parts, on maps that are not channels-last."""
+    """What a GPU without Triton runs: the parts, on maps that are not channels-last."""
     model = _model(norm_eval=True).double().train()
 
     def run(forward):
@@ -339,6 +355,25 @@ def test_output_and_gradients_in_the_other_layout():
     for given, wanted in zip(run(model), run(parts)):
         for a, b in zip(given, wanted):
             torch.testing.assert_close(a, b, atol=1e-10, rtol=1e-10)
+
+
+def test_output_and_gradients_with_a_gpu_s_norms(monkeypatch):
+    """Group norms and layer norms alike; no scan, which interpreted takes long."""
+    if not dispatch.is_interpreted():
+        pytest.skip("Triton's kernels do not run on the CPU here")
+    torch.manual_seed(0)
+    model = SparXSwin(dict(PICO_SWIN, norm=(dict(type='GN', num_groups=1), *[dict(type='LN2d')] * 3)))
+    images, results = _images(2, 3, 36, 64), []
+    for name in ('triton', 'auto'):
+        monkeypatch.setenv('SPARX_MM_KERNELS', name)
+        model.zero_grad()
+        outs = model(images)
+        sum(out.square().mean() for out in outs).backward()
+        results.append([*outs, *(p.grad for p in model.parameters())])
+    largest = max(p.grad.abs().max() for p in model.parameters())
+    for given, wanted in zip(*results):
+        # of the largest gradient, because some are differences of larger ones
+        torch.testing.assert_close(given, wanted, atol=1e-5 * largest, rtol=1e-4)
 
 
 @pytest.mark.slow

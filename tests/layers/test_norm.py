@@ -6,7 +6,9 @@ import pytest
 import torch
 from finite_differences import FORMATS, in_token_order
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from sparx_mm.kernels import dispatch
 from sparx_mm.layers import BatchNorm2d, ChannelAffine, GroupNorm, LayerNorm2d, build_norm
 
 
@@ -49,6 +51,92 @@ def test_statistics_under_autocast(norm):
     for name, buffer in norm.named_buffers():
         if name.startswith('running'):
             assert buffer.dtype == torch.float32
+
+
+@pytest.fixture
+def triton_device(monkeypatch):
+    """Return the device on which this machine runs Triton kernels, and ask for them."""
+    if dispatch.missing_triton():
+        pytest.skip(f'the kernels cannot run: {dispatch.missing_triton()}')
+    monkeypatch.setenv('SPARX_MM_KERNELS', 'triton')
+    return torch.device('cpu' if dispatch.is_interpreted() else 'cuda')
+
+
+class Operators(TorchDispatchMode):
+    """List of the names of our operators that run."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.namespace == 'sparx_mm':
+            self.names.append(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+# channels-last maps on a GPU with Triton are ours; torch reads the others as they lie
+@pytest.mark.parametrize('layout, ours', [('channels_last', True), ('contiguous', False)])
+@pytest.mark.parametrize(
+    'make, plain, name',
+    [
+        (lambda: GroupNorm(1, 6), lambda: nn.GroupNorm(1, 6), 'group_norm'),
+        (lambda: GroupNorm(3, 6), lambda: nn.GroupNorm(3, 6), 'group_norm'),
+        (lambda: LayerNorm2d(6, eps=1e-6), lambda: nn.LayerNorm(6, eps=1e-6), 'layer_norm'),
+    ],
+)
+def test_norms_on_a_gpu(make, plain, name, layout, ours, triton_device):
+    torch.manual_seed(0)
+    norm, wanted = make().to(triton_device), plain().to(triton_device)
+    for param in norm.parameters():
+        nn.init.normal_(param)
+    wanted.load_state_dict(norm.state_dict())
+    x = torch.randn(2, 6, 3, 5, device=triton_device).contiguous(memory_format=FORMATS[layout])
+    gradient = torch.randn_like(x)
+
+    def moved(x):
+        return x if name == 'group_norm' else x.permute(0, 2, 3, 1)
+
+    with Operators() as operators:
+        given = gradients(norm, x, gradient)
+    assert operators.names == ([name, f'{name}_backward'] if ours else [])
+    for a, b in zip(given, gradients(wanted, moved(x).contiguous(), moved(gradient))):
+        torch.testing.assert_close(a if a.dim() == 1 else moved(a), b, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('half_weights', [False, True])
+def test_16_bits_stay_16_bits_on_a_gpu(half_weights, dtype, triton_device):
+    """Under autocast, and in a network of 16 bits."""
+    x = torch.randn(2, 6, 3, 5, device=triton_device, dtype=dtype)
+    x = x.contiguous(memory_format=torch.channels_last)
+    for norm in (GroupNorm(1, 6).to(triton_device), LayerNorm2d(6).to(triton_device)):
+        wanted = norm.double()(x.double())
+        norm = norm.to(dtype if half_weights else torch.float32)
+        with torch.autocast(triton_device.type, dtype, enabled=not half_weights):
+            y = norm(x)
+        assert y.dtype == dtype
+        torch.testing.assert_close(y.double(), wanted, atol=1e-4, rtol=torch.finfo(dtype).eps)
+        y.sum().backward()
+        assert all(param.grad.dtype == param.dtype for param in norm.parameters())
+
+
+def test_norms_without_a_scale_are_torch_s(triton_device):
+    x = torch.randn(2, 6, 3, 5, device=triton_device).contiguous(memory_format=torch.channels_last)
+    with Operators() as operators:
+        GroupNorm(1, 6, affine=False)(x)
+        LayerNorm2d(6, elementwise_affine=False)(x)
+        LayerNorm2d(6, bias=False).to(triton_device)(x)
+    assert operators.names == []
+
+
+def test_norms_on_a_gpu_compile_whole(triton_device):
+    norms = nn.Sequential(GroupNorm(1, 6), LayerNorm2d(6)).to(triton_device)
+    compiled = torch.compile(norms, backend='aot_eager', fullgraph=True, dynamic=True)
+    for height in (3, 4):
+        x = torch.randn(2, 6, height, 5, device=triton_device)
+        x = x.contiguous(memory_format=torch.channels_last)
+        assert torch.equal(compiled(x), norms(x))
 
 
 def test_channel_affine():
