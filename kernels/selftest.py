@@ -15,12 +15,14 @@ from typing import NamedTuple
 
 import torch
 
-from . import dispatch, selective_scan, ss2d
+from . import dispatch, group_norm, layer_norm, selective_scan, ss2d
+from .group_norm.reference import group_norm as group_norm_reference
+from .layer_norm.reference import layer_norm as layer_norm_reference
 from .selective_scan import torch as scan_torch
 from .selective_scan.reference import selective_scan as scan_reference
 from .ss2d import torch as ss2d_torch
 from .ss2d.reference import ss2d as ss2d_reference
-from .testing import map_arguments, run_backend, sequence_arguments
+from .testing import map_arguments, norm_arguments, run_backend, sequence_arguments
 
 # relative to the largest value of a tensor. float32: sums of thousands of terms in
 # another order; 16 bits: one rounding of the terms and one of their sum
@@ -70,9 +72,10 @@ class Check(NamedTuple):
 
 class _Operator(NamedTuple):
     function: Callable
-    # the definition, and the two-level scan for sizes that are too long for it
+    # the definition, and what is as exact and fast enough for long inputs: of a scan
+    # the two-level form
     reference: Callable
-    two_level: Callable
+    fast_reference: Callable
     make_arguments: Callable
     names: str
     sizes: Sequence[Sequence[int]]
@@ -93,6 +96,19 @@ _SEQUENCES = (
     (2, 96, 1551, 1, 1),
     (1, 192, 4096, 8, 1),
 )
+_NORMED = (
+    (1, 96, 1, 1),
+    (3, 30, 7, 9),
+    (2, 96, 133, 47),
+    (64, 1024, 7, 7),
+)
+
+
+def _norm(function: Callable, reference: Callable, **options: float) -> _Operator:
+    function, reference = (functools.partial(f, **options) for f in (function, reference))
+    return _Operator(function, reference, reference, norm_arguments, 'BCHW', _NORMED)
+
+
 _OPERATORS = dict(
     ss2d=_Operator(
         ss2d,
@@ -110,6 +126,8 @@ _OPERATORS = dict(
         'BDLNG',
         _SEQUENCES,
     ),
+    group_norm=_norm(group_norm, group_norm_reference, num_groups=1, eps=1e-5),
+    layer_norm=_norm(layer_norm, layer_norm_reference, eps=1e-5),
 )
 
 
@@ -138,7 +156,7 @@ def _largest_error(
     given = _differentiate(operator.function, [t.to(device) for t in inputs], dy.to(device))
     inputs, dy = [t.double() for t in inputs], dy.double()
     short = inputs[0][0, 0].numel() <= _SHORT
-    wanted = _differentiate(operator.reference if short else operator.two_level, inputs, dy)
+    wanted = _differentiate(operator.reference if short else operator.fast_reference, inputs, dy)
     # the clamp keeps zero gradients, which must be met exactly
     errors = [
         (a.cpu().double() - b).abs().max()
@@ -150,7 +168,7 @@ def _largest_error(
 
 
 def run(device: torch.device | str) -> Iterator[Check]:
-    """Check both operators on a device, forward and every gradient.
+    """Check all operators on a device, forward and every gradient.
 
     Args:
         device (torch.device or str): Device that the kernels run on.
@@ -188,7 +206,9 @@ def _check(
     text = ' '.join(map('{}={}'.format, operator.names, size))
     backend, error, problem = '', float('nan'), ''
     try:
-        backend = dispatch.choose(torch.empty(0, dtype=dtype, device=device))
+        tensor = torch.empty(0, dtype=dtype, device=device)
+        module = dispatch.select(f'{__package__}.{name}', tensor).__name__
+        backend = module.rpartition('.')[2]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             inputs = operator.make_arguments(*size, dtype=dtype)
