@@ -202,6 +202,8 @@ class Form:
         backward_length (float): Likewise, for forward and backward.
         repeats (int, optional): Greatest number of timed calls. Default: as asked
             for on the command line.
+        contiguous (bool): Time it on contiguous maps on a GPU, as the released network
+            leaves them there. Default: False, on channels-last maps.
         why_not (Callable): Function from a device to the reason why the form cannot
             run there, '' if it can. Default: it can.
     """
@@ -210,6 +212,7 @@ class Form:
     forward_length: float = math.inf
     backward_length: float = math.inf
     repeats: int | None = None
+    contiguous: bool = False
     why_not: Callable = lambda device: ''
 
     def takes(self, length, backward=False):
@@ -224,8 +227,10 @@ class Form:
 
 
 FORMS = {
-    'unfused': Form(functools.partial(unfused, selective_scan)),
-    'mamba_ssm': Form(functools.partial(unfused, _mamba_scan), why_not=_why_no_mamba),
+    'unfused': Form(functools.partial(unfused, selective_scan), contiguous=True),
+    'mamba_ssm': Form(
+        functools.partial(unfused, _mamba_scan), contiguous=True, why_not=_why_no_mamba
+    ),
     'two_level': Form(two_level),
     'log_depth': Form(log_depth),
     # so short, because its backward is quadratic in the length

@@ -73,6 +73,9 @@ def form_call(form, inputs, dy, backward):
     Returns:
         Call: The call.
     """
+    if form.contiguous and dy.is_cuda:
+        inputs, dy = [inputs[0].detach().contiguous(), *inputs[1:]], dy.contiguous()
+        inputs[0].requires_grad_()
     held = nbytes(*inputs, dy) if backward else nbytes(*inputs)
     return Call(lambda: run_form(form, inputs, dy, backward), held, form.repeats)
 
@@ -99,7 +102,7 @@ def time_forms(forms, inputs, dy, backward, repeats):
     return compare(calls, dy.device, repeats)
 
 
-def form_rows(title, backward, samples, moved, bandwidth):
+def form_rows(title, backward, samples, moved, bandwidth, own='ss2d'):
     """Format the rows of one map and pass, a form each.
 
     Args:
@@ -108,6 +111,7 @@ def form_rows(title, backward, samples, moved, bandwidth):
         samples (dict[str, Sample or None]): Results by form.
         moved (int): Bytes that a fused form must move.
         bandwidth (float): Bandwidth of a copy, in bytes per second.
+        own (str): Name of the form that ratios are over. Default: ``'ss2d'``.
 
     Returns:
         list[list[str]]: The rows.
@@ -125,7 +129,7 @@ def form_rows(title, backward, samples, moved, bandwidth):
                 name,
                 *time_cells(sample),
                 *speed,
-                *against_cells(sample, samples.get('ss2d')),
+                *against_cells(sample, samples.get(own)),
             ]
         )
     return rows

@@ -34,8 +34,8 @@ def make_inputs(batch, dim, height, width, dtype, device):
         batch, dim, height, width (int): Size of the layer's map; the layer scans
             twice as many channels.
         dtype (torch.dtype): Dtype of x and dt_B_C.
-        device (torch.device): Device of the tensors; x is laid out as the backbone
-            leaves it there, channels-last on a CPU.
+        device (torch.device): Device of the tensors; x is channels-last, as the
+            backbone leaves it.
 
     Returns:
         tuple[list[Tensor], Tensor]: The arguments of ss2d, which require
@@ -55,9 +55,8 @@ def make_inputs(batch, dim, height, width, dtype, device):
             -torch.ones(4, channels, 1),
             torch.ones(4, channels),
         )
-        if device.type == 'cpu':
-            x, dt_B_C = maps
-            maps = x.contiguous(memory_format=torch.channels_last), dt_B_C
+        x, dt_B_C = maps
+        maps = x.contiguous(memory_format=torch.channels_last), dt_B_C
         dy = torch.randn_like(maps[0]).to(dtype)
     inputs = [*(t.to(dtype) for t in maps), *parameters]
     return [t.requires_grad_() for t in inputs], dy

@@ -12,7 +12,7 @@ def group_norm(
     """Compute `sparx_mm.kernels.group_norm` by its definition.
 
     Args:
-        x, weight, bias (Tensor), num_groups (int), eps (float): As for that function.
+        x, weight, bias, num_groups, eps: As for that function.
 
     Returns:
         Tensor: Map of shape (B, C, H, W) in the dtype of x.

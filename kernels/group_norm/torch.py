@@ -27,7 +27,7 @@ def forward(
     """Normalise a map in the dtype of the weight.
 
     Args:
-        x, weight, bias (Tensor), num_groups (int), eps (float): As for
+        x, weight, bias, num_groups, eps: As for
             `sparx_mm.kernels.group_norm`.
 
     Returns:
@@ -54,7 +54,7 @@ def backward(
     Args:
         dy (Tensor): Gradient of y, of shape (B, C, H, W).
         states (Tensor): Statistics from `forward`.
-        x, weight, bias (Tensor), num_groups (int), eps (float): As given to `forward`.
+        x, weight, bias, num_groups, eps: As given to `forward`.
 
     Returns:
         tuple[Tensor, ...]: Gradients of x, weight and bias, of their shapes.

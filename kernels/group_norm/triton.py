@@ -61,7 +61,7 @@ def forward(
     """Normalise a map with float32 statistics.
 
     Args:
-        x, weight, bias (Tensor), num_groups (int), eps (float): As for
+        x, weight, bias, num_groups, eps: As for
             `sparx_mm.kernels.group_norm`.
 
     Returns:
@@ -106,7 +106,7 @@ def backward(
     Args:
         dy (Tensor): Gradient of y, of shape (B, C, H, W).
         states (Tensor): Statistics from `forward`.
-        x, weight, bias (Tensor), num_groups (int), eps (float): As given to `forward`.
+        x, weight, bias, num_groups, eps: As given to `forward`.
 
     Returns:
         tuple[Tensor, ...]: Gradients of x, weight and bias, of their shapes.

@@ -48,6 +48,4 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     return _operator(x, weight, bias, eps)[0]
 
 
-_operator = define_operator(
-    __name__, tensors=('x', 'weight', 'bias'), options=('float eps',)
-)
+_operator = define_operator(__name__, tensors=('x', 'weight', 'bias'), options=('float eps',))

@@ -12,7 +12,7 @@ def layer_norm(
     """Compute `sparx_mm.kernels.layer_norm` by its definition.
 
     Args:
-        x, weight, bias (Tensor), eps (float): As for that function.
+        x, weight, bias, eps: As for that function.
 
     Returns:
         Tensor: Map of shape (B, C, H, W) in the dtype of x.

@@ -27,7 +27,7 @@ def forward(
     """Normalise a map in the dtype of the weight.
 
     Args:
-        x, weight, bias (Tensor), eps (float): As for `sparx_mm.kernels.layer_norm`.
+        x, weight, bias, eps: As for `sparx_mm.kernels.layer_norm`.
 
     Returns:
         tuple[Tensor, Tensor]: y of shape (B, C, H, W), channels-last, and
@@ -51,7 +51,7 @@ def backward(
     Args:
         dy (Tensor): Gradient of y, of shape (B, C, H, W).
         states (Tensor): Statistics from `forward`.
-        x, weight, bias (Tensor), eps (float): As given to `forward`.
+        x, weight, bias, eps: As given to `forward`.
 
     Returns:
         tuple[Tensor, ...]: Gradients of x, weight and bias, of their shapes.

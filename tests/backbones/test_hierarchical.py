@@ -362,7 +362,9 @@ def test_output_and_gradients_with_a_gpu_s_norms(monkeypatch):
     if not dispatch.is_interpreted():
         pytest.skip("Triton's kernels do not run on the CPU here")
     torch.manual_seed(0)
-    model = SparXSwin(dict(PICO_SWIN, norm=(dict(type='GN', num_groups=1), *[dict(type='LN2d')] * 3)))
+    model = SparXSwin(
+        dict(PICO_SWIN, norm=(dict(type='GN', num_groups=1), *[dict(type='LN2d')] * 3))
+    )
     images, results = _images(2, 3, 36, 64), []
     for name in ('triton', 'auto'):
         monkeypatch.setenv('SPARX_MM_KERNELS', name)

@@ -266,6 +266,42 @@ def test_family_without_other_libraries(backbone, monkeypatch, run):
     assert [(row[0], row[-1]) for row in rows(out)] == 2 * [('SparXMamba tiny', '1.00x')]
 
 
+@pytest.fixture
+def norm(monkeypatch):
+    """Return the program, on two stages of few channels."""
+    import norm
+
+    monkeypatch.setattr(norm, 'EMBED_DIMS', (8, 16))
+    monkeypatch.setattr(norm, 'copy_bandwidth', lambda device: 1e9)
+    return norm
+
+
+@pytest.mark.parametrize('device', DEVICES)
+def test_norm(norm, run, device):
+    status, out, err = run(norm.main, '--device', device, *QUICK, '--dtype', 'float32', 'bfloat16')
+    assert status == 0, err
+    cells = rows(out)
+    # 2 stages, 2 passes: two group norms of 3 forms and a layer norm of 2; in 16 bits
+    # each as autocast runs it, too
+    assert len(cells) == 2 * 2 * (8 + 11)
+    assert [row[2] for row in cells[:3]] == [
+        'group_norm',
+        'torch, channels-last',
+        'torch, contiguous',
+    ]
+    assert all(float(row[3]) > 0 for row in cells)
+    assert 'layer_norm of (1, 16, 6, 6)' in err
+
+
+def test_a_norm_that_disagrees_is_not_timed(norm, monkeypatch, run):
+    monkeypatch.setattr(
+        norm, '_layer_norm', lambda x, weight, bias: norm._group_norm(x, weight, bias)
+    )
+    status, out, err = run(norm.main, '--device', 'cpu', *QUICK)
+    assert status == 1 and '|' not in out
+    assert 'torch, channels-last of layer_norm' in err.splitlines()[-1]
+
+
 def test_family_has_no_peers(backbone, run):
     import family
 
