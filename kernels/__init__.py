@@ -1,9 +1,10 @@
-"""Operators, scans and norms: functions on tensors, and nothing of the models.
+"""Operators, scans and what stands beside them: functions on tensors, and nothing of the models.
 
 Importing needs torch alone; where numba is installed, it makes the CPU path fast.
 """
 
 from .autocast import without_autocast
+from .depthwise_conv import depthwise_conv
 from .dispatch import backend_report, uses_triton
 from .group_norm import group_norm
 from .layer_norm import layer_norm
@@ -12,6 +13,7 @@ from .ss2d import ss2d
 
 __all__ = [
     'backend_report',
+    'depthwise_conv',
     'group_norm',
     'layer_norm',
     'selective_scan',

@@ -102,6 +102,32 @@ def norm_arguments(
     return _cast(dtype, [x.permute(0, 3, 1, 2)], torch.randn(2, channels, device=device))
 
 
+def depthwise_arguments(
+    batch: int,
+    channels: int,
+    height: int,
+    width: int,
+    side: int,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str = 'cpu',
+) -> list[torch.Tensor]:
+    """Draw the tensors of `sparx_mm.kernels.depthwise_conv`.
+
+    Args:
+        batch, channels, height, width (int): Shape of the map.
+        side (int): Side K of the kernel.
+        dtype (torch.dtype): Dtype of the map, as for `map_arguments`. Default: float64.
+        device (torch.device or str): Device of the tensors. Default: ``'cpu'``.
+
+    Returns:
+        list[Tensor]: x, channels-last; weight and bias.
+    """
+    x = torch.randn(batch, height, width, channels, device=device)
+    weight = torch.randn(channels, 1, side, side, device=device) / side
+    # (B, H, W, C) -> (B, C, H, W)
+    return _cast(dtype, [x.permute(0, 3, 1, 2)], [weight, torch.randn(channels, device=device)])
+
+
 def _cast(
     dtype: torch.dtype, inputs: Iterable[torch.Tensor], parameters: Iterable[torch.Tensor]
 ) -> list[torch.Tensor]:

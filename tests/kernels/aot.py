@@ -28,6 +28,7 @@ from triton.runtime.jit import JITFunction
 
 from sparx_mm.kernels import testing
 from sparx_mm.kernels._triton import launch
+from sparx_mm.kernels.depthwise_conv import triton as depthwise_triton
 from sparx_mm.kernels.group_norm import triton as group_norm_triton
 from sparx_mm.kernels.layer_norm import triton as layer_norm_triton
 from sparx_mm.kernels.selective_scan import triton as scan_triton
@@ -72,6 +73,12 @@ NORMS = {
     '800/0': (2, 96, 200, 320, 1),
     'wide': (2, 2544, 25, 42, 4),
     'odd': (1, 30, 33, 47, 3),
+}
+# batch, channels, height, width, side, activation: T's FFN and scan, odd sizes
+DEPTHWISE = {
+    '224/0 3x3': (128, 384, 56, 56, 3, True, 'gelu'),
+    '224/0 5x5': (128, 192, 56, 56, 5, False, 'silu'),
+    'odd': (1, 30, 33, 7, 7, False, 'none'),
 }
 
 
@@ -141,6 +148,13 @@ def cases() -> Iterator[tuple[str, ModuleType, list]]:
             arguments = testing.norm_arguments(*size, dtype=DTYPES[dtype], device='meta')
             yield f'group_norm {name} {dtype}', group_norm_triton, [*arguments, groups, 1e-5]
             yield f'layer_norm {name} {dtype}', layer_norm_triton, [*arguments, 1e-5]
+        for name, (*size, residual, activation) in DEPTHWISE.items():
+            arguments = testing.depthwise_arguments(*size, dtype=DTYPES[dtype], device='meta')
+            yield (
+                f'depthwise_conv {name} {dtype}',
+                depthwise_triton,
+                [*arguments, residual, activation],
+            )
 
 
 def loop_lengths(code: list[tuple[int, str]]) -> list[int]:
