@@ -5,6 +5,11 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.grad import conv2d_weight
 
+from sparx_mm.kernels import depthwise_conv, uses_triton
+from sparx_mm.kernels.depthwise_conv.reference import ACTIVATIONS
+
+# sides of kernels whose sums our GPU kernels hold in registers
+_GPU_SIDES = (3, 5)
 # side of the largest depthwise kernel for whose weight gradient oneDNN has code;
 # for a larger one it falls back to a dense form, several times slower than
 # windows of this size
@@ -44,6 +49,23 @@ class _InWindows(torch.autograd.Function):
         return dx, d_weight, d_bias
 
 
+def _suits_kernels(conv: nn.Conv2d, x: torch.Tensor) -> bool:
+    """Return True for a channels-last map on a GPU, which ours reads and writes once."""
+    return (
+        uses_triton(x)
+        and conv.kernel_size[0] in _GPU_SIDES
+        and x.is_contiguous(memory_format=torch.channels_last)
+    )
+
+
+def _convolve_on_gpu(
+    conv: nn.Conv2d, x: torch.Tensor, residual: bool, activation: str
+) -> torch.Tensor:
+    weight = conv.weight.float()
+    bias = weight.new_zeros(len(weight)) if conv.bias is None else conv.bias.float()
+    return depthwise_conv(x, weight, bias, residual, activation)
+
+
 class ResidualDepthwiseConv(nn.Conv2d):
     """Depthwise 3x3 convolution, added to its input.
 
@@ -54,14 +76,28 @@ class ResidualDepthwiseConv(nn.Conv2d):
     def __init__(self, dim: int) -> None:
         super().__init__(dim, dim, 3, padding=1, groups=dim)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B, C, H, W) to the same shape."""
+    def forward(self, x: torch.Tensor, activation: str = 'none') -> torch.Tensor:
+        """Map (B, C, H, W) to the same shape.
+
+        Args:
+            x (Tensor): Map of shape (B, C, H, W).
+            activation (str): What follows: ``'none'``, ``'silu'`` or ``'gelu'``.
+                Default: ``'none'``.
+
+        Returns:
+            Tensor: Map of shape (B, C, H, W).
+        """
+        if _suits_kernels(self, x):
+            return _convolve_on_gpu(self, x, True, activation)
+        return ACTIVATIONS[activation](self._add_convolution(x))
+
+    def _add_convolution(self, x):
         if (
             x.device.type != 'cpu'
             or x.dtype not in (torch.float32, torch.float64)
             or torch.is_autocast_enabled('cpu')
         ):
-            return x + super().forward(x)
+            return x + self._conv_forward(x, self.weight, self.bias)
         # one pass over the map: the input is what a kernel of 1 in the middle gives.
         # Fewer bits, TF32's too, would round the weights beside that 1
         identity = F.pad(self.weight.new_ones(1, 1, 1, 1), (1, 1, 1, 1))
@@ -80,8 +116,22 @@ class DepthwiseConv(nn.Conv2d):
     def __init__(self, dim: int, kernel_size: int, bias: bool = True) -> None:
         super().__init__(dim, dim, kernel_size, padding=kernel_size // 2, groups=dim, bias=bias)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B, C, H, W) to the same shape."""
+    def forward(self, x: torch.Tensor, activation: str = 'none') -> torch.Tensor:
+        """Map (B, C, H, W) to the same shape.
+
+        Args:
+            x (Tensor): Map of shape (B, C, H, W).
+            activation (str): What follows: ``'none'``, ``'silu'`` or ``'gelu'``.
+                Default: ``'none'``.
+
+        Returns:
+            Tensor: Map of shape (B, C, H, W).
+        """
+        if _suits_kernels(self, x):
+            return _convolve_on_gpu(self, x, False, activation)
+        return ACTIVATIONS[activation](self._convolve(x))
+
+    def _convolve(self, x):
         dtype = x.dtype
         if dtype != torch.float64 and torch.is_autocast_enabled('cpu'):
             dtype = torch.get_autocast_dtype('cpu')
@@ -94,4 +144,4 @@ class DepthwiseConv(nn.Conv2d):
         ):
             bias = None if self.bias is None else self.bias.to(dtype)
             return _InWindows.apply(x.to(dtype), self.weight.to(dtype), bias)
-        return super().forward(x)
+        return self._conv_forward(x, self.weight, self.bias)

@@ -40,7 +40,7 @@ class ConvFFN(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, H, W) to (B, out_channels, H, W)."""
-        return self.fc2(F.gelu(self.dwconv(self.fc1(x))))
+        return self.fc2(self.dwconv(self.fc1(x), 'gelu'))
 
 
 @MODELS.register_module()

@@ -79,7 +79,7 @@ class SS2D(ScanParameters):
         """
         if self.gate:
             x, z = x.chunk(2, dim=1)
-        x = F.silu(self.conv(x))
+        x = self.conv(x, 'silu')
         # (B, 4*(R+2N), H, W) -> (B, H, W, 4, R+2N)
         dt_B_C = pointwise(x, self.x_proj_weight.unsqueeze(-1))
         dt_B_C = dt_B_C.permute(0, 2, 3, 1).unflatten(-1, (NUM_DIRECTIONS, -1))

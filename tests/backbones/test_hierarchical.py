@@ -16,7 +16,7 @@ from sparx_mm.backbones.hierarchical import Stage
 from sparx_mm.kernels import dispatch
 from sparx_mm.kernels.ss2d import torch as ss2d_torch
 from sparx_mm.kernels.testing import run_backend
-from sparx_mm.layers import LayerNorm2d
+from sparx_mm.layers import LayerNorm2d, depthwise
 from sparx_mm.mixers import SS2D
 
 
@@ -305,13 +305,14 @@ def test_copies_agree():
 
 @pytest.fixture(params=['cpu', 'gpu'])
 def kernels(request, monkeypatch):
-    """Use the kernels of a CPU; or those that a GPU has for norms, with plain torch's scan."""
+    """Use the kernels of a CPU; or those that a GPU has for norms, with the others' plain torch."""
     if request.param == 'cpu':
         return
     if not dispatch.is_interpreted():
         pytest.skip("Triton's kernels do not run on the CPU here")
     monkeypatch.setenv('SPARX_MM_KERNELS', 'triton')
     monkeypatch.setattr(SS2D, 'scan', staticmethod(functools.partial(run_backend, ss2d_torch)))
+    monkeypatch.setattr(depthwise, 'uses_triton', lambda x: False)
 
 
 def test_one_change_of_layout(kernels):
