@@ -48,7 +48,7 @@ bench-gpu: test-gpu  ## run test-gpu and the self-test, then the benchmarks
 	mkdir -p $(RESULTS)
 	PYTHONPATH=. $(ANY_PYTHON) benchmarks/scan.py --device cuda \
 		--output $(RESULTS)/scan.md $(BENCH)
-	PYTHONPATH=. $(ANY_PYTHON) benchmarks/norm.py --device cuda --output $(RESULTS)/norm.md
+	PYTHONPATH=. $(ANY_PYTHON) benchmarks/parts.py --device cuda --output $(RESULTS)/parts.md
 	PYTHONPATH=. $(ANY_PYTHON) benchmarks/backbone.py --device cuda \
 		--output $(RESULTS)/backbone.md $(BENCH)
 	PYTHONPATH=. $(ANY_PYTHON) benchmarks/family.py --device cuda \

@@ -15,14 +15,21 @@ from typing import NamedTuple
 
 import torch
 
-from . import dispatch, group_norm, layer_norm, selective_scan, ss2d
+from . import depthwise_conv, dispatch, group_norm, layer_norm, selective_scan, ss2d
+from .depthwise_conv.reference import depthwise_conv as depthwise_conv_reference
 from .group_norm.reference import group_norm as group_norm_reference
 from .layer_norm.reference import layer_norm as layer_norm_reference
 from .selective_scan import torch as scan_torch
 from .selective_scan.reference import selective_scan as scan_reference
 from .ss2d import torch as ss2d_torch
 from .ss2d.reference import ss2d as ss2d_reference
-from .testing import map_arguments, norm_arguments, run_backend, sequence_arguments
+from .testing import (
+    depthwise_arguments,
+    map_arguments,
+    norm_arguments,
+    run_backend,
+    sequence_arguments,
+)
 
 # relative to the largest value of a tensor. float32: sums of thousands of terms in
 # another order; 16 bits: one rounding of the terms and one of their sum
@@ -99,14 +106,29 @@ _SEQUENCES = (
 _NORMED = (
     (1, 96, 1, 1),
     (3, 30, 7, 9),
-    (2, 96, 133, 47),
-    (64, 1024, 7, 7),
+    (2, 96, 33, 47),
+    (16, 1024, 7, 7),
 )
 
 
-def _norm(function: Callable, reference: Callable, **options: float) -> _Operator:
+_CONVOLVED = (
+    (1, 96, 1, 1, 3),
+    (3, 30, 7, 9, 5),
+    (2, 96, 33, 47, 3),
+    (16, 256, 7, 7, 5),
+)
+
+
+def _beside_scans(
+    function: Callable,
+    reference: Callable,
+    make_arguments: Callable,
+    names: str,
+    sizes: Sequence[Sequence[int]],
+    **options: float | str,
+) -> _Operator:
     function, reference = (functools.partial(f, **options) for f in (function, reference))
-    return _Operator(function, reference, reference, norm_arguments, 'BCHW', _NORMED)
+    return _Operator(function, reference, reference, make_arguments, names, sizes)
 
 
 _OPERATORS = dict(
@@ -126,8 +148,27 @@ _OPERATORS = dict(
         'BDLNG',
         _SEQUENCES,
     ),
-    group_norm=_norm(group_norm, group_norm_reference, num_groups=1, eps=1e-5),
-    layer_norm=_norm(layer_norm, layer_norm_reference, eps=1e-5),
+    group_norm=_beside_scans(
+        group_norm,
+        group_norm_reference,
+        norm_arguments,
+        'BCHW',
+        _NORMED,
+        num_groups=1,
+        eps=1e-5,
+    ),
+    layer_norm=_beside_scans(
+        layer_norm, layer_norm_reference, norm_arguments, 'BCHW', _NORMED, eps=1e-5
+    ),
+    depthwise_conv=_beside_scans(
+        depthwise_conv,
+        depthwise_conv_reference,
+        depthwise_arguments,
+        'BCHWK',
+        _CONVOLVED,
+        residual=True,
+        activation='gelu',
+    ),
 )
 
 

@@ -47,6 +47,7 @@ SLOW = {
         'engine/saving',
         'kernels/test_triton.py',
         'kernels/test_triton_compile.py',
+        'kernels/test_triton_depthwise.py',
         'kernels/test_triton_norms.py',
         'run/test_config_mistakes.py',
         'run/test_stock_configs.py',

@@ -267,39 +267,33 @@ def test_family_without_other_libraries(backbone, monkeypatch, run):
 
 
 @pytest.fixture
-def norm(monkeypatch):
+def parts(monkeypatch):
     """Return the program, on two stages of few channels."""
-    import norm
+    import parts
 
-    monkeypatch.setattr(norm, 'EMBED_DIMS', (8, 16))
-    monkeypatch.setattr(norm, 'copy_bandwidth', lambda device: 1e9)
-    return norm
+    monkeypatch.setattr(parts, 'EMBED_DIMS', (8, 16))
+    monkeypatch.setattr(parts, 'copy_bandwidth', lambda device: 1e9)
+    return parts
 
 
 @pytest.mark.parametrize('device', DEVICES)
-def test_norm(norm, run, device):
-    status, out, err = run(norm.main, '--device', device, *QUICK, '--dtype', 'float32', 'bfloat16')
+def test_parts(parts, run, device):
+    status, out, err = run(parts.main, '--device', device, *QUICK, '--dtype', 'float32', 'bfloat16')
     assert status == 0, err
     cells = rows(out)
-    # 2 stages, 2 passes: two group norms of 3 forms and a layer norm of 2; in 16 bits
-    # each as autocast runs it, too
-    assert len(cells) == 2 * 2 * (8 + 11)
-    assert [row[2] for row in cells[:3]] == [
-        'group_norm',
-        'torch, channels-last',
-        'torch, contiguous',
-    ]
+    # 2 stages, 2 passes, 6 parts of 3 forms; in 16 bits 3 norms as autocast runs them, too
+    assert len(cells) == 2 * 2 * (18 + 21)
+    assert [row[2] for row in cells[:3]] == ['ours', 'torch, channels-last', 'torch, contiguous']
     assert all(float(row[3]) > 0 for row in cells)
-    assert 'layer_norm of (1, 16, 6, 6)' in err
+    assert 'GELU of x + 3x3 on (1, 64, 6, 6)' in err
 
 
-def test_a_norm_that_disagrees_is_not_timed(norm, monkeypatch, run):
-    monkeypatch.setattr(
-        norm, '_layer_norm', lambda x, weight, bias: norm._group_norm(x, weight, bias)
-    )
-    status, out, err = run(norm.main, '--device', 'cpu', *QUICK)
+def test_a_part_that_disagrees_is_not_timed(parts, monkeypatch, run):
+    wrong = parts.PARTS['layer norm']._replace(plain=parts.PARTS['group norm of a layer'].plain)
+    monkeypatch.setitem(parts.PARTS, 'layer norm', wrong)
+    status, out, err = run(parts.main, '--device', 'cpu', *QUICK)
     assert status == 1 and '|' not in out
-    assert 'torch, channels-last of layer_norm' in err.splitlines()[-1]
+    assert 'torch, channels-last: layer norm on' in err.splitlines()[-1]
 
 
 def test_family_has_no_peers(backbone, run):

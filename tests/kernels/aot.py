@@ -76,8 +76,8 @@ NORMS = {
 }
 # batch, channels, height, width, side, activation: T's FFN and scan, odd sizes
 DEPTHWISE = {
-    '224/0 3x3': (128, 384, 56, 56, 3, True, 'gelu'),
-    '224/0 5x5': (128, 192, 56, 56, 5, False, 'silu'),
+    '224/0 3x3 gelu': (128, 384, 56, 56, 3, True, 'gelu'),
+    '224/0 5x5 silu': (128, 192, 56, 56, 5, False, 'silu'),
     'odd': (1, 30, 33, 7, 7, False, 'none'),
 }
 

@@ -15,7 +15,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = 'tests/kernels'
-TESTS = tuple(f'{FOLDER}/test_{name}.py' for name in ('triton', 'triton_norms', 'triton_gpu'))
+TESTS = tuple(
+    f'{FOLDER}/test_{name}.py'
+    for name in ('triton', 'triton_norms', 'triton_depthwise', 'triton_gpu')
+)
 
 
 def what_is_missing() -> str:

@@ -12,10 +12,10 @@ DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
 def test_the_kernels_of_this_machine_agree():
     checks = list(selftest.run(DEVICE))
     assert [str(check) for check in checks if not check.ok] == []
-    operators = {'ss2d', 'selective_scan', 'group_norm', 'layer_norm'}
+    operators = {'ss2d', 'selective_scan', 'group_norm', 'layer_norm', 'depthwise_conv'}
     assert {check.operator for check in checks} == operators
     assert {check.dtype for check in checks} == set(selftest.dtypes(DEVICE))
-    # norms have no numba kernels
+    # only scans have numba kernels
     backends = {'triton'} if DEVICE == 'cuda' else {'numba', 'torch'}
     assert {check.backend for check in checks} == backends
 

@@ -17,7 +17,7 @@ AOT = Path(__file__).with_name('aot.py')
 
 # cases of aot.py, as a regular expression: all of the kernels in each, whole
 # scans and chunked ones; once the most registers and masks on all axes too
-FEW = 'ss2d 800/1 float16|selective_scan N=16 float16|norm 800/0 float16'
+FEW = 'ss2d 800/1 float16|selective_scan N=16 float16|norm 800/0 float16|depthwise_conv 224/0 5x5 silu float16'
 SOME = f'{FEW}|ss2d 224/0 float16'
 CASES = {
     '80': SOME,
@@ -39,6 +39,8 @@ LIMITS = {
     'group_norm_fwd_kernel': ({'80': 40, '90': 40, '100': 40}, 0),
     'group_norm_sums_kernel': ({'80': 64, '90': 64, '100': 64}, 0),
     'group_norm_bwd_kernel': ({'80': 40, '90': 40, '100': 40}, 0),
+    'depthwise_conv_kernel': ({'80': 168, '90': 168, '100': 168}, 0),
+    'depthwise_weight_kernel': ({'80': 160, '90': 168, '100': 160}, 0),
     'layer_norm_fwd_kernel': ({'80': 48, '90': 48, '100': 56}, 0),
     'layer_norm_bwd_kernel': ({'80': 104, '90': 112, '100': 104}, 0),
 }

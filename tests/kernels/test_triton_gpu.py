@@ -7,12 +7,25 @@ an image at a time.
 import pytest
 import torch
 
-from sparx_mm.kernels import dispatch, group_norm, layer_norm, selective_scan, ss2d
+from sparx_mm.kernels import (
+    depthwise_conv,
+    dispatch,
+    group_norm,
+    layer_norm,
+    selective_scan,
+    ss2d,
+)
+from sparx_mm.kernels.depthwise_conv import torch as depthwise_torch
 from sparx_mm.kernels.group_norm import torch as group_norm_torch
 from sparx_mm.kernels.layer_norm import torch as layer_norm_torch
 from sparx_mm.kernels.selective_scan import torch as scan_torch
 from sparx_mm.kernels.ss2d import torch as ss2d_torch
-from sparx_mm.kernels.testing import map_arguments, norm_arguments, sequence_arguments
+from sparx_mm.kernels.testing import (
+    depthwise_arguments,
+    map_arguments,
+    norm_arguments,
+    sequence_arguments,
+)
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available() or dispatch.is_interpreted() or bool(dispatch.missing_triton()),
@@ -180,6 +193,41 @@ def test_norms(size, name, dtype):
     wanted = plain.backward(dy.double(), states, *doubles, *options)
     for i, pair in enumerate(zip(results[0][1:], wanted)):
         assert_near(f'gradient {i}', *pair, TOLERANCES[dtype])
+
+
+# T's FFN and scan at 224, and a detector's; with odd sizes too
+@pytest.mark.parametrize('dtype', TOLERANCES)
+@pytest.mark.parametrize('residual, activation', [(True, 'gelu'), (False, 'silu'), (True, 'none')])
+@pytest.mark.parametrize(
+    'size', [(32, 384, 56, 56, 3), (2, 192, 200, 334, 5), (64, 1024, 7, 7, 5), (3, 30, 133, 47, 3)]
+)
+def test_depthwise_convolutions(size, residual, activation, dtype):
+    inputs = [t.requires_grad_() for t in depthwise_arguments(*size, dtype, 'cuda')]
+    dy = torch.randn_like(inputs[0])
+    results = []
+    for _ in range(2):
+        y = depthwise_conv(*inputs, residual, activation)
+        results.append([y, *torch.autograd.grad(y, inputs, dy)])
+    assert all(torch.equal(a, b) for a, b in zip(*results))
+    doubles = [t.detach().double() for t in inputs]
+    wanted, states = depthwise_torch.forward(*doubles, residual, activation)
+    assert_near('y', results[0][0], wanted, TOLERANCES[dtype])
+    wanted = depthwise_torch.backward(dy.double(), states, *doubles, residual, activation)
+    for i, pair in enumerate(zip(results[0][1:], wanted)):
+        # the gradient before the activation is rounded, too
+        assert_near(f'gradient {i}', *pair, 2 * TOLERANCES[dtype])
+
+
+@torch.no_grad()
+def test_depthwise_convolution_of_more_than_2_31_elements():
+    batch, channels, side = 304, 192, 192
+    need_memory(batch * side * side * channels, 8)
+    x = torch.empty(batch, side, side, channels, dtype=torch.bfloat16, device='cuda').normal_()
+    parameters = depthwise_arguments(1, channels, 1, 1, 3, torch.bfloat16, 'cuda')[1:]
+    y = depthwise_conv(x.permute(0, 3, 1, 2), *parameters)
+    last = x[-1:].permute(0, 3, 1, 2).double()
+    wanted, _ = depthwise_torch.forward(last, *(t.double() for t in parameters), False, 'none')
+    assert_near('y', y[-1:], wanted, TOLERANCES[torch.bfloat16])
 
 
 @pytest.mark.parametrize('name', NORMS)

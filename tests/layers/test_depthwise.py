@@ -3,9 +3,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from finite_differences import FORMATS
 from torch import nn
 
-from sparx_mm.layers import DepthwiseConv
+from sparx_mm.kernels import dispatch
+from sparx_mm.layers import DepthwiseConv, ResidualDepthwiseConv, depthwise
 from sparx_mm.layers.depthwise import _InWindows
 
 
@@ -46,6 +48,36 @@ def test_output_and_every_gradient(kernel_size, size, memory_format):
         # float32 sums of up to 160 products
         torch.testing.assert_close(a.double(), b, atol=2e-5, rtol=2e-5)
     assert given[0].is_contiguous(memory_format=memory_format)
+
+
+@pytest.mark.parametrize('layout, ours', [('channels_last', True), ('contiguous', False)])
+@pytest.mark.parametrize(
+    'make',
+    [
+        lambda: ResidualDepthwiseConv(6),
+        lambda: DepthwiseConv(6, 3),
+        lambda: DepthwiseConv(6, 5, bias=False),
+    ],
+)
+def test_kernels_on_a_gpu(make, layout, ours, monkeypatch):
+    """Channels-last maps on a GPU with Triton are ours; torch reads the others as they lie."""
+    if dispatch.missing_triton():
+        pytest.skip(f'the kernels cannot run: {dispatch.missing_triton()}')
+    device = torch.device('cpu' if dispatch.is_interpreted() else 'cuda')
+    torch.manual_seed(0)
+    conv = make().to(device)
+    x = torch.randn(1, 6, 2, 3, device=device).contiguous(memory_format=FORMATS[layout])
+    used, results = [], []
+    run = depthwise.depthwise_conv
+    monkeypatch.setattr(depthwise, 'depthwise_conv', lambda *t: used.append(1) or run(*t))
+    for backend in ('triton', 'torch'):
+        monkeypatch.setenv('SPARX_MM_KERNELS', backend)
+        tensors = [x.clone().requires_grad_(), *conv.parameters()]
+        y = conv(tensors[0], 'silu')
+        results.append([y, *torch.autograd.grad(y, tensors, torch.ones_like(y))])
+    assert len(used) == ours
+    for given, wanted in zip(*results):
+        torch.testing.assert_close(given, wanted, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
