@@ -78,6 +78,7 @@ NORMS = {
 DEPTHWISE = {
     '224/0 3x3 gelu': (128, 384, 56, 56, 3, True, 'gelu'),
     '224/0 5x5 silu': (128, 192, 56, 56, 5, False, 'silu'),
+    '224/0 3x3': (128, 96, 56, 56, 3, True, 'none'),
     'odd': (1, 30, 33, 7, 7, False, 'none'),
 }
 

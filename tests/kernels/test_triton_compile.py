@@ -17,11 +17,15 @@ AOT = Path(__file__).with_name('aot.py')
 
 # cases of aot.py, as a regular expression: all of the kernels in each, whole
 # scans and chunked ones; once the most registers and masks on all axes too
-FEW = 'ss2d 800/1 float16|selective_scan N=16 float16|norm 800/0 float16|depthwise_conv 224/0 5x5 silu float16'
+FEW = (
+    'ss2d 800/1 float16|selective_scan N=16 float16'
+    '|norm 800/0 float16|depthwise_conv 224/0 3x3 float16'
+)
 SOME = f'{FEW}|ss2d 224/0 float16'
 CASES = {
     '80': SOME,
-    '90': f'{SOME}|ss2d (224/3 float32|odd bfloat16)|selective_scan N=8 bfloat16',
+    '90': f'{SOME}|ss2d (224/3 float32|odd bfloat16)|selective_scan N=8 bfloat16'
+    '|depthwise_conv 224/0 (3x3 gelu|5x5 silu) float16',
     '100': SOME,
     # only compiled: Triton brings no program that looks inside
     'gfx942': FEW,
