@@ -15,6 +15,7 @@ from ..registry import build_part, takes_option
 from ..state_dicts import KeyMap, nest_classifier
 from .arch import layer_value, plan_stage, resolve_arch, stage_arch
 from .connections import STAGE_INPUT, LayerPlan
+from .finite_maps import FiniteMaps
 from .pretrained import PretrainedBackboneInit, check_init_cfg, split_init_cfg
 
 
@@ -178,6 +179,7 @@ class HierarchicalBackbone(BaseModule):
                 for i in self.out_indices
             }
         )
+        self._finite_maps = FiniteMaps()
         self.apply(self._init_module)
         self._freeze_stages()
 
@@ -191,13 +193,15 @@ class HierarchicalBackbone(BaseModule):
         Returns:
             tuple[Tensor]: For each stage i of ``out_indices`` a map of shape
             (B, C_i, H_i, W_i), with H_0 = ceil(H / 4), or floor where the stem
-            does not pad, and H_i = ceil(H_{i-1} / 2).
+            does not pad, and H_i = ceil(H_{i-1} / 2). In eval mode, NaN or
+            infinity in the last one is warned of once.
 
         Raises:
             ConfigError: If the images have another shape, or a number of channels
                 that is not the stem's ``in_channels``.
         """
         _check_images(x, getattr(self.stem, 'in_channels', None))
+        images = x
         if x.device.type == 'cpu' or uses_triton(x):
             # convert to channels-last once: the scan and the norms read it without a
             # copy, and on the CPU depthwise convolutions run about twice as fast. On
@@ -215,6 +219,8 @@ class HierarchicalBackbone(BaseModule):
                 # read a channels-last map as if it were contiguous, without an
                 # error: a detector would train on scrambled features
                 outs.append(self.norms[str(i)](x).contiguous())
+        if not self.training:
+            self._finite_maps.look(self, images, outs[-1])
         return tuple(outs)
 
     def train(self, mode: bool = True) -> 'HierarchicalBackbone':

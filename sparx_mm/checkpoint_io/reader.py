@@ -1,5 +1,6 @@
 """Checkpoint files of torch and safetensors, read without running code from them."""
 
+import logging
 import os.path as osp
 import re
 import zipfile
@@ -11,6 +12,7 @@ from mmengine.logging import print_log
 from safetensors.torch import load_file
 
 from ..state_dicts import find_weights, weights_key
+from ..state_dicts.names import summarize
 from .archive import check_archive, check_tensors
 from .unpickle import CheckpointError, is_trusting, load_torch, walk
 
@@ -149,6 +151,7 @@ def _normalize(content, path):
             raise CheckpointError(
                 f'{name} is a sparse or quantised tensor; save it as an ordinary one'
             )
+    _warn_of_nan(weights, path)
     if key is None:
         return dict(state_dict=weights)
     if key != 'state_dict':
@@ -159,6 +162,22 @@ def _normalize(content, path):
     if not is_trusting():
         _drop_config_text(rest)
     return {**rest, 'state_dict': weights}
+
+
+def _warn_of_nan(weights, path):
+    """Name weights that no model can predict with, because inference APIs load them in silence."""
+    broken = [
+        name
+        for name, value in weights.items()
+        if isinstance(value, torch.Tensor) and not value.isfinite().all()
+    ]
+    if broken:
+        print_log(
+            f'{path}: NaN or infinity in {summarize(broken)}: the training that wrote it had '
+            'diverged, or the file is damaged; predictions of these weights mean nothing',
+            'current',
+            logging.WARNING,
+        )
 
 
 def _innermost(content):
