@@ -169,7 +169,7 @@ def _warn_of_nan(weights, path):
     broken = [
         name
         for name, value in weights.items()
-        if isinstance(value, torch.Tensor) and not value.isfinite().all()
+        if isinstance(value, torch.Tensor) and not (value.is_meta or value.isfinite().all())
     ]
     if broken:
         print_log(

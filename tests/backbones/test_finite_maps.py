@@ -125,6 +125,7 @@ def test_compiled_and_exported_without_a_look():
     assert len(warned(mamba, x * float('nan'))) == 1
 
 
+@pytest.mark.slow
 def test_tensors_without_values(mamba):
     from torch._subclasses import FakeTensorMode
 

@@ -22,6 +22,11 @@ from sparx_mm.errors import UserError
 pytestmark = pytest.mark.stack
 WEIGHTS = {'a.weight': torch.arange(6.0).view(2, 3), 'a.bias': torch.ones(2)}
 PAYLOADS = sorted(payloads(None))
+NOT_FINITE = [
+    (float('nan'), torch.float32),
+    (float('inf'), torch.float16),
+    (-float('inf'), torch.bfloat16),
+]
 OLD = dict(_use_new_zipfile_serialization=False)
 
 
@@ -316,3 +321,14 @@ def test_home_is_found(file, tmp_path, monkeypatch):
     file(WEIGHTS)
     monkeypatch.setenv('HOME', str(tmp_path))
     assert same(read_checkpoint('~/file.pth')['state_dict'], WEIGHTS)
+
+
+@pytest.mark.tries('NaN in the weights')
+@pytest.mark.parametrize('options', [{}, OLD], ids=['zip', 'pickle'])
+def test_weights_that_are_not_finite_are_named(file, capsys, options):
+    broken = {f'b.{i}.weight': torch.full((2,), v, dtype=t) for i, (v, t) in enumerate(NOT_FINITE)}
+    path = file(dict(state_dict={**WEIGHTS, **broken}), **options)
+    assert len(read_checkpoint(path)['state_dict']) == len(WEIGHTS) + len(broken)
+    assert f'{path}: NaN or infinity in b.*.weight (3): ' in capsys.readouterr().out
+    read_checkpoint(file(dict(state_dict=WEIGHTS, other=broken)))
+    assert 'NaN' not in capsys.readouterr().out
