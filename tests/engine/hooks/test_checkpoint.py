@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import subprocess
+import time
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from noisy_run import make_noisy
 from torch.utils.data import DataLoader
 
 from sparx_mm.checkpoint_io import WriteError, folder_lock
-from sparx_mm.engine.saving.stop_signals import shield_workers
+from sparx_mm.engine.saving.stop_signals import StopSignals, shield_workers
 from sparx_mm.errors import UserError
 
 pytestmark = pytest.mark.stack
@@ -284,3 +285,23 @@ def test_a_run_that_fails_ends_its_workers():
     worker.terminate()
     worker.join(20)
     assert worker.exitcode == 0
+
+
+def test_a_pool_in_a_run_ends_when_it_is_told():
+    """Metrics evaluate in pools, which end their workers by SIGTERM and wait for them."""
+    signals = StopSignals()
+    signals.listen()
+    pool = multiprocessing.get_context('fork').Process(target=time.sleep, args=(60,))
+    try:
+        pool.start()
+        for number in (signal.SIGINT, signal.SIGUSR1):
+            # to a whole group
+            os.kill(pool.pid, number)
+        pool.join(0.2)
+        assert pool.is_alive()
+        pool.terminate()
+        pool.join(20)
+        assert pool.exitcode == -signal.SIGTERM
+    finally:
+        pool.kill()
+        signals.leave()
