@@ -15,7 +15,7 @@ if not torch.cuda.is_available():
 import pytest
 import yapf.yapflib.yapf_api
 from classification import make_imagenet
-from mmengine.logging import MMLogger
+from mmengine.utils import ManagerMixin
 from rotated import make_dota
 from segmentation import make_ade
 
@@ -102,8 +102,16 @@ def dota(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def own_loggers():
-    """Make new loggers for each test, because the old ones log to captured output."""
-    MMLogger._instance_dict.clear()
+    """Make new loggers and visualizers for each test.
+
+    The old ones log to captured output, or write into the folder of a test that began in
+    the same second with a config of the same name.
+    """
+    classes = ManagerMixin.__subclasses__()
+    for cls in classes:
+        classes += cls.__subclasses__()
+        if cls.__name__.endswith(('Logger', 'Visualizer')):
+            cls._instance_dict.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
-"""The warning about an override of a variable that a config has already used."""
+"""The warnings about overrides that change nothing."""
 
+import difflib
 import inspect
 import sys
 from collections.abc import Iterator
@@ -20,11 +21,27 @@ READ = {
     'find_unused_parameters',
     'model_wrapper_cfg',
     'runner_type',
+    'skip_broken',
     'strategy',
     'sync_bn',
     'tta_model',
     'tta_pipeline',
 }
+# keys of OpenMMLab's older versions, and what took their places
+MOVED = dict(
+    checkpoint_config='default_hooks.checkpoint',
+    data='train_dataloader',
+    evaluation='val_evaluator or train_cfg.val_interval',
+    fp16='--amp',
+    log_config='default_hooks.logger',
+    lr_config='param_scheduler',
+    optimizer='optim_wrapper.optimizer',
+    optimizer_config='optim_wrapper',
+    resume_from='--resume',
+    runner='train_cfg',
+    seed='randomness.seed',
+    total_epochs='train_cfg.max_epochs',
+)
 # more copies are not listed
 MAX_COPIES = 3
 
@@ -44,7 +61,17 @@ def merge_options(cfg: Config, options: dict[str, Any]) -> None:
     read = READ | set(inspect.signature(Runner.__init__).parameters)
     for option in options:
         name, _, rest = option.partition('.')
-        if name in read or name not in before:
+        if name in read:
+            continue
+        if name not in before:
+            known = MOVED.get(name) or next(
+                iter(difflib.get_close_matches(name, read | set(before), 1)), None
+            )
+            print(
+                f'warning: {option} changes nothing, unless code of your own reads it: the config '
+                f'has no {name}' + (f'; did you mean {known}?' if known else ''),
+                file=sys.stderr,
+            )
             continue
         copies = [key for key in _copies(before, name, read) if not _is_given(key, options)]
         if copies:

@@ -60,9 +60,30 @@ def test_what_changes_something(load):
     assert not load(tta_pipeline__1__scale=(32, 32))
     assert not load(empty=dict(a=1))
     assert not load(unused__a=2)
-    assert not load(new=3)
+    assert not load(skip_broken=True)
+    assert not load(param_scheduler=None)
     # both are given
     assert not load(width=128, model__width=128)
+
+
+@pytest.mark.parametrize(
+    'option,known',
+    [
+        ('optim_wraper__optimizer__lr', 'optim_wrapper'),
+        ('stepz__1__scale', 'steps'),
+        ('optimizer__lr', 'optim_wrapper.optimizer'),
+        ('data__samples_per_gpu', 'train_dataloader'),
+        ('total_epochs', 'train_cfg.max_epochs'),
+        ('resume_from', '--resume'),
+        ('zork', None),
+    ],
+)
+def test_keys_that_a_config_has_not(load, option, known):
+    name = option.partition('__')[0]
+    line = load(**{option: 3})
+    assert line.startswith(f'warning: {option.replace("__", ".")} changes nothing, unless code')
+    end = f'; did you mean {known}?' if known else ''
+    assert line.endswith(f'the config has no {name}{end}\n')
 
 
 def test_the_shipped_configs(capsys):

@@ -3,10 +3,11 @@
 import logging
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, redirect_stdout
 from copy import copy
 from io import StringIO
+from itertools import chain
 
 import torch
 from mmengine.dist import is_main_process
@@ -33,8 +34,8 @@ class RehearsalHook(Hook):
     """Find what only the first validation would find, before the first step.
 
     A few images of the validation set run through their pipeline, the model and the
-    metrics. ``save_best`` and early stopping are held to the names of the metrics,
-    and an evaluator's annotation file to the images. One training image tells
+    metrics. ``save_best``, early stopping and learning rates that wait for a plateau
+    are held to the names of the metrics, and an evaluator's annotation file to the images. One training image tells
     whether a batch norm could be left with a single value. Random generators, the
     model's mode, the metrics and the message hub stay as they were, and the first
     process alone rehearses.
@@ -58,7 +59,7 @@ class RehearsalHook(Hook):
             runner (Runner): The runner; its weights are loaded.
 
         Raises:
-            UserError: If ``save_best`` names no metric, if an evaluator has the
+            UserError: If a hook or a scheduler waits for no metric, if an evaluator has the
                 annotations of other images, or if a batch norm would fail.
         """
         if not self.num_images or not is_main_process():
@@ -173,19 +174,29 @@ def _fill(sample):
 
 
 def _check_names(runner, names: list[str]) -> None:
-    """Hold what hooks wait for to the names of the metrics."""
+    """Hold what hooks and schedulers wait for to the names of the metrics."""
+    for key, wanted, hook in _waiting(runner):
+        if wanted == 'auto' and hook is not None:
+            _check_rule(hook, names[0])
+        elif wanted not in names:
+            raise UserError(f'{key} is {wanted!r}; this evaluator gives {", ".join(names)}')
+
+
+def _waiting(runner) -> Iterator[tuple[str, str, CheckpointHook | None]]:
+    """Yield what waits for a metric, the metric's name, and the hook if it may be any."""
     for hook in runner.hooks:
-        wanted = {}
         if isinstance(hook, CheckpointHook) and hook.save_best:
-            wanted = {'default_hooks.checkpoint.save_best': hook.key_indicators}
+            for name in hook.key_indicators:
+                yield 'default_hooks.checkpoint.save_best', name, hook
         elif isinstance(hook, EarlyStoppingHook):
-            wanted = {'the monitor of EarlyStoppingHook': [hook.monitor]}
-        for key, keys in wanted.items():
-            for name in keys:
-                if name == 'auto':
-                    _check_rule(hook, names[0])
-                elif name not in names:
-                    raise UserError(f'{key} is {name!r}; this evaluator gives {", ".join(names)}')
+            yield 'the monitor of EarlyStoppingHook', hook.monitor, None
+    schedulers = runner.param_schedulers or []
+    groups = schedulers.values() if isinstance(schedulers, dict) else [schedulers]
+    for scheduler in chain(*groups):
+        # mmengine's mark of those that wait for a plateau; by iterations they never step
+        if getattr(scheduler, 'need_val_args', False) and scheduler.by_epoch:
+            kind = type(scheduler).__name__
+            yield f'the monitor of {kind} in param_scheduler', scheduler.monitor, None
 
 
 def _check_rule(hook: CheckpointHook, name: str) -> None:

@@ -28,10 +28,12 @@ def check_settings(cfg: Config, splits: Sequence[str]) -> None:
         UserError: If some do.
     """
     _check_loops(cfg, splits)
+    _check_intervals(cfg, splits)
     for split in splits:
         _check_labels(cfg, split)
     _check_slide(cfg)
     _check_class_weights(cfg)
+    _check_deviations(cfg)
 
 
 def settle_workers(cfg: Config) -> None:
@@ -61,6 +63,19 @@ def _check_loops(cfg: Config, splits: Sequence[str]) -> None:
             raise UserError(
                 f'{_is(missing)} None or missing{contrast}: give {" and ".join(missing)}{instead}'
             )
+
+
+def _check_intervals(cfg: Config, splits: Sequence[str]) -> None:
+    """Check the numbers that mmengine first looks at when an epoch is over."""
+    loop, found = cfg.get('train_cfg') or {}, {}
+    if 'val' in splits:
+        found = {f'train_cfg.{key}': loop.get(key, 1) for key in ('val_interval', 'val_begin')}
+    if 'train' in splits:
+        hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+        found['default_hooks.checkpoint.interval'] = hook.get('interval', 1)
+    for key, value in found.items():
+        if not isinstance(value, (int, float)) or (value == 0 and key.endswith('val_interval')):
+            raise UserError(f'{key} is {value!r}: give a number of epochs or iterations, from 1')
 
 
 def _is(keys: Sequence[str]) -> str:
@@ -113,6 +128,15 @@ def _check_class_weights(cfg: Config) -> None:
                     f'{total} classes: give {total}, or {total + 1} where the background or '
                     '"no object" has one too'
                 )
+
+
+def _check_deviations(cfg: Config) -> None:
+    for key, node in walk(cfg.to_dict()):
+        std = node.get('std') if key.endswith('data_preprocessor') else None
+        if isinstance(std, (list, tuple)) and 0 in std:
+            raise UserError(
+                f'{key}.std is {std}, and pixels are divided by it: give 1 in place of 0'
+            )
 
 
 def _class_weights(head: dict) -> Iterator[tuple[str, Sequence[float]]]:

@@ -90,6 +90,17 @@ def test_names_of_other_metrics(segmentor, classifier):
     assert problem(cfg).startswith("the monitor of EarlyStoppingHook is 'accuracy/top5'; this")
 
 
+@pytest.mark.tries('save_best or')
+def test_a_rate_that_waits_for_no_metric(classifier):
+    wait = dict(type='ReduceOnPlateauLR', by_epoch=True, rule='greater')
+    cfg = classifier(param_scheduler=[dict(wait, monitor='accuracy_top-1')])
+    assert problem(cfg).startswith(
+        "the monitor of ReduceOnPlateauLR in param_scheduler is 'accuracy_top-1'; this evaluator "
+        'gives accuracy/top1, '
+    )
+    _start(classifier(param_scheduler=[dict(wait, monitor='accuracy/top1')]))
+
+
 def test_a_metric_that_is_better_one_knows_not_how(segmentor):
     auto = dict(default_hooks__checkpoint__save_best='auto')
     cfg = segmentor(val_evaluator__prefix='ours', **auto)

@@ -113,3 +113,38 @@ def test_class_weights(number, is_allowed, classes):
 def test_other_class_weights():
     for weight in (None, 2.0, 'weights.npy'):
         _check(model=dict(head=dict(num_classes=6, loss=dict(class_weight=weight))))
+
+
+@pytest.mark.tries('a mistake in the config')
+@pytest.mark.parametrize(
+    'key,value',
+    [
+        ('train_cfg.val_interval', 0),
+        ('train_cfg.val_interval', '1'),
+        ('train_cfg.val_begin', '1'),
+        ('default_hooks.checkpoint.interval', '1'),
+        ('default_hooks.checkpoint.interval', [1]),
+    ],
+)
+def test_numbers_that_are_read_after_an_epoch(key, value):
+    node, _, name = key.rpartition('.')
+    changes = dict(train_cfg={name: value})
+    if node != 'train_cfg':
+        changes = dict(default_hooks=dict(checkpoint={name: value}))
+    line = problem(**changes)
+    assert line == f'{key} is {value!r}: give a number of epochs or iterations, from 1'
+
+
+def test_numbers_that_mmengine_takes():
+    _check(default_hooks=dict(checkpoint=None))
+    _check(default_hooks=dict(checkpoint=dict(interval=-1)), train_cfg=dict(val_interval=2.0))
+    without = dict.fromkeys(VAL)
+    _check(('train',), train_cfg=dict(val_interval=0), **without)
+
+
+@pytest.mark.tries('a mistake in the config')
+def test_a_standard_deviation_of_nothing():
+    bad = dict(mean=[1.0] * 3, std=[1.0, 0.0, 1.0])
+    for changes in (dict(data_preprocessor=bad), dict(model=dict(data_preprocessor=bad))):
+        assert 'data_preprocessor.std is [1.0, 0.0, 1.0], and pixels' in problem(**changes)
+    _check(model=dict(data_preprocessor=dict(mean=[0.0] * 3, std=[1.0] * 3)))
