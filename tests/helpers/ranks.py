@@ -33,14 +33,17 @@ def _run(rank, function, folder, size):
     destroy_distributed()
 
 
-def two_steps() -> dict:
+def two_steps(**kwargs) -> dict:
     """Train a backbone for two steps on this process's share of a batch.
+
+    Args:
+        **kwargs: Arguments of the backbone.
 
     Returns:
         dict: Names of the parameters without a gradient after each step, and
         weights and gradients by name after the second.
     """
-    model = backbone()
+    model = backbone(**kwargs)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     images = batch()
     run, without = model, []
@@ -57,7 +60,7 @@ def two_steps() -> dict:
     for _ in range(2):
         optimizer.zero_grad()
         loss(run(images)).backward()
-        without += [n for n, p in model.named_parameters() if p.grad is None]
+        without += [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
         optimizer.step()
     return dict(
         without=without,
@@ -66,10 +69,10 @@ def two_steps() -> dict:
     )
 
 
-def backbone() -> SparXMamba:
+def backbone(**kwargs) -> SparXMamba:
     """Make a backbone whose result for an image depends on no other image."""
     torch.manual_seed(0)
-    model = SparXMamba(learnable(PICO), norm_eval=True).double()
+    model = SparXMamba(learnable(PICO), norm_eval=True, **kwargs).double()
     # maps that are far from constant, so that every gradient counts
     for parameter in model.parameters():
         if parameter.dim() == 4:

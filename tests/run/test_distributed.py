@@ -2,6 +2,7 @@
 
 import datetime
 import os
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -230,20 +231,43 @@ def test_other_processes_let_the_first_speak(monkeypatch, capsys, launcher):
     assert capsys.readouterr().err == 'error: no such file\n'
 
 
-def test_two_processes_train_as_one(tmp_path):
-    one = two_steps()
-    two = on_ranks(two_steps, tmp_path)
+@pytest.mark.parametrize(
+    'kwargs',
+    [
+        {},
+        *(
+            pytest.param(kwargs, marks=pytest.mark.faults)
+            for kwargs in (
+                dict(frozen_stages=1),
+                dict(frozen_stages=4),
+                dict(with_cp=True),
+                dict(frozen_stages=2, with_cp=True),
+            )
+        ),
+    ],
+)
+def test_two_processes_train_as_one(tmp_path, kwargs):
+    """Frozen stages and recomputed activations included, which DDP counts otherwise."""
+    steps = partial(two_steps, **kwargs)
+    one = steps()
+    two = on_ranks(steps, tmp_path)
     for name in ('weights', 'gradients'):
         for rank in two:
             assert rank[name].keys() == one[name].keys()
             for key, value in one[name].items():
+                if value is None:
+                    assert rank[name][key] is None, key
+                    continue
                 error = (rank[name][key] - value).abs().max()
                 # float64, summed in another order
                 assert error <= 1e-12 * max(1, value.abs().max()), key
     # each parameter is used in each step: DDP need not look for others
     assert [rank['without'] for rank in (one, *two)] == [[]] * 3
     for key, gradient in one['gradients'].items():
-        assert gradient.any(), key
+        if gradient is None:
+            assert kwargs.get('frozen_stages'), key
+        else:
+            assert gradient.any(), key
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])

@@ -166,9 +166,9 @@ def _fill(sample):
     if fields and all(isinstance(value, torch.Tensor) for value in fields.values()):
         one = type(found)()
         for name, value in fields.items():
-            # the label is 0, for a set of one class
-            full = value.new_ones if value.is_floating_point() else value.new_zeros
-            one.set_field(full((1, *value.shape[1:])), name)
+            value = value.new_ones((1, *value.shape[1:]))
+            # 0 for a set of one class; some models give labels of no objects as floats
+            one.set_field(value.long() * 0 if name == 'labels' else value, name)
         sample.pred_instances = one
     return sample
 

@@ -14,6 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from segmentation import tiny_config as tiny_segmentor
 
+from sparx_mm.engine.hooks.rehearsal import _fill
 from sparx_mm.errors import UserError
 from sparx_mm.run.runner import build_runner
 
@@ -166,6 +167,19 @@ def test_it_leaves_no_trace(detector, shapes, tmp_path):
     weights = [run.pop('weights') for run in runs]
     assert runs[0] == runs[1]
     assert all(value.equal(weights[1][name]) for name, value in weights[0].items())
+
+
+def test_labels_of_no_objects():
+    """Some detectors give them as floats, by which no metric can look up a category."""
+    from mmdet.structures import DetDataSample
+    from mmengine.structures import InstanceData
+
+    none = InstanceData(
+        labels=torch.zeros(0), scores=torch.zeros(0), masks=torch.zeros(0, 4, 4, dtype=torch.bool)
+    )
+    found = _fill(DetDataSample(pred_instances=none)).pred_instances
+    assert found.labels.tolist() == [0] and found.labels.dtype == torch.int64
+    assert found.scores.tolist() == [1.0] and found.masks.shape == (1, 4, 4)
 
 
 def test_what_other_hooks_prepare_is_not_rehearsed(detector):
