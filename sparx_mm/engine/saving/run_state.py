@@ -9,7 +9,7 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch.utils.data import SequentialSampler
 
 from ...errors import UserError
-from ..models import checkpoint_source
+from ..models import checkpoint_source, unwrap
 from .data_position import continue_batches, continue_epoch, find_sampler
 from .random_state import get_random_state, set_random_state
 
@@ -47,6 +47,7 @@ def collect(runner, random_state: dict | None = None) -> dict[str, Any]:
             )
             for hook in _stops(runner)
         ],
+        input_sizes=[module._input_size for module in _resizers(runner)],
         **_settings(runner.train_dataloader),
     )
 
@@ -92,6 +93,8 @@ def _restore(state, runner):
         # scores of another metric cannot be compared
         if (hook.monitor, hook.rule) == (kept['monitor'], kept['rule']):
             hook.wait_count, hook.best_score = int(kept['count']), float(kept['best'])
+    for module, size in zip(_resizers(runner), state.get('input_sizes', ())):
+        module._input_size = size and tuple(map(int, size))
     states = state['random']
 
     def set_state():
@@ -131,6 +134,11 @@ def _differences(state, runner):
 
 def _stops(runner):
     return [hook for hook in runner.hooks if isinstance(hook, EarlyStoppingHook)]
+
+
+def _resizers(runner):
+    """List what resizes some batches in a row to one size that it draws, as in mmdet's YOLOX."""
+    return [m for m in unwrap(runner.model).modules() if hasattr(m, '_input_size')]
 
 
 def _sampler_seed(loader):

@@ -73,6 +73,20 @@ def test_early_stopping_goes_on_counting(tmp_path):
     assert found == [(3, 0.5)] * 2
 
 
+def test_a_size_that_was_drawn_for_some_batches_stays(tmp_path):
+    """YOLOX draws another one every ten iterations."""
+    data_preprocessors = pytest.importorskip('mmdet.models.data_preprocessors')
+    found = []
+    for resume in (False, True):
+        runner = make_noisy(tmp_path, 1, resume=resume)
+        runner.model.resize = data_preprocessors.BatchSyncRandomResize((32, 96), interval=10)
+        if not resume:
+            runner.model.resize._input_size = (64, 96)
+        runner.train()
+        found.append(runner.model.resize._input_size)
+    assert found == [(64, 96)] * 2
+
+
 def test_early_stopping_begins_anew_with_another_metric(tmp_path):
     for monitor, resume in (('acc', False), ('loss', True), (None, True)):
         stop = dict(type='EarlyStoppingHook', monitor=monitor or 'acc', rule='greater')
