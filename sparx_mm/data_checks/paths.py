@@ -91,6 +91,8 @@ def required_paths(cfg: Config, split: str) -> Iterator[RequiredPath]:
         names = {'ann_file': node.get('ann_file'), **_folders(cfg, key, node)}
         if 'pipeline' in node and not _loads_labels(node):
             names.pop('data_prefix.seg_map_path', None)
+        if 'pipeline' in node and not _loads_panoptic_maps(node):
+            names.pop('data_prefix.seg', None)
         if names['ann_file'] and not isinstance(names['ann_file'], (str, PathLike)):
             raise UserError(
                 f'{key}.ann_file must be one path, got {names["ann_file"]!r}: for several, give '
@@ -152,3 +154,11 @@ def find_seg_sets(cfg: Config, split: str) -> Iterator[tuple[str, dict, bool]]:
 def _loads_labels(node: dict) -> bool:
     steps = walk(node.get('pipeline') or [])
     return any('Annotation' in str(step.get('type')) for _, step in steps)
+
+
+def _loads_panoptic_maps(node: dict) -> bool:
+    """Return True if a step reads the maps that COCO sets have beside their boxes."""
+    return any(
+        step.get('with_seg') or 'Panoptic' in str(step.get('type'))
+        for _, step in walk(node.get('pipeline') or [])
+    )

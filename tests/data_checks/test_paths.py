@@ -140,6 +140,20 @@ def test_label_maps_that_no_step_loads_need_not_be_there(tmp_path):
     assert str(error.value).startswith(f'data set not found: {tmp_path}/labels ')
 
 
+@pytest.mark.parametrize(
+    'step,read',
+    [
+        (dict(type='LoadAnnotations', with_mask=True), False),
+        (dict(type='LoadAnnotations', with_seg=True), True),
+        (dict(type='mmdet.LoadPanopticAnnotations'), True),
+    ],
+)
+def test_panoptic_maps_that_no_step_loads_need_not_be_there(step, read):
+    prefixes = dict(img='i', seg='s')
+    cfg = _config(train_dataloader=_loader(data_prefix=prefixes, pipeline=[step]))
+    assert _paths(cfg) == (['i', 's'] if read else ['i'])
+
+
 def test_what_was_unpacked_into_a_folder_too_many(tmp_path):
     (tmp_path / 'coco/coco/train').mkdir(parents=True)
     cfg = _config(

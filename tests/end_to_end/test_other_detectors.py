@@ -45,9 +45,6 @@ def _shrink(cfg: Config) -> None:
                 node['scales'] = [(64, 64)]
     for key in LOADERS:
         cfg[key].update(num_workers=0, batch_size=2)
-        for _, node in walk(cfg[key]):
-            # panoptic maps, which an instance segmentor inherits and does not read
-            node.get('data_prefix', {}).pop('seg', None)
     for _, node in walk(cfg.model):
         for name in set(MOST) & set(node):
             node[name] = min(node[name], MOST[name])

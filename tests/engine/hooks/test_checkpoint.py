@@ -287,6 +287,7 @@ def test_a_run_that_fails_ends_its_workers():
     assert worker.exitcode == 0
 
 
+@pytest.mark.tries('a metric that evaluates in a pool')
 def test_a_pool_in_a_run_ends_when_it_is_told():
     """Metrics evaluate in pools, which end their workers by SIGTERM and wait for them."""
     signals = StopSignals()
