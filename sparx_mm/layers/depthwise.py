@@ -58,52 +58,6 @@ def _suits_kernels(conv: nn.Conv2d, x: torch.Tensor) -> bool:
     )
 
 
-def _convolve_on_gpu(
-    conv: nn.Conv2d, x: torch.Tensor, residual: bool, activation: str
-) -> torch.Tensor:
-    weight = conv.weight.float()
-    bias = weight.new_zeros(len(weight)) if conv.bias is None else conv.bias.float()
-    return depthwise_conv(x, weight, bias, residual, activation)
-
-
-class ResidualDepthwiseConv(nn.Conv2d):
-    """Depthwise 3x3 convolution, added to its input.
-
-    Args:
-        dim (int): Number of channels C.
-    """
-
-    def __init__(self, dim: int) -> None:
-        super().__init__(dim, dim, 3, padding=1, groups=dim)
-
-    def forward(self, x: torch.Tensor, activation: str = 'none') -> torch.Tensor:
-        """Map (B, C, H, W) to the same shape.
-
-        Args:
-            x (Tensor): Map of shape (B, C, H, W).
-            activation (str): What follows: ``'none'``, ``'silu'`` or ``'gelu'``.
-                Default: ``'none'``.
-
-        Returns:
-            Tensor: Map of shape (B, C, H, W).
-        """
-        if _suits_kernels(self, x):
-            return _convolve_on_gpu(self, x, True, activation)
-        return ACTIVATIONS[activation](self._add_convolution(x))
-
-    def _add_convolution(self, x):
-        if (
-            x.device.type != 'cpu'
-            or x.dtype not in (torch.float32, torch.float64)
-            or torch.is_autocast_enabled('cpu')
-        ):
-            return x + self._conv_forward(x, self.weight, self.bias)
-        # one pass over the map: the input is what a kernel of 1 in the middle gives.
-        # Fewer bits, TF32's too, would round the weights beside that 1
-        identity = F.pad(self.weight.new_ones(1, 1, 1, 1), (1, 1, 1, 1))
-        return self._conv_forward(x, self.weight + identity, self.bias)
-
-
 class DepthwiseConv(nn.Conv2d):
     """Depthwise convolution of stride 1 that keeps the size of the map.
 
@@ -112,6 +66,9 @@ class DepthwiseConv(nn.Conv2d):
         kernel_size (int): Side of the kernel, odd.
         bias (bool): Learn a bias. Default: True.
     """
+
+    # True: what is convolved is added
+    residual = False
 
     def __init__(self, dim: int, kernel_size: int, bias: bool = True) -> None:
         super().__init__(dim, dim, kernel_size, padding=kernel_size // 2, groups=dim, bias=bias)
@@ -128,7 +85,9 @@ class DepthwiseConv(nn.Conv2d):
             Tensor: Map of shape (B, C, H, W).
         """
         if _suits_kernels(self, x):
-            return _convolve_on_gpu(self, x, False, activation)
+            weight = self.weight.float()
+            bias = weight.new_zeros(len(weight)) if self.bias is None else self.bias.float()
+            return depthwise_conv(x, weight, bias, self.residual, activation)
         return ACTIVATIONS[activation](self._convolve(x))
 
     def _convolve(self, x):
@@ -145,3 +104,28 @@ class DepthwiseConv(nn.Conv2d):
             bias = None if self.bias is None else self.bias.to(dtype)
             return _InWindows.apply(x.to(dtype), self.weight.to(dtype), bias)
         return self._conv_forward(x, self.weight, self.bias)
+
+
+class ResidualDepthwiseConv(DepthwiseConv):
+    """Depthwise 3x3 convolution, added to its input.
+
+    Args:
+        dim (int): Number of channels C.
+    """
+
+    residual = True
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim, 3)
+
+    def _convolve(self, x):
+        if (
+            x.device.type != 'cpu'
+            or x.dtype not in (torch.float32, torch.float64)
+            or torch.is_autocast_enabled('cpu')
+        ):
+            return x + self._conv_forward(x, self.weight, self.bias)
+        # one pass over the map: the input is what a kernel of 1 in the middle gives.
+        # Fewer bits, TF32's too, would round the weights beside that 1
+        identity = F.pad(self.weight.new_ones(1, 1, 1, 1), (1, 1, 1, 1))
+        return self._conv_forward(x, self.weight + identity, self.bias)
