@@ -67,8 +67,8 @@ _LAUNCH = 2e-6
 GPUS = {
     name: Device(title, bandwidth, matrix, float32, cache * _MIB, _LAUNCH, processors)
     for name, title, bandwidth, matrix, float32, cache, processors in (
-        ('h100', 'H100 SXM 80 GB (data sheet)', 3.35e12, 989e12, 67e12, 50, 132),
-        ('h200', 'H200 SXM 141 GB (data sheet)', 4.8e12, 989e12, 67e12, 50, 132),
+        ('h100', 'H100 SXM 80 GB (data sheet)', 3.35e12, 989.4e12, 67e12, 50, 132),
+        ('h200', 'H200 SXM 141 GB (data sheet)', 4.8e12, 989.4e12, 67e12, 50, 132),
         ('a100', 'A100 SXM 80 GB (data sheet)', 2.039e12, 312e12, 19.5e12, 40, 108),
         ('4090', 'GeForce RTX 4090 (Ada white paper)', 1.008e12, 165.2e12, 82.6e12, 72, 128),
     )

@@ -5,14 +5,19 @@ walk also takes the time of each operator.
 """
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from math import prod
+from unittest.mock import patch
 
 import torch
 from torch._subclasses import FakeTensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
+
+from sparx_mm.kernels import dispatch
 
 aten = torch.ops.aten
 
@@ -26,6 +31,8 @@ ATTENTION, ELEMENTWISE, SUMS = 'attention products, softmax', 'elementwise', 'su
 COPIES, OTHERS = 'copies', 'others'
 KINDS = (PRODUCTS, GROUPED, DEPTHWISE, DENSE, SCAN, LAYOUT)
 KINDS += (NORMS, ATTENTION, ELEMENTWISE, SUMS, COPIES, OTHERS)
+# operators of ours, beside the scans, that the layers choose with Triton on a GPU
+_OPERATORS = ('group_norm', 'layer_norm', 'depthwise_conv')
 # parts of operators' names; torch calls copies pointwise too
 _NAMES = {
     'norm': NORMS,
@@ -34,6 +41,7 @@ _NAMES = {
     'mm': PRODUCTS,
     'sum': SUMS,
     'mean': SUMS,
+    'depthwise_conv': DEPTHWISE,
     'ss2d': SCAN,
     'scan': SCAN,
     'clone': COPIES,
@@ -80,6 +88,9 @@ class CudaAutocast(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         name, target = getattr(func, '__name__', ''), None
+        if isinstance(func, torch._ops.OpOverloadPacket):
+            # an operator of ours, which autocast leaves alone
+            return func(*args, **(kwargs or {}))
         tensors = [a for a in args if isinstance(a, torch.Tensor)]
         # two maps in float32 are the aggregators' attention, which leaves autocast
         if name == 'matmul' and all(t.dtype == torch.float32 for t in tensors):
@@ -106,10 +117,12 @@ class Walk(TorchDispatchMode):
     def __init__(self, processors: int | None, ideal: bool = False) -> None:
         super().__init__()
         self.processors, self.ideal = processors, ideal
-        self.ops, self._alive = [], []
+        self.ops, self._alive, self._unwritten, self._launched = [], [], set(), []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs, packet, start = kwargs or {}, func._overloadpacket, time.perf_counter()
+        if self.processors and packet.__name__.removesuffix('_backward') in _OPERATORS:
+            return self._note_kernels(packet, args)
         out = func(*args, **kwargs)
         seconds = time.perf_counter() - start
         inputs = _tensors((*args, *kwargs.values()))
@@ -120,7 +133,11 @@ class Walk(TorchDispatchMode):
         self._alive += [t for t in outputs if t.is_meta or isinstance(t, FakeTensor)]
         known = {_key(t) for t in inputs}
         is_view = not func._schema.is_mutable and all(_key(t) in known for t in outputs)
-        if is_view or 'empty' in func.name():
+        if 'empty' in func.name():
+            self._unwritten |= set(map(_key, outputs))
+            return out
+        # a slice that is changed in place is copied to itself, without a kernel
+        if is_view or (packet is aten.copy_ and _key(args[0]) == _key(args[1])):
             return out
         kind = _kind(func, args, inputs, outputs)
         op = Op(kind, list(map(_use, inputs)), list(map(_use, outputs)), seconds=seconds)
@@ -143,6 +160,34 @@ class Walk(TorchDispatchMode):
             # once for the statistics, and again
             op.reads += [_use(t) for t in inputs if t.dim() > 2]
         return out
+
+    def _note_kernels(self, packet, args):
+        """Take the steps of an operator's Triton backend, and note each launch of a kernel."""
+        # imported lazily: a CPU is counted without Triton
+        from triton import KernelInterface
+
+        operator, backward, _ = packet.__name__.partition('_backward')
+        backend = import_module(f'sparx_mm.kernels.{operator}.triton')
+        self._unwritten, self._launched, first = set(), [], len(self.ops)
+        with self, patch.object(KernelInterface, '__getitem__', lambda *_: self._note_launch):
+            out = (backend.backward if backward else backend.forward)(*args)
+        for op in self.ops[first:]:
+            op.kind = DEPTHWISE if operator == 'depthwise_conv' else NORMS
+        if packet in flop_registry:
+            # the last two make the gradients; one before them makes the activation's input again
+            kernels = self._launched[-2:]
+            for op in kernels:
+                op.flops = flop_registry[packet](*args, out_val=out) // len(kernels)
+        return out
+
+    def _note_launch(self, *args, **constants):
+        uses = dict(map(_use, _tensors(args)))
+        # a kernel fills what is empty, and reads the rest
+        writes = [use for use in uses.items() if use[0] in self._unwritten]
+        reads = [use for use in uses.items() if use not in writes]
+        self._unwritten -= uses.keys()
+        self._launched.append(Op(OTHERS, reads, writes))
+        self.ops.append(self._launched[-1])
 
     def _note_scan(self, op, name, inputs):
         backward, in_four = 'backward' in name, 'ss2d' in name
@@ -241,6 +286,17 @@ def _key(t):
 def _use(t):
     """Return the key of a tensor's memory, and bytes; those that it repeats count once."""
     return _key(t), t.element_size() * prod(n for n, s in zip(t.shape, t.stride()) if s)
+
+
+@contextmanager
+def choose_kernels(ours):
+    """Let the layers choose our GPU kernels on any device within this context, or torch's.
+
+    Args:
+        ours (bool): Choose ours.
+    """
+    with patch.object(dispatch, '_uses_triton', lambda device, dtype: ours):
+        yield
 
 
 def walk(step, dtype, processors, ideal=False, **kwargs):
