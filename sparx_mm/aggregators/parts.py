@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import ConfigError
-from ..layers import GroupNorm, PointwiseConv, build_norm
+from ..layers import DepthwiseConv, GroupNorm, PointwiseConv, build_norm
 
 
 class Aggregator(nn.Module):
@@ -77,7 +77,7 @@ class SourceProjection(Aggregator):
         self.num_maps = num_maps
         self.source_norm = GroupNorm(1, total)
         self.source_proj = nn.Sequential(
-            nn.Conv2d(total, total, 3, padding=1, groups=total, bias=False),
+            DepthwiseConv(total, 3, bias=False),
             build_norm(norm_cfg, total),
             nn.GELU(),
             PointwiseConv(total, num_maps * dim),
@@ -155,17 +155,17 @@ class ShuffleFuse(nn.Sequential):
 
     def __init__(self, dim: int, out_channels: int) -> None:
         super().__init__(
-            nn.Conv2d(3 * dim, 3 * dim, 3, padding=1, groups=3 * dim),
-            nn.GELU(),
+            DepthwiseConv(3 * dim, 3),
+            # GELU's place, which the convolution computes
+            nn.Identity(),
             nn.Conv2d(3 * dim, out_channels // 3 * 3, 1, groups=3),
         )
         self.num_means = out_channels % 3
 
     def forward(self, *maps: torch.Tensor) -> torch.Tensor:
         """Map three (B, C, H, W) maps to (B, out_channels, H, W)."""
-        x = torch.cat(maps, dim=1)
-        # channels (C, 3) -> (3, C), in either memory format
-        x = super().forward(torch.channel_shuffle(x, x.shape[1] // 3))
+        conv, _, proj = self
+        x = proj(conv(shuffle_channels(torch.cat(maps, dim=1)), 'gelu'))
         if self.num_means == 0:
             return x
         # (B, 3n, H, W) -> (B, H*W, 3n) -> (B, H*W, means)
@@ -173,3 +173,20 @@ class ShuffleFuse(nn.Sequential):
         # -> (B, H, W, means) -> (B, means, H, W), channels-last also if one
         means = means.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
         return torch.cat([x, means], dim=1)
+
+
+def shuffle_channels(x: torch.Tensor) -> torch.Tensor:
+    """Reorder channels (C, 3) to (3, C).
+
+    Args:
+        x (Tensor): Map of shape (B, 3C, H, W).
+
+    Returns:
+        Tensor: Map of the same shape, in the memory format of ``x``.
+    """
+    if x.is_contiguous():
+        return torch.channel_shuffle(x, x.shape[1] // 3)
+    # torch's own makes a contiguous map of a channels-last one on a GPU
+    # (B, 3C, H, W) -> (B, H, W, C, 3) -> (B, H, W, 3C) -> (B, 3C, H, W)
+    x = x.permute(0, 2, 3, 1).unflatten(-1, (-1, 3)).transpose(-1, -2).flatten(-2)
+    return x.permute(0, 3, 1, 2)

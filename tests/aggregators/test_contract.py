@@ -7,6 +7,7 @@ from finite_differences import FORMATS, gradient_error
 from torch import nn
 
 from sparx_mm import SparXMamba
+from sparx_mm.aggregators.parts import shuffle_channels
 from sparx_mm.registry import build_part
 
 
@@ -112,6 +113,15 @@ def test_memory_format_is_kept(kind, reduction):
     given = aggregator(x, sources)
     assert given.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(given, wanted, atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.parametrize('device', ['cpu', 'meta'])
+def test_shuffled_maps_stay_channels_last(device):
+    x = torch.randn(2, 12, 5, 7, device=device).contiguous(memory_format=torch.channels_last)
+    given = shuffle_channels(x)
+    assert given.is_contiguous(memory_format=torch.channels_last)
+    if device == 'cpu':
+        assert given.equal(torch.channel_shuffle(x, 4))
 
 
 @every
