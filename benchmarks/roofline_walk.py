@@ -241,8 +241,9 @@ class Walk(TorchDispatchMode):
 
 def _keep_layout(out, inputs):
     """Lay out a convolution's map as cuDNN does; torch's meta device forgets channels-last."""
-    # a map of one channel, like many weights, has both layouts
-    are = [_is_channels_last(t) and not t.is_contiguous() for t in inputs[:2]]
+    # by strides, because a slice of channels counts too; a map of one channel, like many
+    # weights, has both layouts
+    are = [t.dim() == 4 and t.stride(1) == 1 and not t.is_contiguous() for t in inputs[:2]]
     if inputs[0].device.type != 'meta' or not any(are):
         return out
     if isinstance(out, torch.Tensor):
