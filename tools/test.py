@@ -4,7 +4,7 @@ import openmp  # noqa: F401
 
 from sparx_mm.checkpoint_io import trust_checkpoints
 from sparx_mm.errors import user_errors
-from sparx_mm.run import destroy_distributed, parse_run_args, run_parser, test
+from sparx_mm.run import add_compile_option, destroy_distributed, parse_run_args, run_parser, test
 
 
 def parse_args():
@@ -31,6 +31,7 @@ def parse_args():
         action='store_true',
         help='test-time augmentation; ADE20K: six scales, each also flipped',
     )
+    add_compile_option(parser)
     return parse_run_args(parser)
 
 

@@ -5,7 +5,7 @@ import openmp  # noqa: F401
 from sparx_mm.checkpoint_io import trust_checkpoints
 from sparx_mm.engine import AMP_DTYPES
 from sparx_mm.errors import user_errors
-from sparx_mm.run import destroy_distributed, parse_run_args, run_parser, train
+from sparx_mm.run import add_compile_option, destroy_distributed, parse_run_args, run_parser, train
 
 
 def parse_args():
@@ -32,6 +32,7 @@ def parse_args():
         metavar='CHECKPOINT',
         help='continue from a checkpoint; without a value from the last one in the work folder',
     )
+    add_compile_option(parser)
     return parse_run_args(parser)
 
 

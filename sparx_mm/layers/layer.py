@@ -12,6 +12,10 @@ from .norm import build_norm
 from .position import DynamicPositionEncoding
 from .shortcut import ChannelAffine, DropPath
 
+# kinds of input for which torch compiles one piece of code before it gives up: as many as
+# for all code of a program, because a width, a mode or a dtype each makes a kind
+_KINDS = 256
+
 
 class Layer(BaseModule):
     """Position encoding, token mixer and FFN; SparX's paper, Figure 2.
@@ -79,6 +83,7 @@ class Layer(BaseModule):
         self.skip1 = ChannelAffine(dim) if skip_scale else nn.Identity()
         self.skip2 = ChannelAffine(dim) if skip_scale and has_ffn else nn.Identity()
         self.drop_path = DropPath(drop_path_rate)
+        self._compiled_mix = None
 
     def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor] = ()) -> torch.Tensor:
         """Run the layer.
@@ -95,7 +100,34 @@ class Layer(BaseModule):
         x = self.dpe(x)
         y = self.norm1(x)
         y = self.proj(y, sources) if self.num_sources else self.proj(y)
+        return (self._compiled_mix or Layer._mix)(self, x, y)
+
+    def _mix(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Run what follows the projection: x is the shortcut, y the mixer's input."""
         x = self.skip1(x) + self.drop_path(self.mixer(y))
         if self.ffn is None:
             return x
         return self.skip2(x) + self.drop_path(self.ffn(self.norm2(x)))
+
+    def compile(self, *args, **kwargs) -> None:
+        """Compile what follows the projection, in place.
+
+        Layers of one width then share the code, whatever they read: with their
+        aggregators, each number of sources would take code of its own, three times the
+        time to compile a network that is not faster. Copies of the layer, and its pickle,
+        are not compiled.
+
+        Args:
+            *args, **kwargs: Arguments of `torch.compile`.
+        """
+        # imported late, because it takes seconds
+        from torch._dynamo import config
+
+        # by the name that torch 2.6 has too
+        config.cache_size_limit = max(config.cache_size_limit, _KINDS)
+        # of the class, because a bound method would take this layer along into its copies
+        self._compiled_mix = torch.compile(Layer._mix, *args, **kwargs)
+
+    def __getstate__(self) -> dict:
+        """Return the state without compiled code, as torch's own modules do."""
+        return {**super().__getstate__(), '_compiled_mix': None}

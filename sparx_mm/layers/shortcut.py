@@ -38,11 +38,12 @@ class DropPath(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, ...) to the same shape."""
-        if self.drop_prob == 0.0 or not self.training:
+        if not self.training or self.drop_prob == 0.0:
             return x
         keep = 1 - self.drop_prob
-        mask = x.new_empty((x.shape[0],) + (1,) * (x.ndim - 1))
-        return x * mask.bernoulli_(keep).div_(keep)
+        # compared, because a compiler would make code anew for each rate of bernoulli_
+        mask = torch.rand((x.shape[0],) + (1,) * (x.ndim - 1), device=x.device) < keep
+        return x * (mask / keep).to(x.dtype)
 
     def extra_repr(self) -> str:
         """Return the rate for the module's printed form."""

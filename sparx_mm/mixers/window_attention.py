@@ -87,7 +87,10 @@ class ShiftedWindowAttention(nn.Module):
         """
         size, window = x.shape[2:], self.window_size
         shifts = [self._shift(side) for side in size]
-        padding = [-side % window for side in size]
+        # rounded up; sides are multiples of these by their very form, which a compiler of
+        # symbolic sizes would otherwise have to prove at every step
+        grid = [(side + window - 1) // window for side in size]
+        padding = [count * window - side for count, side in zip(grid, size)]
         # (B, 3C, H, W) -> (B, H', W', 3C), of whole windows
         tokens = x.permute(0, 2, 3, 1)
         tokens = F.pad(tokens, (0, 0, 0, padding[1], 0, padding[0]))
@@ -95,12 +98,11 @@ class ShiftedWindowAttention(nn.Module):
         is_shifted = self.shift and (torch.jit.is_tracing() or any(shifts))
         if is_shifted:
             tokens = tokens.roll([-s for s in shifts], (1, 2))
-        grid = [side // window for side in tokens.shape[1:3]]
         # -> (B, rows, w, columns, w, 3, heads, d)
         tokens = (
             tokens.unflatten(3, (3, self.num_heads, -1))
-            .unflatten(2, (-1, window))
-            .unflatten(1, (-1, window))
+            .unflatten(2, (grid[1], window))
+            .unflatten(1, (grid[0], window))
         )
         # -> (3, B, rows, columns, heads, w, w, d). Windows and heads become one
         # axis, because the biases below are then the same for every image
@@ -118,12 +120,14 @@ class ShiftedWindowAttention(nn.Module):
         out = out.flatten(5, 6).flatten(3, 4).flatten(1, 2)
         if is_shifted:
             out = out.roll(shifts, (1, 2))
-        # -> (B, C, H, W)
-        out = out[:, : size[0], : size[1]].permute(0, 3, 1, 2)
-        memory_format = torch.channels_last
-        if x.is_contiguous():
-            memory_format = torch.contiguous_format
-        return self.out_proj(out.contiguous(memory_format=memory_format))
+        out = out[:, : size[0], : size[1]]
+        if torch.compiler.is_compiling():
+            # a copy that the compiler leaves out; otherwise maps with and without padding
+            # would each need code of their own
+            out = out.clone(memory_format=torch.contiguous_format)
+        # -> (B, C, H, W), channels-last, in eager mode with gaps where the padding was
+        out = out.permute(0, 3, 1, 2)
+        return self.out_proj(out.contiguous() if x.is_contiguous() else out)
 
     def _shift(self, side):
         """Return the shift along an axis, as a tensor while the network is traced."""

@@ -1,6 +1,14 @@
 """Functions that the command lines call: runs from a config, checks before them."""
 
-from .cli import ArgumentParser, CfgOptionsAction, parse_run_args, run_parser, show_progress
+from .cli import (
+    ArgumentParser,
+    CfgOptionsAction,
+    add_compile_option,
+    parse_run_args,
+    run_parser,
+    show_progress,
+)
+from .compilation import compile_backbones
 from .config import load_config
 from .distributed import destroy_distributed
 from .runner import build_runner, load_runner, test, train
@@ -8,7 +16,9 @@ from .runner import build_runner, load_runner, test, train
 __all__ = [
     'ArgumentParser',
     'CfgOptionsAction',
+    'add_compile_option',
     'build_runner',
+    'compile_backbones',
     'destroy_distributed',
     'load_config',
     'load_runner',

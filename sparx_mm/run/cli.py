@@ -73,6 +73,20 @@ def run_parser(description: str) -> ArgumentParser:
     return parser
 
 
+def add_compile_option(parser: ArgumentParser) -> None:
+    """Add ``--compile`` to a parser.
+
+    Args:
+        parser (ArgumentParser): Parser of a program that runs a model.
+    """
+    parser.add_argument(
+        '--compile',
+        action='store_true',
+        help='compile the backbone with torch.compile: it takes minutes at the start, and '
+        'every step is faster then',
+    )
+
+
 def parse_run_args(parser: ArgumentParser) -> dict:
     """Parse the command line of a run.
 

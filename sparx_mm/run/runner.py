@@ -24,6 +24,7 @@ from ..engine.saving.last_checkpoint import disk_errors
 from ..errors import UserError
 from .channels import check_channels
 from .cli import show_progress
+from .compilation import check_compile, compile_backbones
 from .config import load_config
 from .distributed import align_gradients, check_launcher, init_distributed, lost_processes
 from .evaluation_options import (
@@ -75,6 +76,7 @@ def train(
     auto_scale_lr: bool = False,
     resume: str | None = None,
     show_optim: bool = False,
+    compile: bool = False,
     **kwargs,
 ) -> Runner:
     """Train a model from a config file.
@@ -91,6 +93,8 @@ def train(
             the last one in the folder. Default: None.
         show_optim (bool): Log the learning rate and weight decay of the
             parameters before the first iteration. Default: False.
+        compile (bool): Compile the backbone; see `compile_backbones`.
+            Default: False.
         **kwargs: Arguments of `load_config`.
 
     Returns:
@@ -101,6 +105,8 @@ def train(
             or wrong. It is raised before training starts.
     """
     cfg = load_config(config, **kwargs)
+    if compile:
+        check_compile(cfg)
     if amp or amp_dtype is not None:
         use_amp(cfg, amp_dtype)
     check_training_device(cfg)
@@ -140,6 +146,8 @@ def train(
     check_classes(runner, runner.train_dataloader.dataset, 'val')
     if validates:
         check_same_classes(runner.train_dataloader.dataset, runner.val_dataloader.dataset)
+    if compile:
+        compile_backbones(runner.model)
     with lost_processes(), first_step_errors(runner, _FIRST), disk_errors(cfg.work_dir):
         runner.train()
     if lock is not None:
@@ -155,6 +163,7 @@ def test(
     show_dir: str | None = None,
     wait_time: float = 2.0,
     tta: bool = False,
+    compile: bool = False,
     **kwargs,
 ) -> dict[str, float]:
     """Evaluate a model on the test set of its config.
@@ -170,6 +179,8 @@ def test(
         wait_time (float): Seconds that an image is shown. Default: 2.
         tta (bool): Test with augmentation, as ``tta_model`` and
             ``tta_pipeline`` of the config say. Default: False.
+        compile (bool): Compile the backbone; see `compile_backbones`.
+            Default: False.
         **kwargs: Arguments of `load_config`.
 
     Returns:
@@ -181,6 +192,8 @@ def test(
             or wrong.
     """
     cfg = load_config(config, **kwargs)
+    if compile:
+        check_compile(cfg)
     if out is not None:
         dump_predictions(cfg, out)
     if show or show_dir is not None:
@@ -190,6 +203,8 @@ def test(
     runner = load_runner(cfg, checkpoint)
     if show_dir is not None:
         keep_subfolders(runner.visualizer, cfg)
+    if compile:
+        compile_backbones(runner.model)
     with lost_processes(), first_step_errors(runner, 'the test fails'):
         return runner.test()
 

@@ -73,6 +73,16 @@ def test_train(usual):
     assert not runner.cfg.auto_scale_lr.enable
 
 
+@pytest.mark.parametrize('function', ['train', 'test'])
+def test_compile(usual, monkeypatch, runners, function):
+    monkeypatch.setattr(run, 'compile_backbones', lambda model: model.did.append('compile'))
+    options = dict(checkpoint=None) if function == 'test' else {}
+    getattr(run, function)(**usual, compile=True, **options)
+    assert runners[0].did[-2:] == ['compile', function]
+    with pytest.raises(UserError, match='--compile compiles its backbone alone'):
+        getattr(run, function)(**_options(usual, compile=True), compile=True, **options)
+
+
 def test_our_hooks_stand_in_our_configs_too():
     """Train.py adds them to any config; other programs know only the config."""
     cfg = load_config(str(ROOT / 'configs/_base_/default_runtime.py'))

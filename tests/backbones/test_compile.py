@@ -1,0 +1,149 @@
+"""Backbones that are compiled in place: the same results, few kinds of code."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+
+from sparx_mm import SparXMamba, SparXSwin, VMamba
+from sparx_mm.backbones.arch import resolve_arch
+
+FAMILIES = (SparXMamba, SparXSwin, VMamba)
+
+# two widths, whole and padded windows, layers with and without sources
+ARCH = dict(embed_dims=(16, 24), depths=(1, 3))
+CONNECTED = dict(
+    ARCH,
+    connections=dict(
+        strides=(1, 2), starts=(None, 0), windows=(None, 1), aggregator=dict(reduction=(2, 1))
+    ),
+)
+ARCHS = {
+    'SparXMamba': dict(CONNECTED, skip_scale=(False, True)),
+    'SparXSwin': dict(CONNECTED, skip_scale=(False, True), mixer=dict(num_heads=2, window_size=3)),
+    'VMamba': ARCH,
+}
+# of images; maps are larger than a window
+SIZES = [(72, 88), (48, 96), (60, 60), (104, 52), (80, 84)]
+
+
+class Backend:
+    """Backend that counts what it is given, and runs it as it is."""
+
+    def __init__(self):
+        self.count = 0
+
+    def __call__(self, graph, inputs):
+        self.count += 1
+        return graph.forward
+
+
+def make(family, **kwargs):
+    torch.manual_seed(0)
+    return family(ARCHS[family.__name__], out_indices=(0, 1), **kwargs)
+
+
+def images(*size):
+    return torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1))
+
+
+def train_step(model, x):
+    """Backpropagate a sum whose gradients do not vanish behind the output norms."""
+    torch.manual_seed(2)
+    outs = model.train()(x)
+    sum((out * torch.randn_like(out)).mean() for out in outs).backward()
+    return outs
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('family', FAMILIES)
+@pytest.mark.parametrize('with_cp', [False, True])
+def test_outputs_and_gradients_are_the_same(family, with_cp):
+    plain = make(family, drop_path_rate=0.4, with_cp=with_cp)
+    compiled = copy.deepcopy(plain)
+    compiled.compile(backend='aot_eager', fullgraph=True, dynamic=True)
+    for size in SIZES[:2]:
+        outs = [train_step(model, images(*size)) for model in (plain, compiled)]
+        for a, b in zip(*outs):
+            torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+    for (name, a), b in zip(plain.named_parameters(), compiled.named_parameters()):
+        assert name == b[0]
+        # float32 sums in another order
+        assert (a.grad - b[1].grad).abs().max() <= 5e-5 * a.grad.abs().max(), name
+    for (name, a), b in zip(plain.named_buffers(), compiled.buffers()):
+        torch.testing.assert_close(a, b, msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('family', FAMILIES)
+def test_sizes_and_rates_need_no_code_of_their_own(family):
+    model, backend = make(family, drop_path_rate=0.4).train(), Backend()
+    model.compile(backend=backend, fullgraph=True, dynamic=True)
+    model(images(*SIZES[0]))
+    # each width, with and without a drop path, the windows shifted and not
+    assert backend.count <= 4
+    for size in SIZES[1:]:
+        model(images(*size))
+    assert backend.count <= 5
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    'family, name',
+    [(family, name) for family in FAMILIES for name in family.arch_zoo],
+    ids=lambda v: getattr(v, '__name__', v),
+)
+def test_no_layer_breaks_the_graph(family, name):
+    """Nor do the released archs reach the number of kinds at which torch gives up."""
+    arch = resolve_arch(name, family.arch_zoo, family.arch_defaults)
+    narrow = dict(base=name, embed_dims=(24, 32, 40, 48))
+    if 'num_heads' in arch['mixer']:
+        narrow['mixer'] = dict(num_heads=(3, 4, 5, 6))
+    model, backend = family(narrow, drop_path_rate=0.2).train(), Backend()
+    model.compile(backend=backend, fullgraph=True, dynamic=True)
+    outs = model(images(260, 300))
+    # each width, with and without a drop path, the windows shifted and not
+    assert 4 <= backend.count <= 9
+    assert all(out.isfinite().all() for out in outs)
+
+
+def test_copies_are_not_compiled():
+    model, backend = make(SparXMamba).eval(), Backend()
+    names = list(model.state_dict())
+    model.compile(backend=backend)
+    assert list(model.state_dict()) == names
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        twin(images(40, 40))
+    assert backend.count == 0
+    model(images(40, 40))
+    assert backend.count > 0
+
+
+@pytest.mark.faults
+def test_inductor():
+    """The code of a machine: one width, trained at two sizes."""
+    arch = dict(
+        embed_dims=(16,),
+        depths=(2,),
+        connections=dict(
+            strides=(1,), starts=(0,), windows=(None,), aggregator=dict(reduction=(2,))
+        ),
+        skip_scale=(True,),
+    )
+    torch.manual_seed(0)
+    plain = SparXMamba(arch, out_indices=(0,), norm_eval=True)
+    compiled = copy.deepcopy(plain)
+    compiled.compile(dynamic=True, fullgraph=True)
+    for size in ((68, 76), (96, 48)):
+        for a, b in zip(*(train_step(model, images(*size)) for model in (plain, compiled))):
+            torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
+    for (name, a), b in zip(plain.named_parameters(), compiled.parameters()):
+        assert (a.grad - b.grad).abs().max() <= 1e-3 * a.grad.abs().max(), name
