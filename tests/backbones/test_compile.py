@@ -11,18 +11,26 @@ from sparx_mm.backbones.arch import resolve_arch
 
 FAMILIES = (SparXMamba, SparXSwin, VMamba)
 
-# two widths, whole and padded windows, layers with and without sources
-ARCH = dict(embed_dims=(16, 24), depths=(1, 3))
-CONNECTED = dict(
-    ARCH,
-    connections=dict(
-        strides=(1, 2), starts=(None, 0), windows=(None, 1), aggregator=dict(reduction=(2, 1))
-    ),
-)
+TWO_WIDTHS = dict(embed_dims=(16, 24), depths=(1, 3))
 ARCHS = {
-    'SparXMamba': dict(CONNECTED, skip_scale=(False, True)),
-    'SparXSwin': dict(CONNECTED, skip_scale=(False, True), mixer=dict(num_heads=2, window_size=3)),
-    'VMamba': ARCH,
+    'SparXMamba': dict(
+        TWO_WIDTHS,
+        connections=dict(
+            strides=(1, 2), starts=(None, 0), windows=(None, 1), aggregator=dict(reduction=(2, 1))
+        ),
+        skip_scale=(False, True),
+    ),
+    # its windows take a compiler longer: one width, shifted and not
+    'SparXSwin': dict(
+        embed_dims=(24,),
+        depths=(2,),
+        connections=dict(
+            strides=(1,), starts=(0,), windows=(None,), aggregator=dict(reduction=(2,))
+        ),
+        skip_scale=(False,),
+        mixer=dict(num_heads=2, window_size=3),
+    ),
+    'VMamba': TWO_WIDTHS,
 }
 # of images; maps are larger than a window
 SIZES = [(72, 88), (48, 96), (60, 60), (104, 52), (80, 84)]
@@ -41,7 +49,8 @@ class Backend:
 
 def make(family, **kwargs):
     torch.manual_seed(0)
-    return family(ARCHS[family.__name__], out_indices=(0, 1), **kwargs)
+    arch = ARCHS[family.__name__]
+    return family(arch, out_indices=tuple(range(len(arch['depths']))), **kwargs)
 
 
 def images(*size):
@@ -63,9 +72,16 @@ def fresh():
     torch.compiler.reset()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('family', FAMILIES)
-@pytest.mark.parametrize('with_cp', [False, True])
+@pytest.mark.parametrize(
+    'family, with_cp',
+    [
+        pytest.param(SparXMamba, False, marks=pytest.mark.slow),
+        *[
+            pytest.param(*case, marks=pytest.mark.faults)
+            for case in ((SparXMamba, True), (SparXSwin, False), (SparXSwin, True), (VMamba, False))
+        ],
+    ],
+)
 def test_outputs_and_gradients_are_the_same(family, with_cp):
     plain = make(family, drop_path_rate=0.4, with_cp=with_cp)
     compiled = copy.deepcopy(plain)
@@ -83,7 +99,7 @@ def test_outputs_and_gradients_are_the_same(family, with_cp):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('family', FAMILIES)
+@pytest.mark.parametrize('family', (SparXMamba, SparXSwin))
 def test_sizes_and_rates_need_no_code_of_their_own(family):
     model, backend = make(family, drop_path_rate=0.4).train(), Backend()
     model.compile(backend=backend, fullgraph=True, dynamic=True)
@@ -115,6 +131,7 @@ def test_no_layer_breaks_the_graph(family, name):
     assert all(out.isfinite().all() for out in outs)
 
 
+@pytest.mark.slow
 def test_copies_are_not_compiled():
     model, backend = make(SparXMamba).eval(), Backend()
     names = list(model.state_dict())
