@@ -223,15 +223,15 @@ class HierarchicalBackbone(BaseModule):
             self._finite_maps.look(self, images, outs[-1])
         return tuple(outs)
 
-    def compile(self, *args, **kwargs) -> None:
+    def compile(self, **kwargs) -> None:
         """Compile in place, layer by layer; see `Layer.compile`.
 
         Args:
-            *args, **kwargs: Arguments of `torch.compile`.
+            **kwargs: Arguments of `torch.compile`.
         """
         for stage in self.stages:
             for layer in stage.layers:
-                layer.compile(*args, **kwargs)
+                layer.compile(**kwargs)
 
     def train(self, mode: bool = True) -> 'HierarchicalBackbone':
         """Set training mode; frozen parts and kept norms stay in eval.

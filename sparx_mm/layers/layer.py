@@ -109,7 +109,7 @@ class Layer(BaseModule):
             return x
         return self.skip2(x) + self.drop_path(self.ffn(self.norm2(x)))
 
-    def compile(self, *args, **kwargs) -> None:
+    def compile(self, **kwargs) -> None:
         """Compile what follows the projection, in place.
 
         Layers of one width then share the code, whatever they read: with their
@@ -118,15 +118,19 @@ class Layer(BaseModule):
         are not compiled.
 
         Args:
-            *args, **kwargs: Arguments of `torch.compile`.
+            **kwargs: Arguments of `torch.compile`.
         """
         # imported late, because it takes seconds
         from torch._dynamo import config
 
         # by the name that torch 2.6 has too
         config.cache_size_limit = max(config.cache_size_limit, _KINDS)
+        if not kwargs.keys() & {'backend', 'mode', 'options'}:
+            # maps stay in the layout that they come in. Inductor's own choice fails in
+            # training on a CPU: it orders strides of unknown sizes, as of torch 2.13
+            kwargs['options'] = dict(layout_optimization=False)
         # of the class, because a bound method would take this layer along into its copies
-        self._compiled_mix = torch.compile(Layer._mix, *args, **kwargs)
+        self._compiled_mix = torch.compile(Layer._mix, **kwargs)
 
     def __getstate__(self) -> dict:
         """Return the state without compiled code, as torch's own modules do."""
