@@ -15,14 +15,14 @@ from concurrent.futures import ProcessPoolExecutor
 
 import torch
 from agreement import check, disagreement
-from backbone import PASSES, SWIN, check_sizes, import_networks
+from backbone import PASSES, check_sizes, import_networks
 from measure import Call, compare
 from options import make_parser, parse
 from report import Report, machine, number, progress, ratio, table
 
 from sparx_mm.errors import user_errors
 
-TINY = 'SparX-Mamba-T'
+TINY, SWIN = 'SparX-Mamba-T', 'mmdet Swin-T'
 WAYS = {
     # torch's own method, because ours compiles layer by layer
     'whole': lambda network: torch.nn.Module.compile(network, dynamic=False),
@@ -67,7 +67,9 @@ def measure(name, way, images, training, args):
     torch.set_num_threads(args.threads)
     networks = import_networks()
     network = (
-        networks.build_swin(args.device)[0] if name == SWIN else networks.build('tiny', args.device)
+        networks.build_peer('tiny', SWIN, args.device)[0]
+        if name == SWIN
+        else networks.build('tiny', args.device)
     )
     for module in network.modules():
         # no branch is dropped, so that all steps are the same
@@ -137,7 +139,7 @@ def main():
     args = parse(parser)
     check_sizes(args)
     report = Report(args.output)
-    has_swin = import_networks().build_swin(torch.device('cpu'))[0] is not None
+    has_swin = import_networks().build_peer('tiny', SWIN, torch.device('cpu'))[0] is not None
     cases = [case for case in CASES if has_swin or case[0] != SWIN]
     report.add(
         f'{machine("torch.compile", args)}\n\nCPU seconds of the first compiled step, with an '
