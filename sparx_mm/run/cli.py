@@ -82,8 +82,8 @@ def add_compile_option(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--compile',
         action='store_true',
-        help='compile the backbone with torch.compile: it takes minutes at the start, and '
-        'every step is faster then',
+        help='compile the backbone with torch.compile: it takes a minute or more at the '
+        'start, and inference is faster then',
     )
 
 

@@ -128,8 +128,9 @@ def test_no_layer_breaks_the_graph(family, name):
     model, backend = family(narrow, drop_path_rate=0.2).train(), Backend()
     model.compile(backend=backend, fullgraph=True, dynamic=True)
     outs = model(images(260, 300))
-    # each width, with and without a drop path, the windows shifted and not
-    assert 4 <= backend.count <= 9
+    # four widths, the windows shifted and not, and few more: the layer without a drop
+    # path, a side that by chance equals a width
+    assert 4 <= backend.count <= 12
     assert all(out.isfinite().all() for out in outs)
 
 
