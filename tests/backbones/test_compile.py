@@ -78,7 +78,12 @@ def fresh():
         pytest.param(SparXMamba, False, 'eager', marks=pytest.mark.slow),
         *[
             # with the compiler's own backward pass
-            pytest.param(family, with_cp, 'aot_eager', marks=pytest.mark.faults)
+            pytest.param(
+                family,
+                with_cp,
+                'aot_eager',
+                marks=[pytest.mark.faults, pytest.mark.tries('a backbone that --compile compiles')],
+            )
             for family in FAMILIES
             for with_cp in (False, True)
         ],
@@ -114,6 +119,7 @@ def test_sizes_and_rates_need_no_code_of_their_own(family):
 
 
 @pytest.mark.faults
+@pytest.mark.tries('a backbone that --compile compiles')
 @pytest.mark.parametrize(
     'family, name',
     [(family, name) for family in FAMILIES for name in family.arch_zoo],
@@ -148,6 +154,7 @@ def test_copies_are_not_compiled():
 
 
 @pytest.mark.faults
+@pytest.mark.tries('a backbone that --compile compiles')
 def test_inductor():
     """The code of a machine: one width, trained at two sizes."""
     arch = dict(

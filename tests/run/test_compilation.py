@@ -44,6 +44,7 @@ def test_a_model_without_a_backbone():
         compile_backbones(nn.Linear(2, 2))
 
 
+@pytest.mark.tries('--compile without a C++ compiler')
 @pytest.mark.parametrize(
     'config, message',
     [
@@ -56,6 +57,7 @@ def test_what_cannot_be_compiled(config, message):
         check_compile(Config(config))
 
 
+@pytest.mark.tries('--compile without a C++ compiler')
 def test_no_compiler(monkeypatch):
     from torch._inductor import config
 
