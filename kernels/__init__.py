@@ -1,11 +1,11 @@
-"""Operators, scans and what stands beside them: functions on tensors, and nothing of the models.
+"""Operators on tensors: scans, norms and depthwise convolutions; they know nothing of the models.
 
 Importing needs torch alone; where numba is installed, it makes the CPU path fast.
 """
 
 from .autocast import without_autocast
 from .depthwise_conv import depthwise_conv
-from .dispatch import backend_report, uses_triton
+from .dispatch import backend_report, is_traced, uses_triton
 from .group_norm import group_norm
 from .layer_norm import layer_norm
 from .selective_scan import selective_scan
@@ -15,6 +15,7 @@ __all__ = [
     'backend_report',
     'depthwise_conv',
     'group_norm',
+    'is_traced',
     'layer_norm',
     'selective_scan',
     'ss2d',

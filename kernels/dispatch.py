@@ -211,11 +211,20 @@ def _implementation(operator: str, backend: str) -> ModuleType:
     return importlib.import_module(f'{operator}.{backend}')
 
 
+# new in torch 2.7
+_is_exporting = getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)
+
+
+def is_traced() -> bool:
+    """Say whether a network is traced or exported, for runtimes without our operators."""
+    return torch.jit.is_tracing() or _is_exporting()
+
+
 def uses_triton(tensor: torch.Tensor) -> bool:
     """Say whether the operators run Triton kernels on a tensor.
 
     Unlike `choose`, it neither warns nor raises where they cannot, for a caller that
-    has another way.
+    has another way; such a caller takes it in a network that is traced or exported.
 
     Args:
         tensor (Tensor): What would be an operator's first argument.
@@ -223,7 +232,7 @@ def uses_triton(tensor: torch.Tensor) -> bool:
     Returns:
         bool: True if they do.
     """
-    return _uses_triton(tensor.device, tensor.dtype)
+    return not is_traced() and _uses_triton(tensor.device, tensor.dtype)
 
 
 # a constant of a compiled graph, because Dynamo cannot trace what it asks for

@@ -18,7 +18,8 @@ def group_norm(x: Tensor, weight: Tensor, bias: Tensor, num_groups: int, eps: fl
 
         y = (x - mean) / sqrt(variance + eps) * weight + bias
 
-    A channels-last map stays one: no backend but plain torch's copies it.
+    The result has the memory format of x; only plain torch copies a channels-last map
+    to get there.
 
     Args:
         x (Tensor): Map of shape (B, C, H, W), in either memory format; float16,

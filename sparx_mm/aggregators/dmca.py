@@ -8,7 +8,7 @@ from torch import nn
 from sparx_mm.kernels import without_autocast
 
 from ..errors import ConfigError
-from ..layers import PointwiseConv
+from ..layers import DepthwiseConv, PointwiseConv
 from ..registry import MODELS
 from .parts import ShuffleFuse, SourceProjection, conv_norm, spatial_reducer
 
@@ -79,7 +79,7 @@ class DMCA(SourceProjection):
             self.fuse = ShuffleFuse(dim, out_channels)
         else:
             self.fuse = nn.Sequential(
-                nn.Conv2d(dim, dim, 3, padding=1, groups=dim),
+                DepthwiseConv(dim, 3),
                 nn.GELU(),
                 PointwiseConv(dim, out_channels),
             )

@@ -343,14 +343,15 @@ class HierarchicalBackbone(BaseModule):
 def _check_images(x, channels):
     if x.ndim != 4:
         raise ConfigError(f'images must have the shape (B, C, H, W), got {tuple(x.shape)}')
-    # a stem of somebody else's need not say what it takes
-    if channels in (None, x.shape[1]):
+    # a stem of somebody else's need not say what it takes, and a tracer has no numbers
+    if torch.jit.is_tracing() or channels in (None, x.shape[1]):
         return
-    number = f'{x.shape[1]} channel' + 's' * (x.shape[1] != 1)
+    number, stack = f'{x.shape[1]} channels', ''
+    if x.shape[1] == 1:
+        number, stack = '1 channel', f' stack a gray array {channels} times,'
     raise ConfigError(
         f'got {number} of an image, and the stem takes {channels}: load images with '
-        f"color_type='color', stack a gray array {channels} times, or give the arch "
-        f'stem=dict(in_channels={x.shape[1]})'
+        f"color_type='color',{stack} or give the arch stem=dict(in_channels={x.shape[1]})"
     )
 
 

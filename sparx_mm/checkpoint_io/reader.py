@@ -169,7 +169,7 @@ def _warn_of_nan(weights, path):
     broken = [
         name
         for name, value in weights.items()
-        if isinstance(value, torch.Tensor) and not (value.is_meta or value.isfinite().all())
+        if isinstance(value, torch.Tensor) and not _is_finite(value)
     ]
     if broken:
         print_log(
@@ -178,6 +178,12 @@ def _warn_of_nan(weights, path):
             'current',
             logging.WARNING,
         )
+
+
+def _is_finite(tensor):
+    # torch looks at no floats of a byte
+    can_look = tensor.is_floating_point() and tensor.element_size() > 1 and not tensor.is_meta
+    return not can_look or bool(tensor.isfinite().all())
 
 
 def _innermost(content):

@@ -4,8 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-# new in torch 2.7
-_is_exporting = getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)
+from sparx_mm.kernels import is_traced
 
 
 def pointwise(
@@ -25,7 +24,7 @@ def pointwise(
     Returns:
         Tensor: Map of shape (B, out_channels, H, W), in the memory format of ``x``.
     """
-    if x.device.type != 'cpu' or x.stride(1) != 1 or torch.jit.is_tracing() or _is_exporting():
+    if x.device.type != 'cpu' or x.stride(1) != 1 or is_traced():
         return F.conv2d(x, weight, bias)
     # (B, C, H, W) -> (B, H, W, out_channels) -> (B, out_channels, H, W)
     return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)

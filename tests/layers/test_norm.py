@@ -9,7 +9,14 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sparx_mm.kernels import dispatch
-from sparx_mm.layers import BatchNorm2d, ChannelAffine, GroupNorm, LayerNorm2d, build_norm
+from sparx_mm.layers import (
+    BatchNorm2d,
+    ChannelAffine,
+    DepthwiseConv,
+    GroupNorm,
+    LayerNorm2d,
+    build_norm,
+)
 
 
 def test_layer_norm_2d():
@@ -60,6 +67,16 @@ def triton_device(monkeypatch):
         pytest.skip(f'the kernels cannot run: {dispatch.missing_triton()}')
     monkeypatch.setenv('SPARX_MM_KERNELS', 'triton')
     return torch.device('cpu' if dispatch.is_interpreted() else 'cuda')
+
+
+@pytest.mark.parametrize('part', [GroupNorm(1, 4), LayerNorm2d(4), DepthwiseConv(4, 3)], ids=str)
+def test_traced_and_exported_networks_have_torchs_operators(triton_device, part):
+    x = torch.randn(2, 4, 5, 7, device=triton_device).contiguous(memory_format=torch.channels_last)
+    part = part.to(triton_device)
+    traced = [node.kind() for node in torch.jit.trace(part, x).inlined_graph.nodes()]
+    exported = [str(node.target) for node in torch.export.export(part, (x,)).graph.nodes]
+    assert any('conv' in name or 'norm' in name for name in traced)
+    assert not [name for name in traced + exported if 'sparx_mm' in name]
 
 
 class Operators(TorchDispatchMode):

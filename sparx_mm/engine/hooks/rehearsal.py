@@ -35,7 +35,8 @@ class RehearsalHook(Hook):
 
     A few images of the validation set run through their pipeline, the model and the
     metrics. ``save_best``, early stopping and learning rates that wait for a plateau
-    are held to the names of the metrics, and an evaluator's annotation file to the images. One training image tells
+    are held to the names of the metrics, and an evaluator's annotation file to the
+    images. One training image tells
     whether a batch norm could be left with a single value. Random generators, the
     model's mode, the metrics and the message hub stay as they were, and the first
     process alone rehearses.

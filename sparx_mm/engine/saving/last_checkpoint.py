@@ -66,5 +66,5 @@ def _describe_last(work_dir: str) -> str:
     pointer = osp.join(work_dir, POINTER)
     if not osp.isfile(pointer):
         return 'there is no checkpoint before it'
-    with open(pointer) as file:
+    with open(pointer, encoding='utf-8') as file:
         return f'{file.read()} is whole: continue from it with --resume'

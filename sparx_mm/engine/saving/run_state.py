@@ -138,7 +138,10 @@ def _stops(runner):
 
 def _resizers(runner):
     """List what resizes some batches in a row to one size that it draws, as in mmdet's YOLOX."""
-    return [m for m in unwrap(runner.model).modules() if hasattr(m, '_input_size')]
+    # None before the first batch
+    kinds = (list, tuple, type(None))
+    modules = unwrap(runner.model).modules()
+    return [m for m in modules if isinstance(getattr(m, '_input_size', 0), kinds)]
 
 
 def _sampler_seed(loader):

@@ -54,13 +54,18 @@ class StopSignals:
             os.write(2, b'saving after this step; press Ctrl-C again to stop at once\n')
 
 
+def _pass(number, frame):
+    """Let a signal pass."""
+
+
 def _leave_in_child():
     """Let a child that is forked end when its parent says so, as a pool does by SIGTERM."""
     for number in SIGNALS:
         if isinstance(getattr(signal.getsignal(number), '__self__', None), StopSignals):
             # the others go to the whole group of a terminal or a job, whose run goes on for now
             end = number == signal.SIGTERM
-            signal.signal(number, signal.SIG_DFL if end else signal.SIG_IGN)
+            # no SIG_IGN, which a program that the child becomes would inherit
+            signal.signal(number, signal.SIG_DFL if end else _pass)
 
 
 os.register_at_fork(after_in_child=_leave_in_child)

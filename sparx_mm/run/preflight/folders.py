@@ -43,7 +43,7 @@ def last_checkpoint(work_dir: str) -> str | None:
     pointer = osp.join(work_dir, 'last_checkpoint')
     if not osp.isfile(pointer):
         return None
-    with open(pointer, errors='replace') as file:
+    with open(pointer, encoding='utf-8', errors='replace') as file:
         path = file.read().strip() or 'nothing'
     others = sorted(name for name in os.listdir(work_dir) if name.endswith('.pth'))
     remedy = f'resume from another with --resume {work_dir}/FILE' + (
