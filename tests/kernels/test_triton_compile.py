@@ -21,12 +21,11 @@ FEW = (
     'ss2d 800/1 float16|selective_scan N=16 float16'
     '|norm 800/0 float16|depthwise_conv 224/0 3x3 float16'
 )
-SOME = f'{FEW}|ss2d 224/0 float16'
 CASES = {
-    '80': SOME,
-    '90': f'{SOME}|ss2d (224/3 float32|odd bfloat16)|selective_scan N=8 bfloat16'
+    '80': FEW,
+    '90': f'{FEW}|ss2d (224/0 float16|224/3 float32|odd bfloat16)|selective_scan N=8 bfloat16'
     '|depthwise_conv 224/0 (3x3 gelu|5x5 silu) float16',
-    '100': SOME,
+    '100': FEW,
     # only compiled: Triton brings no program that looks inside
     'gfx942': FEW,
 }
