@@ -85,7 +85,7 @@ def family_table(family, samples, against, images):
 
 
 def draw(times, path):
-    """Draw time over the size of the images.
+    """Draw time over the size of the images, the root of their pixels.
 
     Args:
         times (dict[bool, dict[str, list[tuple[int, float]]]]): Pixels of an image and
@@ -98,9 +98,14 @@ def draw(times, path):
     for axes, (training, networks) in zip(figure.subplots(1, 2), times.items()):
         for name, points in networks.items():
             pixels, milliseconds = zip(*sorted(points))
-            axes.plot(pixels, milliseconds, marker='o', markersize=3, label=name)
-        axes.set(title=PASSES[training], xlabel='pixels', ylabel='ms per image')
+            sides = [n**0.5 for n in pixels]
+            axes.plot(sides, milliseconds, marker='o', markersize=3, label=name)
+        axes.set(title=PASSES[training], xlabel='side of the image', ylabel='ms per image')
         axes.set(xscale='log', yscale='log')
+        axes.set_xticks(sides, [f'{side:.0f}' for side in sides])
+        axes.set_xticks([], minor=True)
+        for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            which('{x:g}')
         axes.grid(alpha=0.3, which='both')
         axes.legend(fontsize='small')
     path.parent.mkdir(parents=True, exist_ok=True)
