@@ -20,8 +20,8 @@ _TELLING = (AssertionError, ConfigError, ImportError, OSError, RuntimeError, Val
 REMEDIES = {
     r'None is not a callable object|first argument must be callable': 'its type is not '
     'registered: look for a misspelling',
-    r'does not match meta information of the first dataset': 'sets that are concatenated need '
-    'one metainfo: give all the same classes and palette, or name those of no importance in '
+    r'meta information of the|should be the same with the first dataset': 'sets that are '
+    'concatenated need one metainfo: give all the same classes and palette, or name those of no importance in '
     'ignore_keys of the ConcatDataset',
     r'palette does not match classes': 'give one colour for each class in metainfo.palette, or '
     'leave the palette out',
