@@ -9,7 +9,7 @@ from torch import nn
 from sparx_mm import SparXMamba, SparXSwin, VMamba
 
 
-def losses(family, arch, autocast, steps=10) -> torch.Tensor:
+def losses(family, arch, autocast, steps=6) -> torch.Tensor:
     """Learn 8 images of noise by heart."""
     torch.manual_seed(0)
     network, head = family(arch), nn.Linear(PICO['embed_dims'][-1], 5)
@@ -34,5 +34,5 @@ def test_losses_within_a_percent(family, arch):
     wanted = losses(family, arch, autocast=False)
     given = losses(family, arch, autocast=True)
     assert not given.equal(wanted)
-    assert wanted[-1] < wanted[0] / 5
+    assert wanted[-1] < wanted[0] / 3
     assert ((given - wanted) / wanted).abs().max() < 0.01
