@@ -358,6 +358,7 @@ def test_output_and_gradients_in_the_other_layout():
             torch.testing.assert_close(a, b, atol=1e-10, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_output_and_gradients_with_a_gpu_s_norms(monkeypatch):
     """Group norms and layer norms alike; no scan, which interpreted takes long."""
     if not dispatch.is_interpreted():

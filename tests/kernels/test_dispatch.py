@@ -456,6 +456,7 @@ def _cpu_has(feature):
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not _cpu_has('avx512f'), reason='the CPU has no vectors of 512 bits')
 def test_widest_vectors():
     from numba import njit

@@ -270,6 +270,7 @@ def test_checkpointing(evaluate, assert_near):
     assert_near(given, evaluate(ss2d, inputs), 0)
 
 
+@pytest.mark.slow
 def test_no_fourfold_copy_of_the_map(run_python):
     """Peak memory of a pass, of whatever origin, counted in maps.
 

@@ -231,6 +231,7 @@ def test_other_processes_let_the_first_speak(monkeypatch, capsys, launcher):
     assert capsys.readouterr().err == 'error: no such file\n'
 
 
+@pytest.mark.slow
 @pytest.mark.tries('frozen stages')
 @pytest.mark.parametrize(
     'kwargs',

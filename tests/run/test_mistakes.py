@@ -130,6 +130,7 @@ def test_what_is_left_as_it_is():
         _raise('assert False', 'mmdet')
 
 
+@pytest.mark.slow
 def test_the_traceback_is_shown_when_asked_for():
     code = (
         'from sparx_mm.errors import UserError, user_errors\n'

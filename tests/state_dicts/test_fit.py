@@ -108,6 +108,7 @@ def test_a_file_of_another_network_shows_what_it_has():
         fit(backbone('seg', 't'), {}, SPARX, '', ZOO)
 
 
+@pytest.mark.slow
 def test_every_single_tensor_counts():
     own, whole = backbone('seg', 't'), released('seg', 't')
     optional = ('norm.', 'num_batches_tracked')
