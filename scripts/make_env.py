@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # packages, because both install the same import packages
 FOLDERS = dict(onedl='.venv', openmmlab='.venv-openmmlab')
 # further extras; they are tested with the default distribution alone
-MORE = dict(onedl=('pretrain', 'rotate'), openmmlab=())
+MORE = dict(onedl=('pretrain', 'rotate', 'export', 'track', 'clients'), openmmlab=())
 
 
 def requirements(name):
