@@ -3,6 +3,8 @@
 Importing needs torch alone; where numba is installed, it makes the CPU path fast.
 """
 
+import sys
+
 from .autocast import without_autocast
 from .depthwise_conv import depthwise_conv
 from .dispatch import backend_report, is_traced, uses_triton
@@ -22,3 +24,8 @@ __all__ = [
     'uses_triton',
     'without_autocast',
 ]
+
+# because a function has the name of its package, `import sparx_mm.kernels.ss2d.numba as m`
+# asks the function for its backend
+for _function in (depthwise_conv, group_norm, layer_norm, selective_scan, ss2d):
+    _function.__dict__ = vars(sys.modules[_function.__module__])

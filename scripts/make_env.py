@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # extra in setup.cfg: its folder. Each has one distribution of the OpenMMLab
 # packages, because both install the same import packages
 FOLDERS = dict(onedl='.venv', openmmlab='.venv-openmmlab')
+# has each Python of an environment import torchvision beside a torch for the CPU too
+TORCHVISION_STUB = ROOT / 'sparx_mm/compat/torchvision_stub.py'
 # further extras; they are tested with the default distribution alone
 MORE = dict(onedl=('pretrain', 'rotate', 'export', 'track', 'clients'), openmmlab=())
 
@@ -74,6 +76,7 @@ class Environment:
         # without check_*.py, because lint makes no environment
         scripts = sorted(Path(__file__).parent.glob('*.py'))
         parts += [f.read_text() for f in scripts if not f.name.startswith('check_')]
+        parts.append(TORCHVISION_STUB.read_text())
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def is_finished(self, wanted):
@@ -151,6 +154,7 @@ class Environment:
         # torch stays as it is, because the extra build pins it
         self.pip_install(wheel, '--editable', f'{ROOT}[{",".join(self.extras)}]')
         self.keep_headless_opencv()
+        self.run(str(TORCHVISION_STUB))
         self.run('-W', 'ignore', '-c', 'import cv2, mmcv, torch, mmcv._ext')
         self.run_env.write_text(run_env(reason) if gpus else '')
 

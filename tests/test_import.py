@@ -3,6 +3,7 @@
 import ast
 import importlib
 import shutil
+import sys
 from configparser import ConfigParser
 from graphlib import TopologicalSorter
 from importlib import metadata
@@ -237,6 +238,15 @@ print(sorted(new & {'mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'torchvision',
 )
 def test_every_module_imports(module):
     importlib.import_module(module)
+
+
+def test_functions_do_not_hide_the_modules_of_their_package():
+    backends = (ROOT / 'kernels').glob('[!_]*/[!_]*.py')
+    for name in map(module_name, backends):
+        importlib.import_module(name)
+        scope = {}
+        exec(f'import {name} as module', scope)
+        assert scope['module'] is sys.modules[name]
 
 
 def test_arrows_point_down_without_a_circle():

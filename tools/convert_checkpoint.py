@@ -23,6 +23,12 @@ def parse_args():
         'classifier as a model of mmpretrain; default: own',
     )
     parser.add_argument(
+        '--publish',
+        action='store_true',
+        help='write the weights and what they mean alone, without optimizer and settings of the '
+        'run, to TARGET with 8 digits of its SHA-256 in the name',
+    )
+    parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
         help='read the file as a plain pickle, which runs what is in it',
@@ -34,7 +40,7 @@ def parse_args():
 def main():
     args = parse_args()
     with trust_checkpoints(args.trust_checkpoint):
-        print(convert_checkpoint(args.source, args.target, args.to))
+        print(convert_checkpoint(args.source, args.target, args.to, args.publish))
 
 
 if __name__ == '__main__':

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 # not `import torch`, because importing the backend of that name rebinds it here
+import torch.nn.functional as F
 from torch import Tensor
 
 from .. import dispatch
 from ..checks import check_floating, check_not_empty, check_shapes
 from ..operator import define_operator
+from .last_state import scan_with_last_state
 from .reference import selective_scan as _reference
 
 __all__ = ['selective_scan']
@@ -23,14 +25,23 @@ def selective_scan(
     D: Tensor | None = None,
     delta_bias: Tensor | None = None,
     delta_softplus: bool = False,
-) -> Tensor:
-    """Scan sequences selectively (Mamba, section 3.2), in mamba's order of arguments.
+    *,
+    z: Tensor | None = None,
+    return_last_state: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Scan sequences selectively (Mamba, section 3.2), with mamba-ssm's names of arguments.
 
     With delta := softplus(delta + delta_bias), where asked for, over the
     positions t
 
         h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t
         y_t = C_t . h_t + D u_t
+
+    and, with a gate, y := y silu(z).
+
+    Of mamba-ssm's `selective_scan_fn` these are missing: complex A, B and C; B and C of
+    shape (D, N), the same at all positions; z by position, where it stands before
+    delta_bias. Here the last state has a gradient, which mamba-ssm leaves out.
 
     Args:
         u (Tensor): Inputs of shape (B, D, L); float16, bfloat16, float32 or
@@ -46,10 +57,15 @@ def selective_scan(
         delta_bias (Tensor, optional): Bias of the step sizes, of shape (D,).
             Default: zeros.
         delta_softplus (bool): Apply softplus to the step sizes. Default: False.
+        z (Tensor, optional): Gate of the outputs, of shape (B, D, L), of any floating
+            dtype as delta. Default: no gate.
+        return_last_state (bool): Return the state at the last position too, in which a
+            caller goes on. Default: False.
 
     Returns:
-        Tensor: Outputs of shape (B, D, L) in the dtype of u, contiguous. States
-        are float32 at least.
+        Tensor or tuple[Tensor, Tensor]: Outputs of shape (B, D, L) in the dtype of u,
+        contiguous; where asked for, with them the last state h_L of shape (B, D, N), of
+        zeros if L is 0. States are float32 at least.
 
     Raises:
         ValueError: If a shape, dtype or device does not fit the others.
@@ -63,16 +79,31 @@ def selective_scan(
         u.new_zeros(u.shape[1:2], dtype=A.dtype) if t is None and isinstance(u, Tensor) else t
         for t in (D, delta_bias)
     )
-    _check(u, delta, A, B, C, D, delta_bias)
+    _check(u, delta, A, B, C, D, delta_bias, z)
     if B.dim() == 3:
         B, C = B.unsqueeze(1), C.unsqueeze(1)
+    arguments = (u, delta, A, B, C, D, delta_bias, delta_softplus)
     if dispatch.requested() == 'reference':
-        return _reference(u, delta, A, B, C, D, delta_bias, delta_softplus)
-    return _operator(u, delta, A, B, C, D, delta_bias, delta_softplus)[0]
+        return _reference(*arguments, z=z, return_last_state=return_last_state)
+    if return_last_state:
+        y, last = scan_with_last_state(lambda *tensors: _operator(*tensors)[0], *arguments)
+    else:
+        y = _operator(*arguments)[0]
+    if z is not None:
+        y = y.to(A.dtype) * F.silu(z.to(A.dtype))
+    y = y.to(u.dtype)
+    return (y, last) if return_last_state else y
 
 
 def _check(
-    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor,
+    z: Tensor | None,
 ) -> None:
     op, sizes = 'selective_scan', {}
     check_shapes(
@@ -89,7 +120,11 @@ def _check(
             f'{op}: the channels of u must be a multiple of the '
             f'groups of B, got {sizes["D"]} and {sizes["G"]}'
         )
-    check_floating(op, ('u', u), dict(delta=delta, B=B, C=C), dict(A=A, D=D, delta_bias=delta_bias))
+    inputs = dict(delta=delta, B=B, C=C)
+    if z is not None:
+        check_shapes(op, sizes, z=(z, ('B', 'D', 'L')))
+        inputs.update(z=z)
+    check_floating(op, ('u', u), inputs, dict(A=A, D=D, delta_bias=delta_bias))
 
 
 def _count_flops(

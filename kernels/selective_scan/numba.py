@@ -254,8 +254,10 @@ def _arrays(
         # (B, G, N, L) -> (B, L, G, N)
         B.permute(0, 3, 1, 2),
         C.permute(0, 3, 1, 2),
-        D,
-        delta_bias,
+        # copies, because FSDP frees the storage of parameters, and cannot free what an
+        # array looks at
+        D.clone(),
+        delta_bias.clone(),
     )
     return [t.detach().contiguous().numpy() for t in tensors]
 

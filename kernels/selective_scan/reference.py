@@ -5,6 +5,7 @@ gives its gradients. Every other backend is held to it.
 """
 
 import torch
+import torch.nn.functional as F
 
 from ..autocast import without_autocast
 from ..softplus import softplus
@@ -20,14 +21,19 @@ def selective_scan(
     D: torch.Tensor | None = None,
     delta_bias: torch.Tensor | None = None,
     delta_softplus: bool = False,
-) -> torch.Tensor:
+    *,
+    z: torch.Tensor | None = None,
+    return_last_state: bool = False,
+) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
     """Compute `sparx_mm.kernels.selective_scan` by its definition.
 
     Args:
-        u, delta, A, B, C, D, delta_bias, delta_softplus: As for that function.
+        u, delta, A, B, C, D, delta_bias, delta_softplus, z, return_last_state: As for
+            that function.
 
     Returns:
-        Tensor: Outputs of shape (B, D, L) in the dtype of u.
+        Tensor or tuple[Tensor, Tensor]: Outputs of shape (B, D, L) in the dtype of u,
+        and the last state where asked for.
     """
     out_dtype, dtype = u.dtype, torch.promote_types(u.dtype, A.dtype)
     u, delta, B, C = (t.to(dtype) for t in (u, delta, B, C))
@@ -47,4 +53,6 @@ def selective_scan(
         h = torch.exp(delta_t * A) * h + delta_t * B[..., t] * u[:, :, t, None]
         outputs.append((h * C[..., t]).sum(-1))
     y = torch.stack(outputs, -1) if outputs else torch.zeros_like(u)
-    return (y if D is None else y + D[:, None] * u).to(out_dtype)
+    y = y if D is None else y + D[:, None] * u
+    y = (y if z is None else y * F.silu(z.to(dtype))).to(out_dtype)
+    return (y, h) if return_last_state else y

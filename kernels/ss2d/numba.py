@@ -386,10 +386,12 @@ def _arrays(
         # (B, D, H, W) -> (B, H, W, D)
         x.to(A.dtype).permute(0, 2, 3, 1),
         dt_B_C.to(A.dtype),
-        dt_weight,
-        dt_bias,
+        # copies, because FSDP frees the storage of parameters, and cannot free what an
+        # array looks at
+        dt_weight.clone(),
+        dt_bias.clone(),
         A * math.log2(math.e),
-        D,
+        D.clone(),
     )
     return [t.detach().contiguous().numpy() for t in tensors]
 

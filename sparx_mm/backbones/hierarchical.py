@@ -15,6 +15,7 @@ from ..registry import build_part, takes_option
 from ..state_dicts import KeyMap, nest_classifier
 from .arch import layer_value, plan_stage, resolve_arch, stage_arch
 from .connections import STAGE_INPUT, LayerPlan
+from .feature_info import FeatureInfo, resolve_out_indices
 from .finite_maps import FiniteMaps
 from .pretrained import PretrainedBackboneInit, check_init_cfg, split_init_cfg
 
@@ -99,9 +100,9 @@ class HierarchicalBackbone(BaseModule):
         arch (str or dict): Name of a variant, or a dict that overrides keys
             of ``arch_defaults``, or of ``base``:
             ``dict(base='tiny', mixer=dict(...))``. Default: ``'tiny'``.
-        out_indices (Sequence[int]): Stages whose maps are returned; each
-            gets an output norm. Stages after the last of them are not built.
-            Default: (0, 1, 2, 3).
+        out_indices (int or Sequence[int]): Stages whose maps are returned, -1 the
+            last one; each gets an output norm. Stages after the last of them are
+            not built. Default: (0, 1, 2, 3).
         drop_path_rate (float): Stochastic depth rate of the last layer; it
             grows linearly from 0 at the first. Default: 0.
         norm_cfg (dict, optional): Config of the batch norms in stem,
@@ -118,6 +119,13 @@ class HierarchicalBackbone(BaseModule):
             also reads files with the released names, and
             ``dict(type='PretrainedSwin', checkpoint=FILE, prefix=None)``
             takes what a plain Swin shares. Default: None.
+        in_channels (int, optional): Number of image channels. Files of RGB images
+            are adapted to it when they are loaded. None: that of the arch's stem,
+            3 unless it says otherwise. Default: None.
+
+    Attributes:
+        feature_info (FeatureInfo): Channels and sizes of the maps, by timm's names.
+        num_features (int): Channels of the last map.
 
     Raises:
         ConfigError: If an argument is not one of those above. It is a
@@ -133,20 +141,21 @@ class HierarchicalBackbone(BaseModule):
     def __init__(
         self,
         arch: str | dict = 'tiny',
-        out_indices: Sequence[int] = (0, 1, 2, 3),
+        out_indices: int | Sequence[int] = (0, 1, 2, 3),
         drop_path_rate: float = 0.0,
         norm_cfg: dict | None = None,
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
+        in_channels: int | None = None,
     ) -> None:
         check_init_cfg(init_cfg)
         super().__init__(init_cfg=init_cfg)
         self.arch = resolve_arch(arch, self.arch_zoo, self.arch_defaults, type(self).__name__)
         dims, depths = self.arch['embed_dims'], self.arch['depths']
         num_stages = len(depths)
-        self.out_indices = _check_out_indices(out_indices, num_stages)
+        self.out_indices = resolve_out_indices(out_indices, num_stages)
         if not isinstance(frozen_stages, int) or not -1 <= frozen_stages <= num_stages:
             raise ConfigError(
                 f'frozen_stages must be an int in [-1, {num_stages}], got {frozen_stages!r}'
@@ -160,6 +169,10 @@ class HierarchicalBackbone(BaseModule):
         archs = [stage_arch(self.arch, i) for i in range(num_stages)]
         if norm_cfg is not None:
             archs = _share_norm_cfg(archs, norm_cfg, type(self).__name__)
+        if in_channels is not None:
+            archs[0]['stem'] = _take_channels(archs[0]['stem'], in_channels)
+        self.feature_info = FeatureInfo(dims[:num_stages], self.out_indices)
+        self.num_features = dims[num_stages - 1]
 
         self.stem = build_part(archs[0]['stem'], 'stem', dim=dims[0])
         self.downsamples = ModuleList(
@@ -232,6 +245,15 @@ class HierarchicalBackbone(BaseModule):
         for stage in self.stages:
             for layer in stage.layers:
                 layer.compile(**kwargs)
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Checkpoint the activations of each layer from now on, as ``with_cp`` does.
+
+        Args:
+            enable (bool): False: keep them. Default: True.
+        """
+        for stage in self.stages:
+            stage.with_cp = enable
 
     def train(self, mode: bool = True) -> 'HierarchicalBackbone':
         """Set training mode; frozen parts and kept norms stay in eval.
@@ -351,8 +373,22 @@ def _check_images(x, channels):
         number, stack = '1 channel', f' stack a gray array {channels} times,'
     raise ConfigError(
         f'got {number} of an image, and the stem takes {channels}: load images with '
-        f"color_type='color',{stack} or give the arch stem=dict(in_channels={x.shape[1]})"
+        f"color_type='color',{stack} or give the backbone in_channels={x.shape[1]}"
     )
+
+
+def _take_channels(stem, in_channels):
+    """Give a stem's config the number of image channels."""
+    if not isinstance(in_channels, int) or in_channels < 1:
+        raise ConfigError(f'in_channels must be an int from 1, got {in_channels!r}')
+    if not takes_option(stem, 'in_channels'):
+        raise ConfigError(f'the stem {stem.get("type")!r} takes no in_channels: leave it out')
+    if stem.get('in_channels', in_channels) != in_channels:
+        raise ConfigError(
+            f"in_channels is {in_channels}, and that of the arch's stem {stem['in_channels']}: "
+            'leave one of them out'
+        )
+    return dict(stem, in_channels=in_channels)
 
 
 def _share_norm_cfg(archs, norm_cfg, family):
@@ -402,17 +438,3 @@ def _build_stage(arch, rates, with_cp):
             )
         )
     return Stage(layers, plans, with_cp)
-
-
-def _check_out_indices(out_indices, num_stages):
-    if isinstance(out_indices, int):
-        raise ConfigError(
-            f'out_indices must be a sequence, got {out_indices}: give ({out_indices}, )'
-        )
-    out_indices = tuple(out_indices)
-    in_range = all(i in range(num_stages) for i in out_indices)
-    if not out_indices or not in_range or list(out_indices) != sorted(set(out_indices)):
-        raise ConfigError(
-            f'out_indices must be ascending, distinct and in [0, {num_stages}), got {out_indices}'
-        )
-    return out_indices

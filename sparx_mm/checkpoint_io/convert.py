@@ -16,6 +16,7 @@ from ..state_dicts import (
     strip_prefix,
     summarize,
 )
+from .publish import add_hash, strip_training
 from .reader import read_checkpoint
 from .writer import write_whole
 
@@ -29,7 +30,7 @@ LAYOUTS = dict(
 _EMA, _WRAPPER = 'ema_state_dict', 'module.'
 
 
-def convert_checkpoint(source: str, target: str, to: str = 'own') -> str:
+def convert_checkpoint(source: str, target: str, to: str = 'own', publish: bool = False) -> str:
     """Rename a backbone's weights and write them to another file.
 
     Values stay bit by bit; shapes change where those of the released files differ.
@@ -46,6 +47,8 @@ def convert_checkpoint(source: str, target: str, to: str = 'own') -> str:
         to (str): ``'own'`` or ``'released'``, the names to write, or
             ``'mmpretrain'``: own names, and a flat classifier as one of
             mmpretrain. Default: ``'own'``.
+        publish (bool): Leave out the optimizer and all else that only the run needs,
+            and put 8 digits of the file's SHA-256 into its name. Default: False.
 
     Returns:
         str: One line that says what was written.
@@ -62,6 +65,9 @@ def convert_checkpoint(source: str, target: str, to: str = 'own') -> str:
     if osp.lexists(target):
         raise UserError(f'{osp.abspath(target)} is there already: give another name, or remove it')
     checkpoint = read_checkpoint(source, 'cpu')
+    left_out = set(checkpoint)
+    if publish:
+        checkpoint = strip_training(checkpoint)
     weights = checkpoint['state_dict']
     if not _find_key_maps(weights):
         families = ' or '.join(key_map.family for key_map in FAMILIES)
@@ -77,15 +83,17 @@ def convert_checkpoint(source: str, target: str, to: str = 'own') -> str:
             **{_WRAPPER + name: value for name, value in averaged.items()},
         }
     weights = checkpoint.pop('state_dict')
-    left_out = ''
-    if kind == '.safetensors':
+    left_out -= {'state_dict'}
+    if kind != '.safetensors':
+        left_out -= set(checkpoint)
         if checkpoint:
-            left_out = f'; left out: {", ".join(sorted(checkpoint))}'
-    elif checkpoint:
-        weights = {**checkpoint, 'state_dict': weights}
+            weights = {**checkpoint, 'state_dict': weights}
     _write(weights, target, kind)
+    if publish:
+        target = add_hash(target)
     where = ', '.join(map(repr, _find_key_maps(weights.get('state_dict', weights))))
-    return f'{target}: {to} names of the backbone under {where}{left_out}'
+    rest = f'; left out: {", ".join(sorted(left_out))}' if left_out else ''
+    return f'{target}: {to} names of the backbone under {where}{rest}'
 
 
 def _rename(weights, to):

@@ -134,12 +134,17 @@ def _copy(url, response, file):
 
 
 def _check_hash(path, wanted, what):
-    found = _sha256(path)
+    found = sha256(path)
     if not found.startswith(wanted):
         raise DownloadError(f'{what} has the SHA-256 {found}, not {wanted}')
 
 
-def _sha256(path):
+def sha256(path: str) -> str:
+    """Compute the SHA-256 of a file, in hexadecimal.
+
+    Args:
+        path (str): Path of the file.
+    """
     digest = hashlib.sha256()
     with open(path, 'rb') as file:
         for block in iter(lambda: file.read(1 << 20), b''):

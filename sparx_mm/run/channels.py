@@ -9,6 +9,7 @@ from mmengine.registry import MODELS
 
 from ..backbones import HierarchicalBackbone
 from ..backbones.arch import resolve_arch
+from ..backbones.feature_info import resolve_out_indices
 from ..config_nodes import walk
 from ..errors import ConfigError, UserError
 
@@ -62,8 +63,9 @@ def _map_channels(backbone: dict) -> tuple[list[int], tuple[int, ...]] | None:
     arch, stages = (backbone.get(k, defaults[k].default) for k in ('arch', 'out_indices'))
     try:
         dims = resolve_arch(arch, cls.arch_zoo, cls.arch_defaults)['embed_dims']
-        return [dims[i] for i in stages], tuple(stages)
-    except (ConfigError, IndexError, TypeError):
+        stages = resolve_out_indices(stages, len(dims))
+        return [dims[i] for i in stages], stages
+    except (ConfigError, TypeError):
         # the backbone says it better when it is built
         return None
 

@@ -35,7 +35,7 @@ REMEDIES = {
     "image has one channel, and three are expected: give color_type='color' to "
     'LoadImageFromFile in all pipelines, or for images of one channel'
     ' model.data_preprocessor.bgr_to_rgb=False, a mean and a std of one value '
-    'and model.backbone.arch.stem.in_channels=1',
+    'and model.backbone.in_channels=1',
     r'more than 1 value per channel': 'a batch norm has one value per channel of one image: give '
     'train_dataloader.batch_size=2 or more, and train_dataloader.drop_last=True',
     r'Target -?\d+ is out of bounds': 'a label is no class of the head: compare num_classes with '

@@ -99,6 +99,7 @@ def _keep_parts(report, given):
     return report._replace(
         weights=weights,
         resized=[name for name in report.resized if name in weights],
+        adapted=[name for name in report.adapted if name in weights],
         left_out=[name for name in report.weights if name not in weights],
         in_parts=True,
     )

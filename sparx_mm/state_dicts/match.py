@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ..errors import UserError
+from .image_channels import adapt_stems
 from .keymap import is_bn_counter
 from .names import summarize
 from .position_table import find_resized, resize_tables
@@ -28,6 +29,7 @@ class Report(NamedTuple):
         own (Mapping): The model's tensors by name.
         weights (dict[str, Tensor]): Tensors to load.
         resized (list[str]): Tables that were resized to the model's windows.
+        adapted (list[str]): Stems of RGB images that were adapted to the model's.
         reshaped (dict[str, str]): Both shapes, by name, where they differ.
         left_out (list[str]): Names of tensors that fit, in parts that do not fit as a
             whole.
@@ -40,6 +42,7 @@ class Report(NamedTuple):
     own: Mapping[str, torch.Tensor]
     weights: dict[str, torch.Tensor]
     resized: list[str]
+    adapted: list[str]
     reshaped: dict[str, str]
     left_out: list[str]
     missing: list[str]
@@ -53,6 +56,8 @@ class Report(NamedTuple):
             text += f' ({self._count_parts()})'
         if self.resized:
             text += f'; resized: {summarize(self.resized)}'
+        for name in self.adapted:
+            text += f'; {name}: adapted from 3 image channels to {self.own[name].shape[1]}'
         if self.reshaped:
             first = next(iter(self.reshaped.values()))
             text += f'; of another shape: {summarize(self.reshaped)}, {first}'
@@ -85,14 +90,15 @@ def match(own: Mapping[str, torch.Tensor], file: Mapping[str, Any], resize: bool
     Args:
         own (Mapping): The model's tensors by name.
         file (Mapping): The file's tensors, by the same names.
-        resize (bool): Resize tables of position biases to the model's windows.
-            Default: True.
+        resize (bool): Resize tables of position biases to the model's windows, and
+            adapt stems of RGB images to its images. Default: True.
 
     Returns:
         Report: The tensors that fit, and the differences.
     """
     resized = resize_tables(file, own) if resize else file
-    shared = {name: resized[name] for name in own if name in resized}
+    adapted = adapt_stems(resized, own) if resize else file
+    shared = {name: adapted[name] for name in own if name in adapted}
     reshaped = {
         name: f'{describe_tensor(value)} instead of {describe_tensor(own[name])}'
         for name, value in shared.items()
@@ -102,6 +108,7 @@ def match(own: Mapping[str, torch.Tensor], file: Mapping[str, Any], resize: bool
         own,
         weights={name: value for name, value in shared.items() if name not in reshaped},
         resized=find_resized(file, resized),
+        adapted=[name for name in resized if adapted[name] is not resized[name]],
         reshaped=reshaped,
         left_out=[],
         missing=[n for n in own if n not in file and not is_bn_counter(n)],

@@ -80,7 +80,14 @@ def test_no_unused_parameters(out_indices):
     assert all(p.grad is not None for p in model.parameters())
 
 
-@pytest.mark.parametrize('out_indices', [(), (4,), (-1,), (1, 0), (2, 2), 'x'])
+@pytest.mark.parametrize(
+    'given,stages', [(2, (2,)), (-1, (3,)), ([-2, -1], (2, 3)), ((0, -1), (0, 3))]
+)
+def test_out_indices_as_a_number_and_from_the_end(given, stages):
+    assert _model(out_indices=given).out_indices == stages
+
+
+@pytest.mark.parametrize('out_indices', [(), (4,), -5, (-1, 0), (1, 0), (2, 2), 'x'])
 def test_wrong_out_indices(out_indices):
     with pytest.raises(ValueError, match='ascending, distinct and in'):
         _model(out_indices=out_indices)

@@ -14,6 +14,11 @@ class NoChannels(nn.Module):
         super().__init__()
 
 
+class OwnStem(nn.Conv2d):
+    def __init__(self, dim):
+        super().__init__(3, dim, 4, 4)
+
+
 @pytest.mark.parametrize(
     'changes,message',
     [
@@ -46,6 +51,15 @@ def test_a_part_without_a_type_has_that_of_its_family():
         (dict(drop_path_rate='0.1'), r"drop_path_rate must be in \[0, 1\), got '0.1'"),
         (dict(frozen_stages='a'), "frozen_stages must be an int in .* got 'a'"),
         (dict(frozen_stages=1.5), 'frozen_stages must be an int in .* got 1.5'),
+        (dict(in_channels='3'), "in_channels must be an int from 1, got '3'"),
+        (
+            dict(in_channels=4, arch=dict(PICO, stem=dict(in_channels=1))),
+            "in_channels is 4, and that of the arch's stem 1: leave one of them out",
+        ),
+        (
+            dict(in_channels=4, arch=dict(PICO, stem=dict(type=OwnStem))),
+            'takes no in_channels: leave it out',
+        ),
         (dict(init_cfg='a.pth'), "init_cfg must be a dict with a 'type', or a list"),
         (dict(init_cfg=dict(checkpoint='a.pth')), "init_cfg must be a dict with a 'type'"),
         (dict(init_cfg=dict(type='Pretrained')), 'needs checkpoint=FILE'),
@@ -54,7 +68,7 @@ def test_a_part_without_a_type_has_that_of_its_family():
 )
 def test_arguments(arguments, message):
     with pytest.raises(ConfigError, match=message):
-        SparXMamba(PICO, **arguments)
+        SparXMamba(**dict(dict(arch=PICO), **arguments))
 
 
 @pytest.mark.tries('an image of another number of channels')
@@ -65,7 +79,7 @@ def test_arguments(arguments, message):
             (2, 1, 32, 32),
             'got 1 channel of an image, and the stem takes 3: load images with color_',
         ),
-        ((1, 4, 32, 32), r'got 4 channels .* or give the arch stem=dict\(in_channels=4\)'),
+        ((1, 4, 32, 32), 'got 4 channels .* or give the backbone in_channels=4'),
         ((3, 32, 32), r'images must have the shape \(B, C, H, W\), got \(3, 32, 32\)'),
     ],
 )
@@ -75,7 +89,9 @@ def test_images(family, arch, shape, message):
         family(arch)(torch.zeros(shape))
 
 
-def test_images_of_as_many_channels_as_the_stem_takes():
-    assert (
-        len(SparXMamba(dict(PICO, stem=dict(in_channels=1))).eval()(torch.zeros(1, 1, 32, 32))) == 4
-    )
+@pytest.mark.parametrize(
+    'options', [dict(in_channels=1), dict(arch=dict(PICO, stem=dict(in_channels=1)))]
+)
+def test_images_of_as_many_channels_as_the_stem_takes(options):
+    model = SparXMamba(**dict(dict(arch=PICO), **options)).eval()
+    assert len(model(torch.zeros(1, 1, 32, 32))) == 4

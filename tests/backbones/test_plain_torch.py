@@ -1,12 +1,19 @@
-"""Backbones as other people's programs use them: in 16 bits, and traced."""
+"""Backbones as other people's programs use them: in 16 bits, sharded, and traced."""
 
 import warnings
 
 import pytest
 import torch
 from archs import PICO, PICO_SWIN, PICO_VMAMBA
+from torch import distributed
+from torch.distributed import checkpoint
+from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
+from torch.distributed.checkpoint.state_dict import get_model_state_dict
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 
 from sparx_mm import SparXMamba, SparXSwin, VMamba
+from sparx_mm.layers import Layer
 
 NETWORKS = [
     (SparXMamba, PICO),
@@ -44,3 +51,36 @@ def test_a_traced_network_at_other_sizes(network, arch, size):
             x = torch.rand(2, 3, *other)
             for found, wanted in zip(traced(x), model(x)):
                 torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+
+
+@pytest.fixture(scope='module')
+def mesh(tmp_path_factory):
+    """A process group of this process alone."""
+    store = tmp_path_factory.mktemp('group') / 'store'
+    distributed.init_process_group('gloo', f'file://{store}', rank=0, world_size=1)
+    yield init_device_mesh('cpu', (1,))
+    distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+# the two whose scans read parameters as arrays
+@pytest.mark.parametrize('network,arch', NETWORKS[:2])
+def test_a_sharded_network_and_its_checkpoint(mesh, tmp_path, network, arch):
+    torch.manual_seed(0)
+    plain, sharded = network(arch), network(arch)
+    for layer in sharded.modules():
+        if isinstance(layer, Layer):
+            fully_shard(layer, mesh=mesh)
+    fully_shard(sharded, mesh=mesh)
+    optimizer = torch.optim.SGD(sharded.parameters(), lr=0.01)
+    x = torch.rand(2, 3, 32, 32)
+    for _ in range(2):
+        sum(y.square().mean() for y in sharded(x)).backward()
+        optimizer.step()
+    # in shards, as a file of several processes is
+    checkpoint.save(get_model_state_dict(sharded), checkpoint_id=tmp_path / 'shards')
+    dcp_to_torch_save(tmp_path / 'shards', tmp_path / 'whole.pth')
+    plain.load_state_dict(torch.load(tmp_path / 'whole.pth'))
+    with torch.no_grad():
+        for found, wanted in zip(plain.eval()(x), sharded.eval()(x)):
+            assert found.equal(wanted)

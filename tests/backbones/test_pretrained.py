@@ -114,6 +114,32 @@ def test_half_precision_files(source, file):
         assert model.state_dict()[name].equal(value.half().to(value.dtype))
 
 
+@pytest.mark.parametrize('family,arch', [(SparXMamba, PICO), (SparXSwin, PICO_SWIN)])
+@pytest.mark.parametrize('channels', [1, 4, 6])
+def test_weights_of_rgb_images(tmp_path, capsys, family, arch, channels):
+    """An image of equal channels gives what it gave."""
+    torch.manual_seed(0)
+    rgb = family(arch).eval()
+    torch.save(rgb.state_dict(), tmp_path / 'rgb.pth')
+    model = family(arch, in_channels=channels, init_cfg=pretrained(tmp_path / 'rgb.pth')).eval()
+    model.init_weights()
+    name = 'stem.0.weight' if family is SparXMamba else 'stem.proj.weight'
+    assert f'{name}: adapted from 3 image channels to {channels}' in capsys.readouterr().out
+    if channels == 4:
+        # an image of equal channels weighs one of the three more
+        return
+    gray = torch.rand(1, 1, 32, 32)
+    images = [gray.expand(-1, n, -1, -1) for n in (channels, 3)]
+    for found, wanted in zip(model(images[0]), rgb(images[1])):
+        torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_weights_of_other_images_are_not_adapted(tmp_path):
+    torch.save(SparXMamba(PICO, in_channels=4).state_dict(), tmp_path / 'file.pth')
+    with pytest.raises(CoverageError, match=r'stem.0.weight.*\(8, 4, 3, 3\)'):
+        SparXMamba(PICO, init_cfg=pretrained(tmp_path / 'file.pth')).init_weights()
+
+
 def test_files_come_after_other_initialisations(source, file):
     kaiming = dict(type='Kaiming', layer='Conv2d')
     for cfgs in ([kaiming, pretrained(file())], [pretrained(file()), kaiming]):

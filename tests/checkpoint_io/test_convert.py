@@ -1,5 +1,7 @@
 """Checkpoints are renamed and rewritten bit by bit, both ways."""
 
+import hashlib
+
 import parity
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch import nn
 
 from sparx_mm import SparXMamba, VMamba
 from sparx_mm.checkpoint_io import convert_checkpoint, read_checkpoint
+from sparx_mm.checkpoint_io.download import known_hash
 from sparx_mm.errors import UserError
 from sparx_mm.state_dicts import SPARX, VMAMBA, flatten_classifier
 
@@ -94,6 +97,26 @@ def test_formats_round_trip(convert, tmp_path, via, prefix, dtype):
     assert back.keys() == own.keys()
     for name, value in back.items():
         assert value.dtype == own[name].dtype and value.equal(own[name])
+
+
+@pytest.mark.parametrize('kind', ENDINGS)
+def test_publishes(convert, tmp_path, kind):
+    model = SparXMamba(PICO)
+    meta = dict(dataset_meta=dict(classes=('a', 'b')), epoch=3, cfg='work_dir = "/home/me"', seed=7)
+    training = dict(optimizer=dict(state={}), message_hub={}, param_schedulers=[])
+    torch.save(dict(training, meta=meta, state_dict=model.state_dict()), tmp_path / 'epoch_3.pth')
+    line = convert('epoch_3.pth', f'mine{kind}', 'own', True)
+    (path,) = tmp_path.glob('mine*')
+    digits = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    assert path.name == f'mine-{digits}{kind}' and line.startswith(f'{path}: own names')
+    assert 'left out: ' in line and 'message_hub, ' in line and 'optimizer, ' in line
+    # as a download is
+    assert kind != '.pth' or known_hash(f'https://a.org/{path.name}') == digits
+    assert bits(weights_of(path)) == bits(model.state_dict())
+    if kind == '.pth':
+        published = torch.load(path, weights_only=True)
+        assert published.keys() == {'meta', 'state_dict'}
+        assert published['meta'] == dict(dataset_meta=dict(classes=('a', 'b')), epoch=3)
 
 
 def vmamba_classifier(version, dtype=torch.float32):

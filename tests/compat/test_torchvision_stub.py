@@ -1,15 +1,26 @@
 """Runs start where torchvision is missing, broken or without its library."""
 
+import subprocess
+import sys
+
 import pytest
 from without import run_without
 
+from sparx_mm.compat import torchvision_stub
 from sparx_mm.compat.torchvision_stub import OPERATORS
 
-# a stand-in for torchvision, and its first lines
+# a stand-in for torchvision, its first lines, and its module that refers to operators
 START = 'import torch\nimport sys\n__version__ = "1.2"\n'
-LACKS_OPERATORS = START + '\n'.join(
+LACKS_OPERATORS = START + 'from . import _meta_registrations'
+REFERS = 'import torch\n' + '\n'.join(
     f'torch.library.register_fake("torchvision::{name}")(lambda *a: a[0])' for name in OPERATORS
 )
+# undoes what the set-up did to this environment
+UNWATCHED = """
+import sys
+sys.meta_path = [finder for finder in sys.meta_path if getattr(finder, '__name__', '') != 'Watcher']
+sys.modules.pop('sparx_mm_torchvision_stub', None)
+"""
 BROKEN = START + 'raise RuntimeError("built for another CUDA")'
 # what every Runner does
 COLLECT = """
@@ -25,7 +36,8 @@ def run(folder, torchvision, code, status=0):
     if torchvision is not None:
         (folder / 'torchvision').mkdir()
         (folder / 'torchvision/__init__.py').write_text(torchvision)
-        code = f'import sys; sys.path.insert(0, {str(folder)!r})\n{code}'
+        (folder / 'torchvision/_meta_registrations.py').write_text(REFERS)
+        code = f'{UNWATCHED}sys.path.insert(0, {str(folder)!r})\n{code}'
     done = run_without(['torchvision'], code, folder)
     assert done.returncode == status, done.stderr
     return done.stdout + done.stderr
@@ -50,6 +62,37 @@ def test_a_runner_starts(tmp_path, torchvision, expected):
 def test_the_stand_in_lacks_what_the_real_one_does(tmp_path):
     log = run(tmp_path, LACKS_OPERATORS, 'import torchvision', status=1)
     assert 'operator torchvision::nms does not exist' in log
+
+
+@pytest.mark.parametrize('library', [True, False])
+def test_each_python_of_an_environment_imports_it(tmp_path, monkeypatch, library):
+    """Without a word of ours, and as it is if its library loads."""
+    site = tmp_path / 'more'
+    site.mkdir()
+    monkeypatch.setattr(torchvision_stub.sysconfig, 'get_path', lambda name: str(site))
+    torchvision_stub.watch_in_environment()
+    torchvision = LACKS_OPERATORS
+    if library:
+        schema = torchvision_stub.SCHEMA.format
+        define = '; '.join(f'held.define("{schema(name)}")' for name in OPERATORS)
+        loads = f'held = torch.library.Library("torchvision", "DEF"); {define}\n'
+        torchvision = LACKS_OPERATORS.replace('from', f'{loads}from', 1)
+    code = f"""
+import sys, site
+sys.path.insert(0, {str(site)!r})
+site.addsitedir({str(site)!r})
+print('torch' in sys.modules)
+import torchvision
+print(torchvision.__version__)
+"""
+    assert run(tmp_path, torchvision, code).split() == ['False', '1.2']
+
+
+def test_other_peoples_packages_import():
+    """In this environment, which the set-up made."""
+    code = 'import timm, pytorch_grad_cam, sys; print("sparx_mm" in sys.modules)'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.stdout == 'False\n', done.stderr
 
 
 @pytest.mark.stack

@@ -72,6 +72,29 @@ def test_inference_detector(detector, image):
     assert boxes(by_path).equal(boxes(by_array)) and boxes(by_path).equal(boxes(in_list))
 
 
+@pytest.mark.parametrize('network', ['sparx', 'sparx_swin', 'vmamba'])
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half(shapes, network, dtype):
+    """Up to mmcv's RoIAlign and NMS, which have no 16 bits on a CPU."""
+    torch.manual_seed(0)
+    cfg = tiny_detector(ROOT / f'configs/mmdet/mask_rcnn_{network}_t_1x.py', shapes)
+    model = init_detector(cfg, None, device='cpu')
+    images = torch.rand(2, 3, 64, 64)
+
+    def scores(images):
+        found, _ = model.rpn_head(model.extract_feat(images))
+        return torch.cat([one.flatten().float() for one in found])
+
+    with torch.no_grad():
+        wanted = scores(images)
+        with torch.autocast('cpu', dtype):
+            autocast = scores(images)
+        model.to(dtype)
+        found = scores(images.to(dtype))
+    # parameters are rounded too, which autocast leaves as they are
+    assert 0 < (found - wanted).norm() < 2 * (autocast - wanted).norm()
+
+
 def test_slices(detector, image):
     """Sliced inference hands over crops of an array, and moves their boxes itself."""
     inferencer = DetInferencer(detector[0], detector[1], device='cpu', show_progress=False)

@@ -76,8 +76,6 @@ def fsdp_strategy() -> dict:
         the first and a new run from its weights, and after such a run of a rate of 0.
     """
     os.environ['LOCAL_RANK'] = str(distributed.get_rank())
-    # numba takes arrays of the parameters, whose storage FSDP can then not free on a CPU
-    os.environ['SPARX_MM_KERNELS'] = 'torch'
     folder = [tempfile.mkdtemp()]
     broadcast_object_list(folder)
     first = _train_with_strategy(folder[0], 'run')

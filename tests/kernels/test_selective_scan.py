@@ -1,12 +1,14 @@
 """The general scan: every form against the definition."""
 
 import functools
+import itertools
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sparx_mm.kernels import selective_scan, ss2d
+from sparx_mm.kernels.dispatch import is_interpreted
 from sparx_mm.kernels.selective_scan import torch as scan_torch
 from sparx_mm.kernels.selective_scan.reference import selective_scan as reference
 from sparx_mm.kernels.testing import run_backend, sequence_arguments
@@ -67,6 +69,81 @@ def test_optional_arguments(dtype, evaluate, assert_near):
     wanted = evaluate(reference, inputs)
     given = evaluate(selective_scan, [t.to(dtype) for t in inputs])
     assert_near(given, wanted, TOLERANCES[dtype])
+
+
+@pytest.mark.parametrize('softplus', [True, False])
+@pytest.mark.parametrize(
+    'backend,size',
+    [
+        *itertools.product(['numba', 'torch'], SIZES[:4]),
+        ('reference', SIZES[0]),
+        pytest.param(
+            'triton',
+            (1, 2, 3, 2, None),
+            marks=[
+                pytest.mark.slow,
+                pytest.mark.skipif(not is_interpreted(), reason='the tensors are on the CPU'),
+            ],
+        ),
+    ],
+)
+def test_gate_and_last_state(size, backend, softplus, evaluate, assert_near, monkeypatch):
+    monkeypatch.setenv('SPARX_MM_KERNELS', backend)
+    dtype = torch.float32 if backend in ('numba', 'triton') else torch.float64
+    inputs = sequence_arguments(*size)
+    if not softplus:
+        inputs[1], inputs[6] = inputs[1].abs(), inputs[6].abs()
+    weight = torch.randn(size[1], size[3], dtype=torch.float64)
+
+    def joined(scan):
+        def run(*inputs):
+            *inputs, z = inputs
+            y, last = scan(*inputs, softplus, z=z, return_last_state=True)
+            # what has a gradient by both
+            return y + (last * weight.to(y.dtype)).sum(-1, keepdim=True)
+
+        return run
+
+    inputs.append(torch.randn_like(inputs[0]))
+    wanted = evaluate(joined(reference), inputs)
+    inputs = [t.to(dtype) for t in inputs]
+    given = evaluate(joined(selective_scan), inputs)
+    assert_near(given, wanted, TOLERANCES[dtype])
+    y, last = selective_scan(*inputs[:7], softplus, return_last_state=True)
+    assert last.shape == (size[0], size[1], size[3]) and y.is_contiguous()
+
+
+def test_a_scan_goes_on_from_the_last_state():
+    """In two halves, the second with what is left of the first one's state."""
+    u, delta, A, B, C, D, bias = sequence_arguments(2, 6, 40, 3, None)
+    scan = functools.partial(selective_scan, delta_softplus=True)
+    whole = scan(u, delta, A, B, C, D, bias)
+    _, h = scan(
+        u[..., :25], delta[..., :25], A, B[..., :25], C[..., :25], D, bias, return_last_state=True
+    )
+    steps = torch.nn.functional.softplus(delta[..., 25:] + bias[:, None]).cumsum(-1)
+    left = torch.einsum(
+        'bnl,bdnl->bdl', C[..., 25:], h[..., None] * (A[..., None] * steps[:, :, None]).exp()
+    )
+    second = scan(u[..., 25:], delta[..., 25:], A, B[..., 25:], C[..., 25:], D, bias)
+    torch.testing.assert_close(second + left, whole[..., 25:])
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_gate_and_last_state_of_16_bits(dtype, assert_near):
+    inputs = sequence_arguments(2, 20, 9, 2, None, dtype)
+    z = torch.randn(2, 20, 9).to(dtype)
+    options = dict(delta_softplus=True, z=z, return_last_state=True)
+    (y, last), (wanted, state) = (f(*inputs, **options) for f in (selective_scan, reference))
+    assert y.dtype == dtype and last.dtype == torch.float32
+    assert_near([y, last], [wanted, state], 2 * torch.finfo(dtype).eps)
+    # not rounded to the inputs' dtype
+    torch.testing.assert_close(last, state, rtol=1e-5, atol=1e-5)
+
+
+def test_last_state_of_no_position():
+    y, last = selective_scan(*sequence_arguments(2, 3, 0, 4), return_last_state=True)
+    assert y.shape == (2, 3, 0) and last.shape == (2, 3, 4) and not last.any()
 
 
 # several blocks in a group, a ragged last one, every way to share the work
