@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from peers import FORMS
 
+from sparx_mm.compat.allocator import keep_freed_memory
 from sparx_mm.errors import UserError, fail
 
 # the input of each: images as in classification, segmentation, detection
@@ -127,6 +128,8 @@ def parse(parser):
     if not on_paper:
         args.device = find_device(args.device)
     torch.set_num_threads(args.threads)
+    if not on_paper and args.device.type == 'cpu':
+        keep_freed_memory()
     gpu = on_paper or args.device.type == 'cuda'
     if getattr(args, 'peers', ()) is None:
         args.peers = list(GPU_PEERS if gpu else CPU_PEERS)

@@ -24,7 +24,7 @@ FASTMATH = {'nsz', 'arcp', 'contract', 'afn', 'reassoc'}
 _WORTH_A_THREAD = 1 << 16
 # channels to a block are a multiple of a vector, and not so many that what is kept
 # of a line or chunk outgrows the cache
-_VECTOR, _MAX_LANES = 16, 192
+_VECTOR, _MAX_LANES = 16, 320
 
 _pool: ThreadPoolExecutor | None = None
 

@@ -296,21 +296,17 @@ def ss2d_bwd_kernel(
                     line = line if reverse else lines - 1 - line
                     if column:
                         low, dlow = dt_B_C[b, :, line, k], ddt_B_C[i_slice, b, :, line, k]
-                        x_line = x[b, :, line, start:stop]
-                        dy_line = dy[b, :, line, start:stop]
-                        dx_line = dx[b, :, line, start:stop]
                     else:
                         low, dlow = dt_B_C[b, line, :, k], ddt_B_C[i_slice, b, line, :, k]
-                        x_line = x[b, line, :, start:stop]
-                        dy_line = dy[b, line, :, start:stop]
-                        dx_line = dx[b, line, :, start:stop]
                     for n in range(state):
                         for c in range(used):
                             h[0, n, c] = states[b, offset + line, n, start + c]
                     for t in range(positions):
                         i = positions - 1 - t if reverse else t
+                        row, col = (i, line) if column else (line, i)
+                        x_ij = x[b, row, col, start:stop]
                         for c in range(used):
-                            u[c] = x_line[i, c]
+                            u[c] = x_ij[c]
                         _project(lanes, low[i], own, dz[t])
                         for c in range(lanes):
                             delta[t, c], dz[t, c] = softplus_and_slope(dz[t, c])
@@ -326,9 +322,13 @@ def ss2d_bwd_kernel(
                         )
                     for t in range(positions - 1, -1, -1):
                         i = positions - 1 - t if reverse else t
+                        row, col = (i, line) if column else (line, i)
+                        x_ij = x[b, row, col, start:stop]
+                        dy_ij = dy[b, row, col, start:stop]
+                        dx_ij = dx[b, row, col, start:stop]
                         for c in range(used):
-                            u[c] = x_line[i, c]
-                            dy_c[c] = dy_line[i, c]
+                            u[c] = x_ij[c]
+                            dy_c[c] = dy_ij[c]
                         for c in range(lanes):
                             du[c] = own[rank + 1, c] * dy_c[c]
                             d_own[rank + 1, c] += u[c] * dy_c[c]
@@ -355,10 +355,10 @@ def ss2d_bwd_kernel(
                             dz[t, c] *= ddelta[c]
                         if k == 0:
                             for c in range(used):
-                                dx_line[i, c] = du[c]
+                                dx_ij[c] = du[c]
                         else:
                             for c in range(used):
-                                dx_line[i, c] += du[c]
+                                dx_ij[c] += du[c]
                     _project_backward(lanes, positions, reverse, low, own, dz, dlow, d_own)
                 _add(
                     k,

@@ -1,1 +1,1 @@
-"""Stand-ins for faulty packages of others; each has an explicit ``install()``."""
+"""Stand-ins for faulty packages of others, and settings of the C library; none acts by itself."""

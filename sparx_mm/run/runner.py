@@ -5,6 +5,7 @@ import os.path as osp
 from collections.abc import Sequence
 
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.dist import get_rank, is_distributed
 from mmengine.hooks import CheckpointHook, EMAHook, LoggerHook
 from mmengine.logging import print_log
@@ -12,6 +13,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..checkpoint_io import lock_folder
+from ..compat.allocator import keep_freed_memory
 from ..data_checks import (
     check_classes,
     check_data,
@@ -274,6 +276,8 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
         if hook is not None or name in MMENGINE_HOOKS
     }
     settle_workers(cfg)
+    if get_device() == 'cpu':
+        keep_freed_memory()
     with config_errors(cfg.to_dict()):
         build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
         runner = build(cfg)
