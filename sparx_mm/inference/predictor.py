@@ -230,9 +230,7 @@ class Predictor:
             found = list(self._run_tiles(sample, row, number, batch_size))
             canvas.add_row(row, [one.seg_logits.data for one in found])
             first = first or found[0]
-        first.pop('seg_logits')
-        first.pred_sem_seg.data = torch.zeros(1, 1, 1)
-        merged = first.new(metainfo={**first.metainfo, 'ori_shape': sample['img'].shape[:2]})
+        merged = type(first)(metainfo={**first.metainfo, 'ori_shape': sample['img'].shape[:2]})
         merged.pred_sem_seg = type(first.pred_sem_seg)(data=canvas.finish())
         return merged
 

@@ -104,8 +104,10 @@ def merge_instances(
     boxes = torch.cat(boxes)
     scores = torch.cat([one.scores for one in found])
     labels = torch.cat([one.labels for one in found])
-    kind = 'nms_rotated' if boxes.shape[1] == 5 else 'nms'
-    _, kept = batched_nms(boxes, scores, labels, dict(type=kind, iou_threshold=IOU))
+    kept = torch.zeros(0, dtype=torch.long)
+    if len(boxes):
+        kind = 'nms_rotated' if boxes.shape[1] == 5 else 'nms'
+        _, kept = batched_nms(boxes, scores, labels, dict(type=kind, iou_threshold=IOU))
     upright = _enclose(boxes)
     kept = kept[~_cut_off(upright[kept], labels[kept], owner[kept], tiles, shape)]
     merged = InstanceData(bboxes=boxes[kept], scores=scores[kept], labels=labels[kept])

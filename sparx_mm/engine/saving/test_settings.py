@@ -151,6 +151,9 @@ def _types(value: Any) -> Iterator[str]:
         for key, kind in node.items():
             if key == 'type':
                 yield str(kind)
+            elif key == '_scope_' and kind not in LIBRARIES:
+                # mmengine imports it
+                yield f'_scope_ {kind}'
 
 
 def _is_registered(kind: str) -> bool:
