@@ -28,6 +28,9 @@ def make_painter(cfg: Config, metainfo: dict) -> Callable:
         own.pop(key, None)
     # mmengine returns an older one of the same name
     own['name'] = f'inference-{next(_numbers)}'
+    if find_library(cfg).task == 'segmentation':
+        # mmseg's own 0.8 hides the image
+        own.setdefault('alpha', 0.5)
     visualizer = VISUALIZERS.build(own)
     visualizer.dataset_meta = metainfo
 

@@ -1,8 +1,12 @@
 """tools/infer.py writes pictures and files of predictions, and names what it skips."""
 
 import json
+import re
 import runpy
+import shlex
+import shutil
 import sys
+from importlib.util import find_spec
 
 import cv2
 import numpy as np
@@ -16,6 +20,8 @@ from segmentation import CONFIGS as SEGMENTORS
 from segmentation import tiny_config as tiny_segmentor
 
 import sparx_mm
+from sparx_mm.demo import CLASSES
+from sparx_mm.engine.saving.test_settings import KEY, collect_settings
 from sparx_mm.errors import UserError
 from sparx_mm.inference import infer
 
@@ -136,6 +142,41 @@ def test_the_tool(detector, inputs, tmp_path, monkeypatch, capsys):
     assert error.startswith('error: 1 of 4 inputs were skipped: image ')
     # what was predicted of the others is there
     assert len(COCO('out/predictions.json').dataset['images']) == 3
+
+
+@pytest.fixture
+def page(shapes, tmp_path, monkeypatch):
+    """A folder with the files that docs/inference.md names."""
+    cfg = tiny_config(
+        ROOT / 'configs/mmdet/mask_rcnn_sparx_t_1x.py', shapes, model__test_cfg__rcnn__max_per_img=3
+    )
+    config, checkpoint = save(cfg, tmp_path)
+    content = torch.load(checkpoint)
+    meta = dict(dataset_meta=dict(classes=CLASSES), **{KEY: collect_settings(cfg)})
+    # SAHI refuses masks without an area
+    content['state_dict']['roi_head.mask_head.conv_logits.bias'] += 5
+    torch.save(dict(content, meta=meta), tmp_path / 'epoch_12.pth')
+    shutil.copytree(shapes / 'val', tmp_path / 'images')
+    next((tmp_path / 'images').glob('*.png')).rename(tmp_path / 'images/a.png')
+    monkeypatch.chdir(tmp_path)
+    return (ROOT / 'docs/inference.md').read_text()
+
+
+def test_the_page(page, tmp_path, monkeypatch):
+    blocks = re.findall(r'```(python|shell)\n(.*?)```', page, re.S)
+    names = {}
+    assert [kind for kind, _ in blocks].count('shell') == 3
+    for kind, text in blocks:
+        if kind == 'python' and ('sahi' not in text or find_spec('sahi')):
+            exec(text, names)
+        elif kind == 'shell':
+            _, tool, *args = shlex.split(text)
+            monkeypatch.setattr(sys, 'argv', [tool, *args, '--device', 'cpu'])
+            runpy.run_path(str(ROOT / tool), run_name='__main__')
+    assert len(names['samples']) == 3 and (tmp_path / 'drawn.png').is_file()
+    assert names['found']['predictions'][0]['scores']
+    assert (tmp_path / 'inferencer/vis/a.png').is_file()
+    assert len(COCO('predictions/predictions.json').dataset['images']) == 3
 
 
 @pytest.mark.parametrize(
