@@ -8,7 +8,15 @@ its initializers, and changes nothing else. Without mmengine,
 from pathlib import Path as _Path
 
 __version__ = '0.1.0'
-__all__ = ['HierarchicalBackbone', 'SparXMamba', 'SparXSwin', 'VMamba', 'backbones', 'necks']
+__all__ = [
+    'HierarchicalBackbone',
+    'SparXMamba',
+    'SparXSwin',
+    'VMamba',
+    'backbones',
+    'load',
+    'necks',
+]
 
 # setup.cfg installs kernels/ in this folder; in a clone it is beside this folder
 # and must be found there, whether this clone, another one or none is installed
@@ -34,3 +42,11 @@ except ImportError as error:
 else:
     from . import backbones, necks
     from .backbones import HierarchicalBackbone, SparXMamba, SparXSwin, VMamba
+
+    def __getattr__(name):
+        if name == 'load':
+            # imported when it is asked for: inference needs an OpenMMLab library
+            from .inference import load
+
+            return load
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

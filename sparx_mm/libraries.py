@@ -43,6 +43,12 @@ class Library(NamedTuple):
         needs_gpu (tuple[str, ...]): Parts of its models that cannot be
             trained on a CPU, because their operators in mmcv are for CUDA
             alone.
+        task (str): What its models predict: ``'detection'``, ``'segmentation'`` or
+            ``'classification'``; ``''`` if it is unknown.
+        visualizer (str): Type that draws its predictions.
+        empty_set (str): Type of data set that knows classes without a file.
+        tta_model (dict, optional): Config of its model for test-time augmentation, for
+            configs that define none. None if it has no such model.
     """
 
     packages: tuple[str, ...] = ()
@@ -59,6 +65,10 @@ class Library(NamedTuple):
     checked_loaders: tuple[str, ...] = ('load_image',)
     label_metrics: tuple[str, ...] = ()
     needs_gpu: tuple[str, ...] = ()
+    task: str = ''
+    visualizer: str = 'Visualizer'
+    empty_set: str = 'BaseDataset'
+    tta_model: dict | None = None
 
 
 LIBRARIES = dict(
@@ -67,6 +77,13 @@ LIBRARIES = dict(
         count_shape=(800, 1280),
         dump_metric='DumpDetResults',
         show_dir_key='test_out_dir',
+        task='detection',
+        visualizer='DetLocalVisualizer',
+        empty_set='BaseDetDataset',
+        tta_model=dict(
+            type='DetTTAModel',
+            tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100),
+        ),
     ),
     mmseg=Library(
         packages=('mmseg', 'mmcv', 'mmcv._ext'),
@@ -77,6 +94,10 @@ LIBRARIES = dict(
         draw_interval=1,
         show_dir_key=None,
         label_metrics=('IoUMetric', 'CityscapesMetric'),
+        task='segmentation',
+        visualizer='SegLocalVisualizer',
+        empty_set='BaseSegDataset',
+        tta_model=dict(type='SegTTAModel'),
     ),
     mmpretrain=Library(
         packages=('mmpretrain', 'mmcv', 'mmcv._ext', 'torchvision'),
@@ -87,6 +108,10 @@ LIBRARIES = dict(
         plain_data_prefix=True,
         split_is_folder=('ImageNet',),
         auto_downloaded=('CIFAR10', 'CIFAR100', 'FashionMNIST', 'MNIST'),
+        task='classification',
+        visualizer='UniversalVisualizer',
+        empty_set='CustomDataset',
+        tta_model=dict(type='AverageClsScoreTTA'),
     ),
     mmrotate=Library(
         packages=('mmrotate', 'mmdet', 'mmcv', 'mmcv._ext', 'torchvision'),
@@ -105,6 +130,9 @@ LIBRARIES = dict(
             'OrientedRepPointsHead',
             'SAMRepPointsHead',
         ),
+        task='detection',
+        visualizer='RotLocalVisualizer',
+        empty_set='mmdet.BaseDetDataset',
     ),
 )
 

@@ -45,6 +45,8 @@ SLOW = {
         'engine/hooks/test_rehearsal.py',
         'engine/hooks/test_resume.py',
         'engine/saving',
+        'inference/test_command.py',
+        'inference/test_predictor.py',
         'kernels/test_triton.py',
         'kernels/test_triton_compile.py',
         'kernels/test_triton_depthwise.py',

@@ -9,7 +9,7 @@ import torch
 from sparx_mm import SparXMamba, SparXSwin, VMamba
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ('README.md', 'CONTRIBUTING.md', 'docs/reliability.md')
+PAGES = ('README.md', 'CONTRIBUTING.md', 'docs/inference.md', 'docs/reliability.md')
 
 
 @pytest.mark.parametrize('page', PAGES)

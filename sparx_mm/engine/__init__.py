@@ -2,11 +2,13 @@
 
 Importing this package registers them. It also makes mmengine read checkpoints
 safely and write them whole, lay out a config once, and torchvision importable, because
-every run needs these.
+every run needs these. mmengine's Inferencers take the test settings of a checkpoint, and its
+preprocessor images of one channel.
 """
 
 from .. import checkpoint_io
-from ..compat import config_layout, torchvision_stub
+from ..compat import config_layout, gray_images, torchvision_stub
+from . import inferencers
 from .evaluation.label_maps import DumpLabelMaps
 from .hooks.checkpoint import SafeCheckpointHook
 from .hooks.coverage import CoverageHook
@@ -37,5 +39,7 @@ __all__ = [
 
 checkpoint_io.install()
 config_layout.install()
+gray_images.install()
+inferencers.install()
 # before anything imports torchvision, as every Runner does
 torchvision_stub.install()

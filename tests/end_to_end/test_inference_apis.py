@@ -19,6 +19,7 @@ from mmengine.registry import init_default_scope
 from mmseg.apis import MMSegInferencer, inference_model, init_model
 from segmentation import CONFIGS, tiny_config
 
+import sparx_mm
 from sparx_mm.demo import CLASSES
 
 pytestmark = pytest.mark.stack
@@ -134,10 +135,61 @@ def test_inference_model(ade, image, name):
     assert labels.shape == (1, 48, 64) and (labels == by_array.pred_sem_seg.data).all()
 
 
-def test_inferencer(ade, image):
+@pytest.fixture(scope='module')
+def segmentor(ade, tmp_path_factory):
+    """Config and checkpoint of a segmentor, as files outside of the clone."""
+    folder = tmp_path_factory.mktemp('segmentor')
     cfg = tiny_config(PIPELINES['semantic_fpn_sparx_t'], ade)
-    inferencer = MMSegInferencer(cfg, device='cpu')
-    assert inferencer(image[1])['predictions'].shape == (48, 64)
+    cfg.test_pipeline = cfg.test_dataloader.dataset.pipeline
+    cfg.dump(folder / 'config.py')
+    torch.manual_seed(0)
+    model = init_model(cfg, None, device='cpu')
+    names = [f'class {i}' for i in range(150)]
+    meta = dict(dataset_meta=dict(classes=names, palette=[[i, 0, 0] for i in range(150)]))
+    torch.save(dict(state_dict=model.state_dict(), meta=meta), folder / 'a.pth')
+    return str(folder / 'config.py'), str(folder / 'a.pth')
+
+
+def test_a_segmentor_from_files(segmentor, image, tmp_path, monkeypatch):
+    """mmseg takes LoadAnnotations out of the test pipeline, and leaves the check of labels in."""
+    monkeypatch.chdir(tmp_path)
+    inferencer = MMSegInferencer(*segmentor, device='cpu', show_progress=False)
+    model = init_model(*segmentor, device='cpu')
+    labels = inferencer(image[1], out_dir='out')['predictions']
+    assert (labels == inference_model(model, image[1]).pred_sem_seg.data[0].numpy()).all()
+    ours = sparx_mm.load(*segmentor, device='cpu').predict(image[1])[0]
+    assert (labels == ours.pred_sem_seg.data[0].numpy()).all()
+    assert model.dataset_meta['classes'][3] == 'class 3'
+    assert sorted(path.name for path in (tmp_path / 'out').rglob('*.png')) == [
+        '00000000_pred.png',
+        'a.png',
+    ]
+
+
+def test_a_classifier_from_files(imagenet, image, tmp_path, monkeypatch):
+    from mmpretrain import ImageClassificationInferencer
+
+    path = next(path for path in CLASSIFIERS if path.stem == 'sparx_t_in1k')
+    cfg = tiny_classifier(path, imagenet)
+    monkeypatch.chdir(tmp_path)
+    cfg.dump('config.py')
+    torch.manual_seed(0)
+    state_dict = sparx_mm.load(cfg, device='cpu').model.state_dict()
+    names = [f'class {i}' for i in range(6)]
+    torch.save(dict(state_dict=state_dict, meta=dict(dataset_meta=dict(classes=names))), 'a.pth')
+    (found,) = ImageClassificationInferencer('config.py', 'a.pth', device='cpu')(image[1])
+    (ours,) = sparx_mm.load('config.py', 'a.pth', device='cpu').predict(image[1])
+    assert found['pred_class'] == names[int(ours.pred_label)]
+    np.testing.assert_allclose(found['pred_scores'], ours.pred_score, atol=1e-6)
+
+
+def test_gray_arrays(detector, image):
+    model = init_detector(*detector, device='cpu')
+    gray = np.ascontiguousarray(image[0][..., 0])
+    wanted = boxes(inference_detector(model, np.stack([gray] * 3, -1)))
+    assert len(wanted)
+    for array in (gray, gray[..., None]):
+        assert boxes(inference_detector(model, array)).equal(wanted)
 
 
 def warned(function, *args) -> list[str]:

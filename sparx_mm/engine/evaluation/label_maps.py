@@ -42,7 +42,7 @@ class DumpLabelMaps(BaseMetric):
         # imported lazily: `import sparx_mm.engine` works without Pillow
         from PIL import Image
 
-        ids = self._file_ids()
+        ids = file_ids(self.dataset_meta)
         for sample in data_samples:
             labels = sample['pred_sem_seg']['data'].cpu().numpy()
             labels = labels.reshape(labels.shape[-2:])
@@ -59,14 +59,6 @@ class DumpLabelMaps(BaseMetric):
         """
         return {}
 
-    def _file_ids(self) -> np.ndarray:
-        """Return the id in the data set's own files by predicted label."""
-        ids = np.arange(len(self.dataset_meta['classes']))
-        for old, new in (self.dataset_meta.get('label_map') or {}).items():
-            if new < len(ids):
-                ids[new] = old
-        return (ids + bool(self.dataset_meta.get('reduce_zero_label'))).astype(np.uint8)
-
     def _name(self, img_path: str) -> str:
         img_path = osp.abspath(img_path)
         name = osp.basename(img_path)
@@ -74,3 +66,20 @@ class DumpLabelMaps(BaseMetric):
             if img_path.startswith(osp.join(root, '')):
                 name = osp.relpath(img_path, root)
         return f'{osp.splitext(name)[0]}.png'
+
+
+def file_ids(metainfo: dict) -> np.ndarray:
+    """Return the id that each predicted label has in the data set's own files.
+
+    Args:
+        metainfo (dict): ``classes``, and perhaps ``label_map`` and ``reduce_zero_label``, as
+            mmseg's data sets give them.
+
+    Returns:
+        ndarray: Ids of shape (classes,), uint8.
+    """
+    ids = np.arange(len(metainfo['classes']))
+    for old, new in (metainfo.get('label_map') or {}).items():
+        if new < len(ids):
+            ids[new] = old
+    return (ids + bool(metainfo.get('reduce_zero_label'))).astype(np.uint8)

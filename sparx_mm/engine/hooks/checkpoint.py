@@ -15,6 +15,8 @@ from ..saving.last_checkpoint import name_last, saving_errors
 from ..saving.random_state import get_random_state, set_random_state
 from ..saving.run_state import collect, go_on
 from ..saving.stop_signals import StopSignals, shield_workers
+from ..saving.test_settings import KEY as SETTINGS
+from ..saving.test_settings import collect_settings
 
 # what a run saves that is stopped by a signal; its next checkpoint replaces it
 STOPPED = 'stopped.pth'
@@ -62,7 +64,7 @@ class SafeCheckpointHook(CheckpointHook):
             self._loaded.append(checkpoint.get(_KEY))
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Write the state of the run into a checkpoint that can be resumed.
+        """Write what inference needs, and the state of the run if it can be resumed.
 
         Args:
             runner (Runner): The runner.
@@ -70,6 +72,9 @@ class SafeCheckpointHook(CheckpointHook):
         """
         if self._state is not None:
             checkpoint[_KEY] = self._state
+        settings = collect_settings(runner.cfg)
+        if settings is not None:
+            checkpoint['meta'][SETTINGS] = settings
 
     def before_train(self, runner) -> None:
         """Lock the folder, go on where a saved run was, and listen to signals.

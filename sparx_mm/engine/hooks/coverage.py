@@ -5,6 +5,7 @@ from collections import OrderedDict
 from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import CheckpointLoader
+from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
 from ...backbones import HierarchicalBackbone
@@ -110,6 +111,28 @@ class CoverageHook(Hook):
                 )
         checkpoint['state_dict'] = weights
         runner.logger.info(text)
+
+
+def load_whole(model: nn.Module, checkpoint: dict, source: str) -> str:
+    """Give a model that is used without a Runner all of its weights, or none.
+
+    Args:
+        model (nn.Module): The model, of this package's backbones or others.
+        checkpoint (dict): Content of the file.
+        source (str): The file, for the message.
+
+    Returns:
+        str: One line about what was loaded.
+
+    Raises:
+        CoverageError: If a tensor that a test runs with is missing, of another shape, or NaN.
+    """
+    backbones = find_backbones(model)
+    file = checkpoint.get('state_dict', checkpoint)
+    weights, report = _complete(model, backbones, source, file, False)
+    require_whole(model, report, source, checkpoint)
+    model.load_state_dict(weights)
+    return f'{source}: {report}'
 
 
 def _check(file, backbones, source, outer=''):

@@ -1,0 +1,214 @@
+"""Files of predictions: COCO JSON, index PNGs, and JSON lines."""
+
+import json
+import os
+import os.path as osp
+
+import cv2
+import numpy as np
+from mmengine.structures import BaseDataElement
+
+from ..checkpoint_io import write_text
+from ..engine.evaluation.label_maps import file_ids
+from ..errors import UserError
+
+
+class CocoWriter:
+    """One file in COCO's format, with a score for each annotation.
+
+    ``pycocotools.coco.COCO`` reads it, and so do programs for labelling. Its categories are
+    1, 2, ... in the order of the classes.
+
+    Args:
+        folder (str): Folder of the file ``predictions.json``.
+        metainfo (dict): ``classes``.
+    """
+
+    def __init__(self, folder: str, metainfo: dict) -> None:
+        self.path = osp.join(folder, 'predictions.json')
+        self._content = dict(
+            images=[],
+            annotations=[],
+            categories=[dict(id=i, name=name) for i, name in enumerate(metainfo['classes'], 1)],
+        )
+
+    def add(self, name: str, shape: tuple[int, int], sample: BaseDataElement) -> None:
+        """Add what was predicted of an image.
+
+        Args:
+            name (str): Its relative path.
+            shape (tuple[int, int]): Its height and width.
+            sample (BaseDataElement): Its data sample.
+        """
+        images, annotations = self._content['images'], self._content['annotations']
+        image = dict(id=len(images) + 1, file_name=name, height=shape[0], width=shape[1])
+        images.append(image)
+        found = sample.get('pred_instances', {})
+        boxes = getattr(found.get('bboxes', ()), 'tensor', found.get('bboxes', ()))
+        for i, label in enumerate(found.get('labels', np.empty(0)).tolist()):
+            annotations.append(
+                dict(
+                    id=len(annotations) + 1,
+                    image_id=image['id'],
+                    category_id=label + 1,
+                    score=round(float(found.scores[i]), 6),
+                    iscrowd=0,
+                    **_describe(boxes[i].tolist(), found.masks[i] if 'masks' in found else None),
+                )
+            )
+
+    def close(self) -> None:
+        """Write the file."""
+        write_text(self.path, json.dumps(self._content))
+
+
+def _describe(box: list[float], mask) -> dict:
+    """Return the keys of an annotation that say where an instance is."""
+    if len(box) == 5:
+        # rotated: the rectangle around it as the box, and its corners as the polygon
+        x, y, width, height, angle = box
+        corners = cv2.boxPoints(((x, y), (width, height), np.degrees(angle)))
+        (left, top), (right, bottom) = corners.min(0).tolist(), corners.max(0).tolist()
+        polygon = [round(v, 2) for v in corners.flatten().tolist()]
+        where = dict(segmentation=[polygon], area=width * height, rotated_box=box)
+        return dict(bbox=_rounded([left, top, right - left, bottom - top]), **where)
+    where = {}
+    if mask is not None:
+        # imported lazily: models without masks need no pycocotools
+        from pycocotools import mask as rle
+
+        coded = rle.encode(np.asfortranarray(np.asarray(mask), dtype=np.uint8))
+        where['area'] = float(rle.area(coded))
+        if not any(box):
+            # of models without boxes, such as SOLO
+            x, y, width, height = rle.toBbox(coded).tolist()
+            box = [x, y, x + width, y + height]
+        where['segmentation'] = dict(size=coded['size'], counts=coded['counts'].decode())
+    left, top, right, bottom = box
+    where.setdefault('area', (right - left) * (bottom - top))
+    return dict(bbox=_rounded([left, top, right - left, bottom - top]), **where)
+
+
+def _rounded(values):
+    return [round(value, 2) for value in values]
+
+
+class LabelMapWriter:
+    """An index PNG for each image, with the ids of the data set's own files.
+
+    Args:
+        folder (str): Folder whose subfolder ``labels`` gets the files.
+        metainfo (dict): ``classes``, and perhaps ``label_map`` and ``reduce_zero_label``.
+    """
+
+    def __init__(self, folder: str, metainfo: dict) -> None:
+        self.path = osp.join(folder, 'labels')
+        self._ids, self._used = file_ids(metainfo), {}
+
+    def add(self, name: str, shape: tuple[int, int], sample: BaseDataElement) -> None:
+        """Write the label map of an image; see `CocoWriter.add`.
+
+        Args:
+            name (str): Its relative path.
+            shape (tuple[int, int]): Its height and width.
+            sample (BaseDataElement): Its data sample.
+        """
+        # imported lazily, as in DumpLabelMaps
+        from PIL import Image
+
+        # images of one name and several endings
+        stem = osp.splitext(name)[0]
+        stem = stem if self._used.setdefault(stem, name) == name else name
+        path = osp.join(self.path, f'{stem}.png')
+        os.makedirs(osp.dirname(path), exist_ok=True)
+        labels = sample.pred_sem_seg.data.numpy().reshape(shape)
+        Image.fromarray(self._ids[labels.astype(np.int64)]).save(path)
+
+    def close(self) -> None:
+        """Do nothing: all files are written."""
+
+
+class LineWriter:
+    """A line of JSON for each image: its class, the score, and the five best classes.
+
+    Args:
+        folder (str): Folder of the file ``predictions.jsonl``.
+        metainfo (dict): ``classes``.
+    """
+
+    def __init__(self, folder: str, metainfo: dict) -> None:
+        self.path = osp.join(folder, 'predictions.jsonl')
+        self._classes = metainfo['classes']
+        # lines of a run that is killed are there
+        self._file = open(self.path, 'w', buffering=1, encoding='utf-8')
+
+    def add(self, name: str, shape: tuple[int, int], sample: BaseDataElement) -> None:
+        """Write the line of an image; see `CocoWriter.add`.
+
+        Args:
+            name (str): Its relative path.
+            shape (tuple[int, int]): Not used.
+            sample (BaseDataElement): Its data sample.
+        """
+        scores = sample.pred_score
+        best = scores.topk(min(5, len(scores)))
+        top = [
+            {'class': self._classes[i], 'label': i, 'score': round(score, 6)}
+            for score, i in zip(best.values.tolist(), best.indices.tolist())
+        ]
+        self._file.write(json.dumps(dict(file_name=name, **top[0], top=top)) + '\n')
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class DrawnWriter:
+    """Pictures of predictions, and videos of the frames of videos.
+
+    Args:
+        folder (str): Folder whose subfolder ``drawn`` gets the files.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.path = osp.join(folder, 'drawn')
+        self._video, self._name = None, ''
+
+    def add(self, frame, picture: np.ndarray) -> None:
+        """Write a picture.
+
+        Args:
+            frame (Frame): The frame that it is of.
+            picture (ndarray): BGR of shape (H, W, 3).
+
+        Raises:
+            UserError: If it cannot be written.
+        """
+        if frame.video:
+            self._add_to_video(frame, picture)
+            return
+        path = osp.join(self.path, frame.name)
+        os.makedirs(osp.dirname(path), exist_ok=True)
+        if not cv2.imwrite(path, picture):
+            raise UserError(f'the picture {path} cannot be written: is the disk full?')
+
+    def _add_to_video(self, frame, picture) -> None:
+        if frame.video != self._name:
+            self.close()
+            path = osp.join(self.path, f'{osp.splitext(frame.video)[0]}.mp4')
+            os.makedirs(osp.dirname(path), exist_ok=True)
+            size = picture.shape[1::-1]
+            code = cv2.VideoWriter_fourcc(*'mp4v')
+            self._video, self._name = cv2.VideoWriter(path, code, frame.fps, size), frame.video
+            if not self._video.isOpened():
+                raise UserError(f'the video {path} cannot be written: OpenCV has no encoder for it')
+        self._video.write(np.ascontiguousarray(picture))
+
+    def close(self) -> None:
+        """Finish the video that is being written."""
+        if self._video is not None:
+            self._video.release()
+        self._video, self._name = None, ''
+
+
+WRITERS = dict(detection=CocoWriter, segmentation=LabelMapWriter, classification=LineWriter)

@@ -1,0 +1,90 @@
+"""Every kind of input gives its images, and a broken one is named."""
+
+import cv2
+import numpy as np
+import pytest
+
+from sparx_mm.errors import UserError
+from sparx_mm.inference.sources import find_sources
+
+PIXELS = np.zeros((8, 16, 3), np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ('in/b.png', 'in/a.jpg', 'in/deep/a.jpg', 'in/.hidden.png', 'in/notes.md'):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), PIXELS) if path.suffix != '.md' else path.write_text('x')
+    (tmp_path / 'list.txt').write_text('in/b.png\n\nin/none.png\n')
+    (tmp_path / 'in/beside.txt').write_text('a.jpg\n')
+    return tmp_path
+
+
+def film(path, frames=5):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 5, (16, 8))
+    for _ in range(frames):
+        writer.write(PIXELS)
+    writer.release()
+
+
+@pytest.mark.parametrize(
+    'inputs,names',
+    [
+        (['in/a.jpg'], ['a.jpg']),
+        (['in'], ['a.jpg', 'b.png', 'deep/a.jpg']),
+        (['in/*.jpg'], ['a.jpg']),
+        (['in/**/a.jpg'], ['a.jpg', 'deep/a.jpg']),
+        (['in/beside.txt'], ['a.jpg']),
+        (['in/deep', 'in/a.jpg', 'in'], ['deep/a.jpg', 'a.jpg', 'b.png']),
+    ],
+)
+def test_kinds_of_inputs(folder, inputs, names):
+    sources = find_sources(inputs)
+    assert sorted(frame.name for frame in sources.frames()) == sorted(names)
+    assert sources.total == len(names)
+
+
+def test_what_is_not_there_is_a_fault(folder):
+    one, none = find_sources(['list.txt']).frames()
+    assert one.image == 'in/b.png' and not one.fault
+    assert none.image is None and none.fault == 'image in/none.png does not exist'
+
+
+def test_a_video(folder):
+    film('film.avi')
+    sources = find_sources(['film.avi'])
+    frames = list(sources.frames())
+    assert len(frames) == sources.total == 5
+    assert frames[3].name == 'film.avi/000003.png' and frames[3].fps == 5
+    assert frames[3].image.shape == (8, 16, 3)
+
+
+def test_videos_that_are_broken(folder):
+    film('film.avi', 60)
+    whole = (folder / 'film.avi').read_bytes()
+    (folder / 'cut.avi').write_bytes(whole[: len(whole) // 2])
+    (folder / 'text.mp4').write_text('no video')
+    *frames, cut = find_sources(['cut.avi']).frames()
+    assert 0 < len(frames) < 60
+    assert f'ends after {len(frames)} of 60 frames' in cut.fault
+    (text,) = find_sources(['text.mp4']).frames()
+    assert 'text.mp4 cannot be decoded' in text.fault
+    (none,) = find_sources(['none.mp4']).frames()
+    assert none.fault == 'video none.mp4 does not exist'
+
+
+@pytest.mark.parametrize(
+    'given,message',
+    [
+        ('in/notes.md', 'is no input'),
+        ('*.gif', 'no image or video matches'),
+        ('none.txt', 'the list none.txt cannot be read'),
+        ('empty', 'the folder empty has no image'),
+    ],
+)
+def test_mistakes(folder, given, message):
+    (folder / 'empty').mkdir()
+    with pytest.raises(UserError, match=message):
+        find_sources([given])
