@@ -109,7 +109,7 @@ def layer_similarity(network: Network, images: torch.Tensor, batch: int) -> Simi
 
 
 def _ganglions(network, mixers):
-    """Number the mixers whose layer reads several earlier ones."""
+    """Return the numbers of the mixers whose layer reads several earlier ones."""
     layers = [network.module.get_submodule(name.rpartition('.')[0]) for name in mixers]
     return [i for i, layer in enumerate(layers) if getattr(layer, 'num_sources', 0)]
 
