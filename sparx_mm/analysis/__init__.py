@@ -1,7 +1,7 @@
 """Analysis of models: what they cost, which layers read which, what they compute."""
 
 from .complexity.counter import CONVENTIONS, count_complexity
-from .complexity.table import Complexity, make_complexity_table
+from .complexity.table import Complexity, make_complexity_table, make_sweep_table
 from .connections.figure import draw_connections, write_figure
 from .connections.graph import StageGraph, connection_graph
 from .look.images import find_images, read_images
@@ -29,6 +29,7 @@ __all__ = [
     'make_network',
     'make_complexity_table',
     'make_paper_table',
+    'make_sweep_table',
     'read_images',
     'write_figure',
     'write_numbers',
