@@ -1,12 +1,14 @@
 """Parts that mmengine builds by name: hooks, optimizer wrappers, metrics, transforms.
 
 Importing this package registers them. It also makes mmengine read checkpoints
-safely and write them whole, lay out a config once, and torchvision importable, because
-every run needs these.
+safely and write them whole, lay out a config once and count our operators' FLOPs, and
+torchvision importable, because every run needs these.
 """
 
 from .. import checkpoint_io
 from ..compat import config_layout, torchvision_stub
+from . import counters
+from .counters import flop_handles
 from .evaluation.label_maps import DumpLabelMaps
 from .hooks.checkpoint import SafeCheckpointHook
 from .hooks.coverage import CoverageHook
@@ -32,10 +34,12 @@ __all__ = [
     'ResumableFSDPStrategy',
     'ResumeHook',
     'SafeCheckpointHook',
+    'flop_handles',
     'make_optim_table',
 ]
 
 checkpoint_io.install()
 config_layout.install()
+counters.install()
 # before anything imports torchvision, as every Runner does
 torchvision_stub.install()
