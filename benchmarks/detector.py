@@ -18,6 +18,7 @@ from measure import Call, compare, nbytes
 from options import Input, make_parser, parse
 from report import Report, against_cells, header, number, progress, table, time_cells
 
+from sparx_mm.analysis.peers import PEERS
 from sparx_mm.errors import UserError, user_errors
 
 CONFIG = Path(__file__).resolve().parents[1] / 'configs/mmdet/mask_rcnn_sparx_t_3x.py'
@@ -49,7 +50,7 @@ def build(name, device):
     cfg = Config.fromfile(CONFIG).model
     cfg.backbone.init_cfg = None
     if name == SWIN:
-        cfg.backbone = dict(type='mmdet.SwinTransformer')
+        cfg.backbone = dict(PEERS['tiny']['Swin-T'])
         cfg.neck.in_channels = SWIN_CHANNELS
     torch.manual_seed(0)
     detector = MODELS.build(cfg).to(device)
@@ -190,7 +191,8 @@ def main():
     parser.set_defaults(repeats=5)
     args = parse(parser)
     if not args.size:
-        args.inputs = [Input(*size, args.batch or 1, torch.float32) for size in SIZES]
+        batches = args.batch or [1]
+        args.inputs = [Input(*size, n, torch.float32) for size in SIZES for n in batches]
     if any(images.dtype != torch.float32 for images in args.inputs):
         raise UserError('--dtype: detectors are timed in float32 alone')
     # for the torchvision that mmdet imports

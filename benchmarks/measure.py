@@ -1,7 +1,9 @@
 """Time and memory of calls, with all code that depends on the kind of device."""
 
+import contextlib
 import itertools
 import platform
+import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -115,12 +117,52 @@ def out_of_memory_as_none(function):
     """Call a function and return its result, None if it runs out of memory."""
     try:
         return function()
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, MemoryError):
         pass
+    except RuntimeError as error:
+        # torch has no class of its own for it on a CPU
+        if 'DefaultCPUAllocator' not in str(error):
+            raise
     # after the handler, because the exception keeps what the function had allocated
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return None
+
+
+def free_memory():
+    """Return the bytes that a process may still take."""
+    lines = Path('/proc/meminfo').read_text().splitlines()
+    kib = next(line.split()[1] for line in lines if line.startswith('MemAvailable:'))
+    free = int(kib) * 1024
+    try:
+        # of a container
+        limit, used = (
+            int(Path(f'/sys/fs/cgroup/memory.{n}').read_text()) for n in ('max', 'current')
+        )
+    except (OSError, ValueError):
+        return free
+    return min(free, limit - used)
+
+
+@contextlib.contextmanager
+def memory_limit(device):
+    """Refuse a CPU's allocations beyond its free memory, within this context.
+
+    Linux grants them, and kills the process when they are used.
+
+    Args:
+        device (torch.device): Device that is measured.
+    """
+    if device.type != 'cpu':
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    taken = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + free_memory(), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def compare(calls, device, repeats):

@@ -14,6 +14,7 @@ from options import short
 from peers import two_level
 
 from sparx_mm import backbones
+from sparx_mm.analysis.peers import PEERS as PEER_CONFIGS
 from sparx_mm.compat import torchvision_stub
 from sparx_mm.kernels import ss2d
 from sparx_mm.mixers import SS2D
@@ -57,27 +58,12 @@ def build(arch, device, backbone='SparXMamba'):
     return network
 
 
-def _swin(depth, **options):
-    return 'mmdet', 'SwinTransformer', dict(depths=(2, 2, depth, 2), **options)
-
-
-def _convnext(arch):
-    # the maps of all stages
-    options = dict(arch=arch, out_indices=(0, 1, 2, 3), gap_before_final_norm=False)
-    return 'mmpretrain', 'ConvNeXt', options
-
-
-# library, class and arguments of what networks are compared with, by size; all else as
-# the library has it
-SWIN = 'mmdet Swin-T'
+# what networks are compared with: configs by size and by library and name
 PEERS = {
-    'tiny': {SWIN: _swin(6), 'mmpretrain ConvNeXt-T': _convnext('tiny')},
-    'small': {'mmdet Swin-S': _swin(18), 'mmpretrain ConvNeXt-S': _convnext('small')},
-    'base': {
-        'mmdet Swin-B': _swin(18, embed_dims=128, num_heads=(4, 8, 16, 32)),
-        'mmpretrain ConvNeXt-B': _convnext('base'),
-    },
+    size: {f'{cfg["type"].partition(".")[0]} {name}': cfg for name, cfg in peers.items()}
+    for size, peers in PEER_CONFIGS.items()
 }
+SWIN = 'mmdet Swin-T'
 
 
 def build_peer(size, name, device):
@@ -91,13 +77,41 @@ def build_peer(size, name, device):
     Returns:
         tuple[Module or None, str]: The network, or why there is none.
     """
-    library, class_name, options = PEERS[size][name]
+    cfg = dict(PEERS[size][name])
+    library, _, class_name = cfg.pop('type').partition('.')
     try:
         models = importlib.import_module(f'{library}.models')
     except ImportError as error:
         return None, f'{library} does not import ({error})'
     torch.manual_seed(0)
-    return getattr(models, class_name)(**options).to(device), ''
+    return getattr(models, class_name)(**cfg).to(device), ''
+
+
+def list_names():
+    """Return what `build_named` takes: ours as 'SparXMamba tiny', then the peers."""
+    ours = [
+        f'{family} {arch}'
+        for family in backbones.__all__
+        for arch in getattr(getattr(backbones, family), 'arch_zoo', ())
+    ]
+    return [*ours, *(name for size in PEERS.values() for name in size)]
+
+
+def build_named(name, device):
+    """Build a backbone of ours or another library.
+
+    Args:
+        name (str): One of `list_names`.
+        device (torch.device): Device of the weights.
+
+    Returns:
+        tuple[Module or None, str]: The network, or why there is none.
+    """
+    for size, peers in PEERS.items():
+        if name in peers:
+            return build_peer(size, name, device)
+    family, arch = name.split()
+    return build(arch, device, family), ''
 
 
 @contextlib.contextmanager

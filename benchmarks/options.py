@@ -85,7 +85,9 @@ def make_parser(description, has_peers=True, on_paper=()):
         metavar='SIZE',
         help='image sizes, 224 or 800x1280; default: by device',
     )
-    parser.add_argument('--batch', type=positive, help='images; default: by size and device')
+    parser.add_argument(
+        '--batch', nargs='+', type=positive, metavar='N', help='images; default: by size and device'
+    )
     parser.add_argument(
         '--dtype', nargs='+', choices=DTYPES, help='default: all three on a GPU, float32 on a CPU'
     )
@@ -136,8 +138,9 @@ def parse(parser):
     batches = dict(GPU_INPUTS if gpu else CPU_INPUTS)
     dtypes = args.dtype or (['bfloat16'] if on_paper else DTYPES if gpu else ['float32'])
     args.inputs = [
-        Input(*size, args.batch or batches.get(size, 1), DTYPES[name])
+        Input(*size, batch, DTYPES[name])
         for size in args.size or batches
+        for batch in args.batch or [batches.get(size, 1)]
         for name in dtypes
     ]
     return args

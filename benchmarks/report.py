@@ -193,4 +193,9 @@ def against_cells(sample, own):
     time = ratio(sample.minimum, own and own.minimum)
     if sample.memory is None:
         return ['', time, '']
-    return [number(sample.memory / _MIB), time, ratio(sample.memory, own and own.memory)]
+    return [number(mebibytes(sample)), time, ratio(sample.memory, own and own.memory)]
+
+
+def mebibytes(sample):
+    """Return the peak memory of a sample in MiB."""
+    return sample.memory / _MIB

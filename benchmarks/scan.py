@@ -209,7 +209,7 @@ def length_table(dtype, args):
     Returns:
         str: The table.
     """
-    batch, form = args.batch or BATCH[args.device.type], Form(ss2d)
+    (batch, *_), form = args.batch or [BATCH[args.device.type]], Form(ss2d)
     calls = {}
     for side in SIDES:
         progress(f'{short(dtype)}: scan of {side} x {side}')

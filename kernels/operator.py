@@ -14,6 +14,9 @@ from torch.utils.flop_counter import register_flop_formula
 from . import dispatch
 from .autocast import without_autocast
 
+# by name of the operator, the function from shapes to FLOPs that it was defined with
+FLOP_FORMULAS: dict[str, Callable[..., int]] = {}
+
 
 def _memory_format(x: torch.Tensor) -> torch.memory_format:
     if not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
@@ -118,6 +121,7 @@ def define_operator(
     backward_op = getattr(torch.ops.sparx_mm, f'{name}_backward')
     if count_flops is None:
         return op
+    FLOP_FORMULAS[f'sparx_mm::{name}'] = count_flops
 
     @register_flop_formula(op)
     def flops(*shapes: Any, **kwargs: Any) -> int:

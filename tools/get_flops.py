@@ -1,5 +1,6 @@
 """Count multiply-adds and parameters: python tools/get_flops.py CONFIG."""
 
+import argparse
 from pathlib import Path
 
 import openmp  # noqa: F401
@@ -11,6 +12,7 @@ from sparx_mm.analysis import (
     load_model,
     make_complexity_table,
     make_paper_table,
+    make_sweep_table,
 )
 from sparx_mm.errors import UserError, user_errors
 from sparx_mm.libraries import LIBRARIES
@@ -19,12 +21,20 @@ from sparx_mm.run import ArgumentParser, CfgOptionsAction
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 
 
+def parse_size(text):
+    """Parse 224 or 800x1280 into height and width."""
+    sides = text.split('x')
+    if len(sides) > 2 or not all(side.isdecimal() and int(side) for side in sides):
+        raise argparse.ArgumentTypeError(f'{text!r} is no size; write 224, or 800x1280')
+    return int(sides[0]), int(sides[-1])
+
+
 def parse_args():
     shapes = {name: library.count_shape for name, library in LIBRARIES.items()}
     usual = ', '.join(f'{h} {w} for {name}' for name, (h, w) in shapes.items())
     parser = ArgumentParser(
         description='Count the multiply-adds and parameters of a model by '
-        'part. Nothing is computed and no weights are read'
+        'part. No weights are read, and nothing is computed unless the model depends on data'
     )
     parser.add_argument(
         'config', nargs='?', help='config file, or the name of a backbone: SparXMamba'
@@ -44,6 +54,13 @@ def parse_args():
         help=f'height and width of the image, or one number for both; default: {usual}, else 224',
     )
     parser.add_argument(
+        '--sweep',
+        nargs='+',
+        type=parse_size,
+        metavar='SIZE',
+        help='instead of the parts: the whole at these sizes, such as 224 384 800x1280',
+    )
+    parser.add_argument(
         '--convention',
         choices=sorted(CONVENTIONS),
         help="what is counted: paper, as in SparX's paper, with norms and without the "
@@ -60,11 +77,13 @@ def parse_args():
     args = parser.parse_args()
     if (args.config is None) == (args.paper is None):
         parser.error('give a config, the name of a backbone, or --paper')
-    if args.paper is not None and (args.shape or args.convention or args.cfg_options):
+    if args.paper is not None and (args.shape or args.sweep or args.convention or args.cfg_options):
         parser.error(
             '--paper has shapes, conventions and models of its own: '
-            'leave --shape, --convention and --cfg-options out'
+            'leave --shape, --sweep, --convention and --cfg-options out'
         )
+    if args.shape and args.sweep:
+        parser.error('--sweep has shapes of its own: leave --shape out')
     if args.shape and len(args.shape) > 2:
         parser.error(f'--shape takes one or two numbers, got {len(args.shape)}')
     return args
@@ -95,8 +114,13 @@ def main():
     model, shape = load_model(args.config, args.cfg_options)
     if args.shape:
         shape = (args.shape[0], args.shape[-1])
-    complexity = count_complexity(model, shape, args.convention or 'paper')
-    print(make_complexity_table(complexity))
+    convention = args.convention or 'paper'
+    if args.sweep:
+        counted = (count_complexity(model, size, convention) for size in args.sweep)
+        for line in make_sweep_table(counted):
+            print(line, flush=True)
+        return
+    print(make_complexity_table(count_complexity(model, shape, convention)))
 
 
 if __name__ == '__main__':

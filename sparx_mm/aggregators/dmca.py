@@ -120,9 +120,9 @@ def channel_attention(
     Returns:
         Tensor: Map of shape (B, C, H, W), in the memory format of ``v``.
     """
-    # (B, C, h, w) -> (B, groups, c, h*w)
-    q, k, grouped = (t.flatten(2).unflatten(1, (num_groups, -1)) for t in (q, k, v))
-    attention = _attention_map(q, k, scale).to(v.dtype)
+    # (B, C, H, W) -> (B, groups, c, H*W)
+    grouped = v.flatten(2).unflatten(1, (num_groups, -1))
+    attention = attention_map(q, k, num_groups, scale).to(v.dtype)
     # (B, groups, c, c) @ (B, groups, c, H*W) -> (B, C, H, W)
     out = (attention @ grouped).view(v.shape)
     if v.is_contiguous():
@@ -133,8 +133,23 @@ def channel_attention(
 # in float32, because logits are sums over a whole map: bfloat16 would round them
 # before the exponential, and float16 would overflow
 @without_autocast
-def _attention_map(q, k, scale):
-    """Map (B, groups, c, h*w) queries and keys to (B, groups, c, c) weights."""
+def attention_map(
+    q: torch.Tensor, k: torch.Tensor, num_groups: int, scale: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Weigh the channels of each group for every channel of the group.
+
+    Args:
+        q (Tensor): Queries, (B, C, h, w).
+        k (Tensor): Keys, (B, C, h, w).
+        num_groups (int): Number of groups.
+        scale (Tensor, optional): Scale, of one element. None: the inverse
+            root of h * w.
+
+    Returns:
+        Tensor: Weights of shape (B, groups, c, c), float32 at least; each row sums to 1.
+    """
+    # (B, C, h, w) -> (B, groups, c, h*w)
+    q, k = (t.flatten(2).unflatten(1, (num_groups, -1)) for t in (q, k))
     dtype = torch.promote_types(q.dtype, torch.float32)
     logits = q.to(dtype) @ k.to(dtype).transpose(-2, -1)
     logits = logits * (q.shape[-1] ** -0.5 if scale is None else scale)

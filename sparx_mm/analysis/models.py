@@ -1,5 +1,6 @@
 """Load a model to analyse, from a config or by the name of a backbone."""
 
+import re
 from typing import Any
 
 from mmengine.config import Config
@@ -11,6 +12,7 @@ from ..errors import UserError, error_text
 from ..libraries import find_library
 from ..run import load_config
 from ..run.preflight import check_packages
+from .peers import find_peer
 
 
 def load_model(
@@ -19,8 +21,9 @@ def load_model(
     """Build a model without reading weights.
 
     Args:
-        name (str): Path of a config file, or name of a backbone such as
-            ``'SparXMamba'``.
+        name (str): Path of a config file, or name of a backbone: ours such as
+            ``'SparXMamba'``, another library's such as ``'mmdet.ResNet'``, or one of
+            ``PEERS`` such as ``'Swin-T'``.
         cfg_options (dict, optional): Values by dotted key that override those
             of the config, or arguments of the backbone. Default: None.
 
@@ -32,11 +35,18 @@ def load_model(
         UserError: If there is no such config or backbone, or if something
             that it names is missing or wrong.
     """
-    if name.isidentifier():
-        cfg = Config(dict(model=dict(type=name)))
-        _check_backbone(name)
-        options = {f'model.{k}': v for k, v in (cfg_options or {}).items()}
-        cfg.merge_from_dict(options)
+    peer = find_peer(name)
+    is_scoped = re.fullmatch(r'\w+\.\w+', name) and not name.endswith('.py')
+    if peer or is_scoped or name.isidentifier():
+        if name.isidentifier():
+            _check_backbone(name)
+        # an argument replaces another whole, a dotted key a part of it
+        arguments = {k: v for k, v in (cfg_options or {}).items() if '.' not in k}
+        cfg = Config(dict(model={**(peer or dict(type=name)), **arguments}))
+        parts = {f'model.{k}': v for k, v in (cfg_options or {}).items() if '.' in k}
+        cfg.merge_from_dict(parts)
+        # by which the packages that it needs are checked
+        cfg.default_scope = cfg.model.type.rpartition('.')[0] or None
     else:
         cfg = load_config(name, cfg_options)
     if not cfg.get('model'):
@@ -51,13 +61,14 @@ def load_model(
         # any model may be named, and each checks its arguments its own way
         hint = (
             ''
-            if scope or name.isidentifier()
+            if scope or not name.endswith('.py')
             else ('; it has no default_scope: is it a base of another config?')
         )
         raise UserError(
             f'the model of {name} cannot be built: {error_text(error)}{hint}'
         ) from error
-    return model, find_library(cfg).count_shape
+    is_backbone = not name.endswith('.py')
+    return model, (224, 224) if is_backbone else find_library(cfg).count_shape
 
 
 def _check_backbone(name):
@@ -68,5 +79,6 @@ def _check_backbone(name):
     )
     if name not in names:
         raise UserError(
-            f'no backbone {name!r}: give one of {names}, or the path of a config, which ends in .py'
+            f"no backbone {name!r}: give one of {names}, another library's such as mmdet.ResNet, "
+            'or the path of a config, which ends in .py'
         )

@@ -1,14 +1,15 @@
 """Parts that mmengine builds by name: hooks, optimizer wrappers, metrics, transforms.
 
 Importing this package registers them. It also makes mmengine read checkpoints
-safely and write them whole, lay out a config once, and torchvision importable, because
-every run needs these. mmengine's Inferencers take the test settings of a checkpoint, and its
-preprocessor images of one channel.
+safely and write them whole, lay out a config once, count our operators' FLOPs, and
+torchvision importable, because every run needs these. mmengine's Inferencers take the test
+settings of a checkpoint, and its preprocessor images of one channel.
 """
 
 from .. import checkpoint_io
 from ..compat import config_layout, gray_images, torchvision_stub
-from . import inferencers
+from . import counters, inferencers
+from .counters import flop_handles
 from .evaluation.label_maps import DumpLabelMaps
 from .hooks.checkpoint import SafeCheckpointHook
 from .hooks.coverage import CoverageHook
@@ -34,6 +35,7 @@ __all__ = [
     'ResumableFSDPStrategy',
     'ResumeHook',
     'SafeCheckpointHook',
+    'flop_handles',
     'make_optim_table',
 ]
 
@@ -41,5 +43,6 @@ checkpoint_io.install()
 config_layout.install()
 gray_images.install()
 inferencers.install()
+counters.install()
 # before anything imports torchvision, as every Runner does
 torchvision_stub.install()

@@ -46,6 +46,16 @@ def test_backbones():
     assert shape == (224, 224)
 
 
+def test_backbones_of_other_libraries():
+    model, shape = load_model('mmdet.ResNet', {'depth': 18, 'norm_cfg.type': 'BN'})
+    assert type(model).__module__.startswith('mmdet') and model.depth == 18
+    assert shape == (224, 224)
+    model, shape = load_model('Swin-S', dict(depths=(1, 1, 3, 1), embed_dims=12))
+    assert type(model).__name__ == 'SwinTransformer' and len(model.stages[2].blocks) == 3
+    with pytest.raises(UserError, match='mmdet.ResNot cannot be built'):
+        load_model('mmdet.ResNot')
+
+
 def test_a_config_of_a_backbone(tmp_path):
     path = tmp_path / 'backbone.py'
     path.write_text(
@@ -63,7 +73,7 @@ def test_a_config_of_a_backbone(tmp_path):
         (
             'SparXMambo',
             {},
-            r"no backbone 'SparXMambo': .*\['SparXMamba', 'SparXSwin', 'VMamba'\], or",
+            r"no backbone 'SparXMambo': .*\['SparXMamba', 'SparXSwin', 'VMamba'\], another",
         ),
         # a part is registered too, and is no backbone
         ('SS2D', {}, "no backbone 'SS2D'"),

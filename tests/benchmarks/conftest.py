@@ -4,7 +4,11 @@ import sys
 
 import pytest
 import torch
+from archs import PICO, PICO_SWIN, PICO_VMAMBA
 from detection import ROOT
+
+from sparx_mm import SparXMamba, SparXSwin, VMamba
+from sparx_mm.analysis import peers
 
 
 @pytest.fixture(autouse=True)
@@ -13,6 +17,26 @@ def modules(monkeypatch):
     # the environment of a developer must not choose what is tested
     monkeypatch.delenv('SPARX_MM_KERNELS', raising=False)
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Let the tiny networks, and those that they are compared with, be small ones."""
+    import networks
+
+    for name in ('tiny-ssm', 'tiny-bissm'):
+        arch = {**SparXMamba.arch_zoo[name], **PICO}
+        monkeypatch.setitem(SparXMamba.arch_zoo, name, arch)
+    for family, arch in ((SparXMamba, PICO), (SparXSwin, PICO_SWIN), (VMamba, PICO_VMAMBA)):
+        monkeypatch.setitem(family.arch_zoo, 'tiny', arch)
+    swin = dict(embed_dims=12, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1))
+    convnext = dict(arch=dict(depths=[1, 1, 1, 1], channels=[8, 12, 16, 20]))
+    for name, options in (('mmdet Swin-T', swin), ('mmpretrain ConvNeXt-T', convnext)):
+        cfg = {**networks.PEERS['tiny'][name], **options}
+        monkeypatch.setitem(networks.PEERS['tiny'], name, cfg)
+        monkeypatch.setitem(peers.PEERS['tiny'], name.split()[1], cfg)
+    monkeypatch.setattr(networks, 'SMALL', (2, 3, 32, 32))
+    return networks
 
 
 @pytest.fixture

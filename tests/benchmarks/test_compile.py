@@ -16,7 +16,7 @@ def test_the_table(run, monkeypatch):
     ]
 
 
-def test_a_network_is_measured(run, monkeypatch):
+def test_a_network_is_measured(small, monkeypatch):
     """With a way that compiles nothing."""
     import compile as program
     from options import make_parser, parse

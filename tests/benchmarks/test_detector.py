@@ -11,16 +11,16 @@ QUICK = ('--device', 'cpu', '--size', '64', '--repeats', '1', '--threads', '1')
 
 
 @pytest.fixture
-def narrow(monkeypatch, tmp_path):
-    """Let the heads have few channels."""
+def narrow(small, monkeypatch, tmp_path):
+    """Let backbones and heads have few channels."""
     import detector
 
     cfg = Config.fromfile(detector.CONFIG)
     options = tiny_options(tmp_path)
-    heads = ('model.neck.out', 'model.rpn_head', 'model.roi_head', 'model.train_cfg')
-    cfg.merge_from_dict({key: value for key, value in options.items() if key.startswith(heads)})
+    cfg.merge_from_dict({key: value for key, value in options.items() if key.startswith('model.')})
     cfg.dump(tmp_path / 'narrow.py')
     monkeypatch.setattr(detector, 'CONFIG', tmp_path / 'narrow.py')
+    monkeypatch.setattr(detector, 'SWIN_CHANNELS', [12, 24, 48, 96])
 
 
 def test_both_are_timed_by_parts(run, narrow):
@@ -34,8 +34,8 @@ def test_both_are_timed_by_parts(run, narrow):
         assert rows[1][-2:] == ['1.00x', '1.00x']
         for row in rows:
             ms, parts = float(row[1]), row[3 : heading.index('peak MiB')]
-            # rounded to three digits
-            assert 0.98 * ms < sum(map(float, parts)) < 1.02 * ms
+            # rounded to three digits, and another program may run between two parts
+            assert 0.9 * ms < sum(map(float, parts)) < 1.02 * ms
     assert 'backward' in lines[4] and 'backward' not in lines[0]
 
 

@@ -96,8 +96,8 @@ def test_tolerances_allow_for_rounding(dtype):
     dtype = getattr(torch, dtype)
     names = ('unfused', 'two_level', 'log_depth', 'loop')
     forms = {'ss2d': Form(ss2d), **{name: FORMS[name] for name in names}}
-    check_small(forms, 96, dtype, CPU)
-    check_full(forms, *make_inputs(2, 48, 14, 13, dtype, CPU))
+    check_small(forms, 24, dtype, CPU)
+    check_full(forms, *make_inputs(2, 24, 14, 13, dtype, CPU))
 
 
 def test_truth_of_a_batch_is_that_of_all_its_images():

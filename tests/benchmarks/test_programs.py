@@ -6,7 +6,6 @@ import sys
 
 import pytest
 import torch
-from archs import PICO, PICO_SWIN, PICO_VMAMBA
 from detection import ROOT
 from without import run_without
 
@@ -20,7 +19,7 @@ DEVICES = [
     ),
 ]
 # small stages of small maps
-QUICK = ('--size', '48', '--batch', '1', '--repeats', '2', '--threads', '1')
+QUICK = ('--size', '34', '--batch', '1', '--repeats', '1', '--threads', '1')
 
 
 @pytest.fixture
@@ -61,7 +60,7 @@ def test_scan(scan, run, tmp_path, device):
     )
     assert status == 0, err
     assert file.read_text().strip() == out.strip()
-    assert 'float32: scan of (1, 8, 12, 12)' in err
+    assert 'float32: scan of (1, 8, 9, 9)' in err
     assert f'torch {torch.__version__}' in out and 'revision ' in out
     cells = rows(out)
     # 4 stages and their sum, 2 passes, 3 forms; 2 sides, 2 passes
@@ -171,15 +170,10 @@ def test_bytes_of_a_fused_form():
 
 
 @pytest.fixture
-def backbone(monkeypatch):
+def backbone(small):
     """Return the program, with a small network as the tiny one."""
     import backbone
-    import networks
 
-    from sparx_mm import SparXMamba
-
-    monkeypatch.setitem(SparXMamba.arch_zoo, 'tiny', PICO)
-    monkeypatch.setattr(networks, 'SMALL', (2, 3, 32, 32))
     return backbone
 
 
@@ -198,26 +192,19 @@ def test_backbone(backbone, run, device):
         'tiny',
         '--peers',
         'two_level',
-        'loop',
+        'unfused',
     )
     assert status == 0, err
-    forms = ['ss2d', 'two_level', 'loop', 'mmdet Swin-T']
+    forms = ['ss2d', 'two_level', 'unfused', 'mmdet Swin-T']
     assert [row[2] for row in rows(out)] == 4 * forms
     assert all(float(row[5]) > 0 for row in rows(out))
 
 
 @pytest.mark.stack
 @pytest.mark.parametrize('device', DEVICES)
-def test_family(backbone, monkeypatch, run, device):
+def test_family(backbone, run, device):
     import family
 
-    from sparx_mm import SparXMamba, SparXSwin, VMamba
-
-    for name in ('tiny-ssm', 'tiny-bissm'):
-        arch = {**SparXMamba.arch_zoo[name], **PICO}
-        monkeypatch.setitem(SparXMamba.arch_zoo, name, arch)
-    monkeypatch.setitem(SparXSwin.arch_zoo, 'tiny', PICO_SWIN)
-    monkeypatch.setitem(VMamba.arch_zoo, 'tiny', PICO_VMAMBA)
     status, out, err = run(family.main, '--device', device, *QUICK, '--dtype', 'float32')
     assert status == 0, err
     cells = rows(out)
@@ -236,21 +223,90 @@ def test_family(backbone, monkeypatch, run, device):
     assert err.count('comparison with float64') == 5
 
 
+def sweeps(out):
+    """Return the rows of the tables of all inputs: images/s and peak MiB of each pass."""
+    return rows(out[out.index(', all\n') :])
+
+
 @pytest.mark.stack
-def test_family_is_drawn(backbone, run, tmp_path):
+def test_any_networks_over_sizes_and_batches(backbone, run, tmp_path):
     import family
 
-    path, networks = tmp_path / 'new' / 'plot.svg', ('mmdet Swin-T', 'mmpretrain ConvNeXt-T')
-    options = ('--device', 'cpu', *QUICK, '--networks', 'SparXMamba tiny', '--plot', path)
-    status, out, err = run(family.main, *options, '--size', '48', '64')
+    path, names = tmp_path / 'new' / 'plot.svg', ('VMamba tiny', 'mmdet Swin-T')
+    options = ('--device', 'cpu', '--repeats', '1', '--threads', '1', '--plot', path)
+    options = (*options, '--networks', *names, '--batch', '2', '3')
+    status, out, err = run(family.main, *options, '--size', '32', '48')
     assert status == 0, err
-    assert {row[0] for row in rows(out)} == {'SparXMamba tiny', *networks}
-    # once in the legend of each panel
+    assert 'The ratios are over mmdet Swin-T.' in out
+    assert [row[0] for row in rows(out[: out.index(', all\n')])] == 8 * list(names)
+    inputs = [f'{n}x{n}, batch {b}, float32' for n in (32, 48) for b in (2, 3)]
+    assert [row[0] for row in sweeps(out)] == 4 * inputs
+    assert all(float(cell) > 0 for row in sweeps(out) for cell in row[1:])
+    # once in the legend of all panels
     text = path.read_text()
-    for name in ('SparXMamba tiny', *networks):
-        assert text.count(f'<!-- {name} -->') == 2
-    status, out, err = run(family.main, *options, '--arch', 'tiny', 'base')
-    assert status == 1 and 'one --arch' in err.splitlines()[-1]
+    for name in names:
+        assert all(text.count(f'<!-- {name}, batch {b}, float32 -->') == 1 for b in (2, 3))
+    assert text.count('side of the image -->') == 4
+    status, out, err = run(family.main, *options, '--size', '32')
+    assert status == 0, err
+    assert path.read_text().count('<!-- batch -->') == 4
+
+
+@pytest.mark.stack
+def test_out_of_memory_is_in_the_cell(backbone, run, monkeypatch, tmp_path):
+    """Of a batch, of a network that takes more than another, and in both tables."""
+    import family
+    import networks
+
+    class Step(networks.Step):
+        def __init__(self, network, images, *args):
+            if len(images) == 3 and type(network).__name__ == 'VMamba':
+                torch.empty(1 << 50)
+            super().__init__(network, images, *args)
+
+    monkeypatch.setattr(networks, 'Step', Step)
+    options = ('--device', 'cpu', *QUICK, '--plot', tmp_path / 'plot.png')
+    options = (*options, '--networks', 'VMamba tiny', 'mmdet Swin-T')
+    status, out, err = run(family.main, *options, '--batch', '2', '3', str(1 << 40))
+    assert status == 0, err
+    found = [[cell == 'out of memory' for cell in row[1:]] for row in sweeps(out)]
+    assert found == 4 * [[False, False], [True, False], [True, True]]
+    cells = [row for row in rows(out) if row[0] == 'VMamba tiny']
+    assert [row[2] == 'out of memory' for row in cells] == 2 * [False] + 4 * [True]
+
+
+def test_a_cpu_refuses_more_than_its_free_memory(monkeypatch):
+    import measure
+
+    def take():
+        return measure.out_of_memory_as_none(lambda: torch.empty(1 << 30))
+
+    assert 0 < measure.free_memory() < 1 << 50
+    # of bytes, and 4 GiB are asked for
+    monkeypatch.setattr(measure, 'free_memory', lambda: 2 << 30)
+    with measure.memory_limit(torch.device('cpu')):
+        assert take() is None
+    assert take() is not None
+    with pytest.raises(RuntimeError, match='other'):
+        measure.out_of_memory_as_none(lambda: (_ for _ in ()).throw(RuntimeError('other')))
+
+
+@pytest.mark.parametrize(
+    'args,message',
+    [
+        (['--networks', 'VMamba huge'], "no network 'VMamba huge'; there are SparXMamba tiny, "),
+        (['--networks', 'VMamba tiny', '--arch', 'tiny'], 'leave --arch out'),
+        (['--arch', 'tiny', 'base', '--plot', 'a.png'], 'one --arch, got tiny base'),
+        (['--batch', '1', '0'], "'0' is not 1, 2, 3"),
+    ],
+)
+def test_mistakes_in_the_choice_of_networks(backbone, run, args, message):
+    import family
+
+    status, out, err = run(family.main, '--device', 'cpu', '--size', '48', *args)
+    (line,) = err.splitlines()
+    assert status in (1, 2) and not out
+    assert line.startswith('error: ') and message in line
 
 
 @pytest.mark.stack
@@ -285,7 +341,7 @@ def test_parts(parts, run, device):
     assert len(cells) == 2 * 2 * (18 + 21)
     assert [row[2] for row in cells[:3]] == ['ours', 'torch, channels-last', 'torch, contiguous']
     assert all(float(row[3]) > 0 for row in cells)
-    assert 'GELU of x + 3x3 on (1, 64, 6, 6)' in err
+    assert 'GELU of x + 3x3 on (1, 64, 5, 5)' in err
 
 
 def test_a_part_that_disagrees_is_not_timed(parts, monkeypatch, run):
@@ -383,35 +439,31 @@ def test_batch_norms_need_more_than_one_position(backbone, run):
     assert 'take --batch 2, or a size of more than 32' in line
 
 
-def test_backbone_says_what_is_missing(tmp_path):
-    program = ROOT / 'benchmarks/backbone.py'
-    code = (
-        f'import runpy, sys; sys.argv = ["backbone"]\n'
-        f'sys.path.insert(0, {str(program.parent)!r})\n'
-        f'runpy.run_path({str(program)!r}, run_name="__main__")'
-    )
-    done = run_without(['mmengine'], code, tmp_path)
-    assert done.returncode == 1 and not done.stdout
-    (line,) = done.stderr.splitlines()
+def test_what_the_programs_need(tmp_path):
+    """The scan needs neither mmengine nor numba, and backbones say what they miss."""
+    folder = str(ROOT / 'benchmarks')
+    code = f"""
+import sys
+sys.path.insert(0, {folder!r})
+import backbone, scan
+sys.argv = ['scan', '--device', 'cpu', '--size', '16', '--repeats', '1', '--only', 'stages',
+            '--threads', '1']
+scan.EMBED_DIMS = (8, 8, 16, 16)
+scan.copy_bandwidth = lambda device: 1e9
+scan.main()
+sys.argv = ['backbone', '--device', 'cpu']
+backbone.main()
+"""
+    done = run_without(['mmengine', 'numba', 'triton'], code, tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert 'triton none, numba none' in done.stdout and '# Backbones' not in done.stdout
+    *_, line = done.stderr.splitlines()
+    assert 'Traceback' not in done.stderr
     assert re.fullmatch(
         'error: backbones cannot be built here: .*mmengine.*type: pip install torch onedl-mmengine '
         'opencv-python-headless',
         line,
     )
-
-
-def test_scan_needs_neither_mmengine_nor_numba(tmp_path):
-    program = ROOT / 'benchmarks/scan.py'
-    code = (
-        'import runpy, sys\n'
-        'sys.argv = ["scan", "--device", "cpu", "--size", "16", '
-        '"--repeats", "1", "--only", "stages", "--threads", "1"]\n'
-        f'sys.path.insert(0, {str(program.parent)!r})\n'
-        f'runpy.run_path({str(program)!r}, run_name="__main__")'
-    )
-    done = run_without(['mmengine', 'numba', 'triton'], code, tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert 'triton none, numba none' in done.stdout
 
 
 def test_numbers():

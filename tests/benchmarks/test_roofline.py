@@ -307,7 +307,7 @@ def test_our_kernels_multiply_as_much_as_torchs(pico, family, training):
     from roofline_devices import GPUS
 
     network = pico.build('tiny', torch.device('cpu'), family)
-    images = Input(64, 64, 2, torch.bfloat16)
+    images = Input(34, 34, 2, torch.bfloat16)
     ours, others = (
         _count(pico, network, images, training, GPUS['h100'], ours=ours) for ours in (True, False)
     )

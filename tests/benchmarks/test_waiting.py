@@ -44,7 +44,7 @@ def test_the_table(waiting, run, monkeypatch):
     ]
 
 
-def test_steps_are_timed(waiting):
+def test_steps_are_timed(waiting, small):
     from options import Input
 
     images = Input(36, 36, 1, torch.float32)

@@ -15,6 +15,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
 
 from sparx_mm import SparXMamba, SparXSwin, VMamba
+from sparx_mm.analysis import count_complexity
 from sparx_mm.config_nodes import walk
 
 PAGE = (ROOT / 'docs/other_tasks.md').read_text()
@@ -189,6 +190,28 @@ def test_trains_and_predicts(text, family, load):
     assert ((found.labels >= 0) & (found.labels < 80)).all()
     if 'mask_head' in cfg.model.get('roi_head', ()):
         assert found.masks.shape == (len(found), *size)
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize('text', CONFIGS, ids=_folder)
+def test_its_cost_is_counted(text, load):
+    """Of all of them on one image; of DINO and Mask2Former by running them."""
+    cfg = load(text)
+    init_default_scope(cfg.default_scope)
+    _shrink(cfg.model, 'SparXMamba')
+    model = revert_sync_batchnorm(MODELS.build(cfg.model))
+    tensors = {k: v.clone() for k, v in model.state_dict().items()}
+    counted = count_complexity(model, (64, 96), 'plain')
+    backbone = count_complexity(model.backbone, (64, 96), 'plain').total()
+    assert counted.total('backbone').macs == backbone.macs > 0
+    assert ('ran on the CPU' in counted.rules) == (_folder(text) in ('dino', 'mask2former'))
+    # all else that inference runs
+    heads = [
+        path for path, part in counted.parts.items() if part.macs and path[:1] != ('backbone',)
+    ]
+    assert heads and counted.total().macs > backbone.macs
+    after = model.state_dict()
+    assert all(torch.equal(after[k].nan_to_num(), v.nan_to_num()) for k, v in tensors.items())
 
 
 @pytest.mark.stack

@@ -47,6 +47,19 @@ def test_a_backbone(table):
     assert ['One', 'image', 'of', '64x96.'] in lines
 
 
+def test_sizes_of_the_papers_table_15(table):
+    """Without the classifier, which counts 0.0005 G at every size."""
+    sizes = ('224', '384', '1024', '384x768')
+    lines = table('SparXMamba', '--sweep', *sizes, '--cfg-options', 'out_indices=[3]')
+    counted = {line[0]: float(line[1]) for line in lines[1:5]}
+    printed = {'224x224': 5.2, '384x384': 15.4, '1024x1024': 109.6}
+    assert {size: round(counted[size], 1) for size in printed} == printed
+    assert counted['384x768'] == pytest.approx(2 * counted['384x384'], rel=1e-3)
+    # what maps of all stages need besides is their norms
+    assert {line[3] for line in lines[1:5]} == {'26.539'}
+    assert lines[6][0] == 'Convention'
+
+
 def test_tables_of_a_paper(table):
     lines = table('--paper', 'sparx', '5', '2')
     names = [line[1] for line in lines[1:] if line[0] in '25']
@@ -73,13 +86,15 @@ def test_tables_of_a_paper(table):
         (['--paper', '5'], "one of ['sparx', 'vmamba'] before its tables, got 5"),
         (['--paper', 'sparx', '5', '16'], "'15'], got ['5', '16']"),
         (['--paper', 'vmamba', '2'], "['ImageNet', 'COCO', 'ADE20K'], got ['2']"),
-        (['--paper', 'sparx', '--shape', '64'], 'leave --shape, --convention and'),
-        (['--paper', '--convention', 'plain'], 'leave --shape, --convention'),
+        (['--paper', 'sparx', '--shape', '64'], 'leave --shape, --sweep, --convention'),
+        (['--paper', '--convention', 'plain'], 'leave --shape, --sweep'),
         (['none.py'], 'no config file'),
-        (['SparXMambo'], "give one of ['SparXMamba', 'SparXSwin', 'VMamba'], or"),
+        (['SparXMambo'], "give one of ['SparXMamba', 'SparXSwin', 'VMamba'], another"),
         (['SparXMamba', '--shape', '0'], 'at least 1, got 0 0'),
         (['SparXMamba', '--shape', '1', '2', '3'], 'one or two numbers, got 3'),
         (['SparXMamba', '--shape', 'x'], 'invalid int'),
+        (['SparXMamba', '--sweep', '224', '0x3'], "'0x3' is no size; write 224, or 800x1280"),
+        (['SparXMamba', '--sweep', '224', '--shape', '3'], 'leave --shape out'),
         (['SparXMamba', '--convention', 'x'], "invalid choice: 'x'"),
         (['SparXMamba', '--cfg-options', 'arch=huge'], "arch 'huge'"),
         (['SparXMamba', '--cfg-options', 'arch'], 'not of the form KEY=VALUE'),

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ...backbones import HierarchicalBackbone
 from ...errors import UserError
-from .shape_run import run_on_shapes
+from .shape_run import run_on_noise, run_on_shapes
 from .table import Complexity, Part, Path
 
 aten = torch.ops.aten
@@ -64,8 +64,18 @@ _INTERPOLATION = {
     # by overload too, because torch decomposes it otherwise
     aten.upsample_nearest2d.default: _per_output_element(1),
 }
-# a shortcut's scale and bias
-_SHORTCUT = {aten.addcmul: _per_output_element(1)}
+
+
+def _product(shape, first, second, *args, **kwargs):
+    return 2 * first[0] * first[1] * second[1]
+
+
+_EVERYWHERE = {
+    # a shortcut's scale and bias
+    aten.addcmul: _per_output_element(1),
+    # what mmcv's deformable convolutions multiply by on the CPU, and torch does not count
+    aten.addmm_: _product,
+}
 # products of two activations; those with weights are convolutions, mm, addmm
 _ATTENTION = (aten.bmm, aten.baddbmm)
 _ALWAYS = (
@@ -75,6 +85,10 @@ _ALWAYS = (
 )
 _NORM_TEXT = 'an element of a batch norm as 2, of another norm as 5'
 _NEVER = 'Not counted are activations, pooling, interpolation and RoIAlign'
+_ON_NOISE = (
+    'The model needs data, so it ran on the CPU on an image of noise; what it samples at offsets '
+    'is not counted beside the products.'
+)
 CONVENTIONS = {
     'paper': Convention(
         f"{_ALWAYS}{_NORM_TEXT}. {_NEVER}, nor the attention of SparX's aggregators.",
@@ -101,7 +115,9 @@ def count_complexity(
 ) -> Complexity:
     """Count the multiply-adds of one image, and the parameters.
 
-    Nothing is computed, so any size takes about a second.
+    Nothing is computed, so any size takes about a second; except by a model whose forward
+    pass depends on data or runs operators that know no shapes, as those of DINO, Mask2Former
+    and deformable convolutions: it runs on the CPU.
 
     Args:
         model (nn.Module): Model to count, see `run_on_shapes`. It is left in
@@ -119,7 +135,7 @@ def count_complexity(
         children.
 
     Raises:
-        UserError: If the model cannot be run on this shape.
+        UserError: If the model runs neither on this shape nor on the CPU.
         ValueError: If the convention is unknown.
 
     Example:
@@ -136,8 +152,7 @@ def count_complexity(
     whole = list(_parts(model))
     # later pairs win, so a module's part is the innermost one around it
     places = {m: path for path, part in whole for m in part.modules()}
-    with _counting(places, rules.formulas) as flops:
-        boxes = run_on_shapes(model, shape)
+    flops, boxes, text = _run_and_count(model, shape, places, rules)
     params = Counter()
     # by tensor, because several modules may share one
     owners = {
@@ -156,7 +171,24 @@ def count_complexity(
         part = Part(sum(counts.values()) // 2, params[path], runs=path in flops)
         if part.macs or part.params:
             parts[path] = part
-    return Complexity(parts, tuple(shape), convention, rules.text, boxes)
+    return Complexity(parts, tuple(shape), convention, text, boxes)
+
+
+def _run_and_count(model, shape, places, rules):
+    """Return the counts by path, the boxes of each extractor, and what counts, in words."""
+    try:
+        with _counting(places, rules.formulas) as flops:
+            return flops, run_on_shapes(model, shape), rules.text
+    except UserError as error:
+        reasons = [error]
+    for mode in ('tensor', 'predict'):
+        try:
+            with _counting(places, rules.formulas) as flops:
+                run_on_noise(model, shape, mode)
+            return flops, {}, f'{rules.text} {_ON_NOISE}'
+        except UserError as error:
+            reasons.append(error)
+    raise UserError(f'{reasons[0]}; {reasons[1]}') from reasons[1]
 
 
 def _parts(module: nn.Module, path: Path = ()):
@@ -193,7 +225,7 @@ def _backbone_parts(backbone: HierarchicalBackbone):
 @contextmanager
 def _counting(places: dict[nn.Module, Path], formulas: dict) -> Iterator[dict[Path, Counter]]:
     """Book every operator on the part of the module that runs it."""
-    counter = FlopCounterMode(display=False, custom_mapping={**formulas, **_SHORTCUT})
+    counter = FlopCounterMode(display=False, custom_mapping={**formulas, **_EVERYWHERE})
     flops, running, booked = defaultdict(Counter), [()], Counter()
 
     def book():

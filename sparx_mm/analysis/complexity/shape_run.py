@@ -1,4 +1,4 @@
-"""Run a model on shapes alone: no data, no arithmetic, no memory."""
+"""Run a model once: on shapes alone, without data, arithmetic or memory, or on noise."""
 
 import os
 from collections.abc import Iterator
@@ -36,28 +36,79 @@ def run_on_shapes(model: nn.Module, shape: tuple[int, int]) -> dict[str, int]:
         UserError: If the model does not run on such an image, or if something
             in it has no result without data.
     """
-    model.eval()
-    dtypes = [param.dtype for param in model.parameters()]
-    image = torch.empty(1, 3, *shape, device='meta', dtype=dtypes[0] if dtypes else None)
-    args = (image,)
-    if isinstance(model, BaseModel):
-        metainfo = dict.fromkeys(
-            ('ori_shape', 'img_shape', 'pad_shape', 'batch_input_shape'), tuple(shape)
-        )
-        metainfo['scale_factor'] = (1.0, 1.0)
-        sample = BaseDataElement(metainfo=metainfo, gt_instances=InstanceData())
-        args = (image, [sample], 'tensor')
     try:
         with _shapes_for_data(model) as boxes:
-            model(*args)
+            _run(model, _example(model, shape, 'meta'), 'tensor')
     except Exception as error:
         # any exception, because each model has its own way to need data
-        reason = str(error).partition('. ')[0] or type(error).__name__
         raise UserError(
             f'{type(model).__name__} does not run on the shape of an image '
-            f'alone, {shape[0]}x{shape[1]}: {reason}'
+            f'alone, {shape[0]}x{shape[1]}: {_reason(error)}'
         ) from error
     return boxes
+
+
+@torch.no_grad()
+def run_on_noise(model: nn.Module, shape: tuple[int, int], mode: str) -> None:
+    """Run a model on one image of noise on the CPU, in eval mode.
+
+    Weights that are not finite, as before ``init_weights``, count as 0.
+
+    Args:
+        model (nn.Module): As for `run_on_shapes`.
+        shape (tuple[int, int]): Height and width of the image.
+        mode (str): Mode of a model of mmengine's kind: ``'tensor'``, or ``'predict'``
+            for a head that the other does not give what it needs.
+
+    Raises:
+        UserError: If the model does not run on such an image.
+    """
+    try:
+        with ExitStack() as stack:
+            _swap_tensors(stack, model, _finite)
+            _run(model, _example(model, shape, 'cpu'), mode)
+    except Exception as error:
+        # any exception, as above
+        raise UserError(f'nor does it run on the CPU: {_reason(error)}') from error
+
+
+def _example(model, shape, device):
+    dtypes = [param.dtype for param in model.parameters()]
+    dtype = dtypes[0] if dtypes else None
+    if device == 'meta':
+        return torch.empty(1, 3, *shape, device=device, dtype=dtype)
+    return torch.randn(1, 3, *shape, dtype=dtype)
+
+
+def _run(model, image, mode):
+    model.eval()
+    if not isinstance(model, BaseModel):
+        model(image)
+        return
+    metainfo = dict.fromkeys(
+        ('ori_shape', 'img_shape', 'pad_shape', 'batch_input_shape'), tuple(image.shape[2:])
+    )
+    metainfo['scale_factor'] = (1.0, 1.0)
+    sample = BaseDataElement(metainfo=metainfo, gt_instances=InstanceData())
+    model(image, [sample], mode)
+
+
+def _reason(error):
+    return str(error).partition('. ')[0] or type(error).__name__
+
+
+def _finite(tensor):
+    return tensor.cpu().nan_to_num(0, 0, 0) if tensor.is_floating_point() else tensor.cpu()
+
+
+def _swap_tensors(stack, model, convert):
+    """Convert all tensors of a model until a stack is closed."""
+    # not torch.func.functional_call, because it does not put back the tensors
+    # of a module that has two names
+    for module in model.modules():
+        for tensors in (module._parameters, module._buffers):
+            stack.callback(tensors.update, dict(tensors))
+            tensors.update({k: convert(t) for k, t in tensors.items() if t is not None})
 
 
 @contextmanager
@@ -65,18 +116,7 @@ def _shapes_for_data(model: nn.Module) -> Iterator[dict[str, int]]:
     """Replace tensors, proposals and RoI features by shapes; yield the boxes."""
     boxes = {}
     with ExitStack() as stack:
-        # not torch.func.functional_call, because it does not put back the tensors
-        # of a module that has two names
-        for module in model.modules():
-            for tensors in (module._parameters, module._buffers):
-                stack.callback(tensors.update, dict(tensors))
-                tensors.update(
-                    {
-                        name: tensor.to('meta')
-                        for name, tensor in tensors.items()
-                        if tensor is not None
-                    }
-                )
+        _swap_tensors(stack, model, lambda tensor: tensor.to('meta'))
         # unset, because no backend runs and the reference is not one operator
         if ENV_VAR in os.environ:
             stack.callback(os.environ.update, {ENV_VAR: os.environ.pop(ENV_VAR)})

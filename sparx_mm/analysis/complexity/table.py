@@ -1,6 +1,7 @@
 """Costs of a model by part, and the table of them."""
 
 import textwrap
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 # names of a part and of those around it, from the outermost inwards
@@ -83,8 +84,31 @@ def make_complexity_table(complexity: Complexity) -> str:
     lines += [f'{name} reads {count} boxes.' for name, count in complexity.boxes.items()]
     if not all(part.runs for part in complexity.parts.values()):
         lines.append('-: did not run: used in training only, or only read.')
-    lines += textwrap.wrap(f"Convention '{complexity.convention}': {complexity.rules}", width=79)
-    return '\n'.join(lines)
+    return '\n'.join([*lines, *_rule_lines(complexity)])
+
+
+def make_sweep_table(counted: Iterable[Complexity]) -> Iterator[str]:
+    """Write the totals of a model at several sizes, as in SparX's paper, Table 15.
+
+    Args:
+        counted (Iterable[Complexity]): Counts of the same model.
+
+    Yields:
+        str: A line, as soon as its size is counted; what was counted comes last.
+    """
+    yield f'{"image":>10}{"G multiply-adds":>17}{"a Mpixel":>10}{"M parameters":>14}'
+    for complexity in counted:
+        (height, width), total = complexity.shape, complexity.total()
+        macs = total.macs / 1e9
+        density = macs / (height * width / 1e6)
+        image = f'{height}x{width}'
+        yield f'{image:>10}{macs:>17.3f}{density:>10.1f}{total.params / 1e6:>14.3f}'
+    yield ''
+    yield from _rule_lines(complexity)
+
+
+def _rule_lines(complexity):
+    return textwrap.wrap(f"Convention '{complexity.convention}': {complexity.rules}", width=79)
 
 
 def _rows(complexity: Complexity, path: Path = ()):

@@ -87,10 +87,44 @@ class Decides(nn.Conv2d):
 
 
 def test_a_model_that_decides_by_data():
+    """It is counted on the CPU, as torch counts its convolution."""
     model = Decides(3, 8, 1)
+    counted = count_complexity(model, (9, 7), 'plain')
+    assert counted.total().macs == 9 * 7 * 3 * 8
+    assert 'ran on the CPU on an image of noise' in counted.rules
+    assert not model._forward_hooks
+    assert torch.is_grad_enabled()
+
+
+def test_a_model_that_does_not_run_at_all():
+    model = nn.Sequential(Decides(3, 8, 1), nn.Conv2d(7, 8, 1))
+    before = attributes(model)
     with pytest.raises(UserError) as caught:
         count_complexity(model, (9, 7))
     message = str(caught.value)
-    assert message.startswith('Decides does not run on the shape of an image alone, 9x7: ')
-    assert not model._forward_hooks
-    assert torch.is_grad_enabled()
+    assert message.startswith('Sequential does not run on the shape of an image alone, 9x7: ')
+    assert '; nor does it run on the CPU: Given groups=1' in message
+    assert attributes(model) == before
+
+
+@pytest.mark.parametrize(
+    'name,offsets', [('DeformConv2dPack', 18), ('ModulatedDeformConv2dPack', 27)]
+)
+def test_deformable_convolutions(name, offsets):
+    """By hand: the convolution that makes the offsets, and the one that they move."""
+    ops = pytest.importorskip('mmcv.ops')
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 1, bias=False),
+        getattr(ops, name)(8, 12, 3, padding=1, groups=2, bias=False),
+    )
+    counted = count_complexity(model, (16, 20), 'plain')
+    assert counted.total('0').macs == 320 * 3 * 8
+    assert counted.total('1').macs == 320 * (8 * 9 * offsets + 12 * 4 * 9)
+
+
+def test_weights_that_are_not_finite():
+    """As those of mmdet's detectors before init_weights."""
+    model = Decides(3, 8, 1)
+    model.weight.data[0] = torch.nan
+    count_complexity(model, (4, 4))
+    assert model.weight[0].isnan().all()

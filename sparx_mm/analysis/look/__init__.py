@@ -1,0 +1,1 @@
+"""Pictures of what a backbone computes, with the numbers behind them."""
