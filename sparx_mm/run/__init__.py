@@ -12,8 +12,10 @@ from .compilation import compile_backbones
 from .config import load_config
 from .distributed import destroy_distributed
 from .runner import build_runner, load_runner, test, train
+from .tracking import TRACKERS
 
 __all__ = [
+    'TRACKERS',
     'ArgumentParser',
     'CfgOptionsAction',
     'add_compile_option',

@@ -3,6 +3,7 @@
 import os
 import os.path as osp
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from mmengine.config import Config
 from mmengine.dist import get_rank, is_distributed
@@ -10,6 +11,7 @@ from mmengine.hooks import CheckpointHook, EMAHook, LoggerHook
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
 
 from ..checkpoint_io import lock_folder
 from ..data_checks import (
@@ -46,6 +48,8 @@ from .preflight import (
     last_checkpoint,
     settle_workers,
 )
+from .progress import progress_line
+from .tracking import add_trackers
 
 # hooks of every run, unless its config says otherwise. configs/_base_ lists
 # them too, because other programs that run our configs do not come by here
@@ -77,6 +81,8 @@ def train(
     resume: str | None = None,
     show_optim: bool = False,
     compile: bool = False,
+    track: Sequence[str] = (),
+    progress: bool = False,
     **kwargs,
 ) -> Runner:
     """Train a model from a config file.
@@ -95,6 +101,10 @@ def train(
             parameters before the first iteration. Default: False.
         compile (bool): Compile the backbone; see `compile_backbones`.
             Default: False.
+        track (Sequence[str]): Trackers to write the curves to; see `add_trackers`.
+            Default: ().
+        progress (bool): Show one line instead of mmengine's in a terminal; see
+            `progress_line`. Default: False.
         **kwargs: Arguments of `load_config`.
 
     Returns:
@@ -109,6 +119,8 @@ def train(
         check_compile(cfg)
     if amp or amp_dtype is not None:
         use_amp(cfg, amp_dtype)
+    if track:
+        add_trackers(cfg, track)
     check_training_device(cfg)
     _check_run(cfg)
     validates = cfg.get('val_cfg') is not None
@@ -148,7 +160,8 @@ def train(
         check_same_classes(runner.train_dataloader.dataset, runner.val_dataloader.dataset)
     if compile:
         compile_backbones(runner.model)
-    with lost_processes(), first_step_errors(runner, _FIRST), disk_errors(cfg.work_dir):
+    line = progress_line(runner) if progress else nullcontext()
+    with lost_processes(), first_step_errors(runner, _FIRST), disk_errors(cfg.work_dir), line:
         runner.train()
     if lock is not None:
         lock.close()
@@ -274,6 +287,7 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
         if hook is not None or name in MMENGINE_HOOKS
     }
     settle_workers(cfg)
+    _settle_visualizer(cfg)
     with config_errors(cfg.to_dict()):
         build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
         runner = build(cfg)
@@ -332,6 +346,17 @@ def _check_run(cfg: Config) -> None:
     check_channels(cfg)
     check_device(cfg)
     init_distributed(cfg)
+
+
+def _settle_visualizer(cfg: Config) -> None:
+    """Leave out the name of a visualizer if an earlier run of this process has taken it.
+
+    mmengine then names it after the run. By the old name it would be the earlier one,
+    which writes into the folder of its own run.
+    """
+    visualizer = cfg.get('visualizer')
+    if isinstance(visualizer, dict) and Visualizer.check_instance_created(visualizer.get('name')):
+        del visualizer['name']
 
 
 def _is_later_process() -> bool:
