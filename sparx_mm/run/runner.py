@@ -24,6 +24,7 @@ from ..data_checks import (
 from ..engine.optim.amp import use_amp
 from ..engine.saving.last_checkpoint import disk_errors
 from ..errors import UserError
+from ..reports import Report, check_report
 from .channels import check_channels
 from .cli import show_progress
 from .compilation import check_compile, compile_backbones
@@ -177,6 +178,7 @@ def test(
     wait_time: float = 2.0,
     tta: bool = False,
     compile: bool = False,
+    report: str | None = None,
     **kwargs,
 ) -> dict[str, float]:
     """Evaluate a model on the test set of its config.
@@ -194,6 +196,8 @@ def test(
             ``tta_pipeline`` of the config say. Default: False.
         compile (bool): Compile the backbone; see `compile_backbones`.
             Default: False.
+        report (str, optional): File of a page with metrics, classes, confusions, and the best
+            and worst images; see `Report`. Default: None.
         **kwargs: Arguments of `load_config`.
 
     Returns:
@@ -207,6 +211,8 @@ def test(
     cfg = load_config(config, **kwargs)
     if compile:
         check_compile(cfg)
+    if report is not None:
+        check_report(report)
     if out is not None:
         dump_predictions(cfg, out)
     if show or show_dir is not None:
@@ -218,8 +224,12 @@ def test(
         keep_subfolders(runner.visualizer, cfg)
     if compile:
         compile_backbones(runner.model)
+    page = None if report is None else Report(runner)
     with lost_processes(), first_step_errors(runner, 'the test fails'):
-        return runner.test()
+        metrics = runner.test()
+    if page is not None and get_rank() == 0:
+        page.write(report, metrics, checkpoint)
+    return metrics
 
 
 def load_runner(cfg: Config, checkpoint: str | None) -> Runner:

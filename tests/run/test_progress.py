@@ -75,7 +75,7 @@ def test_a_terminal_has_one_line_and_the_log_file_all(tmp_path):
             runner.logger.info('something else')
         assert len(runner.hooks) == hooks
         assert _handler(runner).stream is sys.stdout
-    facts = r'loss \d\.\d{4}  lr \d\.\d\de-\d\d  eta \d:\d\d:\d\d  (RAM|GPU) \d+\.\d GiB'
+    facts = r'loss \d+\.\d{4}  lr \d\.\d\de-\d\d  eta \d:\d\d:\d\d  (RAM|GPU) \d+\.\d GiB'
     for epoch in (1, 2):
         assert re.search(rf'epoch {epoch}/2 \S+ +2/2 {facts}', terminal.shown)
     assert re.search(r'evaluation \S+ +4/4 eta', terminal.shown)
