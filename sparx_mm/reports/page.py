@@ -1,5 +1,6 @@
 """A page of HTML in one file: no script, no font and no picture from elsewhere."""
 
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -14,18 +15,20 @@ h2 { font-size: 1.25rem; margin: 2.5rem 0 .75rem; padding-top: 1rem; border-top:
 p, figcaption { color: var(--soft); margin: .25rem 0; overflow-wrap: anywhere }
 img { display: block; max-width: 100%; height: auto }
 .numbers { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .6rem }
+.curves { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)); gap: 1rem }
 .numbers div { border: 1px solid var(--line); border-radius: .5rem; padding: .5rem .75rem }
 .numbers b { display: block; font-size: 1.35rem; color: var(--mark) }
 .numbers span { color: var(--soft); font-size: .85rem; overflow-wrap: anywhere }
 .scroll { overflow-x: auto; max-height: 34rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid var(--line) }
+th, td { padding: .3rem clamp(.35rem, 1.2vw, .8rem); text-align: right; border-bottom: 1px solid var(--line) }
 th { position: sticky; top: 0; background: #fff; font-weight: 600 }
 th:first-child, td:first-child { text-align: left }
 .cases { display: grid; gap: 1.5rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 34rem), 1fr)) }
 figure { margin: 0; border: 1px solid var(--line); border-radius: .5rem; padding: .75rem; min-width: 0 }
 .pair { display: flex; flex-wrap: wrap; gap: .5rem }
 .pair div { flex: 1 1 14rem; min-width: 0 }
+.pair img { width: 100% }
 .pair small { color: var(--soft) }
 figcaption b { color: var(--ink) }
 """
@@ -66,10 +69,15 @@ def make_numbers(numbers: dict[str, str]) -> str:
         str: HTML.
     """
     boxes = ''.join(
-        f'<div><b>{escape(value)}</b><span>{escape(name)}</span></div>'
+        f'<div><b>{escape(value)}</b><span>{_breakable(name)}</span></div>'
         for name, value in numbers.items()
     )
     return f'<div class="numbers">{boxes}</div>'
+
+
+def _breakable(name) -> str:
+    # coco/bbox_mAP_50 has no space at which a line could end
+    return re.sub('([/_])', r'\1<wbr>', escape(name))
 
 
 def make_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

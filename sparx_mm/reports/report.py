@@ -94,7 +94,8 @@ class Report:
         kind = next((k for case in (*best, *worst) for k in QUALITY if k in case.sample), None)
         if kind:
             facts.append(QUALITY[kind])
-        sections = [('Metrics', make_numbers({k: f'{v:.4g}' for k, v in metrics.items()}))]
+        numbers = {name: _text(value) for name, value in metrics.items()}
+        sections = [('Metrics', make_numbers(numbers))]
         sections += self._curves(checkpoint)
         sections += self._classes(cases, kind == 'pred_sem_seg')
         painter = Painter(self.metainfo)
@@ -115,8 +116,10 @@ class Report:
                 except UserError:
                     # of a test, or too short: the page has no curves then
                     continue
-                figure = draw_curves([run], choose_keys([run]))
-                yield 'Training', _svg(figure, 'curves of the training')
+                # a figure for each, because a phone shows them below each other
+                figures = {key: draw_curves([run], [key]) for key in choose_keys([run])}
+                images = ''.join(_svg(figure, f'curve of {key}') for key, figure in figures.items())
+                yield 'Training', f'<div class="curves">{images}</div>'
                 return
 
     def _classes(self, cases, of_pixels) -> Iterator[tuple[str, str]]:
@@ -126,10 +129,20 @@ class Report:
             return
         head, rows = class_rows(matrix, names, of_pixels, self.aps)
         yield 'Classes', make_table(head, rows)
-        figure = _svg(draw_confusion(matrix, names), 'confusion matrix')
+        html = _svg(draw_confusion(matrix, names), 'confusion matrix')
+        if matrix[-1].any() or matrix[:, -1].any():
+            html += '<p>none: a miss as a prediction, a false alarm as the truth</p>'
         listed = confusion_rows(matrix, names)
-        table = make_table(['true', 'predicted', 'times', 'share of the true class'], listed)
-        yield 'Confusions', figure + (table if listed else '')
+        if listed:
+            html += make_table(['true', 'predicted', 'times', 'share of the true class'], listed)
+        yield 'Confusions', html
+
+
+def _text(value) -> str:
+    if not isinstance(value, (int, float, np.number)):
+        return str(value)
+    # -1 is COCO's for a size that no object has
+    return '-' if value == -1 else f'{value:.4g}'
 
 
 @contextmanager
