@@ -6,13 +6,13 @@ from mmengine.structures import InstanceData
 
 
 class Oracle(BaseModel):
-    """Detector that finds the objects of its ground truth, and takes squares for circles."""
+    """Detector that finds the objects of its ground truth, and takes squares for stars."""
 
     def forward(self, inputs, data_samples, mode):
         for sample in data_samples:
             truth = sample.gt_instances
             labels = truth.labels.clone()
-            labels[labels == 1] = 0
+            labels[labels == 1] = 3
             sample.pred_instances = InstanceData(
                 bboxes=truth.bboxes,
                 labels=labels,

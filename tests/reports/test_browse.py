@@ -10,7 +10,6 @@ import torch
 from classification import CONFIGS as CLASSIFIERS
 from classification import tiny_config as tiny_classifier
 from detection import CONFIGS as DETECTORS
-from detection import ROOT
 from detection import tiny_config as tiny_detector
 from mmengine.structures import BaseDataElement
 from rotated import CONFIGS as ROTATED
@@ -122,14 +121,3 @@ def test_the_libraries_own_programs_draw_our_configs(
         len([path for path in (tmp_path / 'out').rglob('*.*') if path.suffix in ('.png', '.jpg')])
         == 4
     )
-
-
-@pytest.mark.stack
-@pytest.mark.parametrize('config', DETECTORS[:1] + SEGMENTORS[:1] + CLASSIFIERS[:1] + ROTATED[:1])
-def test_the_tool_draws_by_default_into_a_folder_of_its_own(
-    config, run_program, capsys, tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
-    run_program(ROOT / 'tools/browse_dataset.py', config)
-    # the data set is not there
-    assert capsys.readouterr().err.startswith('error: data set not found')

@@ -33,7 +33,7 @@ OPTIONS = (
 
 @pytest.fixture(scope='module')
 def page(shapes, tmp_path_factory):
-    """Test a detector that takes squares for circles; the page and the metrics."""
+    """Test a detector that takes squares for stars; the page and the metrics."""
     folder = tmp_path_factory.mktemp('report')
     write_log(folder, '1', [step(2, loss=5.0), evaluation(1, **{'coco/bbox_mAP': 0.1})])
     cfg = tiny_config(DETECTORS[0], shapes, str(folder / 'test'))
@@ -62,14 +62,16 @@ def test_classes_and_confusions_are_those_of_the_predictions(page, shapes):
     head, *rows = _cells(text, 'Classes')
     assert head == ['class', 'objects', 'precision', 'recall', 'bbox AP', 'segm AP']
     rows = {row[0]: row[1:] for row in rows}
-    circles, squares = counts[:2]
-    assert circles and squares
-    for category, count in zip(content['categories'][2:], counts[2:]):
-        if count:
-            assert rows[category['name']] == [str(count), '100.0%', '100.0%', '1.000', '1.000']
-    assert rows['square'] == [str(squares), '-', '0.0%', '0.000', '0.000']
-    assert rows['circle'][:3] == [str(circles), f'{circles / (circles + squares):.1%}', '100.0%']
-    assert _cells(text, 'Confusions')[1:] == [['square', 'circle', str(squares), '100.0%']]
+    right = {'triangle': counts[2], 'ring': counts[4]}
+    assert min(right.values()) > 0 and counts[0] == counts[5] == 0
+    for name, count in right.items():
+        assert rows.pop(name) == [str(count), '100.0%', '100.0%', '1.000', '1.000']
+    squares, stars = counts[1], counts[3]
+    assert rows.pop('square') == [str(squares), '-', '0.0%', '0.000', '0.000']
+    assert rows.pop('star')[:3] == [str(stars), f'{stars / (stars + squares):.1%}', '100.0%']
+    # classes that do not occur have no row
+    assert not rows
+    assert _cells(text, 'Confusions')[1:] == [['square', 'star', str(squares), '100.0%']]
 
 
 def test_the_metrics_are_those_of_the_test(page):
