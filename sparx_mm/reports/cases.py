@@ -40,6 +40,7 @@ class CaseRecorder(BaseMetric):
     def __init__(self) -> None:
         super().__init__(prefix='cases')
         self.cases: list[Case] = []
+        self._shown: list[Case] = []
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Judge the predictions of a batch.
@@ -51,14 +52,18 @@ class CaseRecorder(BaseMetric):
         Raises:
             UserError: If they cannot be judged, see `judge`.
         """
-        for sample in data_samples:
-            verdict = judge(sample, self.dataset_meta['classes'])
-            self.results.append(Case(sample.get('img_path', ''), verdict, keep_sample(sample)))
-        best, worst = rank(self.results)
+        classes = self.dataset_meta['classes']
+        new = [
+            Case(sample.get('img_path', ''), judge(sample, classes), keep_sample(sample))
+            for sample in data_samples
+        ]
+        best, worst = rank([*self._shown, *new])
         shown = {id(case) for case in (*best, *worst)}
-        for case in self.results:
+        for case in (*self._shown, *new):
             if id(case) not in shown:
                 case.sample = None
+        self._shown = [*best, *worst]
+        self.results += new
 
     def compute_metrics(self, results: list) -> dict:
         """Keep the images of all processes, and return no metric.

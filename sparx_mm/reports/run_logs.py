@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,7 +52,8 @@ def read_run(path: str, name: str | None = None) -> RunLog:
         )
     curves, metrics = defaultdict(list), {}
     for file in files:
-        records = list(_place(_read_records(file), curves.get('loss', ())))
+        last = max((points[-1][0] for points in curves.values() if points), default=0)
+        records = list(_place(_read_records(file), last))
         start = min((at for at, is_metric, _ in records if not is_metric), default=None)
         for points in curves.values() if start is not None else ():
             points[:] = [point for point in points if point[0] < start]
@@ -125,9 +126,8 @@ def _read_records(file: Path) -> list[dict]:
     return records
 
 
-def _place(records: Iterable[dict], before: Sequence) -> Iterable[tuple[int, bool, dict]]:
+def _place(records: Iterable[dict], last: int) -> Iterator[tuple[int, bool, dict]]:
     """Yield each record with its iteration, and True if it is one of an evaluation."""
-    last = before[-1][0] if before else 0
     for record in records:
         if 'iter' in record:
             last = record['iter']
