@@ -25,6 +25,7 @@ HEIGHTS = {
     'analysis': 9,
     'demo': 9,
     'inference': 9,
+    'reports': 9,
     'data_checks': 8,
     'engine': 7,
     'backbones': 5,

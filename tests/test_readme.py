@@ -9,14 +9,16 @@ import torch
 from sparx_mm import SparXMamba, SparXSwin, VMamba
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ('README.md', 'CONTRIBUTING.md', 'docs/inference.md', 'docs/reliability.md')
+DOCS = sorted(f'docs/{path.name}' for path in (ROOT / 'docs').glob('*.md'))
+PAGES = ('README.md', 'CONTRIBUTING.md', *DOCS)
 
 
 @pytest.mark.parametrize('page', PAGES)
 def test_links_lead_somewhere(page):
     links = re.findall(r'\]\(([^)]+)\)', (ROOT / page).read_text())
-    local = [link for link in links if '://' not in link]
-    missing = [link for link in local if not (ROOT / link).exists()]
+    local = [link.partition('#')[0] for link in links if '://' not in link]
+    folder = (ROOT / page).parent
+    missing = [link for link in local if not (folder / link).exists()]
     assert not missing
     assert local or page != 'README.md'
 
@@ -26,6 +28,23 @@ def test_files_in_commands_exist():
     named = set(re.findall(r'\b(?:tools|configs)/[\w/]+\.py\b', text))
     assert len(named) >= 3
     assert all((ROOT / name).is_file() for name in named)
+
+
+def test_options_in_commands_exist():
+    commands = re.findall(
+        r'^\.venv/bin/python (tools/\w+\.py) (.*)$', _text('docs/tracking.md'), re.M
+    )
+    assert len(commands) >= 7
+    for tool, arguments in commands:
+        code = (ROOT / tool).read_text() + (ROOT / 'sparx_mm/run/cli.py').read_text()
+        missing = [name for name in re.findall(r'--[\w-]+', arguments) if f"'{name}'" not in code]
+        assert not missing, tool
+        configs = re.findall(r'configs/\S+', arguments)
+        assert all((ROOT / config).is_file() for config in configs)
+
+
+def _text(page):
+    return (ROOT / page).read_text()
 
 
 def test_make_targets_exist():

@@ -31,6 +31,12 @@ def parse_args():
         action='store_true',
         help='test-time augmentation; ADE20K: six scales, each also flipped',
     )
+    parser.add_argument(
+        '--report',
+        metavar='FILE.html',
+        help='write a page with metrics, curves of the training, classes, confusions, and the best '
+        'and worst images; it is one file',
+    )
     add_compile_option(parser)
     return parse_run_args(parser)
 

@@ -5,7 +5,14 @@ import openmp  # noqa: F401
 from sparx_mm.checkpoint_io import trust_checkpoints
 from sparx_mm.engine import AMP_DTYPES
 from sparx_mm.errors import user_errors
-from sparx_mm.run import add_compile_option, destroy_distributed, parse_run_args, run_parser, train
+from sparx_mm.run import (
+    TRACKERS,
+    add_compile_option,
+    destroy_distributed,
+    parse_run_args,
+    run_parser,
+    train,
+)
 
 
 def parse_args():
@@ -31,6 +38,20 @@ def parse_args():
         const='auto',
         metavar='CHECKPOINT',
         help='continue from a checkpoint; without a value from the last one in the work folder',
+    )
+    parser.add_argument(
+        '--track',
+        nargs='+',
+        action='extend',
+        choices=TRACKERS,
+        default=[],
+        help='write the curves to these trackers too (the extra `track` has their packages)',
+    )
+    parser.add_argument(
+        '--progress',
+        action='store_true',
+        help="show one line with loss, learning rate and time left instead of mmengine's lines, "
+        'which the log file keeps; nothing changes where the output is no terminal',
     )
     add_compile_option(parser)
     return parse_run_args(parser)

@@ -4,6 +4,7 @@ import os
 import os.path as osp
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -14,6 +15,9 @@ from torch import nn
 from ..errors import UserError
 from .samples import enlarge_sample
 from .sheet import draw_legend, draw_row, enlarge
+
+if TYPE_CHECKING:
+    from mmengine.visualization import Visualizer
 
 
 @torch.no_grad()
@@ -53,12 +57,12 @@ def draw_predictions(
         samples.append(enlarge_sample(sample, images[-1].shape[:2]))
     title, legend = 'prediction', []
     if 'gt_instances' in samples[0]:
-        visualizer, options = _detection_visualizer(), dict(pred_score_thr=score_thr)
+        visualizer, options = detection_visualizer(), dict(pred_score_thr=score_thr)
         title += f' (score above {score_thr:g})'
     else:
         # without labels: mmseg writes a name to the right of the middle of its
         # area, past the end of a small image
-        visualizer, options = _segmentation_visualizer(), dict(with_labels=False)
+        visualizer, options = segmentation_visualizer(), dict(with_labels=False)
         legend = _find_classes(samples, dataset.metainfo)
         # grey, because colors of the image would mix with those of classes
         images = [cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., None] for image in images]
@@ -115,7 +119,8 @@ def write_picture(path: str, picture: np.ndarray) -> None:
         )
 
 
-def _detection_visualizer():
+def detection_visualizer() -> 'Visualizer':
+    """Make mmdet's visualizer, with names that can be read in pictures of this size."""
     # imported lazily: a segmentor is drawn without mmdet
     from matplotlib import rc_context
     from mmdet.visualization import DetLocalVisualizer
@@ -125,7 +130,8 @@ def _detection_visualizer():
         return DetLocalVisualizer(text_color=(255, 255, 255), line_width=1, alpha=0.5)
 
 
-def _segmentation_visualizer():
+def segmentation_visualizer() -> 'Visualizer':
+    """Make mmseg's visualizer."""
     # imported lazily: a detector is drawn without mmseg
     from mmseg.visualization import SegLocalVisualizer
 

@@ -11,8 +11,8 @@ def enlarge_sample(sample: BaseDataElement, shape: tuple[int, int]) -> BaseDataE
 
     Args:
         sample (DetDataSample or SegDataSample): Sample with ``gt_instances``
-            and ``pred_instances`` at the scale of its ``ori_shape``, or with
-            ``gt_sem_seg`` and ``pred_sem_seg`` of any size.
+            and perhaps ``pred_instances`` at the scale of its ``ori_shape``, or
+            with ``gt_sem_seg`` and perhaps ``pred_sem_seg`` of any size.
         shape (tuple[int, int]): Height and width of the enlarged image.
 
     Returns:
@@ -21,10 +21,10 @@ def enlarge_sample(sample: BaseDataElement, shape: tuple[int, int]) -> BaseDataE
     """
     large = type(sample)()
     if 'bboxes' in sample.get('gt_instances', ()):
-        for name in ('gt_instances', 'pred_instances'):
+        for name in {'gt_instances', 'pred_instances'} & set(sample.keys()):
             large.set_data({name: _enlarge_instances(sample.get(name), sample.ori_shape, shape)})
     elif 'gt_sem_seg' in sample:
-        for name in ('gt_sem_seg', 'pred_sem_seg'):
+        for name in {'gt_sem_seg', 'pred_sem_seg'} & set(sample.keys()):
             large.set_data({name: _enlarge_label_map(sample.get(name), shape)})
     return large
 

@@ -21,6 +21,7 @@ from .optim.amp import AMP_DTYPES, BFloat16OptimWrapper
 from .optim.fsdp import ResumableFSDPStrategy
 from .optim.layer_decay import LayerDecayOptimWrapperConstructor
 from .transforms.check_seg_map import CheckSegMap
+from .wandb_curves import WandbCurves
 
 __all__ = [
     'AMP_DTYPES',
@@ -35,6 +36,7 @@ __all__ = [
     'ResumableFSDPStrategy',
     'ResumeHook',
     'SafeCheckpointHook',
+    'WandbCurves',
     'flop_handles',
     'make_optim_table',
 ]

@@ -10,10 +10,13 @@ from .cli import (
 )
 from .compilation import compile_backbones
 from .config import load_config
+from .data import load_dataset
 from .distributed import destroy_distributed
 from .runner import build_runner, load_runner, test, train
+from .tracking import TRACKERS
 
 __all__ = [
+    'TRACKERS',
     'ArgumentParser',
     'CfgOptionsAction',
     'add_compile_option',
@@ -21,6 +24,7 @@ __all__ = [
     'compile_backbones',
     'destroy_distributed',
     'load_config',
+    'load_dataset',
     'load_runner',
     'parse_run_args',
     'run_parser',

@@ -3,6 +3,7 @@
 import os
 import os.path as osp
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -11,6 +12,7 @@ from mmengine.hooks import CheckpointHook, EMAHook, LoggerHook
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
 
 from ..checkpoint_io import lock_folder
 from ..compat.allocator import keep_freed_memory
@@ -24,6 +26,7 @@ from ..data_checks import (
 from ..engine.optim.amp import use_amp
 from ..engine.saving.last_checkpoint import disk_errors
 from ..errors import UserError
+from ..reports import Report, check_report
 from .channels import check_channels
 from .cli import show_progress
 from .compilation import check_compile, compile_backbones
@@ -48,6 +51,8 @@ from .preflight import (
     last_checkpoint,
     settle_workers,
 )
+from .progress import progress_line
+from .tracking import add_trackers
 
 # hooks of every run, unless its config says otherwise. configs/_base_ lists
 # them too, because other programs that run our configs do not come by here
@@ -79,6 +84,8 @@ def train(
     resume: str | None = None,
     show_optim: bool = False,
     compile: bool = False,
+    track: Sequence[str] = (),
+    progress: bool = False,
     **kwargs,
 ) -> Runner:
     """Train a model from a config file.
@@ -97,6 +104,10 @@ def train(
             parameters before the first iteration. Default: False.
         compile (bool): Compile the backbone; see `compile_backbones`.
             Default: False.
+        track (Sequence[str]): Trackers to write the curves to; see `add_trackers`.
+            Default: ().
+        progress (bool): Show one line instead of mmengine's in a terminal; see
+            `progress_line`. Default: False.
         **kwargs: Arguments of `load_config`.
 
     Returns:
@@ -111,6 +122,8 @@ def train(
         check_compile(cfg)
     if amp or amp_dtype is not None:
         use_amp(cfg, amp_dtype)
+    if track:
+        add_trackers(cfg, track)
     check_training_device(cfg)
     _check_run(cfg)
     validates = cfg.get('val_cfg') is not None
@@ -150,7 +163,8 @@ def train(
         check_same_classes(runner.train_dataloader.dataset, runner.val_dataloader.dataset)
     if compile:
         compile_backbones(runner.model)
-    with lost_processes(), first_step_errors(runner, _FIRST), disk_errors(cfg.work_dir):
+    line = progress_line(runner) if progress else nullcontext()
+    with lost_processes(), first_step_errors(runner, _FIRST), disk_errors(cfg.work_dir), line:
         runner.train()
     if lock is not None:
         lock.close()
@@ -166,6 +180,7 @@ def test(
     wait_time: float = 2.0,
     tta: bool = False,
     compile: bool = False,
+    report: str | None = None,
     **kwargs,
 ) -> dict[str, float]:
     """Evaluate a model on the test set of its config.
@@ -183,6 +198,8 @@ def test(
             ``tta_pipeline`` of the config say. Default: False.
         compile (bool): Compile the backbone; see `compile_backbones`.
             Default: False.
+        report (str, optional): File of a page with metrics, classes, confusions, and the best
+            and worst images; see `Report`. Default: None.
         **kwargs: Arguments of `load_config`.
 
     Returns:
@@ -196,6 +213,8 @@ def test(
     cfg = load_config(config, **kwargs)
     if compile:
         check_compile(cfg)
+    if report is not None:
+        check_report(report)
     if out is not None:
         dump_predictions(cfg, out)
     if show or show_dir is not None:
@@ -207,8 +226,12 @@ def test(
         keep_subfolders(runner.visualizer, cfg)
     if compile:
         compile_backbones(runner.model)
+    page = None if report is None else Report(runner)
     with lost_processes(), first_step_errors(runner, 'the test fails'):
-        return runner.test()
+        metrics = runner.test()
+    if page is not None and get_rank() == 0:
+        page.write(report, metrics, checkpoint)
+    return metrics
 
 
 def load_runner(cfg: Config, checkpoint: str | None) -> Runner:
@@ -278,6 +301,7 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
     settle_workers(cfg)
     if get_device() == 'cpu':
         keep_freed_memory()
+    _settle_visualizer(cfg)
     with config_errors(cfg.to_dict()):
         build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
         runner = build(cfg)
@@ -336,6 +360,17 @@ def _check_run(cfg: Config) -> None:
     check_channels(cfg)
     check_device(cfg)
     init_distributed(cfg)
+
+
+def _settle_visualizer(cfg: Config) -> None:
+    """Leave out the name of a visualizer if an earlier run of this process has taken it.
+
+    mmengine then names it after the run. By the old name it would be the earlier one,
+    which writes into the folder of its own run.
+    """
+    visualizer = cfg.get('visualizer')
+    if isinstance(visualizer, dict) and Visualizer.check_instance_created(visualizer.get('name')):
+        del visualizer['name']
 
 
 def _is_later_process() -> bool:

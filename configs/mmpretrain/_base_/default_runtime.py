@@ -12,6 +12,6 @@ default_hooks = dict(
     visualization=dict(type='VisualizationHook', enable=False),
 )
 
-# has no name, because each run in a process then has its own, in its own folder
-visualizer = dict(type='UniversalVisualizer', vis_backends=_base_.vis_backends)
+# programs that draw outside of a run need a name
+visualizer = dict(type='UniversalVisualizer', name='visualizer', vis_backends=_base_.vis_backends)
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=True)

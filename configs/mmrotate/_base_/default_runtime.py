@@ -4,6 +4,6 @@ default_scope = 'mmrotate'
 
 default_hooks = dict(visualization=dict(type='mmdet.DetVisualizationHook'))
 
-# without a name: each run in a process has its own, in its own folder
-visualizer = dict(type='RotLocalVisualizer', vis_backends=_base_.vis_backends)
+# programs that draw outside of a run need a name
+visualizer = dict(type='RotLocalVisualizer', name='visualizer', vis_backends=_base_.vis_backends)
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=True)

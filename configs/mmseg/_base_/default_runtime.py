@@ -9,8 +9,8 @@ default_hooks = dict(
     visualization=dict(type='SegVisualizationHook'),
 )
 
-# has no name, because each run in a process then has its own, in its own folder
-visualizer = dict(type='SegLocalVisualizer', vis_backends=_base_.vis_backends)
+# browse_dataset of mmdet and mmseg builds it outside of a run, which needs a name
+visualizer = dict(type='SegLocalVisualizer', name='visualizer', vis_backends=_base_.vis_backends)
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=False)
 
 # --tta averages the classes' probabilities over tta_pipeline
