@@ -92,6 +92,8 @@ def _stats(place: str) -> Iterator[tuple[str, int, int]]:
         yield osp.abspath(place), stat.st_size, stat.st_mtime_ns
     for parent, folders, names in os.walk(place, followlinks=True):
         folders.sort()
+        # an empty one too, which may be a class
+        yield from ((osp.join(parent, name), 0, 0) for name in folders)
         for name in sorted(names):
             path = osp.join(parent, name)
             if osp.isfile(path):

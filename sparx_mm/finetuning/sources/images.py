@@ -2,6 +2,7 @@
 
 import os
 import os.path as osp
+from collections import Counter
 
 from ...data_checks.wording import and_more
 from ...engine.transforms.exif import read_orientation
@@ -63,14 +64,22 @@ class ImageFolder:
                     'annotation would belong to both: rename or remove one'
                 )
             self.names[stem] = name
+        counts = Counter(map(osp.basename, self.names))
+        # without those in several folders
+        self._alone = {
+            osp.basename(stem): name
+            for stem, name in self.names.items()
+            if counts[osp.basename(stem)] == 1
+        }
 
     def find(self, stem: str) -> str | None:
         """Return the image of a name without ending; None if there is none.
 
         Args:
-            stem (str): Path relative to the folder, or the name alone.
+            stem (str): Path relative to the folder, or, of an image whose name no other
+                has, a path in other folders.
         """
-        return self.names.get(stem) or self.names.get(osp.basename(stem))
+        return self.names.get(stem) or self._alone.get(osp.basename(stem))
 
     def size(self, name: str) -> tuple[int, int]:
         """Read width and height in pixels of an image as it is loaded.
