@@ -23,6 +23,7 @@ HEIGHTS = {
     'run': 9,
     'analysis': 9,
     'demo': 9,
+    'finetuning': 9,
     'data_checks': 8,
     'engine': 7,
     'backbones': 5,

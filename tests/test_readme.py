@@ -9,7 +9,7 @@ import torch
 from sparx_mm import SparXMamba, SparXSwin, VMamba
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ('README.md', 'CONTRIBUTING.md', 'docs/reliability.md')
+PAGES = ('README.md', 'CONTRIBUTING.md', 'docs/fine_tuning.md', 'docs/reliability.md')
 
 
 @pytest.mark.parametrize('page', PAGES)
@@ -22,7 +22,7 @@ def test_links_lead_somewhere(page):
 
 
 def test_files_in_commands_exist():
-    text = (ROOT / 'README.md').read_text()
+    text = ''.join((ROOT / page).read_text() for page in PAGES)
     named = set(re.findall(r'\b(?:tools|configs)/[\w/]+\.py\b', text))
     assert len(named) >= 3
     assert all((ROOT / name).is_file() for name in named)
