@@ -26,6 +26,7 @@ HEIGHTS = {
     'demo': 9,
     'inference': 9,
     'reports': 9,
+    'finetuning': 9,
     'data_checks': 8,
     'engine': 7,
     'backbones': 5,

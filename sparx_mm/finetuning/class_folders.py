@@ -1,0 +1,86 @@
+"""Classification sets of one's own: a folder of images for each class."""
+
+import os
+import os.path as osp
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..data_checks.wording import quote_names
+from ..errors import UserError
+from .sources.images import ENDINGS, ImageFolder, list_files
+
+SPLITS = ('train', 'val')
+
+
+class ClassFolders(NamedTuple):
+    """Images and the classes that their folders are.
+
+    Args:
+        folder (str): Folder of the folders.
+        files (list[str]): Images relative to it.
+        labels (list[int]): Number of the class of each.
+        classes (list[str]): Class names.
+        size (int): Median of the shorter sides of up to 100 images, in pixels.
+    """
+
+    folder: str
+    files: list[str]
+    labels: list[int]
+    classes: list[str]
+    size: int
+
+
+def read_class_folders(folder: str, classes: Sequence[str] | None = None) -> ClassFolders:
+    """Read a folder that has a folder of images for each class.
+
+    Args:
+        folder (str): The folder.
+        classes (Sequence[str], optional): Names of the folders in the order of their
+            labels. None: all of them, sorted. Default: None.
+
+    Returns:
+        ClassFolders: The images and their classes.
+
+    Raises:
+        UserError: If there are fewer than two classes, if one has no image, or if images
+            or folders belong to none.
+    """
+    if not osp.isdir(folder):
+        raise UserError(f'no folder {osp.abspath(folder)}')
+    present = sorted(one.name for one in os.scandir(folder) if one.is_dir())
+    present = [name for name in present if not name.startswith('.')]
+    names = list(classes or present)
+    other = sorted(set(present) ^ set(names))
+    if other:
+        raise UserError(
+            f'the folders of {osp.abspath(folder)} are not the classes: {other[0]!r} is in one '
+            f'of {quote_names(present)} and {quote_names(names)} alone'
+        )
+    files = list_files(folder, ENDINGS)
+    loose = [file for file in files if '/' not in file]
+    if loose or len(names) < 2:
+        raise UserError(
+            f'{osp.abspath(folder)} has {len(loose)} images beside {len(names)} folders: put the '
+            'images of each class into a folder of its name, for two classes or more'
+        )
+    tops = [file.partition('/')[0] for file in files]
+    empty = [name for name in names if name not in tops]
+    if empty:
+        raise UserError(
+            f'{osp.join(folder, empty[0])} holds no image, of which the names end in '
+            f'{" ".join(ENDINGS)}: put some there, or remove the folder'
+        )
+    some = ImageFolder(osp.join(folder, names[0]))
+    sides = sorted(min(some.size(name)) for name in list(some.names.values())[:100])
+    labels = [names.index(top) for top in tops]
+    return ClassFolders(folder, files, labels, names, sides[len(sides) // 2])
+
+
+def find_splits(folder: str) -> tuple[str, str | None]:
+    """Return the folders for training and validation; None for a set without the latter.
+
+    Args:
+        folder (str): Folder of the classes, or of ``train`` and ``val``.
+    """
+    train, val = (osp.join(folder, name) for name in SPLITS)
+    return (train, val) if osp.isdir(train) and osp.isdir(val) else (folder, None)

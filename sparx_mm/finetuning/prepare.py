@@ -1,0 +1,125 @@
+"""A user's data in the layout that the libraries read, made once and kept beside the run."""
+
+import hashlib
+import json
+import os
+import os.path as osp
+from collections.abc import Iterator
+
+from ..checkpoint_io import write_text
+from ..errors import UserError
+from .convert import CONVERTERS, SPLITS
+from .request import Facts, Request
+from .sources.yolo import yaml_folders
+
+# raise it when a converter changes
+VERSION = 1
+
+
+def prepare_data(request: Request, folder: str) -> tuple[Facts, bool]:
+    """Convert data, unless that was done and the source is as it was.
+
+    Args:
+        request (Request): The data.
+        folder (str): Folder for the converted files.
+
+    Returns:
+        tuple[Facts, bool]: Facts about them, and True if they were converted now.
+
+    Raises:
+        UserError: If they cannot be trained.
+    """
+    _check_request(request)
+    path, source = osp.join(folder, 'source.json'), fingerprint(request)
+    kept = _read(path)
+    if kept.get('source') == source:
+        return Facts(**kept['facts']), False
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise UserError(f'{osp.abspath(folder)} cannot be written: {error.strerror}') from error
+    facts = CONVERTERS[request.task](request, osp.abspath(folder))
+    # last, so that an interrupted conversion is done again
+    write_text(path, json.dumps(dict(source=source, request=request, facts=facts._asdict())))
+    return facts, True
+
+
+def check_unchanged(folder: str) -> tuple[Request, Facts]:
+    """Check that data are still those that a run began with.
+
+    Args:
+        folder (str): Folder of the converted files.
+
+    Returns:
+        tuple[Request, Facts]: What the run was asked for, and facts about its data.
+
+    Raises:
+        UserError: If they changed, or were not converted.
+    """
+    kept = _read(osp.join(folder, 'source.json'))
+    if not kept:
+        raise UserError(f'{osp.abspath(folder)} holds no converted data: start without --resume')
+    request = Request(*kept['request'])
+    request = request._replace(classes=request.classes and tuple(request.classes))
+    if fingerprint(request) != kept['source']:
+        raise UserError(
+            'the images or annotations changed since the run began: start anew in another '
+            '--work-dir (with its last checkpoint as --weights), or go on by hand on the '
+            'converted ones with tools/train.py'
+        )
+    return request, Facts(**kept['facts'])
+
+
+def fingerprint(request: Request) -> str:
+    """Return a text that changes with the files of a source and with what is asked of it.
+
+    Args:
+        request (Request): The data.
+    """
+    places = [getattr(request, key) for key in ('images', 'annotations')]
+    places += [request.val_images, request.val_annotations]
+    if str(request.annotations).endswith(('.yaml', '.yml')) and osp.isfile(request.annotations):
+        for split in SPLITS:
+            places += yaml_folders(request.annotations, split) or ()
+    stats = [list(_stats(place)) for place in places if place]
+    text = json.dumps([VERSION, request, stats])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _stats(place: str) -> Iterator[tuple[str, int, int]]:
+    if osp.isfile(place):
+        stat = os.stat(place)
+        yield osp.abspath(place), stat.st_size, stat.st_mtime_ns
+    for parent, folders, names in os.walk(place, followlinks=True):
+        folders.sort()
+        # an empty one too, which may be a class
+        yield from ((osp.join(parent, name), 0, 0) for name in folders)
+        for name in sorted(names):
+            path = osp.join(parent, name)
+            if osp.isfile(path):
+                stat = os.stat(path)
+                yield osp.abspath(path), stat.st_size, stat.st_mtime_ns
+
+
+def _check_request(request: Request) -> None:
+    if request.images is None and not str(request.annotations).endswith(('.yaml', '.yml')):
+        raise UserError('--images DIR is missing: the folder of the images')
+    if request.images is not None and not osp.isdir(request.images):
+        raise UserError(f'--images: there is no folder {osp.abspath(request.images)}')
+    if request.task == 'segmentation' and request.annotations is None:
+        raise UserError('--annotations DIR is missing: the folder of the label maps (index PNGs)')
+    if request.task == 'classification' and request.annotations is not None:
+        raise UserError(
+            '--annotations is not read for classification: the folders of --images are the classes'
+        )
+    alone = request.val_images is not None and request.val_annotations is None
+    if alone and request.task != 'classification':
+        raise UserError('--val-images needs --val-annotations, which belong to them')
+
+
+def _read(path: str) -> dict:
+    try:
+        with open(path, encoding='utf-8') as file:
+            return json.load(file)
+    except (OSError, ValueError):
+        return {}

@@ -1,0 +1,10 @@
+"""Annotations of other formats, read as the content of one file in COCO's format.
+
+mmdet reads VOC's XML beside JPEGs alone, and neither YOLO's nor LabelMe's files; what is
+installed here converts from COCO, not to it.
+"""
+
+from .content import Content, align_classes, has_masks, keep_classes
+from .read import read_annotations
+
+__all__ = ['Content', 'align_classes', 'has_masks', 'keep_classes', 'read_annotations']

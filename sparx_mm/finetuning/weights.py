@@ -1,0 +1,65 @@
+"""Weights that a run starts from: a whole model's, or those of a backbone alone."""
+
+from mmengine.config import Config
+
+from ..backbones.pretrained import CHECKPOINT_INITS
+from ..checkpoint_io import load_checkpoint
+from ..errors import UserError
+from ..run.preflight.weights import check_checkpoint
+from ..state_dicts import find_prefixes, find_weights
+from .models import CONFIGS
+
+NONE = 'none'
+
+
+def use_weights(cfg: Config, weights: str | None, task: str) -> tuple[str, bool]:
+    """Change a config to start from weights.
+
+    Args:
+        cfg (Config): A whole config; it is changed.
+        weights (str, optional): File or URL; ``'none'`` for random weights. None: those
+            that were released for the backbone.
+        task (str): The task.
+
+    Returns:
+        tuple[str, bool]: What the model starts from, for the user, and False if that is
+        nothing.
+
+    Raises:
+        UserError: If the file is missing or holds no backbone of ours.
+    """
+    backbone = cfg.model.backbone
+    if (backbone.get('init_cfg') or {}).get('type') in CHECKPOINT_INITS:
+        backbone.init_cfg = None
+    cfg.load_from = None
+    if weights == NONE:
+        return 'random weights', False
+    if weights is None:
+        weights = _find_released(backbone)
+        if weights is None:
+            return 'random weights, because none were released for this backbone', False
+    check_checkpoint(weights, '--weights', 'give a file, or --weights none for random weights')
+    prefixes = find_prefixes(find_weights(load_checkpoint(weights, 'cpu')))
+    if 'backbone.' in prefixes or (prefixes and task == 'classification'):
+        cfg.load_from = weights
+        return f'{weights} (what fits of the whole model; the log names what stays new)', True
+    if not prefixes:
+        raise UserError(
+            f'--weights {weights} holds no backbone of SparX or VMamba: give a released file, '
+            "one of a run, or 'none'"
+        )
+    backbone.init_cfg = dict(type='Pretrained', checkpoint=weights)
+    if prefixes[0]:
+        backbone.init_cfg['prefix'] = prefixes[0]
+    return f'{weights} (the backbone; all heads are new)', True
+
+
+def _find_released(backbone: dict) -> str | None:
+    """Return the URL of the released weights of a backbone; None if there are none."""
+    arch = (backbone.get('arch') or {}).get('base')
+    for path in sorted((CONFIGS / '_base_/backbones').glob('*.py')):
+        known = Config.fromfile(path)
+        same = known.backbone.type == backbone.type and known.backbone.arch.get('base') == arch
+        if arch and same and 'init_cfg' in known:
+            return known.init_cfg.checkpoint
+    return None

@@ -1,0 +1,43 @@
+"""The command line of tools/finetune.py."""
+
+import re
+import shlex
+
+import pytest
+from detection import ROOT
+
+from sparx_mm.finetuning.cli import finetune_parser, print_outcome
+from sparx_mm.finetuning.finetune import Outcome
+
+PAGES = ('README.md', 'docs/fine_tuning.md')
+COMMANDS = [
+    line
+    for page in PAGES
+    for line in re.findall(r'tools/finetune\.py( --[^`\n]+)', (ROOT / page).read_text())
+]
+
+
+def test_the_pages_commands_are_read():
+    assert len(COMMANDS) >= 7
+    for command in COMMANDS:
+        args = finetune_parser().parse_args(shlex.split(command))
+        assert args.task or args.resume
+
+
+def test_the_last_lines_say_how_to_go_on(capsys):
+    print_outcome(Outcome('run/config.py'))
+    assert capsys.readouterr().out == 'by hand: python tools/train.py run/config.py\n'
+    print_outcome(Outcome('run/config.py', 'best.pth', {'mIoU': 12.345}, 'run/predictions.png'))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == 'mIoU: 12.35'
+    assert lines[-1] == 'by hand: python tools/train.py run/config.py --resume'
+
+
+@pytest.mark.slow
+@pytest.mark.stack
+def test_a_mistake_is_one_line(tmp_path):
+    from tool_process import run_tool
+
+    output = run_tool('finetune', '--task', 'detection', folder=tmp_path, status=1)
+    assert output.splitlines()[-1] == 'error: --images DIR is missing: the folder of the images'
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,154 @@
+"""Fine-tuning from one call: a run of each task, and how it goes on."""
+
+import os
+from pathlib import Path
+
+import cv2
+import pytest
+from archs import PICO
+from detection import tiny_options
+from mmengine.registry import MODELS, init_default_scope
+from own_data import save_image, voc, voc_object
+
+from sparx_mm.demo import CLASSES
+from sparx_mm.errors import UserError
+from sparx_mm.finetuning import finetune
+from sparx_mm.run import load_config
+
+pytestmark = [pytest.mark.slow, pytest.mark.stack]
+QUICK = dict(weights='none', size=64, epochs=1, batch_size=2, device='cpu')
+BACKBONE = {'model.backbone.arch': dict(PICO), 'default_hooks.logger.interval': 1}
+
+
+def of_shapes(shapes, split):
+    return str(shapes / split), str(shapes / f'annotations/instances_{split}.json')
+
+
+@pytest.fixture(scope='module')
+def detector(shapes, tmp_path_factory):
+    """A detector's run, and what the call returned."""
+    root = tmp_path_factory.mktemp('finetune') / 'run'
+    images, annotations = of_shapes(shapes, 'train')
+    val_images, val_annotations = of_shapes(shapes, 'val')
+    small = {key: v for key, v in tiny_options(shapes).items() if 'channels' in key or 'num' in key}
+    small = {
+        key: v for key, v in small.items() if key.startswith('model.') and 'classes' not in key
+    }
+    outcome = finetune(
+        task='detection',
+        images=images,
+        annotations=annotations,
+        val_images=val_images,
+        val_annotations=val_annotations,
+        work_dir=str(root),
+        cfg_options={**BACKBONE, **small},
+        **QUICK,
+    )
+    return root, outcome
+
+
+def test_a_detector_is_trained_evaluated_and_drawn(detector):
+    root, outcome = detector
+    cfg = load_config(outcome.config)
+    assert cfg.model.type == 'MaskRCNN'
+    assert set(cfg.train_dataloader.dataset.metainfo.classes) == set(CLASSES)
+    assert cfg.model.roi_head.mask_head.num_classes == len(CLASSES)
+    assert (cfg.train_cfg.max_epochs, cfg.train_dataloader.batch_size) == (1, 2)
+    assert Path(outcome.checkpoint).is_file()
+    assert {'coco/bbox_mAP', 'coco/segm_mAP'} <= set(outcome.metrics)
+    assert cv2.imread(outcome.picture) is not None
+    head = Path(outcome.config).read_text().splitlines()
+    assert '# data: COCO, 4 images for training, 3 for validation, 6 classes' in head
+
+
+def test_a_run_goes_on_with_the_config_as_it_was_changed(detector, shapes):
+    root, outcome = detector
+    path = Path(outcome.config)
+    text = path.read_text().replace('max_epochs=1', 'max_epochs=2').replace('T_max=1', 'T_max=2')
+    path.write_text(text)
+    # a run is never written over
+    with pytest.raises(UserError, match='holds a run.*go on with --resume'):
+        finetune(task='detection', images=str(shapes / 'train'), work_dir=str(root), **QUICK)
+    again = finetune(work_dir=str(root), resume=True, device='cpu')
+    assert path.read_text() == text
+    assert (root / 'training/epoch_2.pth').is_file()
+    assert set(again.metrics) == set(outcome.metrics)
+    # after a change of the data it does not
+    annotations = of_shapes(shapes, 'train')[1]
+    stat = os.stat(annotations)
+    os.utime(annotations, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    with pytest.raises(UserError, match='changed since the run began'):
+        finetune(work_dir=str(root), resume=True, device='cpu')
+
+
+def test_a_segmentor(shapes, tmp_path):
+    outcome = finetune(
+        task='segmentation',
+        images=str(shapes / 'train'),
+        annotations=str(shapes / 'labels/train'),
+        model='semantic_fpn_sparx_demo',
+        work_dir=str(tmp_path / 'run'),
+        cfg_options={
+            **BACKBONE,
+            'model.neck.in_channels': list(PICO['embed_dims']),
+        },
+        **QUICK,
+    )
+    cfg = load_config(outcome.config)
+    # the background too
+    assert cfg.model.decode_head.num_classes == len(CLASSES) + 1
+    assert 'class_weight' not in cfg.model.decode_head.loss_decode
+    assert 0 <= outcome.metrics['mIoU'] <= 100
+    assert cv2.imread(outcome.picture) is not None
+
+
+def test_a_classifier(imagenet, tmp_path):
+    dims = PICO['embed_dims'][-1]
+    outcome = finetune(
+        task='classification',
+        images=str(imagenet),
+        work_dir=str(tmp_path / 'run'),
+        cfg_options={**BACKBONE, 'model.neck.in_channels': dims, 'model.head.in_channels': dims},
+        **{**QUICK, 'size': 32, 'batch_size': 6},
+    )
+    cfg = load_config(outcome.config)
+    assert cfg.train_dataloader.dataset.metainfo.classes == tuple(sorted(CLASSES))
+    assert cfg.model.head.num_classes == len(CLASSES)
+    assert 0 <= outcome.metrics['accuracy/top1'] <= 100
+    assert cv2.imread(outcome.picture) is not None
+
+
+@pytest.fixture
+def boxes(images, write):
+    """A set of VOC's, without masks."""
+    save_image(images / 'c.png')
+    files = {f'{name}.xml': voc(voc_object('cat', 1, 1, 20, 20)) for name in ('a', 'sub/b', 'c')}
+    return dict(images=str(images), annotations=str(write(files)))
+
+
+def test_boxes_choose_a_detector_without_masks(boxes, tmp_path):
+    outcome = finetune('detection', work_dir=str(tmp_path / 'run'), dry_run=True, **boxes, **QUICK)
+    cfg = load_config(outcome.config)
+    assert outcome.checkpoint is None and not (tmp_path / 'run/training').exists()
+    assert cfg.val_evaluator.metric == 'bbox'
+    cfg.model.backbone.arch = dict(PICO)
+    init_default_scope('mmdet')
+    model = MODELS.build({**cfg.model, 'neck': {**cfg.model.neck, 'in_channels': [16, 24, 32, 40]}})
+    assert type(model).__name__ == 'FasterRCNN' and not model.with_mask
+
+
+def test_faults_that_the_data_check_finds(boxes, images, tmp_path):
+    # the boxes are for 40 x 30 pixels
+    save_image(images / 'a.png', (80, 60))
+    for _ in range(2):
+        # found again, because nothing was put right
+        with pytest.raises(
+            UserError, match='1 faults, listed above, the first: image .*a.png has 80'
+        ):
+            finetune('detection', work_dir=str(tmp_path / 'run'), dry_run=True, **boxes, **QUICK)
+
+
+def test_nothing_to_resume_begins_anew(boxes, tmp_path, capsys):
+    with pytest.raises(UserError, match='--task is missing'):
+        finetune(work_dir=str(tmp_path / 'run'), resume=True)
+    assert 'nothing to resume in' in capsys.readouterr().out

@@ -1,0 +1,90 @@
+"""Names of models, the configs that they stand for, and their weights."""
+
+import pytest
+import torch
+from archs import PICO
+from mmengine.config import Config
+
+from sparx_mm import SparXMamba
+from sparx_mm.errors import UserError
+from sparx_mm.finetuning.models import find_model, list_models
+from sparx_mm.finetuning.weights import use_weights
+
+
+@pytest.mark.parametrize(
+    'task,name,masks,whole,config',
+    [
+        ('detection', None, True, 'mask_rcnn_sparx_t', 'mask_rcnn_sparx_t_1x'),
+        ('detection', None, False, 'faster_rcnn_sparx_t', 'mask_rcnn_sparx_t_1x'),
+        ('detection', 'vmamba_s', True, 'mask_rcnn_vmamba_s', 'mask_rcnn_vmamba_s_1x'),
+        ('detection', 'faster_rcnn_sparx_b', True, 'faster_rcnn_sparx_b', 'mask_rcnn_sparx_b_1x'),
+        ('segmentation', 'sparx_swin_t', False, 'upernet_sparx_swin_t', 'upernet_sparx_swin_t'),
+        (
+            'segmentation',
+            'semantic_fpn_sparx_s',
+            False,
+            'semantic_fpn_sparx_s',
+            'semantic_fpn_sparx_s',
+        ),
+        ('classification', None, False, 'sparx_t', 'sparx_t_in1k'),
+    ],
+)
+def test_names(task, name, masks, whole, config):
+    found, path = find_model(task, name, masks)
+    assert (found, path.stem) == (whole, config)
+
+
+def test_every_listed_model_has_a_config():
+    for task in ('detection', 'segmentation', 'classification'):
+        models = list_models(task)
+        assert len(models) >= 8 and all(path.is_file() for path in models.values())
+
+
+@pytest.mark.parametrize(
+    'name,message',
+    [
+        ('sparx_x', r'--model sparx_x is no model for detection.*: they are .*mask_rcnn_vmamba_t'),
+        ('mask_rcnn_sparx_t', 'learns masks, and not every object has one'),
+    ],
+)
+def test_models_that_do_not_fit(name, message):
+    with pytest.raises(UserError, match=message):
+        find_model('detection', name, False)
+
+
+@pytest.fixture
+def cfg():
+    old = dict(type='Pretrained', checkpoint='https://example.com/old.pth')
+    backbone = dict(type='SparXMamba', arch=dict(base='tiny'), init_cfg=old)
+    return Config(dict(model=dict(backbone=backbone)))
+
+
+@pytest.mark.parametrize('prefix,whole', [('', False), ('backbone.', True), ('encoder.', False)])
+def test_a_file_is_a_whole_model_or_a_backbone(cfg, tmp_path, prefix, whole):
+    weights = {prefix + name: value for name, value in SparXMamba(PICO).state_dict().items()}
+    path = str(tmp_path / 'file.pth')
+    torch.save(weights, path)
+    text, starts = use_weights(cfg, path, 'detection')
+    assert starts and path in text
+    if whole:
+        assert (cfg.load_from, cfg.model.backbone.init_cfg) == (path, None)
+    else:
+        assert cfg.load_from is None
+        assert cfg.model.backbone.init_cfg.checkpoint == path
+        assert cfg.model.backbone.init_cfg.get('prefix', '') == prefix
+
+
+def test_random_weights(cfg):
+    assert use_weights(cfg, 'none', 'detection') == ('random weights', False)
+    assert cfg.model.backbone.init_cfg is None
+    cfg.model.backbone.arch.base = 'tiny-ssm'
+    assert not use_weights(cfg, None, 'detection')[1]
+
+
+def test_weights_that_are_no_backbone(cfg, tmp_path):
+    path = str(tmp_path / 'file.pth')
+    with pytest.raises(UserError, match='--weights: .*file.pth.*--weights none'):
+        use_weights(cfg, path, 'detection')
+    torch.save({'conv.weight': torch.ones(1)}, path)
+    with pytest.raises(UserError, match='holds no backbone of SparX or VMamba'):
+        use_weights(cfg, path, 'detection')
