@@ -8,7 +8,15 @@ its initializers, and changes nothing else. Without mmengine,
 from pathlib import Path as _Path
 
 __version__ = '0.1.0'
-__all__ = ['HierarchicalBackbone', 'SparXMamba', 'SparXSwin', 'VMamba', 'backbones', 'necks']
+__all__ = [
+    'VSSD',
+    'HierarchicalBackbone',
+    'SparXMamba',
+    'SparXSwin',
+    'VMamba',
+    'backbones',
+    'necks',
+]
 
 # setup.cfg installs kernels/ in this folder; in a clone it is beside this folder
 # and must be found there, whether this clone, another one or none is installed
@@ -33,4 +41,4 @@ except ImportError as error:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 else:
     from . import backbones, necks
-    from .backbones import HierarchicalBackbone, SparXMamba, SparXSwin, VMamba
+    from .backbones import VSSD, HierarchicalBackbone, SparXMamba, SparXSwin, VMamba

@@ -4,7 +4,7 @@ Pure functions, without files: backbones use them too.
 """
 
 from .classifier import flatten_classifier, nest_classifier
-from .families import FAMILIES, SPARX, SWIN, VMAMBA, find_families, find_prefixes
+from .families import FAMILIES, SPARX, SWIN, VMAMBA, VSSD, find_families, find_prefixes
 from .fit import fit
 from .keymap import KeyMap
 from .match import CoverageError, Report, match, require_finite
@@ -17,6 +17,7 @@ __all__ = [
     'SPARX',
     'SWIN',
     'VMAMBA',
+    'VSSD',
     'CoverageError',
     'KeyMap',
     'Report',
