@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from sparx_mm import SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ('README.md', 'CONTRIBUTING.md', 'docs/reliability.md')
+PAGES = ('README.md', 'CONTRIBUTING.md', 'docs/reliability.md', 'docs/vssd.md')
 
 
 @pytest.mark.parametrize('page', PAGES)
@@ -43,8 +43,8 @@ def test_the_table_is_that_of_the_archs():
         family = name or family
         shown[family, arch] = cells
     wanted = {}
-    for family in (SparXMamba, SparXSwin, VMamba):
-        for name in set(family.arch_zoo) & {'tiny', 'small', 'base'}:
+    for family in (SparXMamba, SparXSwin, VMamba, VSSD):
+        for name in set(family.arch_zoo) & {'micro', 'tiny', 'small', 'base'}:
             with torch.device('meta'):
                 model = family(name)
             lists = [' '.join(map(str, model.arch[key])) for key in ('embed_dims', 'depths')]

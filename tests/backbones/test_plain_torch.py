@@ -4,15 +4,17 @@ import warnings
 
 import pytest
 import torch
-from archs import PICO, PICO_SWIN, PICO_VMAMBA
+from archs import PICO, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
 
-from sparx_mm import SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba
 
 NETWORKS = [
     (SparXMamba, PICO),
     (SparXMamba, dict(PICO, mixer=dict(type='BiSSM'))),
     (SparXSwin, PICO_SWIN),
     (VMamba, PICO_VMAMBA),
+    (VSSD, PICO_VSSD),
+    (VSSD, dict(PICO_VSSD, base='tiny-iccv')),
 ]
 
 
@@ -31,7 +33,7 @@ def test_half(network, arch, dtype, tolerance):
         assert (a.float() - b).abs().mean() < tolerance * b.std()
 
 
-@pytest.mark.parametrize('network,arch', [NETWORKS[0], NETWORKS[2]])
+@pytest.mark.parametrize('network,arch', [NETWORKS[0], NETWORKS[2], *NETWORKS[4:]])
 @pytest.mark.parametrize('size', [(64, 64), (33, 64)])
 def test_a_traced_network_at_other_sizes(network, arch, size):
     torch.manual_seed(0)
