@@ -141,8 +141,12 @@ def _merge(below, changes):
     if _alternates(below):
         return dict(alternate=tuple(_merge(one, changes) for one in below['alternate']))
     if isinstance(changes, (list, tuple)) and any(isinstance(one, dict) for one in changes):
-        each = below if _is_list(below, len(changes)) else [below] * len(changes)
-        return tuple(map(_merge, each, changes))
+        if not isinstance(below, (list, tuple)):
+            below = [below] * len(changes)
+        elif len(below) != len(changes):
+            # those of another number of stages
+            below = [None] * len(changes)
+        return tuple(map(_merge, below, changes))
     if not isinstance(changes, dict):
         return changes
     if isinstance(below, (list, tuple)) and any(isinstance(one, dict) for one in below):
@@ -150,10 +154,6 @@ def _merge(below, changes):
     if not isinstance(below, dict) or _is_other_type(below, changes):
         return changes
     return {**below, **{key: _merge(below.get(key), value) for key, value in changes.items()}}
-
-
-def _is_list(value, length):
-    return isinstance(value, (list, tuple)) and len(value) == length
 
 
 def _is_other_type(below, changes):

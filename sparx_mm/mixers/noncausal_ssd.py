@@ -85,7 +85,7 @@ class NonCausalSSD(nn.Module):
         # (B, L, D) -> (B, D, H, W), channels-last
         y = self.norm(y.transpose(1, 2).unflatten(2, size))
         # the sums grow with the number of positions, so only the normed ones fit 16 bits
-        return self.out_proj(y.to(z.dtype) * z)
+        return self.out_proj((y * z).to(z.dtype))
 
     def _mix(self, u, dt, write, read, size):
         return _mix_all(u, dt, write, read, widen(self.D))

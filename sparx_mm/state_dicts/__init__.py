@@ -9,7 +9,7 @@ from .fit import fit
 from .keymap import KeyMap
 from .match import CoverageError, Report, match, require_finite
 from .names import fold_names, summarize
-from .nesting import find_weights, strip_prefix, weights_key
+from .nesting import drop_other_weights, find_weights, strip_prefix, weights_key
 from .position_table import find_resized, resize_position_table, resize_tables
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     'CoverageError',
     'KeyMap',
     'Report',
+    'drop_other_weights',
     'find_families',
     'find_prefixes',
     'find_resized',

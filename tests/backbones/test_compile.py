@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba
-from sparx_mm.backbones.arch import resolve_arch
 
 FAMILIES = (SparXMamba, SparXSwin, VMamba, VSSD)
 
@@ -131,7 +130,6 @@ def test_sizes_and_rates_need_no_code_of_their_own(family):
 )
 def test_no_layer_breaks_the_graph(family, name):
     """Nor do the released archs reach the number of kinds at which torch gives up."""
-    arch = resolve_arch(name, family.arch_zoo, family.arch_defaults)
     narrow = dict(base=name, embed_dims=(24, 32, 40, 48))
     if family in (SparXSwin, VSSD):
         narrow['mixer'] = dict(num_heads=(3, 4, 5, 6))
