@@ -63,7 +63,7 @@ def test_a_config_of_a_backbone(tmp_path):
         (
             'SparXMambo',
             {},
-            r"no backbone 'SparXMambo': .*\['SparXMamba', 'SparXSwin', 'VMamba'\], or",
+            r"no backbone 'SparXMambo': .*\['SparXMamba', 'SparXSwin', 'VMamba', 'VSSD'\], or",
         ),
         # a part is registered too, and is no backbone
         ('SS2D', {}, "no backbone 'SS2D'"),

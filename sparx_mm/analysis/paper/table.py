@@ -120,7 +120,9 @@ def count_row(row: PaperRow, configs: str) -> Complexity:
     backbone = dict(type=row.backbone, arch=row.arch)
     config, reader = _TASKS[row.task]
     if config is None:
-        model, shape = Classifier(backbone), (row.side, row.side)
+        # weights that are not read need not be drawn
+        with torch.device('meta'):
+            model, shape = Classifier(backbone), (row.side, row.side)
     else:
         family = MODELS.get(row.backbone)
         dims = resolve_arch(row.arch, family.arch_zoo, family.arch_defaults)['embed_dims']
