@@ -9,6 +9,7 @@ from pathlib import Path as _Path
 
 __version__ = '0.1.0'
 __all__ = [
+    'VSSD',
     'HierarchicalBackbone',
     'SparXMamba',
     'SparXSwin',
@@ -41,7 +42,7 @@ except ImportError as error:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 else:
     from . import backbones, necks
-    from .backbones import HierarchicalBackbone, SparXMamba, SparXSwin, VMamba
+    from .backbones import VSSD, HierarchicalBackbone, SparXMamba, SparXSwin, VMamba
 
     def __getattr__(name):
         if name == 'load':

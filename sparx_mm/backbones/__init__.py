@@ -5,5 +5,6 @@ from .. import aggregators, mixers  # noqa: F401
 from .hierarchical import HierarchicalBackbone
 from .sparx import SparXMamba, SparXSwin
 from .vmamba import VMamba
+from .vssd import VSSD
 
-__all__ = ['HierarchicalBackbone', 'SparXMamba', 'SparXSwin', 'VMamba']
+__all__ = ['VSSD', 'HierarchicalBackbone', 'SparXMamba', 'SparXSwin', 'VMamba']

@@ -19,9 +19,10 @@ LISTS = ('embed_dims', 'depths')
 # configs of parts; those that may be None leave the part out
 PARTS = ('stem', 'downsample', 'mixer', 'projection', 'norm')
 OPTIONAL_PARTS = ('ffn', 'out_norm', 'connections')
-KEYS = (*LISTS, *PARTS, *OPTIONAL_PARTS, 'dpe', 'skip_scale')
+SWITCHES = ('dpe', 'ffn_dpe', 'skip_scale')
+KEYS = (*LISTS, *PARTS, *OPTIONAL_PARTS, *SWITCHES)
 # of these, each layer of a stage may have its own
-BY_LAYER = ('mixer', 'projection', 'ffn', 'norm', 'dpe', 'skip_scale')
+BY_LAYER = ('mixer', 'projection', 'ffn', 'norm', *SWITCHES)
 # reduces the maps of four stages to about the size of the last one's
 REDUCTION = (8, 4, 2, 1)
 # what `connections` holds unless it says otherwise; `starts` has no default
@@ -59,8 +60,7 @@ def resolve_arch(
     Example:
         >>> zoo = dict(tiny=dict(embed_dims=(8, 16), depths=(1, 2)))
         >>> parts = dict.fromkeys(PARTS, dict(type='Any'))
-        >>> defaults = dict(
-        ...     parts, ffn=None, out_norm=None, connections=None, dpe=False, skip_scale=False)
+        >>> defaults = dict(parts, **dict.fromkeys(OPTIONAL_PARTS), **dict.fromkeys(SWITCHES, False))
         >>> resolve_arch(dict(base='tiny', dpe=(True, False)), zoo, defaults)['dpe']
         (True, False)
     """
@@ -141,8 +141,12 @@ def _merge(below, changes):
     if _alternates(below):
         return dict(alternate=tuple(_merge(one, changes) for one in below['alternate']))
     if isinstance(changes, (list, tuple)) and any(isinstance(one, dict) for one in changes):
-        each = below if _is_list(below, len(changes)) else [below] * len(changes)
-        return tuple(map(_merge, each, changes))
+        if not isinstance(below, (list, tuple)):
+            below = [below] * len(changes)
+        elif len(below) != len(changes):
+            # those of another number of stages
+            below = [None] * len(changes)
+        return tuple(map(_merge, below, changes))
     if not isinstance(changes, dict):
         return changes
     if isinstance(below, (list, tuple)) and any(isinstance(one, dict) for one in below):
@@ -150,10 +154,6 @@ def _merge(below, changes):
     if not isinstance(below, dict) or _is_other_type(below, changes):
         return changes
     return {**below, **{key: _merge(below.get(key), value) for key, value in changes.items()}}
-
-
-def _is_list(value, length):
-    return isinstance(value, (list, tuple)) and len(value) == length
 
 
 def _is_other_type(below, changes):
@@ -207,7 +207,7 @@ def _check(arch):
             if key in (*PARTS, *OPTIONAL_PARTS):
                 if not isinstance(one, dict) and (one is not None or key in PARTS):
                     raise ConfigError(f'arch key {key!r} must be a config, a dict, got {one!r}')
-            elif key in ('dpe', 'skip_scale') and not isinstance(one, bool):
+            elif key in SWITCHES and not isinstance(one, bool):
                 raise ConfigError(f'arch key {key!r} must be True or False, got {one!r}')
             elif key in LISTS and (not isinstance(one, int) or one < 1):
                 raise ConfigError(f'arch key {key!r} needs ints from 1, got {value!r}')

@@ -78,6 +78,7 @@ class HierarchicalBackbone(BaseModule):
     - ``stem``, ``downsample`` (dict): Configs of what shrinks the image and, at
       the start of each further stage, the map.
     - ``dpe`` (bool): Start each layer with a position encoding.
+    - ``ffn_dpe`` (bool): Put a position encoding before each FFN.
     - ``skip_scale`` (bool): Scale and shift the shortcuts per channel.
     - ``connections`` (dict, optional): Which layers read earlier ones: the
       arguments of `stage_connections` (``strides``, ``starts``, ``windows``,
@@ -338,7 +339,8 @@ class HierarchicalBackbone(BaseModule):
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
         # in place, because the children are handed this very dict afterwards
-        translated = self.key_map.to_own(state_dict, prefix)
+        translated = self.key_map.drop_derived(state_dict, prefix)
+        translated = self.key_map.to_own(translated, prefix)
         state_dict.clear()
         state_dict.update(translated)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
@@ -347,7 +349,9 @@ class HierarchicalBackbone(BaseModule):
         """Draw a convolution's or linear layer's weights anew, unless they stay torch's."""
         if not isinstance(module, (nn.Conv2d, nn.Linear)):
             return
-        is_linear = isinstance(module, nn.Linear) or module.kernel_size == (1, 1)
+        is_linear = isinstance(module, nn.Linear) or (
+            module.kernel_size == (1, 1) and getattr(module, 'linear', True)
+        )
         if is_linear or self.init_convolutions:
             nn.init.trunc_normal_(module.weight, std=0.02)
             if module.bias is not None:
@@ -432,6 +436,7 @@ def _build_stage(arch, rates, with_cp):
                 ffn=own['ffn'],
                 norm=own['norm'],
                 dpe=own['dpe'],
+                ffn_dpe=own['ffn_dpe'],
                 skip_scale=own['skip_scale'],
                 drop_path_rate=rate,
                 num_sources=len(plan.sources),

@@ -53,6 +53,7 @@ class SparXMamba(HierarchicalBackbone):
         stem=dict(type='ConvStem'),
         downsample=dict(type='ConvDownsample'),
         dpe=True,
+        ffn_dpe=False,
         skip_scale=(False, False, True, True),
         connections=None,
     )
@@ -108,6 +109,7 @@ class SparXSwin(HierarchicalBackbone):
         stem=dict(type='PatchEmbed'),
         downsample=dict(type='PatchMerging'),
         dpe=False,
+        ffn_dpe=False,
         skip_scale=False,
         connections=None,
     )

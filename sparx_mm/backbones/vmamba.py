@@ -67,6 +67,7 @@ class VMamba(HierarchicalBackbone):
         stem=dict(type='ConvStem', bias=True, norm_cfg=_NORM),
         downsample=dict(type='ConvDownsample', bias=True, norm_cfg=_NORM),
         dpe=False,
+        ffn_dpe=False,
         skip_scale=False,
         connections=None,
     )

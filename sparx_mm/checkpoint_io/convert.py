@@ -70,9 +70,10 @@ def convert_checkpoint(source: str, target: str, to: str = 'own', publish: bool 
         checkpoint = strip_training(checkpoint)
     weights = checkpoint['state_dict']
     if not _find_key_maps(weights):
-        families = ' or '.join(key_map.family for key_map in FAMILIES)
+        *others, last = [key_map.family for key_map in FAMILIES]
         raise UserError(
-            f'{source} holds no {families} backbone; its tensors are {summarize(weights)}'
+            f'{source} holds no {", ".join(others)} or {last} backbone; its tensors are '
+            f'{summarize(weights)}'
         )
     checkpoint['state_dict'] = _rename(weights, to)
     if _EMA in checkpoint:

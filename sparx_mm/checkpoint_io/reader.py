@@ -11,7 +11,7 @@ import torch
 from mmengine.logging import print_log
 from safetensors.torch import load_file
 
-from ..state_dicts import find_weights, weights_key
+from ..state_dicts import drop_other_weights, find_weights, weights_key
 from ..state_dicts.names import summarize
 from .archive import check_archive, check_tensors
 from .unpickle import CheckpointError, is_trusting, load_torch, walk
@@ -138,6 +138,7 @@ def _named_errors(path):
 
 def _normalize(content, path):
     _check_names(content, 'the file')
+    content = drop_other_weights(content, path)
     _check_names(_innermost(content), 'the entry of the weights')
     weights, key = find_weights(content), weights_key(content)
     if not any(isinstance(v, torch.Tensor) for v in weights.values()):

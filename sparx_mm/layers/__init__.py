@@ -1,7 +1,7 @@
 """What a network is built of beside mixers and aggregators."""
 
 from .depthwise import DepthwiseConv, ResidualDepthwiseConv
-from .downsample import ConvDownsample, PatchMerging
+from .downsample import ConvDownsample, InvertedDownsample, PatchMerging
 from .ffn import MLP, ConvFFN
 from .layer import Layer
 from .norm import BatchNorm2d, GroupNorm, LayerNorm2d, build_norm
@@ -10,7 +10,7 @@ from .position import DynamicPositionEncoding
 from .projection import IdentityProjection, LinearProjection
 from .recompute import checkpoint_layer
 from .shortcut import ChannelAffine, DropPath
-from .stem import ConvStem, PatchEmbed
+from .stem import ConvStem, PatchEmbed, ResidualStem
 
 __all__ = [
     'MLP',
@@ -24,6 +24,7 @@ __all__ = [
     'DynamicPositionEncoding',
     'GroupNorm',
     'IdentityProjection',
+    'InvertedDownsample',
     'Layer',
     'LayerNorm2d',
     'LinearProjection',
@@ -31,6 +32,7 @@ __all__ = [
     'PatchMerging',
     'PointwiseConv',
     'ResidualDepthwiseConv',
+    'ResidualStem',
     'build_norm',
     'checkpoint_layer',
     'pointwise',

@@ -1,5 +1,7 @@
 """Downsampling: what halves the map between two stages, ceil(H / 2)."""
 
+from collections import OrderedDict
+
 import torch
 from torch import nn
 
@@ -26,6 +28,36 @@ class ConvDownsample(nn.Sequential):
         self, in_channels: int, dim: int, bias: bool = False, norm_cfg: dict = dict(type='BN')
     ) -> None:
         super().__init__(conv3x3(in_channels, dim, 2, bias), build_norm(norm_cfg, dim))
+
+
+@MODELS.register_module()
+class InvertedDownsample(nn.Sequential):
+    """Widening, depthwise convolution of stride 2 and narrowing, then a norm.
+
+    As in VSSD (https://arxiv.org/abs/2407.18559). ReLU follows the first two
+    convolutions. (B, in_channels, H, W) becomes (B, dim, ceil(H / 2), ceil(W / 2)).
+
+    Args:
+        in_channels (int): Number of input channels.
+        dim (int): Number of output channels.
+        ratio (float): Channels inside as a multiple of ``dim``. Default: 4.
+        norm_cfg (dict): Config of the norm. Default: ``dict(type='BN')``.
+    """
+
+    def __init__(
+        self, in_channels: int, dim: int, ratio: float = 4.0, norm_cfg: dict = dict(type='BN')
+    ) -> None:
+        hidden = int(dim * ratio)
+        super().__init__(
+            OrderedDict(
+                expand=PointwiseConv(in_channels, hidden, linear=False),
+                act1=nn.ReLU(),
+                depthwise=nn.Conv2d(hidden, hidden, 3, stride=2, padding=1, groups=hidden),
+                act2=nn.ReLU(),
+                reduce=PointwiseConv(hidden, dim, linear=False),
+                norm=build_norm(norm_cfg, dim),
+            )
+        )
 
 
 @MODELS.register_module()

@@ -24,6 +24,7 @@ class Layer(BaseModule):
 
         x = dpe(x)
         x = skip1(x) + drop_path(mixer(proj(norm1(x), sources)))
+        x = ffn_dpe(x)
         x = skip2(x) + drop_path(ffn(norm2(x)))
 
     A normal and a ganglion layer differ in ``proj`` alone, which makes the
@@ -40,6 +41,8 @@ class Layer(BaseModule):
         norm (dict): Config of the two norms.
             Default: ``dict(type='GN', num_groups=1)``.
         dpe (bool): Start with a position encoding. Default: True.
+        ffn_dpe (bool): Put a position encoding before the FFN too.
+            Default: False.
         skip_scale (bool): Scale and shift the shortcuts per channel.
             Default: False.
         drop_path_rate (float): Stochastic depth rate. Default: 0.
@@ -55,6 +58,7 @@ class Layer(BaseModule):
         ffn: dict | None,
         norm: dict = dict(type='GN', num_groups=1),
         dpe: bool = True,
+        ffn_dpe: bool = False,
         skip_scale: bool = False,
         drop_path_rate: float = 0.0,
         num_sources: int = 0,
@@ -78,6 +82,7 @@ class Layer(BaseModule):
             **reads,
         )
         has_ffn = ffn is not None
+        self.ffn_dpe = DynamicPositionEncoding(dim) if ffn_dpe and has_ffn else nn.Identity()
         self.norm2 = build_norm(norm, dim) if has_ffn else None
         self.ffn = build_part(ffn, 'ffn', dim=dim) if has_ffn else None
         self.skip1 = ChannelAffine(dim) if skip_scale else nn.Identity()
@@ -107,6 +112,7 @@ class Layer(BaseModule):
         x = self.skip1(x) + self.drop_path(self.mixer(y))
         if self.ffn is None:
             return x
+        x = self.ffn_dpe(x)
         return self.skip2(x) + self.drop_path(self.ffn(self.norm2(x)))
 
     def compile(self, **kwargs) -> None:

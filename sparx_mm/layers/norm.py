@@ -73,7 +73,16 @@ class LayerNorm2d(nn.LayerNorm):
         if _suits_kernels(self, x):
             return layer_norm(x, self.weight.float(), self.bias.float(), self.eps)
         # (B, C, H, W) -> (B, H, W, C) -> (B, C, H, W)
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        x = x.permute(0, 2, 3, 1)
+        if x.dtype == torch.float32 and self.weight is not None and self.weight.itemsize == 2:
+            # torch refuses a map that is wider than the weights, as a 16-bit network's sums are
+            bias = None if self.bias is None else self.bias.float()
+            x = nn.functional.layer_norm(
+                x, self.normalized_shape, self.weight.float(), bias, self.eps
+            )
+        else:
+            x = super().forward(x)
+        return x.permute(0, 3, 1, 2)
 
 
 _NORMS = {

@@ -37,10 +37,15 @@ class PointwiseConv(nn.Conv2d):
         in_channels (int): Number of input channels C.
         out_channels (int): Number of output channels.
         bias (bool): Learn a bias. Default: True.
+        linear (bool): Start as a backbone's linear layers do. False: as its
+            convolutions. Default: True.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, bias: bool = True) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, bias: bool = True, linear: bool = True
+    ) -> None:
         super().__init__(in_channels, out_channels, 1, bias=bias)
+        self.linear = linear
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, H, W) to (B, out_channels, H, W)."""

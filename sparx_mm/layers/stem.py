@@ -11,6 +11,7 @@ from torch import nn
 from ..errors import ConfigError
 from ..registry import MODELS
 from .norm import LayerNorm2d, build_norm
+from .pointwise import PointwiseConv
 
 
 def conv3x3(in_channels: int, out_channels: int, stride: int, bias: bool) -> nn.Conv2d:
@@ -47,14 +48,16 @@ def pad_to_multiple(x: torch.Tensor, side: int) -> torch.Tensor:
 class ConvStem(nn.Sequential):
     """Stem of 3x3 convolutions.
 
-    The first and the last convolution have stride 2; each is followed by a
-    norm, all but the last by GELU. (B, in_channels, H, W) becomes
-    (B, dim, ceil(H / 4), ceil(W / 4)).
+    The first convolution and the last of ``num_convs`` have stride 2; each is
+    followed by a norm, all but the last one by GELU. (B, in_channels, H, W)
+    becomes (B, dim, ceil(H / 4), ceil(W / 4)).
 
     Args:
         dim (int): Number of output channels; half as many inside.
         in_channels (int): Number of image channels. Default: 3.
         num_convs (int): Number of convolutions, at least 2. Default: 2.
+        extra_convs (int): Number of further ones, at a quarter of the image's
+            size. Default: 0.
         bias (bool): Learn biases of the convolutions. Default: False.
         norm_cfg (dict): Config of the norms. Default: ``dict(type='BN')``.
 
@@ -67,6 +70,7 @@ class ConvStem(nn.Sequential):
         dim: int,
         in_channels: int = 3,
         num_convs: int = 2,
+        extra_convs: int = 0,
         bias: bool = False,
         norm_cfg: dict = dict(type='BN'),
     ) -> None:
@@ -79,8 +83,56 @@ class ConvStem(nn.Sequential):
         for _ in range(num_convs - 2):
             layers += [conv3x3(inner, inner, 1, bias), build_norm(norm_cfg, inner), nn.GELU()]
         layers += [conv3x3(inner, dim, 2, bias), build_norm(norm_cfg, dim)]
+        for _ in range(extra_convs):
+            layers += [nn.GELU(), conv3x3(dim, dim, 1, bias), build_norm(norm_cfg, dim)]
         super().__init__(*layers)
         self.in_channels = in_channels
+
+
+@MODELS.register_module()
+class ResidualStem(nn.Module):
+    """Stem of convolutions with a shortcut at half of the image's size.
+
+    As in VSSD (https://arxiv.org/abs/2407.18559): 3x3 of stride 2, two of 3x3
+    with a shortcut around them, 3x3 of stride 2 to four times the channels,
+    1x1. A norm follows each, ReLU the first, second and fourth of them.
+    (B, in_channels, H, W) becomes (B, dim, ceil(H / 4), ceil(W / 4)).
+
+    Args:
+        dim (int): Number of output channels; half as many inside.
+        in_channels (int): Number of image channels. Default: 3.
+        ratio (float): Channels before the last convolution as a multiple of
+            ``dim``. Default: 4.
+        norm_cfg (dict): Config of the norms. Default: ``dict(type='BN')``.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        in_channels: int = 3,
+        ratio: float = 4.0,
+        norm_cfg: dict = dict(type='BN'),
+    ) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        inner, wide = dim // 2, int(dim * ratio)
+
+        def conv(*args):
+            return conv3x3(*args, bias=False), build_norm(norm_cfg, args[1])
+
+        self.conv1 = nn.Sequential(*conv(in_channels, inner, 2), nn.ReLU())
+        self.conv2 = nn.Sequential(*conv(inner, inner, 1), nn.ReLU(), *conv(inner, inner, 1))
+        self.conv3 = nn.Sequential(
+            *conv(inner, wide, 2),
+            nn.ReLU(),
+            PointwiseConv(wide, dim, bias=False, linear=False),
+            build_norm(norm_cfg, dim),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map a (B, in_channels, H, W) image to (B, dim, H', W')."""
+        x = self.conv1(x)
+        return self.conv3(x + self.conv2(x))
 
 
 @MODELS.register_module()

@@ -5,8 +5,18 @@ options. It has an attribute ``in_channels`` and maps (B, in_channels, H, W) to
 (B, C, H, W).
 """
 
+from .attention import Attention
+from .noncausal_ssd import NonCausalSSD, RotaryNonCausalSSD
 from .ss2d import SS2D
 from .ssm import SSM, BiSSM
 from .window_attention import ShiftedWindowAttention
 
-__all__ = ['SS2D', 'SSM', 'BiSSM', 'ShiftedWindowAttention']
+__all__ = [
+    'SS2D',
+    'SSM',
+    'Attention',
+    'BiSSM',
+    'NonCausalSSD',
+    'RotaryNonCausalSSD',
+    'ShiftedWindowAttention',
+]

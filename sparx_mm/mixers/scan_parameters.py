@@ -58,14 +58,24 @@ class ScanParameters(nn.Module):
         self.x_proj_weight.uniform_(-bound, bound)
         bound = self.dt_weight.shape[-1] ** -0.5
         self.dt_weight.uniform_(-bound, bound)
-        # delta log-uniform in [dt_min, dt_max]; its bias is the inverse of
-        # softplus, log(exp(delta) - 1)
-        log_dt = torch.empty_like(self.dt_bias).uniform_(math.log(dt_min), math.log(dt_max))
-        dt = log_dt.exp()
-        self.dt_bias.copy_(dt + torch.log(-torch.expm1(-dt)))
+        draw_step_bias(self.dt_bias, dt_min, dt_max)
         states = torch.arange(1, self.d_state + 1, dtype=self.A_log.dtype)
         self.A_log.copy_(states.log().expand_as(self.A_log))
         self.D.fill_(1.0)
+
+
+@torch.no_grad()
+def draw_step_bias(bias: torch.Tensor, dt_min: float = 1e-3, dt_max: float = 0.1) -> None:
+    """Draw the bias of step sizes anew, so that their softplus is log-uniform.
+
+    Args:
+        bias (Tensor): The parameter, changed in place.
+        dt_min (float): Smallest step size. Default: 1e-3.
+        dt_max (float): Largest step size. Default: 0.1.
+    """
+    dt = torch.empty_like(bias).uniform_(math.log(dt_min), math.log(dt_max)).exp()
+    # the inverse of softplus, log(exp(dt) - 1)
+    bias.copy_(dt + torch.log(-torch.expm1(-dt)))
 
 
 def widen(parameter: torch.Tensor) -> torch.Tensor:

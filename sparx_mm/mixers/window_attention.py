@@ -8,6 +8,7 @@ from ..errors import ConfigError
 from ..layers import PointwiseConv
 from ..registry import MODELS
 from ..state_dicts import resize_tables
+from .heads import check_heads
 
 
 @MODELS.register_module()
@@ -51,15 +52,7 @@ class ShiftedWindowAttention(nn.Module):
         shifted: bool = False,
     ) -> None:
         super().__init__()
-        if not isinstance(num_heads, int):
-            raise ConfigError(
-                'num_heads must be an int, or in an arch a sequence with one for each stage, '
-                f'got {num_heads!r}'
-            )
-        if num_heads < 1 or dim % num_heads:
-            raise ConfigError(
-                f'dim must be a multiple of the number of heads, got {dim} and {num_heads}'
-            )
+        check_heads(dim, num_heads)
         if not isinstance(window_size, int) or window_size < 1:
             raise ConfigError(
                 f'window_size must be an int from 1, the side of a window, got {window_size!r}'

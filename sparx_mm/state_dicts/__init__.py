@@ -4,12 +4,12 @@ Pure functions, without files: backbones use them too.
 """
 
 from .classifier import flatten_classifier, nest_classifier
-from .families import FAMILIES, SPARX, SWIN, VMAMBA, find_families, find_prefixes
+from .families import FAMILIES, SPARX, SWIN, VMAMBA, VSSD, find_families, find_prefixes
 from .fit import fit
 from .keymap import KeyMap
 from .match import CoverageError, Report, match, require_finite
 from .names import fold_names, summarize
-from .nesting import find_weights, strip_prefix, weights_key
+from .nesting import drop_other_weights, find_weights, strip_prefix, weights_key
 from .position_table import find_resized, resize_position_table, resize_tables
 
 __all__ = [
@@ -17,9 +17,11 @@ __all__ = [
     'SPARX',
     'SWIN',
     'VMAMBA',
+    'VSSD',
     'CoverageError',
     'KeyMap',
     'Report',
+    'drop_other_weights',
     'find_families',
     'find_prefixes',
     'find_resized',

@@ -33,12 +33,16 @@ class Row(NamedTuple):
         shape (Shape): How their shapes differ. Default: not at all.
         where (str): The row holds only for a file that has a name with this
             start. Default: ``''``, for all files.
+        beside (str): An own name, with the same numbers first, without which
+            the row does not lead from an own name to a released one. Default:
+            ``''``, it always does.
     """
 
     released: str
     own: str
     shape: Shape = SAME
     where: str = ''
+    beside: str = ''
 
 
 class KeyMap:
@@ -81,7 +85,11 @@ class KeyMap:
         self.head = [Row(*row) for row in head]
         in_layer = [Row(*row) for row in layer]
         rows = [
-            row._replace(released=start + row.released, own=OWN_LAYER + row.own)
+            row._replace(
+                released=start + row.released,
+                own=OWN_LAYER + row.own,
+                beside=row.beside and OWN_LAYER + row.beside,
+            )
             for start in layouts
             for row in in_layer
         ] + [Row(*row) for row in top]
@@ -179,17 +187,21 @@ class KeyMap:
         """
         return self._translate(state_dict, prefix, to_own=False)
 
-    def drop_derived(self, state_dict: Mapping[str, T]) -> dict[str, T]:
+    def drop_derived(self, state_dict: Mapping[str, T], prefix: str = '') -> dict[str, T]:
         """Drop the tensors that a model computes anew.
 
         Args:
-            state_dict (Mapping): Released names, without a prefix, and values; it
-                is not changed.
+            state_dict (Mapping): Released names and values; it is not changed.
+            prefix (str): Start of the backbone's names. Default: ``''``.
 
         Returns:
             dict: The other names and values.
         """
-        return {k: v for k, v in state_dict.items() if not self._derived.fullmatch(k)}
+        return {
+            name: value
+            for name, value in state_dict.items()
+            if not (name.startswith(prefix) and self._derived.fullmatch(name, len(prefix)))
+        }
 
     def _translate(self, state_dict, prefix, to_own):
         under = [name[len(prefix) :] for name in state_dict if name.startswith(prefix)]
@@ -207,16 +219,17 @@ class KeyMap:
 
     def _translations(self, names, to_own) -> dict[str, tuple[str, Shape]]:
         rows = [
-            ((released, row.own) if to_own else (own, row.released), row.shape)
+            # released names have one meaning each in a layer
+            ((released, row.own, '') if to_own else (own, row.released, row.beside), row.shape)
             for row, released, own in self._rows
             # own names have one meaning each
             if not (to_own and row.where) or any(n.startswith(row.where) for n in names)
         ]
-        found = {}
+        found, there = {}, set(names)
         for name in names:
-            for (source, target), shape in rows:
+            for (source, target, beside), shape in rows:
                 match = source.fullmatch(name)
-                if match:
+                if match and (not beside or beside.format(*match.groups()) in there):
                     found[name] = (fill_name(target, match), shape)
                     break
         return found

@@ -1,5 +1,7 @@
 """Places of the weights in what a checkpoint file holds."""
 
+import posixpath
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -8,9 +10,29 @@ T = TypeVar('T')
 
 # where files keep their weights, averaged ones first. A file of a run with
 # mmengine's EMAHook has them in 'state_dict' and the raw ones in 'ema_state_dict'
-_NESTED = ('state_dict_ema', 'model_ema', 'ema', 'state_dict', 'model', 'module')
+_AVERAGED = ('state_dict_ema', 'model_ema', 'ema')
+_NESTED = (*_AVERAGED, 'state_dict', 'model', 'module')
+# released files, by name, whose printed accuracy is that of the weights before averaging:
+# VSSD's that were the best of a run by them, and not by the average
+_BEST_RAW = re.compile(r'vssd_\w+_best\.pth')
 # DDP and torch.compile put these before every name
 _WRAPPERS = ('module.', '_orig_mod.')
+
+
+def drop_other_weights(checkpoint: Mapping[str, Any], file: str) -> Mapping[str, Any]:
+    """Drop the averaged weights of a file that is known for its others.
+
+    Args:
+        checkpoint (Mapping): Content of a file; it is not changed.
+        file (str): Its name, with or without a folder.
+
+    Returns:
+        Mapping: ``checkpoint`` itself, or a dict without averaged weights if the file
+        has others too, and these have the accuracy that was published for it.
+    """
+    is_known = _BEST_RAW.fullmatch(posixpath.basename(file))
+    rest = {key: value for key, value in checkpoint.items() if key not in _AVERAGED}
+    return rest if is_known and weights_key(rest) else checkpoint
 
 
 def weights_key(checkpoint: Mapping[str, Any]) -> str | None:

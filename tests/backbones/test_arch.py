@@ -5,7 +5,7 @@ import copy
 import pytest
 from archs import PICO
 
-from sparx_mm import SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba
 from sparx_mm.backbones.arch import CONNECTIONS, KEYS, layer_value, resolve_arch, stage_arch
 from sparx_mm.backbones.sparx_ablations import ABLATIONS
 from sparx_mm.mixers import SS2D
@@ -74,6 +74,12 @@ def test_one_change_reaches_the_parts_of_all_stages_and_layers(alternate):
     zoo = dict(mixed=dict(PICO, ffn=(None, *[dict(type='MLP')] * 3)))
     arch = resolve_arch(dict(base='mixed', ffn=dict(ratio=2)), zoo, SparXMamba.arch_defaults)
     assert arch['ffn'] == (None, *[dict(type='MLP', ratio=2)] * 3)
+
+
+def test_parts_for_another_number_of_stages_are_replaced():
+    changes = (dict(type='NonCausalSSD', num_heads=2), dict(type='Attention', num_heads=4))
+    arch = dict(embed_dims=(8, 16), depths=(1, 1), mixer=changes)
+    assert VSSD(arch, out_indices=(0, 1)).arch['mixer'] == changes
 
 
 @pytest.mark.parametrize('kind', ['SS2D', 'sparx_mm.SS2D', SS2D])

@@ -3,10 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from archs import PICO, PICO_SWIN, PICO_VMAMBA
+from archs import PICO, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
 from torch import nn
 
-from sparx_mm import SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba
 
 
 def losses(family, arch, autocast, steps=6) -> torch.Tensor:
@@ -28,7 +28,14 @@ def losses(family, arch, autocast, steps=6) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    'family,arch', [(SparXMamba, PICO), (SparXSwin, PICO_SWIN), (VMamba, PICO_VMAMBA)]
+    'family,arch',
+    [
+        (SparXMamba, PICO),
+        (SparXSwin, PICO_SWIN),
+        (VMamba, PICO_VMAMBA),
+        (VSSD, PICO_VSSD),
+        (VSSD, dict(PICO_VSSD, base='tiny-iccv')),
+    ],
 )
 def test_losses_within_a_percent(family, arch):
     wanted = losses(family, arch, autocast=False)

@@ -4,16 +4,17 @@ import pytest
 import torch
 from finite_differences import FORMATS, gradient_error
 
-from sparx_mm import SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba
 from sparx_mm.backbones.arch import resolve_arch
 from sparx_mm.registry import MODELS
 
-FAMILIES = (SparXMamba, SparXSwin, VMamba)
+FAMILIES = (SparXMamba, SparXSwin, VMamba, VSSD)
 # parts that only a width of its own can tell
 SMALL = {
     SparXMamba: dict(embed_dims=(24, 32, 40, 48)),
     SparXSwin: dict(embed_dims=(24, 32, 40, 48), mixer=dict(num_heads=(3, 4, 5, 6))),
     VMamba: dict(embed_dims=(24, 32, 40, 48)),
+    VSSD: dict(embed_dims=(24, 32, 40, 48), mixer=dict(num_heads=(2, 4, 5, 6))),
 }
 ARCHS = [(family, name) for family in FAMILIES for name in family.arch_zoo]
 every = pytest.mark.parametrize('family, name', ARCHS, ids=lambda v: getattr(v, '__name__', v))

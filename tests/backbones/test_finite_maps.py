@@ -5,13 +5,20 @@ import warnings
 
 import pytest
 import torch
-from archs import PICO, PICO_SWIN, PICO_VMAMBA
+from archs import PICO, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
 
-from sparx_mm import SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba
 from sparx_mm.backbones.finite_maps import PERIOD, FiniteMaps
 
 
-@pytest.fixture(params=[(SparXMamba, PICO), (SparXSwin, PICO_SWIN), (VMamba, PICO_VMAMBA)])
+@pytest.fixture(
+    params=[
+        (SparXMamba, PICO),
+        (SparXSwin, PICO_SWIN),
+        (VMamba, PICO_VMAMBA),
+        (VSSD, PICO_VSSD),
+    ]
+)
 def model(request):
     """A network of each family in eval mode."""
     torch.manual_seed(0)

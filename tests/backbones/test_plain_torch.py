@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 import torch
-from archs import PICO, PICO_SWIN, PICO_VMAMBA
+from archs import PICO, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
 from torch import distributed
 from torch.distributed import checkpoint
 from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
@@ -12,7 +12,7 @@ from torch.distributed.checkpoint.state_dict import get_model_state_dict
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-from sparx_mm import SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba
 from sparx_mm.layers import Layer
 
 NETWORKS = [
@@ -20,6 +20,8 @@ NETWORKS = [
     (SparXMamba, dict(PICO, mixer=dict(type='BiSSM'))),
     (SparXSwin, PICO_SWIN),
     (VMamba, PICO_VMAMBA),
+    (VSSD, PICO_VSSD),
+    (VSSD, dict(PICO_VSSD, base='tiny-iccv')),
 ]
 
 
@@ -38,7 +40,7 @@ def test_half(network, arch, dtype, tolerance):
         assert (a.float() - b).abs().mean() < tolerance * b.std()
 
 
-@pytest.mark.parametrize('network,arch', [NETWORKS[0], NETWORKS[2]])
+@pytest.mark.parametrize('network,arch', [NETWORKS[0], NETWORKS[2], *NETWORKS[4:]])
 @pytest.mark.parametrize('size', [(64, 64), (33, 64)])
 def test_a_traced_network_at_other_sizes(network, arch, size):
     torch.manual_seed(0)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sparx_mm import SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba
 
 DRAW = dict(deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 FEW = settings(max_examples=8, **DRAW)
@@ -16,12 +16,15 @@ sizes = st.tuples(st.integers(1, 70), st.integers(1, 70))
 @st.composite
 def archs(draw):
     """A family and a small arch, with any connection rule that its depths allow."""
-    family = draw(st.sampled_from((SparXMamba, SparXSwin, VMamba)))
+    family = draw(st.sampled_from((SparXMamba, SparXSwin, VMamba, VSSD)))
     depths = draw(st.tuples(*[st.integers(1, 4)] * 4))
     arch = dict(embed_dims=draw(st.tuples(*[st.sampled_from((8, 16, 24))] * 4)), depths=depths)
     if family is SparXSwin:
         arch['mixer'] = dict(num_heads=2, window_size=draw(st.integers(1, 5)))
-    if family is not VMamba:
+    if family is VSSD:
+        arch['base'] = draw(st.sampled_from(('tiny', 'tiny-iccv')))
+        arch['mixer'] = dict(num_heads=draw(st.sampled_from((1, 2, 4))))
+    if family in (SparXMamba, SparXSwin):
         arch['connections'] = dict(
             strides=draw(st.tuples(*[st.integers(1, 3)] * 4)),
             starts=tuple(draw(st.none() | st.integers(0, depth - 1)) for depth in depths),

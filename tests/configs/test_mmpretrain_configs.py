@@ -25,6 +25,12 @@ PARAMETERS = dict(
     vmamba_t=30.249064,
     vmamba_s=50.147752,
     vmamba_b=88.5578,
+    vssd_m=13.512964,
+    vssd_t=24.270724,
+    vssd_s=40.07565,
+    vssd_b=88.823151,
+    vssd_iccv_t=28.192936,
+    vssd_iccv_s=50.417512,
 )
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
@@ -122,7 +128,7 @@ def test_the_head_is_initialised_as_the_released_ones(build):
     assert not head.fc.bias.any()
 
 
-@pytest.mark.parametrize('name', ['sparx_t', 'sparx_swin_t', 'vmamba_t'])
+@pytest.mark.parametrize('name', ['sparx_t', 'sparx_swin_t', 'vmamba_t', 'vssd_t'])
 @pytest.mark.parametrize('size', [(1, 1), (33, 47)])
 def test_any_size_of_image(name, size, build):
     model = build(name).model.eval()

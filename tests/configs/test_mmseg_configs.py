@@ -10,7 +10,7 @@ from segmentation import tiny_config
 from sparx_mm.run import build_runner
 
 # each head and each family of backbones
-VARIED = ['semantic_fpn_sparx_t', 'upernet_sparx_swin_t', 'upernet_vmamba_t']
+VARIED = ['semantic_fpn_sparx_t', 'upernet_sparx_swin_t', 'upernet_vmamba_t', 'upernet_vssd_iccv_t']
 
 
 @pytest.fixture

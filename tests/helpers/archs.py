@@ -11,6 +11,10 @@ PICO = dict(
 # the same on shifted windows, several of them in images of 32 px and more
 PICO_SWIN = dict(PICO, mixer=dict(num_heads=(2, 2, 4, 4), window_size=2))
 PICO_VMAMBA = dict(embed_dims=(16, 24, 32, 40), depths=(1, 2, 3, 2))
+# narrow heads; the last stage's are of attention
+PICO_VSSD = dict(
+    embed_dims=(16, 24, 32, 40), depths=(1, 2, 3, 2), mixer=dict(num_heads=(2, 4, 4, 5))
+)
 # what makes a detector's arch of another one: the scale that it learns
 LEARNABLE = dict(connections=dict(aggregator=dict(attn_scale='learnable')))
 
@@ -25,4 +29,6 @@ def learnable(arch) -> dict:
 def pico_for(config) -> dict:
     """Return the small arch of the backbone that a config file is named after."""
     name = Path(config).stem
+    if 'vssd' in name:
+        return dict(PICO_VSSD, base='tiny-iccv') if 'iccv' in name else PICO_VSSD
     return PICO_SWIN if 'swin' in name else PICO_VMAMBA if 'vmamba' in name else PICO

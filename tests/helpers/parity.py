@@ -9,26 +9,30 @@ import numpy as np
 import torch
 from archs import LEARNABLE
 
-from sparx_mm import SparXMamba, VMamba
+from sparx_mm import VSSD, SparXMamba, VMamba
 
 DATA = Path(__file__).parents[1] / 'data'
-FAMILIES = {'sparx': SparXMamba, 'vmamba': VMamba}
+FAMILIES = {'sparx': SparXMamba, 'vmamba': VMamba, 'vssd': VSSD}
 # names of the references' variants
-ARCHS = {'t': 'tiny', 's': 'small', 'b': 'base'}
-VMAMBA_ARCHS = {
-    **ARCHS,
+ARCHS = {
+    't': 'tiny',
+    's': 'small',
+    'b': 'base',
     't_s2l5': 'tiny-s2l5',
     's_s1l20': 'small-s1l20',
     'b_s1l20': 'base-s1l20',
     't_v0': 'tiny-v0',
     's_v0': 'small-v0',
     'b_v0': 'base-v0',
+    'm': 'micro',
+    'iccv_t': 'tiny-iccv',
+    'iccv_s': 'small-iccv',
 }
 
 
 def arch_of(flavour, variant, family='sparx') -> dict:
     """Return the arch of a released file: of a classifier, detector or segmentor."""
-    arch = dict(base=VMAMBA_ARCHS[variant])
+    arch = dict(base=ARCHS[variant])
     if flavour == 'cls':
         # the head has the norm
         arch.update(out_norm=None)
@@ -51,13 +55,19 @@ def released_state(flavour, variant, family='sparx', faint=False):
 
 def reference_model(flavour, variant, family='sparx', faint=False, **kwargs):
     """Make a backbone with the reference's weights, in eval mode."""
-    model = FAMILIES[family](arch_of(flavour, variant, family), **kwargs)
-    model.load_state_dict(released_state(flavour, variant, family, faint), strict=True)
+    # weights that are replaced need not be drawn
+    with torch.device('meta'):
+        model = FAMILIES[family](arch_of(flavour, variant, family), **kwargs)
+    state = released_state(flavour, variant, family, faint)
+    model.load_state_dict(state, strict=True, assign=True)
     return model.eval()
 
 
-def image(variant, height, width):
+def image(variant, height, width, family='sparx'):
     """Make the (1, 3, H, W) image of a golden file."""
+    if family == 'vssd':
+        # names of the other two families' inputs are without them
+        variant = f'vssd:{variant}'
     return torch.from_numpy(deterministic.make_input(variant, height, width))
 
 

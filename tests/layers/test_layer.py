@@ -34,6 +34,18 @@ def test_order_of_operations(proj):
     torch.testing.assert_close(layer(x, sources), y)
 
 
+def test_a_position_encoding_before_the_ffn():
+    layer = _layer(NORMAL, ffn_dpe=True).eval()
+    assert isinstance(layer.ffn_dpe, DynamicPositionEncoding)
+    x = torch.randn(2, 16, 4, 6)
+    y = layer.dpe(x)
+    y = layer.ffn_dpe(y + layer.mixer(layer.proj(layer.norm1(y))))
+    torch.testing.assert_close(layer(x), y + layer.ffn(layer.norm2(y)))
+    # without an FFN there is nothing that it stands before
+    layer = Layer(16, dict(type='SS2D'), NORMAL, None, ffn_dpe=True)
+    assert not any('ffn_dpe' in name for name, _ in layer.named_parameters())
+
+
 def test_only_a_ganglion_layer_reads_its_sources():
     x = torch.randn(1, 16, 4, 4)
     ones, zeros = [torch.ones_like(x)] * 2, [torch.zeros_like(x)] * 2

@@ -6,7 +6,15 @@ import torch.nn.functional as F
 from finite_differences import FORMATS, gradient_error
 from torch import nn
 
-from sparx_mm.layers import ConvDownsample, ConvStem, LayerNorm2d, PatchEmbed, PatchMerging
+from sparx_mm.layers import (
+    ConvDownsample,
+    ConvStem,
+    InvertedDownsample,
+    LayerNorm2d,
+    PatchEmbed,
+    PatchMerging,
+    ResidualStem,
+)
 
 
 @pytest.mark.parametrize('num_convs', [2, 3])
@@ -25,12 +33,60 @@ def test_stem_of_one_convolution():
         ConvStem(8, num_convs=1)
 
 
-def test_downsample():
-    out = ConvDownsample(4, 6)(torch.randn(2, 4, 5, 8))
+def test_further_convolutions_keep_the_size():
+    stem = ConvStem(8, num_convs=3, extra_convs=2).eval()
+    convs = [m for m in stem if isinstance(m, nn.Conv2d)]
+    assert [(m.out_channels, m.stride[0]) for m in convs] == [
+        (4, 2),
+        (4, 1),
+        (8, 2),
+        (8, 1),
+        (8, 1),
+    ]
+    # a norm after each, GELU between them
+    assert [type(m).__name__ for m in stem] == 4 * ['Conv2d', 'BatchNorm2d', 'GELU'] + [
+        'Conv2d',
+        'BatchNorm2d',
+    ]
+    assert stem(torch.randn(1, 3, 9, 5)).shape == (1, 8, 3, 2)
+
+
+@pytest.mark.parametrize('size', [(1, 1), (3, 2), (33, 47)])
+def test_residual_stem(size):
+    stem = ResidualStem(8, in_channels=2).eval()
+    x = torch.randn(1, 2, *size)
+    conv, norm = stem.conv1[:2]
+    half = norm(F.conv2d(x, conv.weight, stride=2, padding=1)).relu()
+    first, last = stem.conv2[:2], stem.conv2[3:]
+    half = half + last(first(half).relu())
+    wide = stem.conv3[:2](half)
+    assert wide.shape[1] == 32
+    out = stem.conv3[3:](wide.relu())
+    torch.testing.assert_close(stem(x), out)
+    assert out.shape == (1, 8, -(-size[0] // 4), -(-size[1] // 4))
+    assert all(m.bias is None for m in stem.modules() if isinstance(m, nn.Conv2d))
+
+
+@pytest.mark.parametrize('part', [ConvDownsample, InvertedDownsample])
+def test_downsample(part):
+    out = part(4, 6)(torch.randn(2, 4, 5, 8))
     assert out.shape == (2, 6, 3, 4)
 
 
-@pytest.mark.parametrize('part', [ConvStem(8), ConvDownsample(3, 6)], ids=['stem', 'downsample'])
+def test_inverted_downsample():
+    down = InvertedDownsample(4, 6).eval()
+    x = torch.randn(2, 4, 5, 8)
+    wide = down.depthwise(down.expand(x).relu()).relu()
+    assert wide.shape == (2, 24, 3, 4) and down.depthwise.groups == 24
+    torch.testing.assert_close(down(x), down.norm(down.reduce(wide)))
+    assert all(m.bias is not None for m in down if isinstance(m, nn.Conv2d))
+
+
+@pytest.mark.parametrize(
+    'part',
+    [ConvStem(8), ResidualStem(8), ConvDownsample(3, 6), InvertedDownsample(3, 6)],
+    ids=['stem', 'residual stem', 'downsample', 'inverted downsample'],
+)
 @pytest.mark.parametrize('layout', FORMATS)
 def test_gradients_of_one_map_in_token_order(part, layout):
     part = part.double().train()

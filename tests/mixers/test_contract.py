@@ -44,6 +44,9 @@ MIXERS = {
     'SSM': dict(type='SSM'),
     'BiSSM': dict(type='BiSSM'),
     'window': dict(type='ShiftedWindowAttention', num_heads=2, window_size=3),
+    'attention': dict(type='Attention', num_heads=2),
+    'NonCausalSSD': dict(type='NonCausalSSD', num_heads=2, d_state=6),
+    'RotaryNonCausalSSD': dict(type='RotaryNonCausalSSD', num_heads=4, d_state=8, ssm_ratio=1),
     'shifted window': dict(type='ShiftedWindowAttention', num_heads=2, window_size=3, shifted=True),
 }
 every = pytest.mark.parametrize('kind', MIXERS)

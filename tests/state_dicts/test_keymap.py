@@ -4,7 +4,7 @@ import torch
 
 from sparx_mm.state_dicts import KeyMap
 from sparx_mm.state_dicts.keymap import is_bn_counter
-from sparx_mm.state_dicts.shapes import LINEAR
+from sparx_mm.state_dicts.shapes import LINEAR, SAME
 
 KEY_MAP = KeyMap(
     'test',
@@ -49,6 +49,28 @@ def test_a_row_may_need_another_name():
     assert list(KEY_MAP.to_own(state, 'a.')) == ['a.stem.proj.w', 'b.stem.0.w', 'b.stem.1.w']
     for own in ('stem.conv.w', 'stem.proj.w'):
         assert KEY_MAP.released_names([own]) == {own: 'stem.0.w'}
+
+
+def test_an_own_name_may_need_another_beside_it():
+    key_map = KeyMap(
+        'test',
+        layouts=('b{}.{}.',),
+        layer=(('in.', 'proj.', SAME, '', 'mixer.D'), ('qkv.', 'proj.'), ('D', 'mixer.D')),
+        top=(('wide.{}.w', 'down.{}.w', SAME, '', 'down.{}.b'), ('down.{}.w', 'down.{}.w')),
+    )
+    start = 'stages.2.layers.1.'
+    with_d, without = f'{start}proj.bias', 'stages.2.layers.0.proj.bias'
+    names = [with_d, without, f'{start}mixer.D', 'down.0.w', 'down.1.w', 'down.1.b']
+    released = key_map.released_names(names)
+    assert released == {
+        with_d: 'b2.1.in.bias',
+        without: 'b2.0.qkv.bias',
+        f'{start}mixer.D': 'b2.1.D',
+        'down.0.w': 'down.0.w',
+        'down.1.w': 'wide.1.w',
+    }
+    # a released name has one meaning
+    assert key_map.own_names(['b2.0.in.bias']) == {'b2.0.in.bias': without}
 
 
 def test_values_keep_their_order_and_content():

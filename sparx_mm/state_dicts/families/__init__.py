@@ -7,9 +7,10 @@ from ..keymap import OWN_LAYER, KeyMap, compile_name
 from .sparx import SPARX
 from .swin import SWIN
 from .vmamba import VMAMBA
+from .vssd import VSSD
 
 # families that have a backbone here
-FAMILIES = (SPARX, VMAMBA)
+FAMILIES = (SPARX, VMAMBA, VSSD)
 # files of these families have such layers, beside which a mark counts: other
 # networks have a `stem.0.bias` too
 _LAYER = re.compile(r'(|.*\.)(?:layers\.\d+\.blocks|stages\.\d+\.layers)\.\d+\..*')
@@ -31,7 +32,8 @@ def find_families(names: Iterable[str]) -> dict[str, KeyMap | None]:
     names = list(names)
     found: dict[str, KeyMap | None] = {}
     layered = {match[1] for match in map(_LAYER.fullmatch, names) if match}
-    for family in (*FAMILIES, SWIN):
+    # the last one first, because a family may have parts that mark an earlier one
+    for family in (*reversed(FAMILIES), SWIN):
         for prefix in map(family.marked_prefix, names):
             if prefix is not None and (prefix in layered or family is SWIN):
                 found.setdefault(prefix, family)

@@ -45,7 +45,7 @@ SPARX = KeyMap(
     # convolutions and norms, VMamba's has activations and permutations
     mark=r'layers\.\d+\.blocks\.\d+\.(pos_embed|layerscale_\d|op\.([qkv]|d_norm|d_proj|scale)\b)'
     r'|patch_embed\.[134]\.'
-    r'|stages\.\d+\.layers\.\d+\.(dpe\.|skip\d\.|proj\.[a-z_]+\.'
+    r'|stages\.\d+\.layers\.\d+\.(skip\d\.|proj\.[a-z_]+\.'
     r'|mixer\.relative_position_bias_table)',
     # an ImageNet file has no output norms and others have those of their
     # out_indices; of the released files only the detectors have a scale
