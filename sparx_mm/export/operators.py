@@ -86,10 +86,12 @@ def _roi_align_symbolic(g, features, rois, size, scale, sampling_ratio, aligned)
         )
 
     images = g.op('Squeeze', columns(0, 1), g.op('Constant', value_t=torch.tensor([1])))
+    # reshaped, because OpenVINO wants to know that a region has four numbers
+    corners = g.op('Reshape', columns(1, 5), g.op('Constant', value_t=torch.tensor([-1, 4])))
     return g.op(
         'RoiAlign',
         features,
-        columns(1, 5),
+        corners,
         g.op('Cast', images, to_i=7),
         output_height_i=size,
         output_width_i=size,
