@@ -63,6 +63,7 @@ class DMCA(SourceProjection):
         if attn_scale not in ('length', 'learnable'):
             raise ConfigError(f"attn_scale must be 'length' or 'learnable', got {attn_scale!r}")
         self.num_groups = num_groups
+        self.reduction = reduction
         self.skip = skip
         if attn_scale == 'learnable':
             self.scale = nn.Parameter(torch.tensor([_LEARNABLE_SCALE_INIT]))
@@ -92,7 +93,7 @@ class DMCA(SourceProjection):
             return self.fuse(z)
         # a query of full size replaces x, because the released models were
         # trained so; also if the map is too small for the reduction to change it
-        if q.shape == x.shape:
+        if self.reduction == 1 or (x.shape[2] == 1 and x.shape[3] == 1):
             x = q
         return self.fuse(x, z, v)
 

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sparx_mm.kernels import is_traced
+
 from ..errors import ConfigError
 from ..layers import DepthwiseConv, GroupNorm, PointwiseConv, build_norm
 
@@ -168,6 +170,11 @@ class ShuffleFuse(nn.Sequential):
         x = proj(conv(shuffle_channels(torch.cat(maps, dim=1)), 'gelu'))
         if self.num_means == 0:
             return x
+        if is_traced():
+            # the same windows, because ONNX pools to one mean alone
+            count, side = self.num_means, proj.out_channels
+            windows = [x[:, i * side // count : -(-(i + 1) * side // count)] for i in range(count)]
+            return torch.cat([x, *(w.mean(1, keepdim=True) for w in windows)], dim=1)
         # (B, 3n, H, W) -> (B, H*W, 3n) -> (B, H*W, means)
         means = F.adaptive_avg_pool1d(x.permute(0, 2, 3, 1).flatten(1, 2), self.num_means)
         # -> (B, H, W, means) -> (B, means, H, W), channels-last also if one
@@ -184,6 +191,13 @@ def shuffle_channels(x: torch.Tensor) -> torch.Tensor:
     Returns:
         Tensor: Map of the same shape, in the memory format of ``x``.
     """
+    if is_traced():
+        # ONNX has no shuffle. With sizes, because torch's exporter takes those of an
+        # unflattened map for constants
+        batch, channels, height, width = x.shape
+        # (B, 3C, H, W) -> (B, C, 3, H, W) -> (B, 3C, H, W)
+        x = x.reshape(batch, channels // 3, 3, height, width).transpose(1, 2)
+        return x.reshape(batch, channels, height, width)
     if x.is_contiguous():
         return torch.channel_shuffle(x, x.shape[1] // 3)
     # torch's own makes a contiguous map of a channels-last one on a GPU

@@ -80,6 +80,11 @@ class PatchMerging(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, H, W) to (B, dim, ceil(H / 2), ceil(W / 2))."""
         x = pad_to_multiple(x, 2)
+        if torch.jit.is_tracing():
+            # torch's exporter to ONNX takes the sizes below as constants
+            parts = [x[:, :, i::2, j::2] for i in (0, 1) for j in (0, 1)]
+            # (B, C, 2*2, H/2, W/2) -> (B, C*2*2, H/2, W/2)
+            return self.reduction(self.norm(torch.stack(parts, 2).flatten(1, 2)))
         height, width = (side // 2 for side in x.shape[2:])
         # (B, C, H, W) -> (B, H/2, W/2, C*2*2), as pixel_unshuffle orders them
         x = x.unflatten(3, (width, 2)).unflatten(2, (height, 2))

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from sparx_mm.kernels import group_norm, layer_norm, uses_triton
+from sparx_mm.kernels import group_norm, is_traced, layer_norm, uses_triton
 
 from ..errors import ConfigError
 from ..registry import find_part
@@ -20,7 +20,8 @@ class BatchNorm2d(nn.BatchNorm2d):
         """Normalise a (B, C, H, W) map; the shape stays."""
         if (
             x.device.type != 'cpu'
-            or len(x) != 1
+            or is_traced()
+            or x.shape[0] != 1
             or x.is_contiguous(memory_format=torch.channels_last)
             or not torch.is_grad_enabled()
         ):

@@ -40,8 +40,10 @@ def pad_to_multiple(x: torch.Tensor, side: int) -> torch.Tensor:
     Returns:
         Tensor: Map of shape (B, C, H', W').
     """
-    height, width = x.shape[2:]
-    return F.pad(x, (0, -width % side, 0, -height % side))
+    # multiples by their very form, because torch.export takes minutes over sizes whose
+    # remainders are nested from stage to stage, and then fixes them
+    height, width = ((size + side - 1) // side * side - size for size in x.shape[2:])
+    return F.pad(x, (0, width, 0, height))
 
 
 @MODELS.register_module()

@@ -1,8 +1,12 @@
 """Attention in shifted windows as a token mixer."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from sparx_mm.kernels import is_traced
 
 from ..errors import ConfigError
 from ..layers import PointwiseConv
@@ -83,14 +87,12 @@ class ShiftedWindowAttention(nn.Module):
         # rounded up; sides are multiples of these by their very form, which a compiler of
         # symbolic sizes would otherwise have to prove at every step
         grid = [(side + window - 1) // window for side in size]
-        padding = [count * window - side for count, side in zip(grid, size)]
+        padded = [count * window for count in grid]
+        padding = [whole - side for whole, side in zip(padded, size)]
         # (B, 3C, H, W) -> (B, H', W', 3C), of whole windows
         tokens = x.permute(0, 2, 3, 1)
         tokens = F.pad(tokens, (0, 0, 0, padding[1], 0, padding[0]))
-        # a traced network is used at other sizes, where a shift of 0 may be another
-        is_shifted = self.shift and (torch.jit.is_tracing() or any(shifts))
-        if is_shifted:
-            tokens = tokens.roll([-s for s in shifts], (1, 2))
+        tokens = _roll(tokens, shifts, (1, 2), padded)
         # -> (B, rows, w, columns, w, 3, heads, d)
         tokens = (
             tokens.unflatten(3, (3, self.num_heads, -1))
@@ -100,7 +102,7 @@ class ShiftedWindowAttention(nn.Module):
         # -> (3, B, rows, columns, heads, w, w, d). Windows and heads become one
         # axis, because the biases below are then the same for every image
         tokens = tokens.permute(5, 0, 1, 3, 6, 2, 4, 7)
-        q, k, v = tokens.flatten(5, 6).flatten(2, 4)
+        q, k, v = tokens.flatten(5, 6).flatten(2, 4).unbind()
         bias = self._bias(size, shifts)
         out = F.scaled_dot_product_attention(q, k, v, bias)
         # (B, rows*columns*heads, w*w, d) -> (B, rows, w, columns, w, heads, d)
@@ -111,9 +113,7 @@ class ShiftedWindowAttention(nn.Module):
         )
         # -> (B, H', W', C)
         out = out.flatten(5, 6).flatten(3, 4).flatten(1, 2)
-        if is_shifted:
-            out = out.roll(shifts, (1, 2))
-        out = out[:, : size[0], : size[1]]
+        out = _roll_back(out, shifts, padded, size)
         if torch.compiler.is_compiling():
             # a copy that the compiler leaves out; otherwise maps with and without padding
             # would each need code of their own
@@ -124,9 +124,13 @@ class ShiftedWindowAttention(nn.Module):
 
     def _shift(self, side):
         """Return the shift along an axis, as a tensor while the network is traced."""
-        if torch.jit.is_tracing():
-            # torch.long, because the tracer drops a product with 1
-            return (side > self.window_size).long() * self.shift
+        if not self.shift:
+            return 0
+        if is_traced():
+            # computed, because a traced network is used at other sizes. Long, because the
+            # tracer drops a product with 1
+            last = torch.arange(side)[-1:]
+            return (last >= self.window_size).long() * self.shift
         return self.shift if side > self.window_size else 0
 
     def _bias(self, size, shifts):
@@ -162,23 +166,55 @@ def _relative_position_index(window: int, device: torch.device) -> torch.Tensor:
     return places[:, None] - places + (window - 1) * (side + 1)
 
 
-def _apart(size: int, window: int, shift: int, device: torch.device) -> torch.Tensor:
+def _roll(
+    x: torch.Tensor,
+    shifts: Sequence[int | torch.Tensor],
+    axes: Sequence[int],
+    sides: Sequence[int],
+) -> torch.Tensor:
+    """Begin axes, which have ``sides`` positions, at positions ``shifts``, in a cycle."""
+    if not isinstance(shifts[0], torch.Tensor):
+        return x.roll([-shift for shift in shifts], axes) if any(shifts) else x
+    # by index, because a roll takes no computed shift in ONNX
+    for shift, axis, side in zip(shifts, axes, sides):
+        x = x.index_select(axis, (torch.arange(side) + shift) % side)
+    return x
+
+
+def _roll_back(
+    x: torch.Tensor,
+    shifts: Sequence[int | torch.Tensor],
+    padded: Sequence[int],
+    size: Sequence[int],
+) -> torch.Tensor:
+    """Undo `_roll` on the axes 1 and 2, of ``padded`` positions, and cut them to ``size``."""
+    if not is_traced():
+        x = x.roll(shifts, (1, 2)) if any(shifts) else x
+        return x[:, : size[0], : size[1]]
+    for axis, (shift, whole, side) in enumerate(zip(shifts, padded, size), 1):
+        x = x.index_select(axis, (torch.arange(side) - shift) % whole)
+    return x
+
+
+def _apart(
+    size: int, window: int, shift: int | torch.Tensor, device: torch.device
+) -> torch.Tensor:
     """Find positions of a window that do not see each other along an axis.
 
     Args:
         size (int): Number of positions of the map; padding follows.
         window (int): Number of positions of a window.
-        shift (int): Position at which the first whole window begins.
+        shift (int or Tensor): Position at which the first whole window begins.
         device (torch.device): Device of the result.
 
     Returns:
         Tensor: (windows, w, w), boolean.
     """
-    places = torch.arange(size + -size % window, device=device)
+    count = (size + window - 1) // window
+    places = torch.arange(count * window, device=device)
     regions = (places - shift).div(window, rounding_mode='floor')
     # padding sees itself, because a row of the softmax may not be empty
     regions = regions.masked_fill(places >= size, -2)
     # (windows, w)
-    # the shift in a list, because the tracer would freeze a single one
-    regions = regions.roll([-shift], [0]).unflatten(0, (-1, window))
+    regions = _roll(regions, [shift], [0], [count * window]).unflatten(0, (count, window))
     return regions[:, :, None] != regions[:, None, :]

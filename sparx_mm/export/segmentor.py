@@ -1,0 +1,78 @@
+"""The forward pass of segmentors, and pooling that runtimes know for any size."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class Segmentor(nn.Module):
+    """Encoder and decoder of mmseg.
+
+    Args:
+        model (nn.Module): The segmentor.
+        labels (bool): Return classes instead of logits. Default: False.
+    """
+
+    def __init__(self, model: nn.Module, labels: bool = False) -> None:
+        super().__init__()
+        self.model, self.labels = model, labels
+        self.outputs = ('labels',) if labels else ('logits',)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Segment.
+
+        Args:
+            images (Tensor): Normalised images of shape (B, 3, H, W).
+
+        Returns:
+            Tensor: Logits of shape (B, C, H, W), or classes of shape (B, H, W), int64.
+        """
+        head = self.model.decode_head
+        logits = head(self.model.extract_feat(images))
+        logits = F.interpolate(
+            logits, images.shape[2:], mode='bilinear', align_corners=head.align_corners
+        )
+        if not self.labels:
+            return logits
+        if head.out_channels == 1:
+            return (logits.sigmoid() > head.threshold).long()[:, 0]
+        return logits.argmax(1)
+
+
+class MatrixPool2d(nn.Module):
+    """Adaptive average pooling as two matrix products, because ONNX has it to 1x1 alone.
+
+    Args:
+        size (int): Rows and columns of the result.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Average a (B, C, H, W) map over size * size windows."""
+        rows, columns = (_windows(side, self.size).to(x) for side in x.shape[2:])
+        return rows @ x @ columns.transpose(0, 1)
+
+
+def _windows(side: int, size: int) -> torch.Tensor:
+    """Return the weights (size, side) of windows that pooling averages over."""
+    places = torch.arange(side)
+    start = torch.arange(size).unsqueeze(1) * side // size
+    end = -(-(torch.arange(size).unsqueeze(1) + 1) * side // size)
+    inside = ((places >= start) & (places < end)).float()
+    return inside / inside.sum(1, keepdim=True)
+
+
+def replace_pooling(model: nn.Module) -> None:
+    """Replace adaptive average pooling to more than one position, in place.
+
+    Args:
+        model (nn.Module): A model.
+    """
+    for module in model.modules():
+        for name, child in module.named_children():
+            if isinstance(child, nn.AdaptiveAvgPool2d) and child.output_size not in (1, (1, 1)):
+                size = child.output_size
+                setattr(module, name, MatrixPool2d(size if isinstance(size, int) else size[0]))
