@@ -65,8 +65,7 @@ def mesh(tmp_path_factory):
 
 
 @pytest.mark.slow
-# the two whose scans read parameters as arrays
-@pytest.mark.parametrize('network,arch', NETWORKS[:2])
+@pytest.mark.parametrize('network,arch', NETWORKS)
 def test_a_sharded_network_and_its_checkpoint(mesh, tmp_path, network, arch):
     torch.manual_seed(0)
     plain, sharded = network(arch), network(arch)
