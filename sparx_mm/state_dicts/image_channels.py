@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 RGB = 3
-_STEM = re.compile(r'(.*\.)?stem\.(0|proj)\.weight')
+_STEM = re.compile(r'(.*\.)?stem\..+\.weight')
 
 
 def adapt_image_channels(weight: torch.Tensor, channels: int) -> torch.Tensor:

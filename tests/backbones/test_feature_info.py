@@ -2,14 +2,15 @@
 
 import pytest
 import torch
-from archs import PICO, PICO_SWIN, PICO_VMAMBA
+from archs import PICO, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
 
-from sparx_mm import SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba
 from sparx_mm.state_dicts.image_channels import adapt_image_channels
 
 
 @pytest.mark.parametrize(
-    'family,arch', [(SparXMamba, PICO), (SparXSwin, PICO_SWIN), (VMamba, PICO_VMAMBA)]
+    'family,arch',
+    [(SparXMamba, PICO), (SparXSwin, PICO_SWIN), (VMamba, PICO_VMAMBA), (VSSD, PICO_VSSD)],
 )
 @pytest.mark.parametrize('out_indices', [(0, 1, 2, 3), (1, 2), -1])
 def test_it_is_what_the_maps_are(family, arch, out_indices):

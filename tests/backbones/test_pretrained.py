@@ -6,7 +6,7 @@ import parity
 import pytest
 import torch
 import vmamba_files
-from archs import PICO, PICO_SWIN, PICO_VMAMBA, learnable
+from archs import PICO, PICO_SWIN, PICO_VMAMBA, PICO_VSSD, learnable
 from hostile import payloads
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModule, PretrainedInit
@@ -14,7 +14,7 @@ from mmengine.registry import MODELS
 from torch import nn
 from without import run_without
 
-from sparx_mm import HierarchicalBackbone, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, HierarchicalBackbone, SparXMamba, SparXSwin, VMamba
 from sparx_mm.errors import UserError
 from sparx_mm.registry import MODELS as PARTS
 from sparx_mm.state_dicts import SPARX, SWIN, VMAMBA, CoverageError, fit
@@ -114,17 +114,23 @@ def test_half_precision_files(source, file):
         assert model.state_dict()[name].equal(value.half().to(value.dtype))
 
 
-@pytest.mark.parametrize('family,arch', [(SparXMamba, PICO), (SparXSwin, PICO_SWIN)])
+@pytest.mark.parametrize(
+    'family,arch,name',
+    [
+        (SparXMamba, PICO, 'stem.0'),
+        (SparXSwin, PICO_SWIN, 'stem.proj'),
+        (VSSD, PICO_VSSD, 'stem.conv1.0'),
+    ],
+)
 @pytest.mark.parametrize('channels', [1, 4, 6])
-def test_weights_of_rgb_images(tmp_path, capsys, family, arch, channels):
+def test_weights_of_rgb_images(tmp_path, capsys, family, arch, name, channels):
     """An image of equal channels gives what it gave."""
     torch.manual_seed(0)
     rgb = family(arch).eval()
     torch.save(rgb.state_dict(), tmp_path / 'rgb.pth')
     model = family(arch, in_channels=channels, init_cfg=pretrained(tmp_path / 'rgb.pth')).eval()
     model.init_weights()
-    name = 'stem.0.weight' if family is SparXMamba else 'stem.proj.weight'
-    assert f'{name}: adapted from 3 image channels to {channels}' in capsys.readouterr().out
+    assert f'{name}.weight: adapted from 3 image channels to {channels}' in capsys.readouterr().out
     if channels == 4:
         # an image of equal channels weighs one of the three more
         return

@@ -7,11 +7,11 @@ from multiprocessing import get_context
 
 import pytest
 import torch
-from archs import PICO, PICO_SWIN, PICO_VMAMBA
+from archs import PICO, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
 from detection import ROOT, tiny_config
 from mmengine.registry import MODELS, init_default_scope
 
-from sparx_mm import SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba
 
 PAGE = (ROOT / 'docs/other_tools.md').read_text()
 # by the heading above
@@ -35,10 +35,10 @@ def test_the_page(text, tmp_path, monkeypatch):
         assert card.read_text().startswith('---\nlibrary_name: sparx_mm\nlicense: apache-2.0\n')
 
 
-NETWORKS = [(SparXMamba, PICO), (SparXSwin, PICO_SWIN), (VMamba, PICO_VMAMBA)]
+NETWORKS = [(SparXMamba, PICO), (SparXSwin, PICO_SWIN), (VMamba, PICO_VMAMBA), (VSSD, PICO_VSSD)]
 
 
-@pytest.fixture(params=[*NETWORKS, 'detector'], ids=['mamba', 'swin', 'vmamba', 'detector'])
+@pytest.fixture(params=[*NETWORKS, 'detector'], ids=['mamba', 'swin', 'vmamba', 'vssd', 'detector'])
 def model(request):
     """A model, and a function from it to its maps of an image."""
     torch.manual_seed(0)
