@@ -199,7 +199,12 @@ def build_family(networks, names, dtypes, device):
 
 
 def is_peer(networks, name):
-    """Return True for a network of another library."""
+    """Return True for a network of another library.
+
+    Args:
+        networks (module): Module from `import_networks`.
+        name (str): Name of the network.
+    """
     return any(name in size for size in networks.PEERS.values())
 
 

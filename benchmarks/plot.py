@@ -6,7 +6,12 @@ from report import mebibytes
 
 
 def rate(images, sample):
-    """Return the images per second of a sample."""
+    """Return the images per second of a sample.
+
+    Args:
+        images (Input): Images that were given.
+        sample (Sample): Result of timing.
+    """
     return images.batch / sample.minimum * 1e3
 
 

@@ -32,6 +32,7 @@ yapf.yapflib.yapf_api.FormatCode = lambda text, **style: (text, True)
 SLOW = {
     Path(__file__).parent / name
     for name in (
+        'analysis/look',
         'analysis/paper',
         'backbones/test_bfloat16.py',
         'backbones/test_parity.py',
@@ -45,6 +46,7 @@ SLOW = {
         'engine/hooks/test_rehearsal.py',
         'engine/hooks/test_resume.py',
         'engine/saving',
+        'engine/test_counters.py',
         'inference/test_command.py',
         'inference/test_predictor.py',
         'kernels/test_triton.py',

@@ -65,9 +65,15 @@ def parse_args():
     for name in ('num', 'size', 'batch'):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             parser.error(f'--{name} must be at least 1, got {getattr(args, name)}')
-    if args.device.startswith('cuda') and not torch.cuda.is_available():
-        raise UserError(f'--device {args.device}: torch sees no GPU; take --device cpu')
+    gpus = torch.cuda.device_count()
+    if args.device not in ('cpu', 'cuda', *(f'cuda:{i}' for i in range(gpus))) or (
+        args.device == 'cuda' and not gpus
+    ):
+        raise UserError(f'--device {args.device}: torch sees {gpus} GPUs; take --device cpu')
     args.out = args.out or f'{args.kind}.png'
+    # before a minute's work is lost
+    if Path(args.out).suffix.lower() not in ('.png', '.svg'):
+        parser.error(f'--out must end in .png or .svg, got {args.out}')
     return args
 
 

@@ -107,7 +107,5 @@ def draw_attentions(attentions: dict[str, dict[str, ChannelAttention]]):
             image = ax.imshow(group, vmin=0, vmax=max(relative.max(), 1), cmap='viridis')
         bar = figure.colorbar(image, ax=row, shrink=0.8)
         bar.ax.tick_params(labelsize=7)
-    figure.suptitle(
-        'channel attention, of equal weights; a column for each group', fontsize='small'
-    )
+    figure.suptitle('weights, of equal ones; a column for each group of channels', fontsize='small')
     return figure
