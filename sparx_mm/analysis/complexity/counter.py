@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from ...backbones import HierarchicalBackbone
 from ...errors import UserError
@@ -70,14 +70,20 @@ def _product(shape, first, second, *args, **kwargs):
     return 2 * first[0] * first[1] * second[1]
 
 
+def _attention(queries, keys, values, *args, **kwargs):
+    return sdpa_flop_count(queries, keys, values)
+
+
 _EVERYWHERE = {
     # a shortcut's scale and bias
     aten.addcmul: _per_output_element(1),
     # what mmcv's deformable convolutions multiply by on the CPU, and torch does not count
     aten.addmm_: _product,
+    # nor does it count its own attention there
+    aten._scaled_dot_product_flash_attention_for_cpu: _attention,
 }
 # products of two activations; those with weights are convolutions, mm, addmm
-_ATTENTION = (aten.bmm, aten.baddbmm)
+_ATTENTION = (aten.bmm, aten.baddbmm, aten._scaled_dot_product_flash_attention_for_cpu)
 _ALWAYS = (
     'a multiply-add is 1. Counted are convolutions, matrix products, scaled shortcuts, and for '
     'each direction of a scan L*D*(9*N + 1 + R), of L positions, D channels, N states and rank R '

@@ -122,6 +122,20 @@ def test_deformable_convolutions(name, offsets):
     assert counted.total('1').macs == 320 * (8 * 9 * offsets + 12 * 4 * 9)
 
 
+class Attends(nn.Linear):
+    def forward(self, x):
+        # (B, 3, H, W) -> (B, H*W, 3) -> (B, H*W, out)
+        x = super().forward(x.flatten(2).transpose(1, 2))
+        x = nn.functional.scaled_dot_product_attention(x, x, x)
+        return x if x.mean() > 0 else -x
+
+
+def test_attention_on_the_cpu():
+    """Which torch's counter misses there: two products of 63 positions with themselves."""
+    counted = count_complexity(Attends(3, 16, bias=False), (9, 7), 'plain')
+    assert counted.total().macs == 63 * 3 * 16 + 2 * 63 * 63 * 16
+
+
 def test_weights_that_are_not_finite():
     """As those of mmdet's detectors before init_weights."""
     model = Decides(3, 8, 1)
