@@ -294,7 +294,7 @@ def test_a_cpu_refuses_more_than_its_free_memory(monkeypatch):
 @pytest.mark.parametrize(
     'args,message',
     [
-        (['--networks', 'VMamba huge'], "no network 'VMamba huge'; there are SparXMamba tiny, "),
+        (['--networks', 'VMamba huge'], "no network 'VMamba huge'; there are "),
         (['--networks', 'VMamba tiny', '--arch', 'tiny'], 'leave --arch out'),
         (['--arch', 'tiny', 'base', '--plot', 'a.png'], 'one --arch, got tiny base'),
         (['--batch', '1', '0'], "'0' is not 1, 2, 3"),

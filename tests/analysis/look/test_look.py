@@ -22,7 +22,6 @@ from sparx_mm.errors import UserError
 from sparx_mm.kernels import ss2d
 from sparx_mm.kernels.testing import map_arguments
 
-pytestmark = pytest.mark.stack
 PEERS = {
     'Swin-T': dict(embed_dims=12, depths=(1, 1, 2, 1), num_heads=(1, 2, 3, 4), window_size=4),
     'ConvNeXt-T': dict(arch=dict(depths=[1, 1, 2, 1], channels=[8, 12, 16, 20])),
