@@ -51,9 +51,11 @@ def browse(
         for turn in range(repeat):
             image, sample = split_sample(dataset[index])
             picture = painter.draw(image, sample, truth=True)
-            legend = painter.legend([sample], picture.shape[1])
+            legend = painter.legend([sample], 2 * picture.shape[1])
             if legend is not None:
-                picture = np.concatenate([picture, legend])
+                # label maps are drawn on grey: the colors of the image are beside it
+                pair = np.concatenate([enlarge(image, len(picture)), picture], axis=1)
+                picture = np.concatenate([pair, legend])
             stem = osp.splitext(osp.basename(sample.get('img_path') or ''))[0]
             name = f'{index:06d}_{stem}' + (f'_{turn}' if repeat > 1 else '')
             write_picture(osp.join(folder, f'{name}.jpg'), picture)

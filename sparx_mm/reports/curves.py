@@ -48,13 +48,13 @@ def choose_keys(runs: Sequence[RunLog], keys: Sequence[str] = ()) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
-def draw_curves(runs: Sequence[RunLog], keys: Sequence[str], columns: int = 2) -> 'Figure':
+def draw_curves(runs: Sequence[RunLog], keys: Sequence[str], columns: int = 3) -> 'Figure':
     """Draw a panel for each curve, with a line for each run.
 
     Args:
         runs (Sequence[RunLog]): The runs.
         keys (Sequence[str]): Names of curves, see `choose_keys`.
-        columns (int): Maximum number of panels beside each other. Default: 2.
+        columns (int): Maximum number of panels beside each other. Default: 3.
 
     Returns:
         Figure: Figure, which belongs to no window.

@@ -87,6 +87,8 @@ class Painter:
             options['pred_score_thr'] = 0
         elif f'{side}_sem_seg' in sample:
             visualizer = self._visualizer('label map')
+            # grey, because colors of the image would mix with those of classes
+            image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., None].repeat(3, axis=2)
             sample = enlarge_sample(sample, image.shape[:2])
             # names would be drawn past the ends of small images: see the legend
             options['with_labels'] = False
@@ -101,14 +103,23 @@ class Painter:
         return np.ascontiguousarray(visualizer.get_image()[..., ::-1])
 
     def legend(self, samples: Sequence[BaseDataElement], width: int) -> np.ndarray | None:
-        """Draw the names and colors of the classes in label maps; None without label maps.
+        """Draw the names and colors of the classes in label maps.
 
         Args:
             samples (Sequence[BaseDataElement]): Samples.
             width (int): Width in pixels.
+
+        Returns:
+            ndarray: Legend of shape (H, width, 3): BGR, uint8. None if instances are drawn,
+            whose names are beside them, or labels.
         """
         names, palette = self.metainfo.get('classes') or (), self.metainfo.get('palette')
-        maps = [s.get(key) for s in samples for key in ('gt_sem_seg', 'pred_sem_seg') if key in s]
+        maps = [
+            sample.get(key)
+            for sample in samples
+            for key in ('gt_sem_seg', 'pred_sem_seg')
+            if key in sample and 'gt_instances' not in sample
+        ]
         if not maps or not palette:
             return None
         labels = np.unique(np.concatenate([np.unique(m.data.numpy()) for m in maps])).tolist()
