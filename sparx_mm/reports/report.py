@@ -156,8 +156,13 @@ def _write_errors(path) -> Iterator[None]:
 
 
 def _svg(figure, alt) -> str:
+    # imported lazily: most who import this package draw nothing
+    from matplotlib import style
+
     file = io.BytesIO()
-    figure.savefig(file, format='svg', metadata=dict(Date=None, Creator=None))
+    # the salt makes generated ids the same each time
+    with style.context(['default', {'svg.hashsalt': 'sparx_mm'}]):
+        figure.savefig(file, format='svg', metadata=dict(Date=None, Creator=None))
     return make_image(file.getvalue(), 'svg+xml', alt)
 
 
