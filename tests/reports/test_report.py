@@ -99,7 +99,6 @@ def test_it_is_one_file_without_links(page):
 
 
 @pytest.mark.skipif(BROWSER is None, reason='there is no chromium')
-@pytest.mark.slow
 def test_a_browser_shows_it(page, tmp_path):
     """Both widths: what was found is written, and the pictures are loaded."""
     path, _ = page
@@ -126,7 +125,6 @@ def test_a_browser_shows_it(page, tmp_path):
         assert (np.ptp(below.astype(int), axis=1) > 100).mean() > 0.05
 
 
-@pytest.mark.slow
 def test_a_segmentor(shapes, tmp_path):
     config = next(path for path in SEGMENTORS if 'shapes' in path.stem)
     page = tmp_path / 'deep/page.html'
@@ -145,7 +143,6 @@ def test_a_segmentor(shapes, tmp_path):
     assert page.read_text().count('data:image/jpeg') == 9
 
 
-@pytest.mark.slow
 def test_a_classifier(imagenet, tmp_path):
     config, page = CLASSIFIERS[0], tmp_path / 'page.html'
     metrics = runner.test(

@@ -105,6 +105,7 @@ def test_a_panel_for_each_curve_and_a_line_for_each_run(tmp_path):
     assert [text.get_text() for text in legend.get_texts()] == ['a', 'b']
 
 
+@pytest.mark.slow
 def test_what_mmengine_writes(tmp_path):
     """An epoch of two iterations, then two more after a resume."""
 

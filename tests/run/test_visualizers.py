@@ -6,7 +6,7 @@ from mmengine.visualization import Visualizer
 
 from sparx_mm.run import build_runner
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
 
 def test_two_runs_of_a_process(shapes, tmp_path):
