@@ -134,9 +134,7 @@ class Painter:
             elif kind == 'label map':
                 made = segmentation_visualizer()
             elif kind == 'rotated':
-                from mmrotate.visualization import RotLocalVisualizer
-
-                made = RotLocalVisualizer(line_width=2)
+                made = _rotated_visualizer()
             else:
                 from mmpretrain.visualization import UniversalVisualizer
 
@@ -160,6 +158,21 @@ def _enlarge_rotated(sample: BaseDataElement, shape: tuple[int, int]) -> BaseDat
                 data.scores = instances.scores
             large.set_data({name: data})
     return large
+
+
+def _rotated_visualizer():
+    from matplotlib import rc_context
+    from mmrotate.visualization import RotLocalVisualizer
+
+    class Framed(RotLocalVisualizer):
+        def set_image(self, image):
+            super().set_image(image)
+            # matplotlib would shrink an image that a box leaves
+            self.ax_save.autoscale(False)
+
+    # names are written as large as in mmdet's pictures
+    with rc_context({'figure.dpi': 160}):
+        return Framed(line_width=1)
 
 
 def read_picture(path: str) -> np.ndarray | None:

@@ -11,7 +11,7 @@ from classification import CONFIGS as CLASSIFIERS
 from classification import tiny_config as tiny_classifier
 from detection import CONFIGS as DETECTORS
 from detection import tiny_config as tiny_detector
-from mmengine.structures import BaseDataElement
+from mmengine.structures import BaseDataElement, InstanceData
 from rotated import CONFIGS as ROTATED
 from rotated import tiny_config as tiny_rotated
 from segmentation import CONFIGS as SEGMENTORS
@@ -99,6 +99,23 @@ def test_images_of_any_channels(channels, shown):
     for i, channel in enumerate(shown):
         order = inputs[channel].flatten().argsort()
         assert (np.diff(image[..., i].ravel()[order.numpy()].astype(int)) >= 0).all()
+
+
+@pytest.mark.stack
+def test_a_rotated_box_that_leaves_the_image_does_not_shrink_it():
+    pytest.importorskip('mmrotate')
+    image = np.random.default_rng(0).integers(50, 200, (64, 64, 3), np.uint8)
+    boxes = torch.tensor([[60.0, 10, 80, 8, 0.5]])
+    sample = BaseDataElement(
+        metainfo=dict(ori_shape=(64, 64)),
+        gt_instances=InstanceData(bboxes=boxes, labels=torch.tensor([0])),
+    )
+    meta = dict(classes=('ship',), palette=[(255, 0, 0)])
+    picture = Painter(meta).draw(image, sample, truth=True)
+    whole = cv2.resize(image, picture.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    changed = (np.abs(picture.astype(int) - whole) > 2).any(2)
+    # the lower half is as it was
+    assert 0.001 < changed[:200].mean() < 0.2 and not changed[200:].any()
 
 
 @pytest.mark.stack
