@@ -56,7 +56,6 @@ SLOW = {
         'reports/test_browse.py',
         'reports/test_report.py',
         'run/test_config_mistakes.py',
-        'run/test_progress.py',
         'run/test_stock_configs.py',
         'run/test_torchrun.py',
         'test_info.py',

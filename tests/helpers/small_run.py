@@ -31,6 +31,18 @@ class Net(BaseModel):
         return dict(loss=x.square().mean()) if mode == 'loss' else x
 
 
+class Head(BaseModel):
+    """A linear head on the mean color, for tests of what is around a model."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(3, 3)
+
+    def forward(self, inputs, mode='tensor'):
+        x = self.head(inputs.mean((2, 3)))
+        return dict(loss=x.square().mean()) if mode == 'loss' else x
+
+
 class Images(torch.utils.data.Dataset):
     """The same random images each time."""
 

@@ -2,7 +2,7 @@
 
 import pytest
 from run_log_files import evaluation, step, write_log
-from small_run import Images, make_runner
+from small_run import Head, Images, make_runner
 from torch.utils.data import DataLoader
 
 from sparx_mm.errors import UserError
@@ -105,7 +105,6 @@ def test_a_panel_for_each_curve_and_a_line_for_each_run(tmp_path):
     assert [text.get_text() for text in legend.get_texts()] == ['a', 'b']
 
 
-@pytest.mark.slow
 def test_what_mmengine_writes(tmp_path):
     """An epoch of two iterations, then two more after a resume."""
 
@@ -114,6 +113,7 @@ def test_what_mmengine_writes(tmp_path):
         runner = make_runner(
             tmp_path / 'run',
             epochs,
+            model=Head(),
             hooks={},
             val_dataloader=loader,
             val_evaluator=[dict(type='DumpLabelMaps', out_dir='')],

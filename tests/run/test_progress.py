@@ -12,7 +12,7 @@ from io import StringIO
 import pytest
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
-from small_run import Images, make_runner
+from small_run import Head, Images, make_runner
 from torch.utils.data import DataLoader
 
 from sparx_mm.run.progress import progress_line
@@ -56,6 +56,10 @@ def width(monkeypatch):
     monkeypatch.setenv('TERM', 'xterm')
 
 
+def _runner(folder, **options):
+    return make_runner(folder / 'run', model=Head(), hooks={}, **options)
+
+
 def _handler(runner):
     (handler,) = [h for h in runner.logger.handlers if type(h) is logging.StreamHandler]
     return handler
@@ -68,7 +72,7 @@ def test_a_terminal_has_one_line_and_the_log_file_all(tmp_path):
         val_cfg=dict(),
     )
     with _Terminal() as terminal:
-        runner = make_runner(tmp_path / 'run', epochs=2, hooks={}, **val)
+        runner = _runner(tmp_path, epochs=2, **val)
         hooks = len(runner.hooks)
         with progress_line(runner):
             runner.train()
@@ -87,7 +91,7 @@ def test_a_terminal_has_one_line_and_the_log_file_all(tmp_path):
 def test_iterations_are_counted_where_epochs_are_not(tmp_path):
     cfg = dict(type='IterBasedTrainLoop', max_iters=2)
     with _Terminal() as terminal:
-        runner = make_runner(tmp_path / 'run', train_cfg=cfg, log_processor=dict(by_epoch=False))
+        runner = _runner(tmp_path, train_cfg=cfg, log_processor=dict(by_epoch=False))
         with progress_line(runner):
             runner.train()
     assert re.search(r'iteration \S+ +2/2 loss', terminal.shown)
@@ -96,7 +100,7 @@ def test_iterations_are_counted_where_epochs_are_not(tmp_path):
 def test_the_terminal_is_as_before_after_an_error(tmp_path):
     with _Terminal():
         out = sys.stdout
-        handler = _handler(runner := make_runner(tmp_path / 'run'))
+        handler = _handler(runner := _runner(tmp_path))
         filters = list(handler.filters)
         with pytest.raises(ZeroDivisionError), progress_line(runner):
             assert sys.stdout is not out and handler.filters != filters
@@ -107,7 +111,7 @@ def test_the_terminal_is_as_before_after_an_error(tmp_path):
 def test_nothing_changes_where_the_output_is_a_file(tmp_path):
     before, sys.stdout = sys.stdout, StringIO()
     try:
-        runner = make_runner(tmp_path / 'run')
+        runner = _runner(tmp_path)
         handler, out = _handler(runner), sys.stdout
         facts = len(runner.hooks), list(handler.filters), handler.stream
         with progress_line(runner):

@@ -6,7 +6,7 @@ import struct
 import pytest
 from detection import CONFIGS
 from mmengine.config import Config
-from small_run import make_runner
+from small_run import Head, make_runner
 
 from sparx_mm.errors import UserError
 from sparx_mm.run import load_config, runner
@@ -52,7 +52,7 @@ def tracked(tmp_path_factory):
         patch.chdir(folder)
         patch.setenv('WANDB_MODE', 'offline')
         patch.setenv('WANDB_SILENT', 'true')
-        make_runner(cfg.work_dir, visualizer=cfg.visualizer).train()
+        make_runner(cfg.work_dir, model=Head(), hooks={}, visualizer=cfg.visualizer).train()
     (log,) = folder.rglob('scalars.json')
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     assert [row['step'] for row in rows] == [1, 2]
