@@ -10,7 +10,7 @@ from ..checkpoint_io import write_text
 from ..errors import UserError
 from .convert import CONVERTERS, SPLITS
 from .request import Facts, Request
-from .sources.yolo import yaml_folders
+from .sources.yolo_names import yaml_folders
 
 # raise it when a converter changes
 VERSION = 1
