@@ -12,7 +12,9 @@ PAGES = ('README.md', 'docs/fine_tuning.md')
 COMMANDS = [
     line
     for page in PAGES
-    for line in re.findall(r'tools/finetune\.py( --[^`\n]+)', (ROOT / page).read_text())
+    for line in re.findall(
+        r'tools/finetune\.py( --[^`\n]+)', (ROOT / page).read_text().replace('\\\n', '')
+    )
 ]
 
 
