@@ -209,10 +209,10 @@ def _finish(path: str, work_dir: str, runner: Runner) -> Outcome:
     cfg: Config = load_config(path, work_dir=osp.join(work_dir, 'evaluation'))
     tested = load_runner(cfg, checkpoint)
     metrics = {key: float(value) for key, value in tested.test().items()}
-    picture = osp.join(work_dir, 'predictions.png')
-    write_picture(picture, draw_validation(tested.model, tested.test_dataloader.dataset))
     table = osp.join(work_dir, 'results.json')
     write_text(table, json.dumps(dict(checkpoint=checkpoint, metrics=metrics), indent=1))
+    picture = osp.join(work_dir, 'predictions.png')
+    write_picture(picture, draw_validation(tested.model, tested.test_dataloader.dataset))
     return Outcome(path, checkpoint, metrics, picture)
 
 

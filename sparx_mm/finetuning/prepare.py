@@ -10,7 +10,7 @@ from ..checkpoint_io import write_text
 from ..errors import UserError
 from .convert import CONVERTERS, SPLITS
 from .request import Facts, Request
-from .sources.yolo import yaml_folders
+from .sources.yolo_names import yaml_folders
 
 # raise it when a converter changes
 VERSION = 1
@@ -30,6 +30,7 @@ def prepare_data(request: Request, folder: str) -> tuple[Facts, bool]:
         UserError: If they cannot be trained.
     """
     _check_request(request)
+    _check_apart(request, folder)
     path, source = osp.join(folder, 'source.json'), fingerprint(request)
     kept = _read(path)
     if kept.get('source') == source:
@@ -115,6 +116,17 @@ def _check_request(request: Request) -> None:
     alone = request.val_images is not None and request.val_annotations is None
     if alone and request.task != 'classification':
         raise UserError('--val-images needs --val-annotations, which belong to them')
+
+
+def _check_apart(request: Request, folder: str) -> None:
+    """Check that the run does not write among the data, which its files would change."""
+    inner = osp.join(osp.realpath(folder), '')
+    for place in (request.images, request.annotations, request.val_images, request.val_annotations):
+        if place and osp.isdir(place) and inner.startswith(osp.join(osp.realpath(place), '')):
+            raise UserError(
+                f'--work-dir is inside of {osp.abspath(place)}, whose files are the data: give '
+                'another'
+            )
 
 
 def _read(path: str) -> dict:

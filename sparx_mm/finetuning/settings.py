@@ -1,5 +1,6 @@
 """The config of a run: a shipped model on the user's data, with what was chosen."""
 
+import colorsys
 import inspect
 from typing import Any
 
@@ -12,6 +13,8 @@ from .models import CONFIGS, TASKS
 from .request import Facts
 from .rules import Choices
 
+# of mmdet's CocoDataset, with which mmdet fails to paint labels beyond them
+COCO_COLORS = 80
 LOADERS = ('train_dataloader', 'val_dataloader')
 # validations in a run, each with a checkpoint
 VALIDATIONS = 10
@@ -126,8 +129,11 @@ def _set_steps(cfg: Config, **changes: dict[str, Any]) -> None:
 
 def _use_sets(cfg: Config, facts: Facts, choices: Choices) -> None:
     metainfo = dict(classes=tuple(facts.classes))
-    if facts.palette:
-        metainfo['palette'] = [tuple(color) for color in facts.palette]
+    palette = facts.palette
+    if not palette and len(facts.classes) > COCO_COLORS:
+        palette = _make_palette(len(facts.classes))
+    if palette:
+        metainfo['palette'] = [tuple(color) for color in palette]
     for split, key in zip(facts.sets, LOADERS):
         loader = cfg[key]
         old = loader.dataset
@@ -146,6 +152,12 @@ def _use_sets(cfg: Config, facts: Facts, choices: Choices) -> None:
         # the rest of an epoch may be one image, too few for a batch norm
         train.drop_last = facts.counts['train'] >= choices.batch_size
     cfg.val_dataloader.batch_size = min(cfg.val_dataloader.batch_size, choices.batch_size)
+
+
+def _make_palette(count: int) -> list[tuple[int, int, int]]:
+    """Return colors of all hues, in two brightnesses by turns."""
+    colors = (colorsys.hsv_to_rgb(i / count, 1, 1 - i % 2 / 2) for i in range(count))
+    return [tuple(round(255 * value) for value in color) for color in colors]
 
 
 def _simplify_classifier(cfg: Config, num_classes: int) -> None:

@@ -1,12 +1,15 @@
 """Weights that a run starts from: a whole model's, or those of a backbone alone."""
 
+import os.path as osp
+from collections.abc import Mapping
+
 from mmengine.config import Config
 
 from ..backbones.pretrained import CHECKPOINT_INITS
 from ..checkpoint_io import load_checkpoint
 from ..errors import UserError
 from ..run.preflight.weights import check_checkpoint
-from ..state_dicts import find_prefixes, find_weights
+from ..state_dicts import FAMILIES, SWIN, KeyMap, find_families, find_weights, nest_classifier
 from .models import CONFIGS
 
 NONE = 'none'
@@ -39,19 +42,33 @@ def use_weights(cfg: Config, weights: str | None, task: str) -> tuple[str, bool]
         if weights is None:
             return 'random weights, because none were released for this backbone', False
     check_checkpoint(weights, '--weights', 'give a file, or --weights none for random weights')
-    prefixes = find_prefixes(find_weights(load_checkpoint(weights, 'cpu')))
-    if 'backbone.' in prefixes or (prefixes and task == 'classification'):
+    if '://' not in weights:
+        # the config may be used from another folder
+        weights = osp.abspath(weights)
+    tensors = find_weights(load_checkpoint(weights, 'cpu'))
+    families = find_families(tensors)
+    whole = 'backbone.' in families and families['backbone.'] is not SWIN
+    if whole or (task == 'classification' and _is_classifier(tensors, families)):
         cfg.load_from = weights
         return f'{weights} (what fits of the whole model; the log names what stays new)', True
-    if not prefixes:
+    if not families:
         raise UserError(
-            f'--weights {weights} holds no backbone of SparX or VMamba: give a released file, '
-            "one of a run, or 'none'"
+            f'--weights {weights} holds no backbone of SparX, VMamba or Swin: give a released '
+            "file, one of a run, or 'none'"
         )
-    backbone.init_cfg = dict(type='Pretrained', checkpoint=weights)
-    if prefixes[0]:
-        backbone.init_cfg['prefix'] = prefixes[0]
+    prefix, family = next(iter(families.items()))
+    kind = 'PretrainedSwin' if family is SWIN else 'Pretrained'
+    backbone.init_cfg = dict(type=kind, checkpoint=weights)
+    if prefix:
+        backbone.init_cfg['prefix'] = prefix
     return f'{weights} (the backbone; all heads are new)', True
+
+
+def _is_classifier(tensors: Mapping, families: Mapping[str, KeyMap | None]) -> bool:
+    """Return True for a released classifier with its head."""
+    family = families.get('')
+    names = nest_classifier(tensors, family) if family in FAMILIES else ()
+    return any(name.startswith('head.fc.') for name in names)
 
 
 def _find_released(backbone: dict) -> str | None:

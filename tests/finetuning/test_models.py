@@ -4,11 +4,13 @@ import pytest
 import torch
 from archs import PICO
 from mmengine.config import Config
+from plain_swin import mm_names
 
 from sparx_mm import SparXMamba
 from sparx_mm.errors import UserError
 from sparx_mm.finetuning.models import find_model, list_models
 from sparx_mm.finetuning.weights import use_weights
+from sparx_mm.state_dicts import SPARX
 
 
 @pytest.mark.parametrize(
@@ -74,6 +76,24 @@ def test_a_file_is_a_whole_model_or_a_backbone(cfg, tmp_path, prefix, whole):
         assert cfg.model.backbone.init_cfg.get('prefix', '') == prefix
 
 
+def test_a_classifier_starts_from_a_classifier_with_its_head(cfg, tmp_path):
+    path = str(tmp_path / 'file.pth')
+    weights = SPARX.to_released(SparXMamba(PICO).state_dict())
+    torch.save(weights, path)
+    use_weights(cfg, path, 'classification')
+    assert cfg.load_from is None and cfg.model.backbone.init_cfg.checkpoint == path
+    torch.save({**weights, 'classifier.3.weight': torch.ones(1)}, path)
+    use_weights(cfg, path, 'classification')
+    assert (cfg.load_from, cfg.model.backbone.init_cfg) == (path, None)
+
+
+def test_a_plain_swin(cfg, tmp_path):
+    path = str(tmp_path / 'swin.pth')
+    torch.save({name: torch.ones(1) for name in mm_names((1, 1), (16, 32))}, path)
+    use_weights(cfg, path, 'detection')
+    assert cfg.model.backbone.init_cfg == dict(type='PretrainedSwin', checkpoint=path)
+
+
 def test_random_weights(cfg):
     assert use_weights(cfg, 'none', 'detection') == ('random weights', False)
     assert cfg.model.backbone.init_cfg is None
@@ -86,5 +106,5 @@ def test_weights_that_are_no_backbone(cfg, tmp_path):
     with pytest.raises(UserError, match='--weights: .*file.pth.*--weights none'):
         use_weights(cfg, path, 'detection')
     torch.save({'conv.weight': torch.ones(1)}, path)
-    with pytest.raises(UserError, match='holds no backbone of SparX or VMamba'):
+    with pytest.raises(UserError, match='holds no backbone of SparX, VMamba or Swin'):
         use_weights(cfg, path, 'detection')

@@ -99,6 +99,11 @@ def test_requests_that_do_not_fit(request_, tmp_path, changes, message):
         prepare_data(request_._replace(**changes), str(tmp_path / 'data'))
 
 
+def test_a_run_among_its_data_is_refused(request_):
+    with pytest.raises(UserError, match='--work-dir is inside of .*images, whose files are'):
+        prepare_data(request_, f'{request_.images}/run/data')
+
+
 def test_an_empty_folder_of_images(tmp_path):
     (tmp_path / 'empty').mkdir()
     (tmp_path / 'empty/a.xml').write_text(voc())

@@ -63,6 +63,8 @@ def test_help(tool, tmp_path):
         ('browse_dataset', [CONFIG], 'data set not found: {cwd}/data/coco/annotations'),
         ('make_shapes', ['shapes', '--train', '0'], 'at least 1'),
         ('make_shapes', ['/dev/null/x'], '/dev/null'),
+        ('finetune', ['--task', 'detection'], '--images DIR is missing'),
+        ('finetune', ['--task', 'pose'], "invalid choice: 'pose'"),
         ('demo', ['--val', '0'], 'at least 1'),
         ('demo', ['--parts', 'panoptic'], "invalid choice: 'panoptic'"),
         ('demo', ['--cfg-options', 'a'], "'a' is not of the form KEY=VALUE"),

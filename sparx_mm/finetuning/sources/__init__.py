@@ -4,7 +4,8 @@ mmdet reads VOC's XML beside JPEGs alone, and neither YOLO's nor LabelMe's files
 installed here converts from COCO, not to it.
 """
 
-from .content import Content, align_classes, has_masks, keep_classes
+from .classes import align_classes, has_masks, keep_classes
+from .content import Content
 from .read import read_annotations
 
 __all__ = ['Content', 'align_classes', 'has_masks', 'keep_classes', 'read_annotations']

@@ -6,7 +6,8 @@ from ...data_checks.coco.file import image_path, read_coco
 from ...data_checks.coco.objects import LEFT_OUT, broken_line, inspect_coco
 from ...data_checks.files import describe_missing
 from ...errors import UserError
-from .content import Content, has_masks
+from .classes import has_masks
+from .content import Content
 
 # ids of annotations that no item has, by where the ids are
 LISTS = dict(category_id='categories', image_id='images')

@@ -9,7 +9,8 @@ from .content import Content
 from .images import list_files
 from .labelme import read_labelme
 from .voc import read_voc
-from .yolo import list_labels, read_names, read_yolo, yaml_folders
+from .yolo import list_labels, read_yolo
+from .yolo_names import read_names, yaml_folders
 
 # readers of folders by the ending of their files
 READERS: dict[str, tuple[str, Callable[..., Content]]] = {

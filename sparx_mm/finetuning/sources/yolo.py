@@ -2,16 +2,13 @@
 
 import os.path as osp
 from collections.abc import Sequence
-from typing import Any
-
-import yaml
 
 from ...errors import UserError
 from .content import Collector, Content, polygon_box
 from .images import ImageFolder, list_files, missing_images
+from .yolo_names import find_names, read_names
 
-# files of names beside the labels, and other lists that exporters leave there
-NAMES = ('data.yaml', 'data.yml', 'dataset.yaml', 'classes.txt', 'obj.names', '_darknet.labels')
+# other lists that exporters leave beside the labels
 LISTS = ('classes.txt', 'train.txt', 'val.txt', 'test.txt', 'readme.txt')
 # of rounded values
 MARGIN = 1e-3
@@ -54,7 +51,7 @@ def read_yolo(images: str, annotations: str, classes: Sequence[str] | None = Non
     """
     source = '--classes'
     if classes is None:
-        source = _find_names(annotations, images)
+        source = find_names(annotations, images)
         classes = read_names(source)
     folder, found = ImageFolder(images), Collector(images, list(classes), source)
     labels = {osp.splitext(file)[0]: file for file in list_labels(annotations)}
@@ -118,104 +115,3 @@ def _parse(line: str, where: str, count: int, source: str) -> tuple[int, list[fl
             'divide x and width by its width, y and height by its height'
         )
     return label, rest
-
-
-def _find_names(annotations: str, images: str) -> str:
-    """Find the file of class names of a folder of labels."""
-    for start in (annotations, images):
-        place = osp.abspath(start)
-        for _ in range(3):
-            for name in NAMES:
-                if osp.isfile(osp.join(place, name)):
-                    return osp.join(place, name)
-            place = osp.dirname(place)
-    raise UserError(
-        f'no names of classes for the YOLO labels of {osp.abspath(annotations)}: put data.yaml '
-        'or classes.txt beside them, or give --classes NAME ...'
-    )
-
-
-def read_names(path: str) -> list[str]:
-    """Read class names from a ``data.yaml``, or a text file with one in each line.
-
-    Args:
-        path (str): The file.
-
-    Returns:
-        list[str]: The names in the order of their numbers.
-
-    Raises:
-        UserError: If it names no class.
-    """
-    if path.endswith(('.yaml', '.yml')):
-        names = read_yaml(path).get('names')
-        if isinstance(names, dict):
-            if sorted(names) != list(range(len(names))):
-                raise UserError(f'{path}: names are numbered {sorted(names)}, and not from 0 on')
-            names = [names[i] for i in range(len(names))]
-    else:
-        with open(path, encoding='utf-8-sig') as file:
-            names = [line.strip() for line in file if line.strip()]
-    if not names or not isinstance(names, list):
-        raise UserError(f'{path} names no class: give names, the first for number 0')
-    return [str(name) for name in names]
-
-
-def read_yaml(path: str) -> dict[str, Any]:
-    """Read a ``data.yaml``.
-
-    Args:
-        path (str): The file.
-
-    Returns:
-        dict: Its content.
-
-    Raises:
-        UserError: If it is no YAML with keys.
-    """
-    try:
-        with open(path, encoding='utf-8-sig') as file:
-            content = yaml.safe_load(file)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f'{path} is no YAML: {" ".join(str(error).split())}') from error
-    if not isinstance(content, dict):
-        raise UserError(f'{path} has no keys: a data.yaml has names, train and val')
-    return content
-
-
-def yaml_folders(path: str, key: str) -> tuple[str, str] | None:
-    """Find the folders of images and labels that a ``data.yaml`` names.
-
-    Args:
-        path (str): The file.
-        key (str): ``'train'`` or ``'val'``.
-
-    Returns:
-        tuple[str, str] or None: Folder of the images, and that of the labels, which has
-        ``labels`` for the last ``images`` in its path; None without the key.
-
-    Raises:
-        UserError: If the key names no folder.
-    """
-    content = read_yaml(path)
-    value = content.get(key) or (content.get('valid') if key == 'val' else None)
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise UserError(f'{path}: {key} is {value!r}: one folder of images is read')
-    base = osp.dirname(osp.abspath(path))
-    root = osp.join(base, str(content.get('path') or ''))
-    # Roboflow writes ../train/images for a folder beside the file
-    places = [
-        osp.join(root, value),
-        osp.join(base, value),
-        osp.join(base, value.replace('../', '')),
-    ]
-    images = next((osp.normpath(place) for place in places if osp.isdir(place)), None)
-    if images is None:
-        raise UserError(f'{path}: {key} names {value}, and there is no folder {places[0]}')
-    parts = images.split(osp.sep)
-    if 'images' not in parts:
-        return images, images
-    last = len(parts) - 1 - parts[::-1].index('images')
-    return images, osp.sep.join([*parts[:last], 'labels', *parts[last + 1 :]])
