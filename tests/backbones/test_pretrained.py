@@ -14,7 +14,7 @@ from mmengine.registry import MODELS
 from torch import nn
 from without import run_without
 
-from sparx_mm import VSSD, HierarchicalBackbone, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, HierarchicalBackbone, SparXMamba, SparXSwin, VMamba, state_dicts
 from sparx_mm.errors import UserError
 from sparx_mm.registry import MODELS as PARTS
 from sparx_mm.state_dicts import SPARX, SWIN, VMAMBA, CoverageError, fit
@@ -313,11 +313,17 @@ def test_other_vmambas_are_named(vmamba_arch):
 @pytest.mark.parametrize('given', [None, 'backbone.'])
 def test_files_of_another_family_are_named(prefix, given, tmp_path):
     sparx = SPARX.to_released(SparXMamba(PICO).state_dict())
-    files = dict(SparX=sparx, VMamba=VMAMBA.to_released(VMamba(PICO_VMAMBA).state_dict()))
+    files = dict(
+        SparX=sparx,
+        VMamba=VMAMBA.to_released(VMamba(PICO_VMAMBA).state_dict()),
+        VSSD=state_dicts.VSSD.to_released(VSSD(PICO_VSSD).state_dict()),
+    )
     for (backbone, arch), name, found in (
         ((SparXMamba, PICO), 'SparX', 'VMamba'),
         ((SparXSwin, PICO_SWIN), 'SparX', 'VMamba'),
         ((VMamba, PICO_VMAMBA), 'VMamba', 'SparX'),
+        ((VSSD, PICO_VSSD), 'VSSD', 'SparX'),
+        ((VMamba, PICO_VMAMBA), 'VMamba', 'VSSD'),
     ):
         path = tmp_path / 'file.pth'
         torch.save({prefix + k: v for k, v in files[found].items()}, path)
@@ -333,6 +339,10 @@ def test_own_names_of_another_family():
         fit(SparXMamba(PICO).state_dict(), VMamba(PICO_VMAMBA).state_dict(), SPARX)
     with pytest.raises(CoverageError, match='this is a SparX file, the model is VMamba'):
         fit(VMamba(PICO_VMAMBA).state_dict(), SparXMamba(PICO).state_dict(), VMAMBA)
+    # a position encoding marks SparX no longer
+    for family, arch in ((VSSD, PICO_VSSD), (VSSD, dict(PICO_VSSD, base='tiny-iccv'))):
+        with pytest.raises(CoverageError, match='this is a VSSD file, the model is SparX'):
+            fit(SparXMamba(PICO).state_dict(), family(arch).state_dict(), SPARX)
     with pytest.raises(CoverageError, match="a VMamba file, and type='PretrainedSwin' reads"):
         fit(SparXSwin(PICO_SWIN).state_dict(), vmamba_files.empty('cls_t'), SWIN, in_parts=True)
 

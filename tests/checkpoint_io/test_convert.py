@@ -5,16 +5,17 @@ import hashlib
 import parity
 import pytest
 import torch
-from archs import PICO, PICO_VMAMBA, learnable
+from archs import PICO, PICO_VMAMBA, PICO_VSSD, learnable
 from hostile import Runs, touch
 from safetensors import safe_open
 from torch import nn
 
-from sparx_mm import SparXMamba, VMamba
+from sparx_mm import VSSD, SparXMamba, VMamba
 from sparx_mm.checkpoint_io import convert_checkpoint, read_checkpoint
 from sparx_mm.checkpoint_io.download import known_hash
 from sparx_mm.errors import UserError
 from sparx_mm.state_dicts import SPARX, VMAMBA, flatten_classifier
+from sparx_mm.state_dicts import VSSD as KEY_MAP
 
 LAYOUTS = [(f, v) for f in ('cls', 'det', 'seg') for v in 'tsb']
 ENDINGS = ('.pth', '.safetensors')
@@ -144,6 +145,37 @@ def test_vmamba_round_trips(convert, tmp_path, version, to, via):
     assert not any('layers.0.blocks' in name for name in own)
     convert(f'b{via}', 'back.pth', 'released')
     assert bits(weights_of(tmp_path / 'back.pth')) == bits(released)
+
+
+@pytest.mark.parametrize('base', ['tiny', 'tiny-iccv'])
+@pytest.mark.parametrize('to', ['own', 'mmpretrain'])
+@pytest.mark.parametrize('via', ENDINGS)
+def test_vssd_round_trips(convert, tmp_path, base, to, via):
+    """A classifier's linear weights have two dimensions there, and four here."""
+    model = VSSD(dict(PICO_VSSD, base=base, out_norm=None))
+    released = KEY_MAP.to_released(model.state_dict())
+    for name, shape in dict(norm=(40,), head=(9, 40)).items():
+        released[f'{name}.weight'], released[f'{name}.bias'] = (
+            torch.rand(shape),
+            torch.rand(shape[0]),
+        )
+    torch.save(dict(model=released), tmp_path / 'a.pth')
+    convert('a.pth', f'b{via}', to)
+    own = weights_of(tmp_path / f'b{via}')
+    prefix, head = ('', 'head') if to == 'own' else ('backbone.', 'head.fc')
+    assert own[f'{head}.weight'].shape == (9, 40)
+    for stage in (0, 3):
+        assert own[f'{prefix}stages.{stage}.layers.0.proj.weight'].dim() == 4
+    assert not any('layers.0.blocks' in name for name in own)
+    convert(f'b{via}', 'back.pth', 'released')
+    assert bits(weights_of(tmp_path / 'back.pth')) == bits(released)
+
+
+def test_vssd_without_its_mark_is_told_by_its_names(convert, tmp_path):
+    weights = VSSD(dict(PICO_VSSD, ffn_dpe=False)).state_dict()
+    torch.save(weights, tmp_path / 'own.pth')
+    convert('own.pth', 'released.pth', 'released')
+    assert weights_of(tmp_path / 'released.pth').keys() == KEY_MAP.to_released(weights).keys()
 
 
 def test_vmamba_is_told_from_sparx_by_own_names(convert, tmp_path):

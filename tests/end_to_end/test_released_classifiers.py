@@ -12,7 +12,7 @@ from mmengine.registry import MODELS, init_default_scope
 
 from sparx_mm.checkpoint_io import convert_checkpoint
 from sparx_mm.run import build_runner, load_config, load_runner
-from sparx_mm.state_dicts import SPARX, CoverageError, flatten_classifier
+from sparx_mm.state_dicts import SPARX, VSSD, CoverageError, flatten_classifier
 
 CONFIG = ROOT / 'configs/mmpretrain/sparx_t_in1k.py'
 CLASSES = tuple(f'class {i}' for i in range(1000))
@@ -129,3 +129,19 @@ def test_a_file_that_does_not_fit(small, released, tmp_path, depth, dropped):
     runner = build_runner(small(model__backbone__arch=arch, model__init_cfg=init_cfg))
     with pytest.raises(CoverageError, match=file):
         runner.call_hook('before_run')
+
+
+def test_a_flat_vssd_classifier(imagenet, tmp_path):
+    """Whole, from a training state with the average beside the weights."""
+    path = ROOT / 'configs/mmpretrain/vssd_t_in1k.py'
+    cfg = tiny_config(path, imagenet, str(tmp_path / 'run'))
+    init_default_scope('mmpretrain')
+    source = MODELS.build(cfg.model)
+    flat = VSSD.to_released(flatten_classifier(source.state_dict(), VSSD))
+    assert {'norm.weight', 'head.bias', 'patch_embed.conv1.conv.weight'} <= flat.keys()
+    assert not any(name.startswith('outnorm') for name in flat)
+    other = {name: torch.zeros_like(value) for name, value in flat.items()}
+    torch.save(dict(model=other, model_ema=flat, epoch=9), tmp_path / 'vssd_tiny_best_ema.pth')
+    model = load_runner(cfg, str(tmp_path / 'vssd_tiny_best_ema.pth')).model
+    wanted = source.state_dict()
+    assert all(value.equal(wanted[name]) for name, value in model.state_dict().items())
