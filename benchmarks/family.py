@@ -40,9 +40,15 @@ NETWORKS = {
         ('SparXMamba', 'tiny-bissm'),
         ('SparXSwin', 'tiny'),
         ('VMamba', 'tiny'),
+        ('VSSD', 'tiny'),
     ),
-    'small': (('SparXMamba', 'small'), ('VMamba', 'small')),
-    'base': (('SparXMamba', 'base'), ('SparXSwin', 'base'), ('VMamba', 'base')),
+    'small': (('SparXMamba', 'small'), ('VMamba', 'small'), ('VSSD', 'small')),
+    'base': (
+        ('SparXMamba', 'base'),
+        ('SparXSwin', 'base'),
+        ('VMamba', 'base'),
+        ('VSSD', 'base'),
+    ),
 }
 COLUMNS = ('network', 'M parameters', 'ms', 'median', 'images/s', 'peak MiB', 'x time', 'x memory')
 

@@ -98,8 +98,20 @@ class RotaryNonCausalSSD(NonCausalSSD):
     Step sizes are weights that a softmax over all positions makes, what writes
     and reads the states is positive and turned by the position (2D rotary
     encoding), and what is read is divided by the sum of its weights. Everything
-    else, arguments included, is as in `NonCausalSSD`, but ``d_state`` is a
-    multiple of 4. Inferred from third parties' copies of the authors' code.
+    else is as in `NonCausalSSD`. Inferred from third parties' copies of the
+    authors' code.
+
+    Args:
+        dim (int): Number of output channels C.
+        num_heads (int): Number of heads, a divisor of the inner channels.
+        d_state (int): States N, a multiple of 4. Default: 64.
+        ssm_ratio (float): Number of inner channels D as a multiple of C.
+            Default: 2.
+        d_conv (int): Side of the depthwise convolution's kernel. Default: 3.
+
+    Raises:
+        ConfigError: If D is not a multiple of ``num_heads``, or ``d_state`` is not
+            one of 4.
     """
 
     def __init__(

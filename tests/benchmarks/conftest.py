@@ -4,10 +4,10 @@ import sys
 
 import pytest
 import torch
-from archs import PICO, PICO_SWIN, PICO_VMAMBA
+from archs import PICO, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
 from detection import ROOT
 
-from sparx_mm import SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba
 from sparx_mm.analysis import peers
 
 
@@ -27,7 +27,12 @@ def small(monkeypatch):
     for name in ('tiny-ssm', 'tiny-bissm'):
         arch = {**SparXMamba.arch_zoo[name], **PICO}
         monkeypatch.setitem(SparXMamba.arch_zoo, name, arch)
-    for family, arch in ((SparXMamba, PICO), (SparXSwin, PICO_SWIN), (VMamba, PICO_VMAMBA)):
+    for family, arch in (
+        (SparXMamba, PICO),
+        (SparXSwin, PICO_SWIN),
+        (VMamba, PICO_VMAMBA),
+        (VSSD, PICO_VSSD),
+    ):
         monkeypatch.setitem(family.arch_zoo, 'tiny', arch)
     swin = dict(embed_dims=12, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1))
     convnext = dict(arch=dict(depths=[1, 1, 1, 1], channels=[8, 12, 16, 20]))

@@ -214,6 +214,7 @@ def test_family(backbone, run, device):
         'SparXMamba tiny-bissm',
         'SparXSwin tiny',
         'VMamba tiny',
+        'VSSD tiny',
         'mmdet Swin-T',
         'mmpretrain ConvNeXt-T',
     ]
