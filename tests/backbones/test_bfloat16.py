@@ -34,7 +34,6 @@ def losses(family, arch, autocast, steps=6) -> torch.Tensor:
         (SparXSwin, PICO_SWIN),
         (VMamba, PICO_VMAMBA),
         (VSSD, PICO_VSSD),
-        (VSSD, dict(PICO_VSSD, base='tiny-iccv')),
     ],
 )
 def test_losses_within_a_percent(family, arch):

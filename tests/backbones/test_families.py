@@ -17,7 +17,13 @@ SMALL = {
     VSSD: dict(embed_dims=(24, 32, 40, 48), mixer=dict(num_heads=(2, 4, 5, 6))),
 }
 ARCHS = [(family, name) for family in FAMILIES for name in family.arch_zoo]
-every = pytest.mark.parametrize('family, name', ARCHS, ids=lambda v: getattr(v, '__name__', v))
+# of the layers that other archs of VSSD have, in other numbers
+DEEPER = {(VSSD, name) for name in ('small', 'base', 'small-iccv')}
+every = pytest.mark.parametrize(
+    'family, name',
+    [pytest.param(*arch, marks=[pytest.mark.faults] if arch in DEEPER else []) for arch in ARCHS],
+    ids=lambda v: getattr(v, '__name__', v),
+)
 
 
 def small(family, name, **kwargs):

@@ -25,7 +25,7 @@ DENSE = [*detection.CONFIGS, *segmentation.CONFIGS]
 OTHERS = [*classification.CONFIGS, *rotated.CONFIGS]
 CONFIGS = [*DENSE, *OTHERS]
 # all sizes of a family get the same small arch, so `make test` trains one of VSSD's
-SAME = re.compile(r'.*_vssd_([msb]|iccv_s)(_.*)?|vssd_([msb]|iccv_s)_in1k')
+SAME = re.compile(r'(.*_)?vssd_([msb]|iccv_.)(_.*)?')
 
 
 def _marks(path):

@@ -15,8 +15,8 @@ ROWS = [row for rows in PAPERS.values() for row in rows]
 # by the start of a config's name
 TASKS = dict(mask_rcnn='Mask R-CNN', upernet='UperNet', semantic_fpn='Semantic FPN')
 FAMILIES = dict(sparx='SparXMamba', sparx_swin='SparXSwin', vmamba='VMamba', vssd='VSSD')
-LEAF = re.compile(rf'({"|".join(TASKS)})_({"|".join(FAMILIES)})_([mtsb])(_1x)?')
-SIZES = dict(m='micro', t='tiny', s='small', b='base')
+LEAF = re.compile(rf'({"|".join(TASKS)})_({"|".join(FAMILIES)})_([tsb])(_1x)?')
+SIZES = dict(t='tiny', s='small', b='base')
 
 
 def label(row):
