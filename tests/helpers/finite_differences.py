@@ -6,7 +6,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 FORMATS = dict(contiguous=torch.contiguous_format, channels_last=torch.channels_last)
 # so small that hardly any ReLU has its kink within a step
-STEP = 1e-7
+STEP = 1e-8
 
 
 def in_token_order(maps: torch.Tensor) -> torch.Tensor:
