@@ -93,7 +93,12 @@ def infer(
     predictor = load(config, checkpoint, **kwargs)
     ensure_writable(out_dir, '--out-dir')
     options = dict(batch_size=batch_size, score_thr=score_thr, tile=tile, overlap=overlap)
-    return _write_all(predictor, sources, out_dir, draw, options)
+    try:
+        return _write_all(predictor, sources, out_dir, draw, options)
+    except OSError as error:
+        # inputs that cannot be read are skipped before
+        where = error.filename or osp.abspath(out_dir)
+        raise UserError(f'{where} cannot be written ({error.strerror or error})') from error
 
 
 def _check_places(sources: Sources, out_dir: str) -> None:

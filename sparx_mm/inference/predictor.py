@@ -1,5 +1,6 @@
 """A model that predicts images: the same for detectors, segmentors and classifiers."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, islice
 from typing import Any
@@ -18,7 +19,7 @@ from .pipeline import Preparation, Unreadable
 from .sources import Frame, find_sources
 from .tiles import LabelCanvas, Tile, check_tiling, merge_instances, tile_rows
 
-Image = str | np.ndarray
+Image = str | os.PathLike | np.ndarray
 _MEMORY = 'give a smaller batch size, or --tile SIZE for large images'
 
 
@@ -250,9 +251,8 @@ def _shapes(prepared: dict) -> tuple:
 
 def _frames(images: Image | Sequence[Image]) -> Iterator[Frame]:
     """Yield the frames of what `Predictor.predict` is given."""
-    images = (
-        [images] if isinstance(images, (str, np.ndarray)) or hasattr(images, 'suffix') else images
-    )
+    if isinstance(images, (str, os.PathLike, np.ndarray)):
+        images = [images]
     for i, image in enumerate(images):
         if isinstance(image, np.ndarray):
             yield Frame(f'{i:06d}.png', image)
