@@ -35,8 +35,9 @@ class Summary(NamedTuple):
     paths: list[str]
 
     def __str__(self) -> str:
-        speed = f'{self.images / max(self.seconds, 1e-9):.1f} images/s'
-        return f'{self.images} images, {speed}: {", ".join(self.paths)}'
+        speed = self.images / max(self.seconds, 1e-9)
+        count = f'{self.images} image{"s" * (self.images != 1)}'
+        return f'{count}, {speed:.3g} images/s: {", ".join(self.paths)}'
 
     def require_all(self) -> None:
         """Raise unless every input was predicted.
@@ -105,7 +106,7 @@ def _check_places(sources: Sources, out_dir: str) -> None:
     """Refuse to write over what is read."""
     for folder in ('drawn', 'labels'):
         place = osp.join(osp.realpath(osp.join(out_dir, folder)), '')
-        inside = [path for path in sources.paths if osp.realpath(path).startswith(place)]
+        inside = [path for path in sources.names if osp.realpath(path).startswith(place)]
         if inside:
             raise UserError(
                 f'the input {inside[0]} is in {place}, where results go: give another --out-dir'
