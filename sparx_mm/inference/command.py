@@ -35,8 +35,9 @@ class Summary(NamedTuple):
     paths: list[str]
 
     def __str__(self) -> str:
-        speed = f'{self.images / max(self.seconds, 1e-9):.1f} images/s'
-        return f'{self.images} images, {speed}: {", ".join(self.paths)}'
+        speed = self.images / max(self.seconds, 1e-9)
+        count = f'{self.images} image{"s" * (self.images != 1)}'
+        return f'{count}, {speed:.3g} images/s: {", ".join(self.paths)}'
 
     def require_all(self) -> None:
         """Raise unless every input was predicted.
@@ -93,14 +94,19 @@ def infer(
     predictor = load(config, checkpoint, **kwargs)
     ensure_writable(out_dir, '--out-dir')
     options = dict(batch_size=batch_size, score_thr=score_thr, tile=tile, overlap=overlap)
-    return _write_all(predictor, sources, out_dir, draw, options)
+    try:
+        return _write_all(predictor, sources, out_dir, draw, options)
+    except OSError as error:
+        # inputs that cannot be read are skipped before
+        where = error.filename or osp.abspath(out_dir)
+        raise UserError(f'{where} cannot be written ({error.strerror or error})') from error
 
 
 def _check_places(sources: Sources, out_dir: str) -> None:
     """Refuse to write over what is read."""
     for folder in ('drawn', 'labels'):
         place = osp.join(osp.realpath(osp.join(out_dir, folder)), '')
-        inside = [path for path in sources.paths if osp.realpath(path).startswith(place)]
+        inside = [path for path in sources.names if osp.realpath(path).startswith(place)]
         if inside:
             raise UserError(
                 f'the input {inside[0]} is in {place}, where results go: give another --out-dir'

@@ -1,5 +1,6 @@
 """A model that predicts images: the same for detectors, segmentors and classifiers."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, islice
 from typing import Any
@@ -13,12 +14,13 @@ from torch import nn
 
 from ..errors import UserError
 from ..libraries import find_library
+from . import tiled
 from .drawing import make_painter
 from .pipeline import Preparation, Unreadable
 from .sources import Frame, find_sources
-from .tiles import LabelCanvas, Tile, check_tiling, merge_instances, tile_rows
+from .tiles import Tile, check_tiling, tile_rows
 
-Image = str | np.ndarray
+Image = str | os.PathLike | np.ndarray
 _MEMORY = 'give a smaller batch size, or --tile SIZE for large images'
 
 
@@ -113,7 +115,7 @@ class Predictor:
             raise UserError(f'the batch size is at least 1, got {batch_size}')
         check_tiling(tile, overlap)
         if tile is not None:
-            self._check_tiles()
+            tiled.check_model(self.model, self.task)
             for number, frame in enumerate(frames):
                 yield self._predict_tiled(frame, number, batch_size, score_thr, tile, overlap)
             return
@@ -123,7 +125,11 @@ class Predictor:
             prepared = [data for _, _, data in loaded if data is not None]
             found = iter(self._forward(prepared))
             for frame, pixels, data in loaded:
-                sample = None if data is None else self._finish(next(found), score_thr)
+                sample = None
+                if data is not None:
+                    sample = _above(next(found), score_thr)
+                    # 150 floats a pixel
+                    sample.pop('seg_logits', None)
                 yield frame, pixels, sample
 
     def draw(self, pixels: np.ndarray, sample: BaseDataElement, score_thr: float = 0.3):
@@ -144,9 +150,7 @@ class Predictor:
     def _load(self, frame: Frame, number: int):
         """Return a frame, its pixels and what the model takes; None twice if it has a fault."""
         try:
-            if frame.image is None:
-                raise Unreadable(frame.fault)
-            sample = self._preparation.load(frame.image)
+            sample = self._open(frame)
             # a transform may change an array in place
             return frame, sample['img'].copy(), self._preparation.prepare(sample, number)
         except Unreadable as error:
@@ -171,75 +175,39 @@ class Predictor:
             raise UserError(f'the GPU has too little memory for these images: {_MEMORY}') from error
         return found
 
-    def _finish(self, sample: BaseDataElement, score_thr: float) -> BaseDataElement:
-        """Drop what is below the threshold, and logits, which are 150 floats a pixel."""
-        sample.pop('seg_logits', None)
-        if score_thr > 0 and 'pred_instances' in sample:
-            sample.pred_instances = sample.pred_instances[sample.pred_instances.scores >= score_thr]
-        return sample
-
-    def _check_tiles(self) -> None:
-        wraps = hasattr(self.model, 'module')
-        if self.task == 'classification':
-            raise UserError('tiles are for detectors and segmentors: a classifier takes an image')
-        if self.task == 'segmentation' and wraps:
-            raise UserError(
-                "tiles and test-time augmentation do not go together for a segmentor: mmseg's "
-                'model for it keeps no logits; leave one of them out'
-            )
-
     def _predict_tiled(self, frame, number, batch_size, score_thr, side, overlap):
         try:
-            if frame.image is None:
-                raise Unreadable(frame.fault)
-            sample = self._preparation.load(frame.image)
-            pixels = sample['img']
-            rows = tile_rows(*pixels.shape[:2], side, overlap)
-            run = self._detect_tiles if self.task == 'detection' else self._segment_tiles
-            return frame, pixels, run(sample, rows, number, batch_size, score_thr)
+            sample = self._open(frame)
+            pixels, path = sample['img'], sample.get('img_path')
+
+            def run(tiles: Iterable[Tile]) -> Iterator[BaseDataElement]:
+                tiles = iter(tiles)
+                while batch := list(islice(tiles, batch_size)):
+                    crops = [self._preparation.sample(one.crop(pixels), path) for one in batch]
+                    crops = [self._preparation.prepare(crop, number) for crop in crops]
+                    yield from (_above(one, score_thr) for one in self._forward(crops))
+
+            shape = pixels.shape[:2]
+            rows = tile_rows(*shape, side, overlap)
+            if self.task == 'detection':
+                return frame, pixels, tiled.detect(shape, rows, run)
+            threshold = getattr(self.model.decode_head, 'threshold', None)
+            return frame, pixels, tiled.segment(shape, rows, run, threshold)
         except Unreadable as error:
             return frame._replace(fault=str(error)), None, None
 
-    def _run_tiles(self, sample: dict, tiles: list[Tile], number: int, batch_size: int):
-        """Yield what is predicted of each tile."""
-        tiles = iter(tiles)
-        while batch := list(islice(tiles, batch_size)):
-            crops = [
-                self._preparation.sample(tile.crop(sample['img']), sample.get('img_path'))
-                for tile in batch
-            ]
-            yield from self._forward([self._preparation.prepare(crop, number) for crop in crops])
+    def _open(self, frame: Frame) -> dict:
+        if frame.image is None:
+            raise Unreadable(frame.fault)
+        return self._preparation.load(frame.image)
 
-    def _detect_tiles(self, sample, rows, number, batch_size, score_thr):
-        """Predict the tiles and the whole image, in which large objects are not cut."""
-        shape = sample['img'].shape[:2]
-        tiles = [tile for row in rows for tile in row]
-        whole = Tile(0, 0, *shape)
-        tiles = tiles if tiles == [whole] else [whole, *tiles]
-        found = [
-            self._finish(one, score_thr)
-            for one in self._run_tiles(sample, tiles, number, batch_size)
-        ]
-        merged = found[0]
-        merged.pred_instances = merge_instances([one.pred_instances for one in found], tiles, shape)
-        return merged
 
-    def _segment_tiles(self, sample, rows, number, batch_size, score_thr):
-        canvas, first = LabelCanvas(sample['img'].shape[:2], self._decide), None
-        for row in rows:
-            found = list(self._run_tiles(sample, row, number, batch_size))
-            canvas.add_row(row, [one.seg_logits.data for one in found])
-            first = first or found[0]
-        merged = type(first)(metainfo={**first.metainfo, 'ori_shape': sample['img'].shape[:2]})
-        merged.pred_sem_seg = type(first.pred_sem_seg)(data=canvas.finish())
-        return merged
-
-    def _decide(self, logits: torch.Tensor) -> torch.Tensor:
-        """Choose the class of each pixel as the segmentor does."""
-        if len(logits) > 1:
-            return logits.argmax(0, keepdim=True)
-        # mmseg gives the sigmoid of a single channel
-        return (logits > self.model.decode_head.threshold).long()
+def _above(sample: BaseDataElement, score_thr: float) -> BaseDataElement:
+    """Drop instances below a score."""
+    if score_thr > 0 and 'pred_instances' in sample:
+        found = sample.pred_instances
+        sample.pred_instances = found[found.scores >= score_thr]
+    return sample
 
 
 def _shapes(prepared: dict) -> tuple:
@@ -250,9 +218,8 @@ def _shapes(prepared: dict) -> tuple:
 
 def _frames(images: Image | Sequence[Image]) -> Iterator[Frame]:
     """Yield the frames of what `Predictor.predict` is given."""
-    images = (
-        [images] if isinstance(images, (str, np.ndarray)) or hasattr(images, 'suffix') else images
-    )
+    if isinstance(images, (str, os.PathLike, np.ndarray)):
+        images = [images]
     for i, image in enumerate(images):
         if isinstance(image, np.ndarray):
             yield Frame(f'{i:06d}.png', image)

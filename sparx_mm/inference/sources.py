@@ -41,13 +41,12 @@ class Sources(NamedTuple):
     """Everything that the inputs of a command name.
 
     Args:
-        paths (list[str]): Files of images and videos, and numbers of webcams, in order.
-        root (str): Folder that names of results are relative to.
+        names (dict[str, str]): Files of images and videos, and numbers of webcams, in order; with
+            the relative path that results of each are named by.
         total (int): Number of frames as far as files announce it; 0 if a webcam is among them.
     """
 
-    paths: list[str]
-    root: str
+    names: dict[str, str]
     total: int
 
     def frames(self) -> Iterator[Frame]:
@@ -55,8 +54,7 @@ class Sources(NamedTuple):
 
         A file that is not there or cannot be read is one frame with a fault.
         """
-        for path in self.paths:
-            name = f'webcam{path}' if path.isdecimal() else osp.relpath(path, self.root)
+        for path, name in self.names.items():
             if path.isdecimal() or _has(path, VIDEOS):
                 yield from _video_frames(path, name)
             elif osp.isfile(path):
@@ -80,44 +78,48 @@ def find_sources(inputs: Sequence[str]) -> Sources:
         UserError: If a folder or a pattern has no image, if a list cannot be read, or if an input
             is of no kind that is known.
     """
-    paths = list(dict.fromkeys(path for given in inputs for path in _expand(given)))
-    folders = {osp.dirname(osp.abspath(path)) for path in paths if not path.isdecimal()}
-    total = 0 if any(map(str.isdecimal, paths)) else sum(map(_count, paths))
-    return Sources(paths, osp.commonpath(folders) if folders else os.curdir, total)
+    names = {path: name for given in inputs for path, name in _expand(given).items()}
+    if len(set(names.values())) < len(names):
+        # by the folders below the one that all are in
+        files = [path for path in names if not path.isdecimal()]
+        root = osp.commonpath([osp.dirname(osp.abspath(path)) for path in files])
+        names.update({path: osp.relpath(path, root) for path in files})
+    total = 0 if any(map(str.isdecimal, names)) else sum(map(_count, names))
+    return Sources(names, total)
 
 
-def _expand(given: str) -> list[str]:
-    """List the files that one input names."""
+def _expand(given: str) -> dict[str, str]:
+    """List the files that one input names, and their names below it."""
     given = osp.expanduser(given)
     if given.isdecimal() and not osp.exists(given):
-        return [given]
+        return {given: f'webcam{given}'}
     if osp.isdir(given):
-        found = sorted(
+        found = [
             osp.join(folder, name)
             for folder, _, names in os.walk(given)
             for name in names
             if _has(name, IMAGES) and not name.startswith('.')
-        )
-        return _require(found, f'the folder {given} has no image ({", ".join(IMAGES)})')
+        ]
+        return _below(given, found, f'the folder {given} has no image ({", ".join(IMAGES)})')
     if not osp.exists(given) and glob.has_magic(given):
-        found = sorted(
-            path for path in glob.glob(given, recursive=True) if _has(path, IMAGES + VIDEOS)
-        )
-        return _require(found, f'no image or video matches {given}')
+        found = [p for p in glob.glob(given, recursive=True) if _has(p, IMAGES + VIDEOS)]
+        # up to the first part that is a pattern
+        root = glob.escape(given).partition('[')[0].rpartition(os.sep)[0]
+        return _below(root or os.curdir, found, f'no image or video matches {given}')
     if _has(given, LISTS):
-        return _read_list(given)
+        return {path: osp.basename(path) for path in _read_list(given)}
     if _has(given, IMAGES + VIDEOS):
-        return [given]
+        return {given: osp.basename(given)}
     raise UserError(
         f'{given} is no input: give images, folders, patterns in quotes, .txt files of paths, '
         'videos, or the number of a webcam'
     )
 
 
-def _require(found: list, message: str) -> list:
+def _below(root: str, found: list[str], message: str) -> dict[str, str]:
     if not found:
         raise UserError(message)
-    return found
+    return {path: osp.relpath(path, root) for path in sorted(found)}
 
 
 def _read_list(path: str) -> list[str]:
@@ -128,7 +130,9 @@ def _read_list(path: str) -> list[str]:
         raise UserError(f'the list {path} cannot be read ({error})') from error
     beside = osp.dirname(path)
     named = [line if osp.exists(line) else osp.join(beside, line) for line in lines if line]
-    return _require(named, f'the list {path} names no file')
+    if not named:
+        raise UserError(f'the list {path} names no file')
+    return named
 
 
 def _has(path: str, endings: Sequence[str]) -> bool:

@@ -116,11 +116,7 @@ class LabelMapWriter:
         # imported lazily, as in DumpLabelMaps
         from PIL import Image
 
-        # images of one name and several endings
-        stem = osp.splitext(name)[0]
-        stem = stem if self._used.setdefault(stem, name) == name else name
-        path = osp.join(self.path, f'{stem}.png')
-        os.makedirs(osp.dirname(path), exist_ok=True)
+        path = _place(self.path, name, '.png', self._used)
         labels = sample.pred_sem_seg.data.numpy().reshape(shape)
         Image.fromarray(self._ids[labels.astype(np.int64)]).save(path)
 
@@ -172,7 +168,7 @@ class DrawnWriter:
 
     def __init__(self, folder: str) -> None:
         self.path = osp.join(folder, 'drawn')
-        self._video, self._name = None, ''
+        self._video, self._name, self._used = None, '', {}
 
     def add(self, frame, picture: np.ndarray) -> None:
         """Write a picture.
@@ -187,16 +183,17 @@ class DrawnWriter:
         if frame.video:
             self._add_to_video(frame, picture)
             return
-        path = osp.join(self.path, frame.name)
-        os.makedirs(osp.dirname(path), exist_ok=True)
+        ending = osp.splitext(frame.name)[1]
+        # other formats may have one channel
+        kept = ending.lower() in ('.jpg', '.jpeg', '.png')
+        path = _place(self.path, frame.name, ending if kept else '.png', self._used)
         if not cv2.imwrite(path, picture):
             raise UserError(f'the picture {path} cannot be written: is the disk full?')
 
     def _add_to_video(self, frame, picture) -> None:
         if frame.video != self._name:
             self.close()
-            path = osp.join(self.path, f'{osp.splitext(frame.video)[0]}.mp4')
-            os.makedirs(osp.dirname(path), exist_ok=True)
+            path = _place(self.path, frame.video, '.mp4', self._used)
             size = picture.shape[1::-1]
             code = cv2.VideoWriter_fourcc(*'mp4v')
             self._video, self._name = cv2.VideoWriter(path, code, frame.fps, size), frame.video
@@ -209,6 +206,23 @@ class DrawnWriter:
         if self._video is not None:
             self._video.release()
         self._video, self._name = None, ''
+
+
+def _place(folder: str, name: str, ending: str, used: dict[str, str]) -> str:
+    """Return the path of a result, and make its folder.
+
+    Args:
+        folder (str): Folder of the results.
+        name (str): Relative path of what it is of.
+        ending (str): Ending of the result.
+        used (dict[str, str]): Names by path so far: inputs of one name and several endings, such
+            as ``a.jpg`` and ``a.png``, do not overwrite each other.
+    """
+    path = osp.join(folder, osp.splitext(name)[0] + ending)
+    if used.setdefault(path, name) != name:
+        path = osp.join(folder, name + ending)
+    os.makedirs(osp.dirname(path), exist_ok=True)
+    return path
 
 
 WRITERS = dict(detection=CocoWriter, segmentation=LabelMapWriter, classification=LineWriter)

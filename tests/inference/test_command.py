@@ -23,7 +23,8 @@ import sparx_mm
 from sparx_mm.demo import CLASSES
 from sparx_mm.engine.saving.test_settings import KEY, collect_settings
 from sparx_mm.errors import UserError
-from sparx_mm.inference import infer
+from sparx_mm.inference import Frame, infer
+from sparx_mm.inference.writers import DrawnWriter
 
 
 def save(cfg, folder):
@@ -144,6 +145,33 @@ def test_the_tool(detector, inputs, tmp_path, monkeypatch, capsys):
     assert len(COCO('out/predictions.json').dataset['images']) == 3
 
 
+def test_ctrl_c_keeps_what_was_predicted(detector, inputs, tmp_path, monkeypatch):
+    """It is how a webcam ends."""
+
+    class Stopped(DrawnWriter):
+        def add(self, frame, picture):
+            super().add(frame, picture)
+            if frame.name.endswith('000001.png'):
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr('sparx_mm.inference.command.DrawnWriter', Stopped)
+    film, out = str(inputs / 'film.avi'), tmp_path / 'out'
+    with pytest.raises(KeyboardInterrupt):
+        infer(*detector, [film], out_dir=str(out), device='cpu')
+    assert len(COCO(out / 'predictions.json').dataset['images']) == 2
+    assert cv2.VideoCapture(str(out / 'drawn/film.mp4')).get(cv2.CAP_PROP_FRAME_COUNT) == 2
+
+
+@pytest.mark.parametrize('ending', ['.png', '.pgm', '.tif'])
+def test_names_do_not_collide(tmp_path, ending):
+    writer, pixels = DrawnWriter(str(tmp_path)), np.zeros((4, 4, 3), np.uint8)
+    for name in ('a.jpg', 'b/a.png', f'b/a{ending}', 'b/a.webp', 'b/a.JPG'):
+        writer.add(Frame(name, pixels), pixels)
+    expected = {'a.jpg', 'b/a.png', f'b/a{ending}.png', 'b/a.webp.png', 'b/a.JPG'}
+    expected -= {'b/a.png.png'}
+    assert set(written(tmp_path / 'drawn')) == expected
+
+
 @pytest.fixture
 def page(shapes, tmp_path, monkeypatch):
     """A folder with the files that docs/inference.md names."""
@@ -186,11 +214,14 @@ def test_the_page(page, tmp_path, monkeypatch):
         (dict(batch_size=0), 'the batch size is at least 1'),
         (dict(tile=8), 'at least 32 pixels'),
         (dict(out_dir='/dev/null/x'), '--out-dir'),
+        (dict(out_dir='{folder}/blocked'), 'blocked/drawn.* cannot be written'),
         (dict(out_dir='{folder}'), r'is in .*/drawn/, where results go: give another --out-dir'),
     ],
 )
 def test_mistakes(detector, tmp_path, options, message):
     (tmp_path / 'drawn').mkdir()
+    (tmp_path / 'blocked').mkdir()
+    (tmp_path / 'blocked/drawn').write_text('a file')
     image = str(tmp_path / 'drawn/a.png')
     cv2.imwrite(image, np.zeros((8, 8, 3), np.uint8))
     options = {k: v.format(folder=tmp_path) if k == 'out_dir' else v for k, v in options.items()}

@@ -37,6 +37,8 @@ def film(path, frames=5):
         (['in/*.jpg'], ['a.jpg']),
         (['in/**/a.jpg'], ['a.jpg', 'deep/a.jpg']),
         (['in/beside.txt'], ['a.jpg']),
+        (['in/deep', 'in/b.png'], ['a.jpg', 'b.png']),
+        (['in/deep', 'in/deep/../a.jpg'], ['deep/a.jpg', 'a.jpg']),
         (['in/deep', 'in/a.jpg', 'in'], ['deep/a.jpg', 'a.jpg', 'b.png']),
     ],
 )

@@ -6,7 +6,8 @@ import torch
 from mmengine.structures import InstanceData
 
 from sparx_mm.errors import UserError
-from sparx_mm.inference.tiles import LabelCanvas, Tile, check_tiling, merge_instances, tile_rows
+from sparx_mm.inference.merging import LabelCanvas, merge_instances
+from sparx_mm.inference.tiles import Tile, check_tiling, tile_rows
 
 
 @pytest.mark.parametrize('shape', [(64, 64), (100, 64), (65, 191), (30, 200), (10, 20)])

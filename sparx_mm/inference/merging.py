@@ -1,0 +1,157 @@
+"""Results of tiles, put together: instances by suppression, label maps from averaged logits."""
+
+from collections.abc import Callable
+
+import torch
+from mmengine.structures import InstanceData
+
+from .tiles import Tile
+
+# share of a box that a box of another tile must cover to be the same object
+COVERED = 0.5
+# boxes of one class that overlap more are one object
+IOU = 0.5
+
+
+def merge_instances(
+    found: list[InstanceData], tiles: list[Tile], shape: tuple[int, int]
+) -> InstanceData:
+    """Put the instances of tiles into the image, each object once.
+
+    Boxes of one class that overlap are suppressed. A box that its tile cuts off is dropped
+    too if a box of its class in another tile covers most of it.
+
+    Args:
+        found (list[InstanceData]): Boxes (N, 4), or (N, 5) rotated, with scores, labels and
+            perhaps masks (N, H, W) of each tile.
+        tiles (list[Tile]): The tiles. One that is the whole image cuts off nothing.
+        shape (tuple[int, int]): Height and width of the image.
+
+    Returns:
+        InstanceData: Instances of the image, the best score first.
+    """
+    # imported lazily: a segmentor needs no operators of mmcv
+    from mmcv.ops import batched_nms
+
+    boxes = [_tensor(one.bboxes).clone() for one in found]
+    for box, tile in zip(boxes, tiles):
+        centre_only = box.shape[1] == 5
+        box[:, 0:2] += box.new_tensor([tile.x, tile.y])
+        if not centre_only:
+            box[:, 2:4] += box.new_tensor([tile.x, tile.y])
+    owner = torch.cat([torch.full((len(box),), i) for i, box in enumerate(boxes)])
+    boxes = torch.cat(boxes)
+    scores = torch.cat([one.scores for one in found])
+    labels = torch.cat([one.labels for one in found])
+    kept = torch.zeros(0, dtype=torch.long)
+    if len(boxes):
+        kind = 'nms_rotated' if boxes.shape[1] == 5 else 'nms'
+        _, kept = batched_nms(boxes, scores, labels, dict(type=kind, iou_threshold=IOU))
+    upright = _enclose(boxes)
+    kept = kept[~_cut_off(upright[kept], labels[kept], owner[kept], tiles, shape)]
+    merged = InstanceData(bboxes=boxes[kept], scores=scores[kept], labels=labels[kept])
+    if 'masks' in found[0]:
+        merged.masks = _place_masks(found, tiles, owner, kept, shape)
+    return merged
+
+
+def _tensor(boxes):
+    # mmrotate's boxes are objects around a tensor
+    return getattr(boxes, 'tensor', boxes)
+
+
+def _enclose(boxes: torch.Tensor) -> torch.Tensor:
+    """Return the upright boxes (N, 4) around boxes."""
+    if boxes.shape[1] == 4:
+        return boxes
+    x, y, width, height, angle = boxes.unbind(1)
+    cos, sin = angle.cos().abs(), angle.sin().abs()
+    half_x, half_y = (width * cos + height * sin) / 2, (width * sin + height * cos) / 2
+    return torch.stack([x - half_x, y - half_y, x + half_x, y + half_y], 1)
+
+
+def _cut_off(boxes, labels, owner, tiles, shape) -> torch.Tensor:
+    """Tell which boxes end at an inner border of their tile and are a part of another box."""
+    if not len(boxes):
+        return torch.zeros(0, dtype=torch.bool)
+    height, width = shape
+    borders = boxes.new_tensor([[t.x, t.y, t.x + t.width, t.y + t.height] for t in tiles])[owner]
+    # the image's own borders cut nothing off
+    inner = torch.stack(
+        [
+            borders[:, 0] > 0,
+            borders[:, 1] > 0,
+            borders[:, 2] < width,
+            borders[:, 3] < height,
+        ],
+        1,
+    )
+    cut = (((boxes - borders).abs() <= 2) & inner).any(1)
+    least = torch.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    most = torch.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    shared = (most - least).clamp(min=0).prod(2)
+    area = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-6).prod(1)
+    other = (owner[:, None] != owner) & (labels[:, None] == labels) & (area > area[:, None])
+    return cut & ((shared > COVERED * area[:, None]) & other).any(1)
+
+
+def _place_masks(found, tiles, owner, kept, shape) -> torch.Tensor:
+    """Put the masks of the instances that are kept into images of their own."""
+    masks = torch.zeros(len(kept), *shape, dtype=torch.bool)
+    begins = torch.tensor([0] + [len(one) for one in found]).cumsum(0)
+    for mask, index in zip(masks, kept.tolist()):
+        tile = tiles[owner[index]]
+        own = found[owner[index]].masks[index - begins[owner[index]]]
+        mask[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] = torch.as_tensor(own)
+    return masks
+
+
+class LabelCanvas:
+    """Label map of a large image, from the logits of its tiles.
+
+    Logits of pixels that several tiles have are averaged. Rows of tiles come from the top,
+    and only logits of the rows that the next ones may still change are kept, because those of
+    a whole large image would not fit into memory.
+
+    Args:
+        shape (tuple[int, int]): Height and width of the image.
+        decide (Callable): Maps logits of shape (C, H, W) to a label map of shape (1, H, W).
+    """
+
+    def __init__(self, shape: tuple[int, int], decide: Callable) -> None:
+        self.labels = torch.zeros(1, *shape, dtype=torch.int64)
+        self._decide, self._top, self._sum, self._count = decide, 0, None, None
+
+    def add_row(self, tiles: list[Tile], logits: list[torch.Tensor]) -> None:
+        """Add a row of tiles.
+
+        Args:
+            tiles (list[Tile]): Tiles with the same ``y``, below those that were added before.
+            logits (list[Tensor]): Logits (C, h, w) of each.
+        """
+        tile, width = tiles[0], self.labels.shape[2]
+        self._settle(tile.y)
+        kept, old = self._sum, 0 if self._sum is None else self._sum.shape[1]
+        self._sum = torch.zeros(len(logits[0]), tile.y + tile.height - self._top, width)
+        counts = torch.zeros(self._sum.shape[1:])
+        if old:
+            self._sum[:, :old], counts[:old] = kept, self._count
+        self._count = counts
+        for tile, one in zip(tiles, logits):
+            rows, columns = slice(tile.y - self._top, None), slice(tile.x, tile.x + tile.width)
+            self._sum[:, rows, columns] += one.float()
+            self._count[rows, columns] += 1
+
+    def finish(self) -> torch.Tensor:
+        """Return the label map, of shape (1, H, W), after the last row."""
+        self._settle(self.labels.shape[1])
+        return self.labels
+
+    def _settle(self, row: int) -> None:
+        """Decide the labels of all rows before one."""
+        done = row - self._top
+        if self._sum is not None and done > 0:
+            mean = self._sum[:, :done] / self._count[:done]
+            self.labels[:, self._top : row] = self._decide(mean)
+            self._sum, self._count = self._sum[:, done:], self._count[done:]
+        self._top = row
