@@ -114,6 +114,7 @@ def test_half_precision_files(source, file):
         assert model.state_dict()[name].equal(value.half().to(value.dtype))
 
 
+@pytest.mark.tries('weights of RGB images')
 @pytest.mark.parametrize(
     'family,arch,name',
     [

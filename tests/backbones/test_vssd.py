@@ -127,6 +127,7 @@ def test_other_archs_are_named(arch):
             assert str(error.value) == f"this is a '{other}' file, the model is '{name}'"
 
 
+@pytest.mark.tries('an ImageNet file of VSSD')
 @pytest.mark.parametrize(
     'file, key',
     [

@@ -64,6 +64,7 @@ def test_the_stand_in_lacks_what_the_real_one_does(tmp_path):
     assert 'operator torchvision::nms does not exist' in log
 
 
+@pytest.mark.tries('a torchvision whose library')
 @pytest.mark.parametrize('library', [True, False])
 def test_each_python_of_an_environment_imports_it(tmp_path, monkeypatch, library):
     """Without a word of ours, and as it is if its library loads."""

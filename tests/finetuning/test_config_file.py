@@ -1,5 +1,6 @@
 """The config that is written reads back as it was."""
 
+import pytest
 from mmengine.config import Config
 
 from sparx_mm.finetuning.config_file import WIDTH, format_config, format_value, write_config
@@ -35,6 +36,7 @@ def test_a_config_reads_back_with_its_comments(tmp_path):
     assert Config.fromfile(path).to_dict() == cfg.to_dict()
 
 
+@pytest.mark.tries('a config of tools/finetune.py')
 def test_a_config_that_was_changed_by_hand_is_kept(tmp_path):
     path = tmp_path / 'config.py'
     path.write_text('changed')

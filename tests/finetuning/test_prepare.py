@@ -22,6 +22,7 @@ def request_(images, write):
     return Request('detection', str(images), str(folder), None, None, None, 0)
 
 
+@pytest.mark.tries('tools/finetune.py ended')
 def test_converted_once_and_again_after_a_change(request_, tmp_path):
     folder = str(tmp_path / 'data')
     facts, is_new = prepare_data(request_, folder)

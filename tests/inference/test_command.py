@@ -126,6 +126,7 @@ def test_a_classifier(imagenet, tmp_path):
         assert len(one['top']) == 5 and one['class'] == one['top'][0]['class']
 
 
+@pytest.mark.tries('an input of tools/infer.py')
 def test_the_tool(detector, inputs, tmp_path, monkeypatch, capsys):
     path = str(ROOT / 'tools/infer.py')
 
@@ -145,6 +146,7 @@ def test_the_tool(detector, inputs, tmp_path, monkeypatch, capsys):
     assert len(COCO('out/predictions.json').dataset['images']) == 3
 
 
+@pytest.mark.tries('Ctrl-C in tools/infer.py')
 def test_ctrl_c_keeps_what_was_predicted(detector, inputs, tmp_path, monkeypatch):
     """It is how a webcam ends."""
 

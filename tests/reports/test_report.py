@@ -160,6 +160,7 @@ def test_a_classifier(imagenet, tmp_path):
     assert page.read_text().count('data:image/jpeg') == 6
 
 
+@pytest.mark.tries('a test with --report')
 @pytest.mark.parametrize(
     'name,message',
     [('page.pdf', 'must end in .html, got .*page.pdf'), ('file/page.html', 'cannot be written: ')],
@@ -170,6 +171,7 @@ def test_a_place_that_does_not_fit_is_one_line(tmp_path, name, message):
         check_report(str(tmp_path / name))
 
 
+@pytest.mark.tries('a test with --report')
 def test_an_older_report_stays_until_there_is_a_new_one(tmp_path):
     (tmp_path / 'page.html').write_text('older')
     check_report(str(tmp_path / 'page.html'))

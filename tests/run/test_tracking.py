@@ -13,6 +13,7 @@ from sparx_mm.run import load_config, runner
 from sparx_mm.run.tracking import add_trackers
 
 
+@pytest.mark.tries('the package of a tracker')
 def test_a_missing_package_is_one_line_with_the_extra(monkeypatch):
     monkeypatch.setattr('sparx_mm.run.tracking.find_spec', lambda name: None)
     message = r"^--track wandb: the package wandb is not installed: .*'\.\[track\]'"

@@ -73,6 +73,7 @@ def test_a_checkpoint_alone_predicts(saved, shapes):
     assert found['scores'] == alone.pred_instances.scores.tolist()
 
 
+@pytest.mark.tries('a checkpoint without a config')
 @pytest.mark.parametrize('load', [sparx_mm.load, DetInferencer])
 def test_without_them_a_config_is_asked_for(tmp_path, load):
     path = str(tmp_path / 'a.pth')
@@ -84,6 +85,7 @@ def test_without_them_a_config_is_asked_for(tmp_path, load):
         assert str(caught.value).endswith(f': DetInferencer(CONFIG, {path!r})')
 
 
+@pytest.mark.tries('a checkpoint without a config')
 @pytest.mark.parametrize(
     'place,value',
     [
@@ -109,6 +111,7 @@ def test_parts_that_could_run_code_are_refused(saved, place, value):
         read_settings(checkpoint(settings), 'a.pth')
 
 
+@pytest.mark.tries('a checkpoint without a config')
 @pytest.mark.parametrize('settings', [{}, dict(default_scope='os'), dict(model=1), 'text', [1]])
 def test_settings_that_are_damaged(settings):
     with pytest.raises(UserError, match='give the config'):
