@@ -14,6 +14,8 @@ from onnxscript import opset18 as op
 from onnxscript.values import Opset
 
 DOMAIN = 'sparx_mm'
+# what the names of a scan's nodes begin with
+NODES = 'sparx_mm_scan/'
 _domain = Opset(DOMAIN, 1)
 
 
@@ -186,6 +188,8 @@ def add_scans(model: onnx.ModelProto, scan: str = 'lines') -> onnx.ModelProto:
         proto = function.to_function_proto()
         if function is SCANS[scan]:
             proto.name = 'ss2d'
+        for node in proto.node:
+            node.name = f'{NODES}{node.name}'
         model.functions.append(proto)
     if not any(opset.domain == DOMAIN for opset in model.opset_import):
         model.opset_import.append(onnx.helper.make_opsetid(DOMAIN, 1))
