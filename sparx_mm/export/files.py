@@ -94,7 +94,12 @@ def _write_onnx(network, form, path, samples, precision, scan):
     from .precision import to_half, to_int8
 
     example = [torch.from_numpy(samples[0][name]) for name in network.inputs]
-    model = make_onnx(network.module, example, (network.inputs, network.outputs), scan)
+    try:
+        model = make_onnx(network.module, example, (network.inputs, network.outputs), scan)
+    except torch.onnx.OnnxExporterError as error:
+        raise UserError(
+            f'the network cannot be written as ONNX: {str(error).splitlines()[0]}'
+        ) from error
     if precision == 'float16' and form == 'onnx':
         model = to_half(model)
     elif precision == 'int8':

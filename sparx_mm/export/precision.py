@@ -57,9 +57,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
         )
 
 
-def to_int8(
-    model: onnx.ModelProto, samples: Sequence[dict[str, np.ndarray]]
-) -> onnx.ModelProto:
+def to_int8(model: onnx.ModelProto, samples: Sequence[dict[str, np.ndarray]]) -> onnx.ModelProto:
     """Quantise convolutions and products statically, the scans and norms in float32.
 
     Args:
