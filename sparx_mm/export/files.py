@@ -103,7 +103,8 @@ def _write_onnx(network, form, path, samples, precision, scan):
     if precision == 'float16' and form == 'onnx':
         model = to_half(model)
     elif precision == 'int8':
-        model = to_int8(model, samples)
+        # onnxruntime refuses what the network has no input for
+        model = to_int8(model, [{n: s[n] for n in network.inputs} for s in samples])
     facts = dict(network.facts, precision=precision)
     onnx.helper.set_model_props(model, as_text(facts))
     if form == 'onnx':

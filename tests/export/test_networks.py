@@ -120,6 +120,8 @@ def test_pooling_by_products_is_torchs(size):
     torch.testing.assert_close(MatrixPool2d(size)(x), expected)
 
 
+# a compiler takes longer than all tests above
+@pytest.mark.faults
 def test_a_program_is_compiled_ahead_of_time():
     """AOTInductor, with the scan as an operator of this package."""
     with torch.no_grad():
