@@ -4,7 +4,7 @@ import openmp  # noqa: F401
 
 from sparx_mm.checkpoint_io import trust_checkpoints
 from sparx_mm.errors import user_errors
-from sparx_mm.export import FORMATS, PRECISIONS, export
+from sparx_mm.export import FORMATS, PRECISIONS, SCANS, export
 from sparx_mm.run import ArgumentParser, CfgOptionsAction
 
 
@@ -22,10 +22,9 @@ def parse_args():
     add('--precision', choices=PRECISIONS, default='float32', help='default: float32')
     add(
         '--scan',
-        choices=['lines', 'positions'],
-        default='lines',
-        help='steps of the scans in ONNX: over the positions of all lines at once (default: the '
-        'faster one), or over all positions',
+        choices=SCANS,
+        help='form of the scans in ONNX: steps over the positions of all lines at once (default), '
+        'over all positions, or without a loop (default for OpenVINO)',
     )
     add('--score-thr', type=float, default=0.3, help='score of boxes compared; default: 0.3')
     add('--cfg-options', nargs='+', action=CfgOptionsAction, metavar='KEY=VALUE')

@@ -9,7 +9,7 @@ import torch
 from ..errors import UserError
 from ..inference import load
 from .agreement import TOLERANCE, disagreement
-from .files import FORMATS, PRECISIONS, write_file
+from .files import FORMATS, PRECISIONS, SCANS, write_file
 from .images import find_images, letterbox
 from .network import PARTS, make_network
 from .runtimes import check_packages, milliseconds
@@ -54,7 +54,7 @@ def export(
     labels: bool = False,
     size: tuple[int, int] = (512, 512),
     precision: str = 'float32',
-    scan: str = 'lines',
+    scan: str | None = None,
     score_thr: float = 0.3,
     cfg_options: dict | None = None,
     progress: Callable[[str], None] = print,
@@ -72,7 +72,7 @@ def export(
         size (tuple[int, int]): Height and width of the images that are traced.
             Default: (512, 512).
         precision (str): One of ``PRECISIONS``. Default: ``'float32'``.
-        scan (str): Form of the scans in ONNX. Default: ``'lines'``.
+        scan (str, optional): Form of the scans in ONNX; see `write_file`. Default: None.
         score_thr (float): Score from which boxes are compared. Default: 0.3.
         cfg_options (dict, optional): Values that override the config's. Default: None.
         progress (Callable): Function of a line of text. Default: print.
@@ -88,6 +88,7 @@ def export(
         ('--format', form, FORMATS),
         ('--part', part, PARTS),
         ('--precision', precision, PRECISIONS),
+        ('--scan', scan or SCANS[0], SCANS),
     ):
         if value not in allowed:
             raise UserError(f'{name} {value} is none of {", ".join(allowed)}')

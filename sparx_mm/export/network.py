@@ -86,7 +86,9 @@ def _preparation(model: nn.Module) -> dict[str, Any]:
         [float(v) for v in getattr(prepare, name, torch.full((3,), default)).flatten()]
         for name, default in (('mean', 0.0), ('std', 1.0))
     )
-    switch = getattr(prepare, 'channel_conversion', getattr(prepare, 'to_rgb', False))
+    # images are read as BGR; each library has its own name for turning them to RGB
+    names = ('_channel_conversion', 'channel_conversion', 'to_rgb')
+    switch = any(getattr(prepare, name, False) for name in names)
     return dict(
         mean=mean,
         std=std,
