@@ -68,6 +68,7 @@ def to_int8(model: onnx.ModelProto, samples: Sequence[dict[str, np.ndarray]]) ->
         ModelProto: The model, with pairs of quantisation and its inverse.
     """
     from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Samples(quantization.CalibrationDataReader):
         def __init__(self):
@@ -83,8 +84,10 @@ def to_int8(model: onnx.ModelProto, samples: Sequence[dict[str, np.ndarray]]) ->
         level = logging.root.level
         logging.disable(logging.WARNING)
         try:
+            # folds constants, without which the Scans have no shapes
+            quant_pre_process(source, prepared, skip_symbolic_shape=True)
             quantization.quantize_static(
-                source,
+                prepared,
                 target,
                 Samples(),
                 op_types_to_quantize=['Conv', 'MatMul', 'Gemm'],
