@@ -47,6 +47,7 @@ SLOW = {
         'engine/hooks/test_resume.py',
         'engine/saving',
         'engine/test_counters.py',
+        'export',
         'inference/test_command.py',
         'inference/test_predictor.py',
         'kernels/test_triton.py',

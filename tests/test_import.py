@@ -25,6 +25,7 @@ HEIGHTS = {
     'analysis': 9,
     'demo': 9,
     'inference': 9,
+    'export': 9,
     'reports': 9,
     'finetuning': 9,
     'data_checks': 8,

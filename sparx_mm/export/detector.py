@@ -90,9 +90,7 @@ class TwoStageDetector(nn.Module):
         boxes = _clip(torch.cat(boxes, 1), limits)
         width, height = (boxes[..., 2:] - boxes[..., :2]).unbind(-1)
         small = max(cfg.get('min_bbox_size', 0), 0)
-        scores = torch.where(
-            (width > small) & (height > small), torch.cat(scores, 1), _NONE
-        )
+        scores = torch.where((width > small) & (height > small), torch.cat(scores, 1), _NONE)
         found, _ = _suppress(boxes, scores, torch.cat(levels, 1), cfg.nms, cfg.max_per_img)
         return found[..., :4]
 
@@ -125,7 +123,14 @@ class DenseDetector(nn.Module):
         self.model = model
 
     def forward(self, images: torch.Tensor, sizes: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Detect; see `TwoStageDetector.forward`."""
+        """Detect.
+
+        Args:
+            images, sizes (Tensor): As for `TwoStageDetector.forward`.
+
+        Returns:
+            tuple[Tensor, ...]: Its boxes and classes.
+        """
         head, cfg = self.model.bbox_head, self.model.test_cfg
         limits = _limits(sizes)
         logits, deltas = head(self.model.extract_feat(images))
@@ -236,7 +241,8 @@ def make_detector(model: nn.Module) -> nn.Module:
     Raises:
         UserError: If it is none of those that can be.
     """
-    from mmdet.models import RetinaHead, StandardRoIHead, TwoStageDetector as TwoStage
+    from mmdet.models import RetinaHead, StandardRoIHead
+    from mmdet.models import TwoStageDetector as TwoStage
 
     roi_head = getattr(model, 'roi_head', None)
     if isinstance(model, TwoStage) and type(roi_head) is StandardRoIHead:

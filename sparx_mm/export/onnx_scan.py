@@ -14,6 +14,8 @@ from onnxscript import opset18 as op
 from onnxscript.values import Opset
 
 DOMAIN = 'sparx_mm'
+# what the names of a scan's nodes begin with
+NODES = 'sparx_mm_scan/'
 _domain = Opset(DOMAIN, 1)
 
 
@@ -33,8 +35,15 @@ def step_sizes(z):
 def scan_both_ways(u, dt_B_C, weight, bias, A):
     """Scan lines forwards, and from the last position of the last line backwards.
 
-    u is (P, B, L, D): P positions of L lines; dt_B_C is (P, B, L, 2, R + 2N), weight
-    (2, D, R), bias (2, D), A (2, D, N). Returns the sum of both scans, like u.
+    Args:
+        u: Inputs of P positions of L lines, (P, B, L, D).
+        dt_B_C: Low-rank projection for either way, (P, B, L, 2, R + 2N).
+        weight: Weight from dt to step sizes, (2, D, R).
+        bias: Bias of the step sizes, (2, D).
+        A: Decay rates, (2, D, N).
+
+    Returns:
+        The sum of both scans, like u.
     """
     rank = op.Shape(weight, start=2, end=3)
     states = op.Shape(A, start=2, end=3)
@@ -113,7 +122,14 @@ def scan_both_ways(u, dt_B_C, weight, bias, A):
 
 @script(_domain, default_opset=op)
 def ss2d_by_lines(x, dt_B_C, dt_weight, dt_bias, A, D):
-    """Compute `sparx_mm.kernels.ss2d`, rows and columns as lines."""
+    """Compute `sparx_mm.kernels.ss2d`, rows and columns as lines.
+
+    Args:
+        x, dt_B_C, dt_weight, dt_bias, A, D: As for that function.
+
+    Returns:
+        The map like x, and what nothing reads: the operator has two outputs.
+    """
     u, p = op.Cast(x, to=1), op.Cast(dt_B_C, to=1)
     # (B, D, H, W) -> (W, B, H, D), (B, H, W, 4, K) -> (W, B, H, 2, K)
     rows = scan_both_ways(
@@ -138,31 +154,46 @@ def ss2d_by_lines(x, dt_B_C, dt_weight, dt_bias, A, D):
 
 
 @script(_domain, default_opset=op)
+def one_line(x):
+    """Join the positions of (H, W, B, ...) to (H*W, B, 1, ...)."""
+    shape = op.Concat([-1], op.Shape(x, start=2, end=3), [1], op.Shape(x, start=3), axis=0)
+    return op.Reshape(x, shape)
+
+
+@script(_domain, default_opset=op)
 def ss2d_by_positions(x, dt_B_C, dt_weight, dt_bias, A, D):
-    """Compute `sparx_mm.kernels.ss2d`, the whole map as one line."""
+    """Compute `sparx_mm.kernels.ss2d`, the whole map as one line.
+
+    Args:
+        x, dt_B_C, dt_weight, dt_bias, A, D: As for that function.
+
+    Returns:
+        The map like x, and what nothing reads: the operator has two outputs.
+    """
     u, p = op.Cast(x, to=1), op.Cast(dt_B_C, to=1)
-    batch, side = op.Shape(x, end=1), op.Shape(x, start=2)
-    height, width = op.Split(side, num_outputs=2)
-    # (H, W, B, D) -> (H*W, B, 1, D), (H, W, B, 2, K) -> (H*W, B, 1, 2, K)
+    # (B, D, H, W) -> (H, W, B, D), (B, H, W, 4, K) -> (H, W, B, 2, K)
     rows = scan_both_ways(
-        op.Reshape(op.Transpose(u, perm=[2, 3, 0, 1]), op.Concat([-1], batch, [1], op.Shape(x, start=1, end=2), axis=0)),
-        op.Reshape(op.Gather(op.Transpose(p, perm=[1, 2, 0, 3, 4]), [0, 2], axis=3), op.Concat([-1], batch, [1, 2], op.Shape(p, start=4), axis=0)),
+        one_line(op.Transpose(u, perm=[2, 3, 0, 1])),
+        one_line(op.Gather(op.Transpose(p, perm=[1, 2, 0, 3, 4]), [0, 2], axis=3)),
         op.Gather(dt_weight, [0, 2]),
         op.Gather(dt_bias, [0, 2]),
         op.Gather(A, [0, 2]),
     )
     columns = scan_both_ways(
-        op.Reshape(op.Transpose(u, perm=[3, 2, 0, 1]), op.Concat([-1], batch, [1], op.Shape(x, start=1, end=2), axis=0)),
-        op.Reshape(op.Gather(op.Transpose(p, perm=[2, 1, 0, 3, 4]), [1, 3], axis=3), op.Concat([-1], batch, [1, 2], op.Shape(p, start=4), axis=0)),
+        one_line(op.Transpose(u, perm=[3, 2, 0, 1])),
+        one_line(op.Gather(op.Transpose(p, perm=[2, 1, 0, 3, 4]), [1, 3], axis=3)),
         op.Gather(dt_weight, [1, 3]),
         op.Gather(dt_bias, [1, 3]),
         op.Gather(A, [1, 3]),
     )
     direct = op.Unsqueeze(op.ReduceSum(D, [0], keepdims=0), [1, 2])
+    batch, rest = op.Shape(x, end=1), op.Shape(x, start=1, end=2)
+    height, width = op.Split(op.Shape(x, start=2), num_outputs=2)
     # (H*W, B, 1, D) -> (H, W, B, D) -> (B, D, H, W)
-    by_rows = op.Transpose(op.Reshape(rows, op.Concat(height, width, batch, [-1], axis=0)), perm=[2, 3, 0, 1])
-    by_columns = op.Transpose(op.Reshape(columns, op.Concat(width, height, batch, [-1], axis=0)), perm=[2, 3, 1, 0])
-    return op.CastLike(by_rows + by_columns + direct * u, x), op.Identity(A)
+    by_rows = op.Reshape(rows, op.Concat(height, width, batch, rest, axis=0))
+    by_columns = op.Reshape(columns, op.Concat(width, height, batch, rest, axis=0))
+    y = op.Transpose(by_rows, perm=[2, 3, 0, 1]) + op.Transpose(by_columns, perm=[2, 3, 1, 0])
+    return op.CastLike(y + direct * u, x), op.Identity(A)
 
 
 SCANS = dict(lines=ss2d_by_lines, positions=ss2d_by_positions)
@@ -182,10 +213,12 @@ def add_scans(model: onnx.ModelProto, scan: str = 'lines') -> onnx.ModelProto:
     names = {node.op_type for node in model.graph.node if node.domain == DOMAIN}
     if not names:
         return model
-    for function in (step_sizes, scan_both_ways, SCANS[scan]):
+    for function in (step_sizes, scan_both_ways, one_line, SCANS[scan]):
         proto = function.to_function_proto()
         if function is SCANS[scan]:
             proto.name = 'ss2d'
+        for node in proto.node:
+            node.name = f'{NODES}{node.name}'
         model.functions.append(proto)
     if not any(opset.domain == DOMAIN for opset in model.opset_import):
         model.opset_import.append(onnx.helper.make_opsetid(DOMAIN, 1))

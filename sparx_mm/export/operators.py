@@ -57,9 +57,7 @@ def roi_align(
     """
     from mmcv.ops import roi_align as align
 
-    return align(
-        features.contiguous(), rois, (size, size), scale, sampling_ratio, 'avg', aligned
-    )
+    return align(features.contiguous(), rois, (size, size), scale, sampling_ratio, 'avg', aligned)
 
 
 @onnx_symbolic('sparx_mm::nms', 'vvfi')
@@ -69,9 +67,7 @@ def _nms_symbolic(g, boxes, scores, iou_threshold, max_boxes):
         for t in (torch.tensor([max_boxes]), torch.tensor([iou_threshold]), torch.tensor([0.0]))
     )
     axis = g.op('Constant', value_t=torch.tensor([1]))
-    chosen = g.op(
-        'NonMaxSuppression', boxes, g.op('Unsqueeze', scores, axis), most, overlap, zero
-    )
+    chosen = g.op('NonMaxSuppression', boxes, g.op('Unsqueeze', scores, axis), most, overlap, zero)
     # (M, 3), the image, the class and the box -> (M, 2)
     return g.op('Gather', chosen, g.op('Constant', value_t=torch.tensor([0, 2])), axis_i=1)
 

@@ -59,8 +59,10 @@ class MatrixPool2d(nn.Module):
 def _windows(side: int, size: int) -> torch.Tensor:
     """Return the weights (size, side) of windows that pooling averages over."""
     places = torch.arange(side)
-    start = torch.arange(size).unsqueeze(1) * side // size
-    end = -(-(torch.arange(size).unsqueeze(1) + 1) * side // size)
+    number = torch.arange(size).unsqueeze(1)
+    start = number * side // size
+    # rounded up, without the negative numbers of which runtimes round the quotient otherwise
+    end = ((number + 1) * side + size - 1) // size
     inside = ((places >= start) & (places < end)).float()
     return inside / inside.sum(1, keepdim=True)
 

@@ -196,9 +196,7 @@ def _roll_back(
     return x
 
 
-def _apart(
-    size: int, window: int, shift: int | torch.Tensor, device: torch.device
-) -> torch.Tensor:
+def _apart(size: int, window: int, shift: int | torch.Tensor, device: torch.device) -> torch.Tensor:
     """Find positions of a window that do not see each other along an axis.
 
     Args:

@@ -1,0 +1,164 @@
+"""Networks of every family, traced, exported by torch and written as ONNX, at other sizes."""
+
+import warnings
+
+import pytest
+import torch
+from archs import PICO, PICO_SWIN, PICO_VMAMBA
+from torch.export import Dim
+
+from sparx_mm import SparXMamba, SparXSwin, VMamba
+from sparx_mm.export.segmentor import MatrixPool2d
+from sparx_mm.kernels import ss2d
+
+onnxruntime = pytest.importorskip('onnxruntime')
+pytest.importorskip('onnxscript')
+
+import onnx  # noqa: E402
+
+from sparx_mm.export.onnx_file import make_onnx  # noqa: E402
+from sparx_mm.export.plain_scan import plain_scans, ss2d_by_doubling  # noqa: E402
+from sparx_mm.export.runtimes import open_openvino  # noqa: E402
+
+# VMamba, whose parts SparXMamba has too, is exported in tests/export/test_command.py
+FAMILIES = ((SparXMamba, PICO), (SparXSwin, PICO_SWIN))
+# windows fit in some maps and not in others; sides that no stride divides
+SIZES = ((1, 3, 130, 63), (3, 3, 40, 33))
+
+
+def backbone(family, arch):
+    torch.manual_seed(0)
+    # a plain layer, one that reads others and, on windows, a shifted one
+    return family(arch, out_indices=(0, 1)).eval()
+
+
+def run_onnx(model, **arrays):
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    return session.run(None, {name: array.numpy() for name, array in arrays.items()})
+
+
+def far(expected, got):
+    return max(
+        float((a - torch.as_tensor(b)).abs().max() / a.abs().max()) for a, b in zip(expected, got)
+    )
+
+
+@pytest.mark.parametrize('family, arch', FAMILIES)
+def test_a_trace_passes_its_own_check_and_is_right_at_other_sizes(family, arch):
+    model = backbone(family, arch)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        # with gradients, as torch.jit.trace is called by most
+        traced = torch.jit.trace(model, torch.rand(2, 3, 64, 96))
+        with torch.no_grad():
+            for size in SIZES:
+                x = torch.rand(size)
+                assert far(model(x), traced(x)) < 1e-5
+
+
+@pytest.mark.parametrize('family, arch', FAMILIES)
+@torch.no_grad()
+def test_torch_exports_any_batch_height_and_width(family, arch):
+    model = backbone(family, arch)
+    sides = {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
+    program = torch.export.export(
+        model, (torch.rand(2, 3, 64, 96),), dynamic_shapes=(sides,), strict=False
+    )
+    for size in SIZES:
+        x = torch.rand(size)
+        assert far(model(x), program.module()(x)) < 1e-5
+
+
+@pytest.mark.parametrize('family, arch', FAMILIES)
+@torch.no_grad()
+def test_onnxruntime_runs_any_batch_height_and_width(family, arch):
+    model = backbone(family, arch)
+    file = make_onnx(model, [torch.rand(2, 3, 64, 96)], (('images',), ('a', 'b')))
+    assert {node.domain for node in file.graph.node} <= {'', 'ai.onnx'}
+    for size in SIZES:
+        x = torch.rand(size)
+        assert far(model(x), run_onnx(file, images=x)) < 1e-5
+
+
+class Scan(torch.nn.Module):
+    """The operator and its parameters, with step sizes from 0 to 60."""
+
+    def __init__(self, states):
+        super().__init__()
+        torch.manual_seed(states)
+        self.parameters_ = (
+            4 * torch.randn(4, 8, 2),
+            3 * torch.randn(4, 8),
+            -torch.rand(4, 8, states) - 0.1,
+            torch.randn(4, 8),
+        )
+
+    def forward(self, images, projection):
+        return ss2d(images, projection, *self.parameters_)
+
+
+@pytest.mark.parametrize('scan', ['lines', 'positions'])
+@pytest.mark.parametrize('states', [1, 3])
+@torch.no_grad()
+def test_the_scan_in_standard_operators(scan, states):
+    def inputs(batch, height, width):
+        return (
+            torch.randn(batch, 8, height, width),
+            torch.randn(batch, height, width, 4, 2 + 2 * states),
+        )
+
+    module, names = Scan(states), ('images', 'projection')
+    file = make_onnx(module, inputs(2, 5, 4), (names, ('y',)), scan)
+    # the exporter lets the batch of the second input vary, and not its sides
+    for axis in (1, 2):
+        file.graph.input[1].type.tensor_type.shape.dim[axis].dim_param = f's{axis}'
+    for size in ((1, 1, 1), (2, 1, 7), (3, 9, 1), (1, 33, 20)):
+        given = inputs(*size)
+        (got,) = run_onnx(file, **dict(zip(names, given)))
+        assert far([module(*given)], [got]) < 1e-5
+
+
+@pytest.mark.parametrize('states', [1, 3])
+@pytest.mark.parametrize('size', [(1, 1, 1), (2, 1, 7), (3, 9, 1), (1, 33, 20)])
+@torch.no_grad()
+def test_the_scan_without_a_loop(states, size):
+    batch, height, width = size
+    x = torch.randn(batch, 8, height, width)
+    p = torch.randn(batch, height, width, 4, 2 + 2 * states)
+    parameters = Scan(states).parameters_
+    assert far([ss2d(x, p, *parameters)], [ss2d_by_doubling(x, p, *parameters)]) < 1e-5
+
+
+@torch.no_grad()
+def test_openvino_runs_a_backbone_in_float32(tmp_path):
+    pytest.importorskip('openvino')
+    model = backbone(VMamba, PICO_VMAMBA)
+    with plain_scans(model):
+        file = make_onnx(model, [torch.rand(2, 3, 64, 96)], (('images',), ('a', 'b')))
+    onnx.save(file, tmp_path / 'a.onnx')
+    run = open_openvino(str(tmp_path / 'a.onnx'), 1)
+    for size in SIZES:
+        x = torch.rand(size)
+        assert far(model(x), run(dict(images=x.numpy()))) < 1e-5
+
+
+@pytest.mark.parametrize('size', [2, 3, 6])
+def test_pooling_by_products_is_torchs(size):
+    x = torch.rand(2, 3, 13, 7)
+    expected = torch.nn.functional.adaptive_avg_pool2d(x, size)
+    torch.testing.assert_close(MatrixPool2d(size)(x), expected)
+
+
+# a compiler takes longer than all tests above
+@pytest.mark.faults
+def test_a_program_is_compiled_ahead_of_time():
+    """AOTInductor, with the scan as an operator of this package."""
+    with torch.no_grad():
+        model = torch.nn.Sequential(*backbone(VMamba, PICO_VMAMBA).stages[0].layers)
+        x = torch.rand(2, 16, 12, 10)
+        sides = {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
+        program = torch.export.export(model, (x,), dynamic_shapes=({**sides},), strict=False)
+        path = torch._inductor.aoti_compile_and_package(program)
+        compiled = torch._inductor.aoti_load_package(path)
+        x = torch.rand(1, 16, 9, 20)
+        assert far([model(x)], [compiled(x)]) < 1e-5

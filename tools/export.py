@@ -1,0 +1,45 @@
+"""Export a model: python tools/export.py CONFIG CHECKPOINT --images FOLDER [options]."""
+
+import openmp  # noqa: F401
+
+from sparx_mm.checkpoint_io import trust_checkpoints
+from sparx_mm.errors import user_errors
+from sparx_mm.export import FORMATS, PRECISIONS, SCANS, export
+from sparx_mm.run import ArgumentParser, CfgOptionsAction
+
+
+def parse_args():
+    parser = ArgumentParser(description='Write a model for other runtimes, and hold it to torch')
+    add = parser.add_argument
+    add('config', help='config file')
+    add('checkpoint', help='file or URL of the weights')
+    add('--images', required=True, help='folder of real images, on which the file is compared')
+    add('--format', dest='form', choices=list(FORMATS), default='onnx', help='default: onnx')
+    add('--out', help="file; default: the config's name")
+    add('--part', choices=['model', 'backbone'], default='model', help='default: model')
+    add('--labels', action='store_true', help='of a segmentor, the label map instead of logits')
+    add('--size', nargs=2, type=int, default=(512, 512), metavar=('H', 'W'), help='default: 512')
+    add('--precision', choices=PRECISIONS, default='float32', help='default: float32')
+    add(
+        '--scan',
+        choices=SCANS,
+        help='form of the scans in ONNX: steps over the positions of all lines at once (default), '
+        'over all positions, or without a loop (default for OpenVINO)',
+    )
+    add('--score-thr', type=float, default=0.3, help='score of boxes compared; default: 0.3')
+    add('--cfg-options', nargs='+', action=CfgOptionsAction, metavar='KEY=VALUE')
+    add('--trust-checkpoint', action='store_true', help='read a pickle that may run code')
+    return vars(parser.parse_args())
+
+
+@user_errors()
+def main():
+    args = parse_args()
+    with trust_checkpoints(args.pop('trust_checkpoint')):
+        report = export(**args)
+    for line in report.lines():
+        print(line)
+
+
+if __name__ == '__main__':
+    main()
