@@ -353,7 +353,7 @@ def test_a_part_that_disagrees_is_not_timed(parts, monkeypatch, run):
 
 
 @pytest.mark.stack
-def test_operators(backbone, run):
+def test_operators(small, run):
     import operators
 
     status, out, err = run(operators.main, '--size', '48', '--repeats', '1')
@@ -376,10 +376,9 @@ def test_operators_of_several_threads(run):
     assert err.splitlines()[-1].endswith('leave out --threads and --device')
 
 
-def test_vmamba_beside_the_released_way(backbone, run, monkeypatch):
-    from sparx_mm import VMamba
+def test_vmamba_beside_the_released_way(small, run):
+    import backbone
 
-    monkeypatch.setitem(VMamba.arch_zoo, 'tiny', PICO_VMAMBA)
     options = ('--backbone', 'VMamba', '--peers', 'sequential')
     status, out, err = run(backbone.main, '--device', 'cpu', *QUICK, *options)
     assert status == 0, err
