@@ -1,9 +1,9 @@
-"""Time whole backbones: SparX-Mamba with each form of the scan, and Swin-T.
+"""Time whole backbones: SparX-Mamba or VMamba with each form of the scan, and Swin-T.
 
-    python benchmarks/backbone.py [--device cpu] [--arch tiny] [--help]
+    python benchmarks/backbone.py [--device cpu] [--arch tiny] [--backbone VMamba] [--help]
 
 Inference, and a training step: forward in training mode and the gradients of
-all parameters, without an optimizer, without drop path in SparX-Mamba. 16
+all parameters, without an optimizer, without drop path in ours. 16
 bits are autocast. Only the scan differs between the forms: the network and its
 weights are the same.
 """
@@ -17,6 +17,7 @@ from report import Report, against_cells, header, missing_peers, number, progres
 from sparx_mm.errors import UserError, user_errors
 from sparx_mm.kernels import ss2d
 
+BACKBONES = ('SparXMamba', 'VMamba')
 ARCHS = ('tiny', 'small', 'base')
 OWN = 'ss2d'
 PASSES = {False: 'inference', True: 'training step'}
@@ -52,7 +53,7 @@ def network_rows(networks, arch, images, forms, swin, args):
 
     Args:
         networks (module): Module from `import_networks`.
-        arch (str): Arch of SparX-Mamba.
+        arch (str): Arch of the backbone.
         images (Input): Images that it is given.
         forms (dict[str, Form]): ss2d and its peers.
         swin (Module or None): Network to time beside the tiny arch.
@@ -63,7 +64,7 @@ def network_rows(networks, arch, images, forms, swin, args):
     """
     device, dtype = args.device, images.dtype
     progress(f'{images}: {arch}, comparison')
-    network = networks.build(arch, device)
+    network = networks.build(arch, device, args.backbone)
     networks.check_small(forms, network, dtype, device)
     batch = torch.randn(images.batch, 3, images.height, images.width, device=device)
     length = -(-images.height // 4) * -(-images.width // 4)
@@ -104,6 +105,9 @@ def main():
     parser.add_argument(
         '--arch', nargs='+', choices=ARCHS, help='default: all on a GPU, tiny on a CPU'
     )
+    parser.add_argument(
+        '--backbone', choices=BACKBONES, default=BACKBONES[0], help='default: SparXMamba'
+    )
     args = parse(parser)
     check_sizes(args)
     archs = args.arch or (ARCHS if args.device.type == 'cuda' else ARCHS[:1])
@@ -112,7 +116,7 @@ def main():
     peers, missing = choose(args.peers, args.device)
     forms = {OWN: Form(ss2d), **peers}
     swin, missing[networks.SWIN] = networks.build_peer('tiny', networks.SWIN, args.device)
-    report.add(header('Backbones', args) + missing_peers(missing))
+    report.add(header(f'Backbones: {args.backbone}', args) + missing_peers(missing))
     for images in args.inputs:
         rows = []
         for arch in archs:

@@ -4,6 +4,8 @@
   `sparx_mm.kernels.selective_scan`: the same technique of scanning, the map
   copied four ways;
 - ``mamba_ssm``: the same pipeline around mamba-ssm's CUDA scan;
+- ``sequential``: the same pipeline around a loop over positions in plain torch, which is
+  what the released code runs on a CPU;
 - ``two_level``: within lines, then over lines, in plain torch;
 - ``log_depth``: pairs of positions, then over pairs, in plain torch;
 - ``loop``: the definition.
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 import torch
 
 from sparx_mm.kernels import selective_scan, without_autocast
+from sparx_mm.kernels.selective_scan.reference import selective_scan as selective_loop
 from sparx_mm.kernels.softplus import softplus
 from sparx_mm.kernels.ss2d import torch as ss2d_torch
 from sparx_mm.kernels.ss2d.reference import ss2d as reference
@@ -226,15 +229,18 @@ class Form:
         return length <= longest
 
 
+# lengths and repeats of loops: so short, because their backward is quadratic in the length
+_LOOP = dict(forward_length=56**2, backward_length=14**2, repeats=3)
+
 FORMS = {
     'unfused': Form(functools.partial(unfused, selective_scan), contiguous=True),
     'mamba_ssm': Form(
         functools.partial(unfused, _mamba_scan), contiguous=True, why_not=_why_no_mamba
     ),
+    'sequential': Form(functools.partial(unfused, selective_loop), **_LOOP),
     'two_level': Form(two_level),
     'log_depth': Form(log_depth),
-    # so short, because its backward is quadratic in the length
-    'loop': Form(reference, forward_length=56**2, backward_length=14**2, repeats=3),
+    'loop': Form(reference, **_LOOP),
 }
 
 

@@ -5,6 +5,7 @@ walk also takes the time of each operator.
 """
 
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -41,7 +42,7 @@ _NAMES = {
     'mm': PRODUCTS,
     'sum': SUMS,
     'mean': SUMS,
-    'depthwise_conv': DEPTHWISE,
+    'depthwise': DEPTHWISE,
     'ss2d': SCAN,
     'scan': SCAN,
     'clone': COPIES,
@@ -112,19 +113,26 @@ class Walk(TorchDispatchMode):
             out. None: a CPU.
         ideal (bool): Count the scan as if it read and wrote each tensor once, in the layout
             that it has, as it does on a CPU. Default: False.
+        clock (Callable): What is read before and after each operator, in seconds.
+            Default: `time.perf_counter`.
     """
 
-    def __init__(self, processors: int | None, ideal: bool = False) -> None:
+    def __init__(
+        self,
+        processors: int | None,
+        ideal: bool = False,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         super().__init__()
-        self.processors, self.ideal = processors, ideal
+        self.processors, self.ideal, self.clock = processors, ideal, clock
         self.ops, self._alive, self._unwritten, self._launched = [], [], set(), []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        kwargs, packet, start = kwargs or {}, func._overloadpacket, time.perf_counter()
+        kwargs, packet, start = kwargs or {}, func._overloadpacket, self.clock()
         if self.processors and packet.__name__.removesuffix('_backward') in _OPERATORS:
             return self._note_kernels(packet, args)
         out = func(*args, **kwargs)
-        seconds = time.perf_counter() - start
+        seconds = self.clock() - start
         inputs = _tensors((*args, *kwargs.values()))
         if packet in (aten.convolution, aten.convolution_backward):
             out = _keep_layout(out, inputs)
@@ -300,7 +308,7 @@ def choose_kernels(ours):
         yield
 
 
-def walk(step, dtype, processors, ideal=False, **kwargs):
+def walk(step, dtype, processors, ideal=False, clock=time.perf_counter, **kwargs):
     """Walk through a step of a network.
 
     Args:
@@ -308,11 +316,12 @@ def walk(step, dtype, processors, ideal=False, **kwargs):
         dtype (torch.dtype): Dtype of autocast if it has 16 bits.
         processors (int, optional): See `Walk`.
         ideal (bool): See `Walk`. Default: False.
+        clock (Callable): See `Walk`. Default: `time.perf_counter`.
         **kwargs: Arguments of the step, such as the form of the scan.
 
     Returns:
         list[Op]: The operators in order.
     """
-    with CudaAutocast(dtype), Walk(processors, ideal) as noted:
+    with CudaAutocast(dtype), Walk(processors, ideal, clock) as noted:
         step(**kwargs)
     return noted.ops

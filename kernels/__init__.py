@@ -6,7 +6,7 @@ Importing needs torch alone; where numba is installed, it makes the CPU path fas
 import sys
 
 from .autocast import without_autocast
-from .depthwise_conv import depthwise_conv
+from .depthwise_conv import depthwise_conv, depthwise_weight_gradient
 from .dispatch import backend_report, is_traced, uses_triton
 from .group_norm import group_norm
 from .layer_norm import layer_norm
@@ -16,6 +16,7 @@ from .ss2d import ss2d
 __all__ = [
     'backend_report',
     'depthwise_conv',
+    'depthwise_weight_gradient',
     'group_norm',
     'is_traced',
     'layer_norm',

@@ -11,8 +11,9 @@ from ..checks import check_floating, check_not_empty, check_shapes
 from ..operator import define_operator
 from .reference import ACTIVATIONS
 from .reference import depthwise_conv as _reference
+from .weight_gradient import depthwise_weight_gradient
 
-__all__ = ['depthwise_conv']
+__all__ = ['depthwise_conv', 'depthwise_weight_gradient']
 
 
 def depthwise_conv(

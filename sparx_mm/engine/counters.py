@@ -32,7 +32,7 @@ def flop_handles() -> dict[str, Callable]:
     return {
         **handles,
         # a depthwise convolution whose weight has a gradient
-        'prim::PythonOp._InWindows': _count_windows,
+        'prim::PythonOp._LargeConv': _count_depthwise,
         # torch's, which windows and tokens attend by, and neither library counts
         'aten::scaled_dot_product_attention': _count_attention,
     }
@@ -54,7 +54,7 @@ def _by_shapes(count):
     return lambda inputs, outputs: count(*_shapes(inputs)) // 2
 
 
-def _count_windows(inputs, outputs):
+def _count_depthwise(inputs, outputs):
     _, weight, *_ = _shapes(inputs)
     return prod(_shapes(outputs)[0]) * prod(weight[1:])
 

@@ -3,21 +3,23 @@
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.nn.grad import conv2d_weight
 
-from sparx_mm.kernels import depthwise_conv, is_traced, uses_triton
+from sparx_mm.kernels import (
+    depthwise_conv,
+    depthwise_weight_gradient,
+    is_traced,
+    uses_triton,
+)
 from sparx_mm.kernels.depthwise_conv.reference import ACTIVATIONS
 
 # sides of kernels whose sums our GPU kernels hold in registers
 _GPU_SIDES = (3, 5)
-# side of the largest depthwise kernel for whose weight gradient oneDNN has code;
-# for a larger one it falls back to a dense form, several times slower than
-# windows of this size
-_WINDOW = 3
+# side of the largest depthwise kernel for whose weight gradient oneDNN has code
+_ONEDNN_SIDE = 3
 
 
-class _InWindows(torch.autograd.Function):
-    """Depthwise convolution whose weight gradient is made window by window."""
+class _LargeConv(torch.autograd.Function):
+    """Depthwise convolution whose weight gradient is ours."""
 
     @staticmethod
     def forward(ctx, x, weight, bias):
@@ -32,19 +34,9 @@ class _InWindows(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             # as a convolution again: torch.nn.grad's forgets the memory format
             dx = F.conv2d(dy, weight.flip(2, 3), padding=side // 2, groups=groups)
-        x = F.pad(x, (side // 2,) * 4)
-        height, width = (size + _WINDOW - 1 for size in dy.shape[2:])
-        d_weight = torch.empty_like(weight)
-        # the last window overlaps another if the side is no multiple of theirs
-        starts = [min(i, side - _WINDOW) for i in range(0, side, _WINDOW)]
-        for i in starts:
-            for j in starts:
-                window = d_weight[..., i : i + _WINDOW, j : j + _WINDOW]
-                window.copy_(
-                    conv2d_weight(
-                        x[..., i : i + height, j : j + width], window.shape, dy, groups=groups
-                    )
-                )
+        d_weight = None
+        if ctx.needs_input_grad[1]:
+            d_weight = depthwise_weight_gradient(dy, x, side)
         d_bias = dy.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
         return dx, d_weight, d_bias
 
@@ -95,7 +87,7 @@ class DepthwiseConv(nn.Conv2d):
         if dtype != torch.float64 and torch.is_autocast_enabled('cpu'):
             dtype = torch.get_autocast_dtype('cpu')
         if (
-            self.kernel_size[0] > _WINDOW
+            self.kernel_size[0] > _ONEDNN_SIDE
             and x.device.type == 'cpu'
             and dtype in (torch.float32, torch.bfloat16)
             and self.weight.requires_grad
@@ -104,7 +96,7 @@ class DepthwiseConv(nn.Conv2d):
             and not is_traced()
         ):
             bias = None if self.bias is None else self.bias.to(dtype)
-            return _InWindows.apply(x.to(dtype), self.weight.to(dtype), bias)
+            return _LargeConv.apply(x.to(dtype), self.weight.to(dtype), bias)
         return self._conv_forward(x, self.weight, self.bias)
 
 

@@ -36,7 +36,7 @@ def assert_is_reference(function, size):
 
 
 @pytest.mark.parametrize('size', SIZES)
-@pytest.mark.parametrize('name', ['unfused', 'two_level', 'log_depth', 'loop'])
+@pytest.mark.parametrize('name', ['unfused', 'sequential', 'two_level', 'log_depth', 'loop'])
 def test_output_and_every_gradient(name, size):
     from peers import FORMS
 
@@ -94,7 +94,7 @@ def test_tolerances_allow_for_rounding(dtype):
     from scan_forms import check_full, check_small, make_inputs
 
     dtype = getattr(torch, dtype)
-    names = ('unfused', 'two_level', 'log_depth', 'loop')
+    names = ('unfused', 'sequential', 'two_level', 'log_depth', 'loop')
     forms = {'ss2d': Form(ss2d), **{name: FORMS[name] for name in names}}
     check_small(forms, 24, dtype, CPU)
     check_full(forms, *make_inputs(2, 24, 14, 13, dtype, CPU))

@@ -353,6 +353,39 @@ def test_a_part_that_disagrees_is_not_timed(parts, monkeypatch, run):
     assert 'torch, channels-last: layer norm on' in err.splitlines()[-1]
 
 
+@pytest.mark.stack
+def test_operators(small, run):
+    import operators
+
+    status, out, err = run(operators.main, '--size', '48', '--repeats', '1')
+    assert status == 0, err
+    for name, table in zip(('inference', 'training step'), out.split('## ')[1:], strict=True):
+        assert name in table.splitlines()[0]
+        times = {row[0]: [float(cell.split(',')[0]) for cell in row[1:]] for row in rows(table)}
+        totals = times.pop('**step**')
+        assert times['scan'][0] > 0 == times['scan'][1]
+        for total, column in zip(totals, zip(*times.values())):
+            # each is rounded to three digits
+            assert sum(column) == pytest.approx(total, rel=0.02)
+
+
+def test_operators_of_several_threads(run):
+    import operators
+
+    status, out, err = run(operators.main, '--threads', '2')
+    assert status == 1 and not out
+    assert err.splitlines()[-1].endswith('leave out --threads and --device')
+
+
+def test_vmamba_beside_the_released_way(small, run):
+    import backbone
+
+    options = ('--backbone', 'VMamba', '--peers', 'sequential')
+    status, out, err = run(backbone.main, '--device', 'cpu', *QUICK, *options)
+    assert status == 0, err
+    assert [row[2] for row in rows(out)][:2] == ['ss2d', 'sequential']
+
+
 def test_family_has_no_peers(backbone, run):
     import family
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from sparx_mm.kernels import depthwise_conv
+from sparx_mm.kernels import depthwise_conv, depthwise_weight_gradient
 from sparx_mm.kernels.depthwise_conv.reference import ACTIVATIONS
 from sparx_mm.kernels.depthwise_conv.reference import depthwise_conv as definition
 from sparx_mm.kernels.testing import depthwise_arguments
@@ -91,3 +91,29 @@ def test_what_does_not_fit_is_refused(change, message):
     tensors = depthwise_arguments(2, 6, 3, 5, 3, torch.float32)
     with pytest.raises(ValueError, match=f'depthwise_conv: {message}'):
         depthwise_conv(**{**dict(zip(('x', 'weight', 'bias'), tensors)), **change})
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize('backend', ['numba', 'torch'])
+# channels of one block, of a ragged last one and of several; maps within the kernel too
+@pytest.mark.parametrize('shape', [(1, 3, 1, 1), (2, 32, 7, 8), (3, 70, 2, 13), (1, 33, 9, 4)])
+@pytest.mark.parametrize('side', [5, 7])
+def test_the_weight_gradient(side, shape, backend, dtype, monkeypatch):
+    monkeypatch.setenv('SPARX_MM_KERNELS', backend)
+    torch.manual_seed(0)
+    dy, x = (torch.randn(shape).contiguous(memory_format=torch.channels_last) for _ in range(2))
+    dy, x = dy.to(dtype), x.to(dtype)
+    weight = torch.zeros(shape[1], 1, side, side, dtype=torch.float64, requires_grad=True)
+    y = F.conv2d(x.double(), weight, padding=side // 2, groups=shape[1])
+    (wanted,) = torch.autograd.grad(y, weight, dy.double())
+    given = depthwise_weight_gradient(dy, x, side)
+    assert given.dtype == dtype
+    # rounding of the result, and of up to 120 products before it
+    tolerance = torch.finfo(dtype).eps + 1e-5
+    torch.testing.assert_close(given.double(), wanted, rtol=tolerance, atol=tolerance * 10)
+
+
+def test_the_weight_gradient_registers_as_torch_asks():
+    dy, x = torch.randn(2, 1, 3, 5, 4)
+    operator = torch.ops.sparx_mm.depthwise_weight_gradient.default
+    torch.library.opcheck(operator, [dy, x, 5])

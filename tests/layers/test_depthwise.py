@@ -1,4 +1,4 @@
-"""The depthwise convolution and its weight gradient in windows."""
+"""The depthwise convolution and the weight gradient of large kernels."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from torch import nn
 
 from sparx_mm.kernels import dispatch
 from sparx_mm.layers import DepthwiseConv, ResidualDepthwiseConv, depthwise
-from sparx_mm.layers.depthwise import _InWindows
+from sparx_mm.layers.depthwise import _LargeConv
 
 
 def _conv(kernel_size=5, dim=6):
@@ -81,7 +81,7 @@ def test_kernels_on_a_gpu(make, layout, ours, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    'kernel_size, case, in_windows',
+    'kernel_size, case, ours',
     [
         (5, 'train', True),
         (7, 'train', True),
@@ -92,11 +92,11 @@ def test_kernels_on_a_gpu(make, layout, ours, monkeypatch):
         (5, 'no_grad', False),
     ],
 )
-def test_when_windows_are_used(kernel_size, case, in_windows, monkeypatch):
+def test_when_the_weight_gradient_is_ours(kernel_size, case, ours, monkeypatch):
     """Where the weights' gradient is wanted, and oneDNN's own is slow."""
     used = []
-    apply = _InWindows.apply
-    monkeypatch.setattr(_InWindows, 'apply', lambda *args: used.append(1) or apply(*args))
+    apply = _LargeConv.apply
+    monkeypatch.setattr(_LargeConv, 'apply', lambda *args: used.append(1) or apply(*args))
     conv = _conv(kernel_size).requires_grad_(case != 'frozen')
     x = torch.randn(2, 6, 8, 8, requires_grad=True)
     if case == 'float64':
@@ -104,7 +104,7 @@ def test_when_windows_are_used(kernel_size, case, in_windows, monkeypatch):
     with torch.autocast('cpu', torch.bfloat16, enabled=case == 'autocast'):
         with torch.set_grad_enabled(case != 'no_grad'):
             y = conv(x)
-    assert bool(used) == in_windows
+    assert bool(used) == ours
     if case != 'no_grad':
         y.float().sum().backward()
         assert (conv.weight.grad is None) == (case == 'frozen')

@@ -1,0 +1,84 @@
+"""The weight gradient of large depthwise kernels on the CPU, as a torch operator."""
+
+import torch
+import torch.nn.functional as F
+from torch.nn.grad import conv2d_weight
+
+from .. import dispatch
+from ..autocast import without_autocast
+
+# side of the largest depthwise kernel for whose weight gradient oneDNN has code;
+# for a larger one it falls back to a dense form, several times slower than
+# windows of this size
+WINDOW = 3
+
+
+def depthwise_weight_gradient(dy: torch.Tensor, x: torch.Tensor, side: int) -> torch.Tensor:
+    """Compute the gradient of the weight of `sparx_mm.kernels.depthwise_conv`.
+
+    Args:
+        dy (Tensor): Gradient of the convolution, of shape (B, C, H, W); float32 or
+            bfloat16, on the CPU.
+        x (Tensor): Map of the same shape and dtype.
+        side (int): Side K of the kernels, odd, at least 3.
+
+    Returns:
+        Tensor: Gradient of shape (C, 1, K, K), in the dtype of x. Sums are float32.
+
+    Example:
+        >>> depthwise_weight_gradient(torch.ones(1, 1, 4, 4), torch.ones(1, 1, 4, 4), 5)[0, 0, 2]
+        tensor([ 8., 12., 16., 12.,  8.])
+    """
+    return torch.ops.sparx_mm.depthwise_weight_gradient(dy, x, side)
+
+
+@without_autocast
+def _compute(dy: torch.Tensor, x: torch.Tensor, side: int) -> torch.Tensor:
+    if dispatch.choose(x) != 'numba':
+        return _by_windows(dy, x, side)
+    # imported late: it needs numba
+    from .._numba import depthwise
+
+    if side != depthwise.SIDE:
+        return _by_windows(dy, x, side)
+    return _by_numba(depthwise, dy, x)
+
+
+def _by_numba(depthwise, dy, x):
+    from .._numba.pool import num_threads
+
+    channels = x.shape[1]
+    # (B, C, H, W) -> (B, H, W, C)
+    maps = [t.float().permute(0, 2, 3, 1).contiguous().numpy() for t in (dy, x)]
+    d_weight = torch.empty(channels, depthwise.SIDE, depthwise.SIDE)
+    blocks = -(-channels // depthwise.LANES)
+    depthwise.weight_gradient_kernel(num_threads(x.numel()), blocks, *maps, d_weight.numpy())
+    return d_weight.unsqueeze(1).to(x.dtype)
+
+
+def _by_windows(dy, x, side):
+    channels = x.shape[1]
+    x = F.pad(x, (side // 2,) * 4)
+    height, width = (size + WINDOW - 1 for size in dy.shape[2:])
+    d_weight = x.new_empty(channels, 1, side, side)
+    # the last window overlaps another if the side is no multiple of theirs
+    starts = [min(i, side - WINDOW) for i in range(0, side, WINDOW)]
+    for i in starts:
+        for j in starts:
+            window = d_weight[..., i : i + WINDOW, j : j + WINDOW]
+            part = x[..., i : i + height, j : j + width]
+            window.copy_(conv2d_weight(part, window.shape, dy, groups=channels))
+    return d_weight
+
+
+_definition = torch.library.custom_op(
+    'sparx_mm::depthwise_weight_gradient',
+    _compute,
+    mutates_args=(),
+    schema='(Tensor dy, Tensor x, int side) -> Tensor',
+)
+
+
+@_definition.register_fake
+def _fake(dy, x, side):
+    return x.new_empty(x.shape[1], 1, side, side)
