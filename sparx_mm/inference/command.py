@@ -3,7 +3,7 @@
 import os.path as osp
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext, suppress
 from typing import NamedTuple
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -117,11 +117,13 @@ def _write_all(predictor: Predictor, sources: Sources, out_dir, draw, options) -
     writer = WRITERS[predictor.task](out_dir, predictor.metainfo)
     drawn, number, faults, start = DrawnWriter(out_dir), 0, [], time.monotonic()
     with ExitStack() as stack:
-        # also after Ctrl-C, with which a webcam ends
+        # after Ctrl-C too
         stack.enter_context(closing(writer))
         stack.enter_context(closing(drawn))
         bar = stack.enter_context(_make_bar())
         task = bar.add_task('', total=sources.total or None, speed=0.0)
+        # Ctrl-C is the end of a webcam, which is no fault
+        stack.enter_context(nullcontext() if sources.total else suppress(KeyboardInterrupt))
         for frame, pixels, sample in predictor.stream(sources.frames(), **options):
             if sample is None:
                 faults.append(frame.fault)

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.model import revert_sync_batchnorm
@@ -79,7 +79,8 @@ def load(
         metainfo = _find_metainfo(cfg, content, model)
         if tta:
             outer, steps = settle_tta(cfg)
-            wrapped = MODELS.build(dict(outer, module=model))
+            # mmdet reads the options of its wrapper as attributes
+            wrapped = MODELS.build(ConfigDict(outer, module=model))
         else:
             steps, wrapped = find_pipeline(cfg), model
     if compile:

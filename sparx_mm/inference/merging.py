@@ -87,12 +87,15 @@ def _cut_off(boxes, labels, owner, tiles, shape) -> torch.Tensor:
         1,
     )
     cut = (((boxes - borders).abs() <= 2) & inner).any(1)
-    least = torch.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    most = torch.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    shared = (most - least).clamp(min=0).prod(2)
     area = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-6).prod(1)
-    other = (owner[:, None] != owner) & (labels[:, None] == labels) & (area > area[:, None])
-    return cut & ((shared > COVERED * area[:, None]) & other).any(1)
+    # one at a time, because all pairs of a large image's boxes would not fit into memory
+    for i in cut.nonzero().flatten().tolist():
+        least = torch.maximum(boxes[i, :2], boxes[:, :2])
+        most = torch.minimum(boxes[i, 2:], boxes[:, 2:])
+        shared = (most - least).clamp(min=0).prod(1)
+        other = (owner != owner[i]) & (labels == labels[i]) & (area > area[i])
+        cut[i] = ((shared > COVERED * area[i]) & other).any()
+    return cut
 
 
 def _place_masks(found, tiles, owner, kept, shape) -> torch.Tensor:

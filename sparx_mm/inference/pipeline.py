@@ -118,14 +118,15 @@ class Preparation:
     def _channels(self, pixels: np.ndarray) -> np.ndarray:
         """Give an array the channels that the loader would."""
         numbers = np.issubdtype(pixels.dtype, np.floating) or pixels.dtype == np.uint8
-        if not numbers or pixels.ndim not in (2, 3) or 0 in pixels.shape:
+        channels = 1 if pixels.ndim == 2 else pixels.shape[-1]
+        strange = self._color and channels not in (1, 3, 4)
+        if not numbers or pixels.ndim not in (2, 3) or 0 in pixels.shape or strange:
             raise Unreadable(
                 f'an array of shape {pixels.shape} and {pixels.dtype} is no image: give uint8 or '
                 'floats from 0 to 255, of shape (H, W, 3) in BGR or (H, W) in gray'
             )
         if not self._color:
             return pixels
-        channels = 1 if pixels.ndim == 2 else pixels.shape[2]
         if channels in (1, 4):
             code = cv2.COLOR_GRAY2BGR if channels == 1 else cv2.COLOR_BGRA2BGR
             pixels = cv2.cvtColor(pixels.astype(np.float32), code).astype(pixels.dtype)

@@ -59,6 +59,8 @@ class Sources(NamedTuple):
                 yield from _video_frames(path, name)
             elif osp.isfile(path):
                 yield Frame(name, path)
+            elif osp.isdir(path):
+                yield Frame(name, None, f'{path} is a folder: name its images, not the folder')
             else:
                 yield Frame(name, None, f'image {path} does not exist')
 
@@ -78,12 +80,18 @@ def find_sources(inputs: Sequence[str]) -> Sources:
         UserError: If a folder or a pattern has no image, if a list cannot be read, or if an input
             is of no kind that is known.
     """
-    names = {path: name for given in inputs for path, name in _expand(given).items()}
+    names, files = {}, set()
+    for given in inputs:
+        for path, name in _expand(given).items():
+            file = path if path.isdecimal() else osp.realpath(path)
+            if file not in files:
+                names[path] = name
+            files.add(file)
     if len(set(names.values())) < len(names):
         # by the folders below the one that all are in
-        files = [path for path in names if not path.isdecimal()]
-        root = osp.commonpath([osp.dirname(osp.abspath(path)) for path in files])
-        names.update({path: osp.relpath(path, root) for path in files})
+        paths = [path for path in names if not path.isdecimal()]
+        root = osp.commonpath([osp.dirname(osp.abspath(path)) for path in paths])
+        names.update({path: osp.relpath(path, root) for path in paths})
     total = 0 if any(map(str.isdecimal, names)) else sum(map(_count, names))
     return Sources(names, total)
 

@@ -86,9 +86,9 @@ def match(overlaps: np.ndarray, labels: np.ndarray, true_labels: np.ndarray) -> 
 
 def _judge_instances(sample, classes) -> Verdict:
     truth, guess = sample['gt_instances'], sample['pred_instances']
-    keep = guess['scores'] > SCORE_THR
+    keep = guess['scores'].cpu() > SCORE_THR
     boxes, true_boxes = tensor_of(guess['bboxes'])[keep], tensor_of(truth['bboxes'])
-    labels, true_labels = guess['labels'][keep].cpu().numpy(), truth['labels'].cpu().numpy()
+    labels, true_labels = guess['labels'].cpu()[keep].numpy(), truth['labels'].cpu().numpy()
     overlaps = _overlaps(boxes, true_boxes)
     pairs = match(overlaps, labels, true_labels)
     hits = [(i, j) for i, j in pairs if labels[i] == true_labels[j]]

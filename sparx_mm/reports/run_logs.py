@@ -54,8 +54,8 @@ def read_run(path: str, name: str | None = None) -> RunLog:
     for file in files:
         last = max((points[-1][0] for points in curves.values() if points), default=0)
         records = list(_place(_read_records(file), last))
-        start = min((at for at, is_metric, _ in records if not is_metric), default=None)
-        for points in curves.values() if start is not None else ():
+        start = _find_start(records)
+        for points in curves.values():
             points[:] = [point for point in points if point[0] < start]
         for at, is_metric, record in records:
             for key, value in record.items():
@@ -71,6 +71,17 @@ def read_run(path: str, name: str | None = None) -> RunLog:
     if not found:
         raise UserError(f'the log of {path} has no curves: a test or a training too short for them')
     return RunLog(name or str(path), found, tuple(key for key in metrics if key in found))
+
+
+def _find_start(records) -> float:
+    """Return the iteration from which a file replaces those before it."""
+    steps = [at for at, is_metric, _ in records if not is_metric]
+    if not steps:
+        # an evaluation alone replaces nothing
+        return float('inf')
+    # a run that logs at once has no iterations before its first ones: it was begun anew
+    begun_anew = len(steps) > 1 and steps[0] <= steps[1] - steps[0]
+    return 0 if begun_anew else steps[0]
 
 
 def find_logs(path: str) -> list[Path]:

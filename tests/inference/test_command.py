@@ -161,6 +161,10 @@ def test_ctrl_c_keeps_what_was_predicted(detector, inputs, tmp_path, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         infer(*detector, [film], out_dir=str(out), device='cpu')
     assert len(COCO(out / 'predictions.json').dataset['images']) == 2
+    # of a webcam, which has no end of its own
+    monkeypatch.setattr('sparx_mm.inference.sources._count', lambda path: 0)
+    summary = infer(*detector, [film], out_dir=str(tmp_path / 'webcam'), device='cpu')
+    assert summary.images == 2 and not summary.faults
     assert cv2.VideoCapture(str(out / 'drawn/film.mp4')).get(cv2.CAP_PROP_FRAME_COUNT) == 2
 
 

@@ -54,7 +54,14 @@ def test_gray_and_transparent_arrays(preparation):
 
 
 @pytest.mark.parametrize(
-    'array', [np.zeros((4, 4), np.uint16), np.zeros(5, np.uint8), np.zeros((0, 4, 3), np.uint8)]
+    'array',
+    [
+        np.zeros((4, 4), np.uint16),
+        np.zeros(5, np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+        np.zeros((4, 4, 2), np.uint8),
+        np.zeros((4, 4, 5), np.uint8),
+    ],
 )
 def test_arrays_that_are_no_image(preparation, array):
     with pytest.raises(Unreadable, match='is no image'):

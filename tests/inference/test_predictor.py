@@ -153,7 +153,7 @@ def test_a_rotated_detector(dota):
     assert predictor.draw(cv2.imread(path), sample, 0.0).shape == (64, 64, 3)
 
 
-def test_augmentation(segmentor, classifier, ade, imagenet):
+def test_augmentation(detector, segmentor, classifier, images, ade, imagenet):
     cfg = copy.deepcopy(segmentor.cfg)
     cfg.tta_pipeline = None
     predictor = random_load(cfg, tta=True)
@@ -165,6 +165,11 @@ def test_augmentation(segmentor, classifier, ade, imagenet):
     assert agree.float().mean() > 0.99
     with pytest.raises(UserError, match='do not go together'):
         predictor.predict(path, tile=64)
+    cfg = copy.deepcopy(detector.cfg)
+    # mmdet merges no masks
+    cfg.model.roi_head.mask_head = None
+    (found,) = random_load(cfg, tta=True).predict(images[0])
+    assert len(found.pred_instances) and 'masks' not in found.pred_instances
     predictor = random_load(copy.deepcopy(classifier.cfg), tta=True)
     path = str(next((imagenet / 'val').rglob('*.JPEG')))
     (sample,) = predictor.predict(path)

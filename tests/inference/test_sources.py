@@ -17,7 +17,7 @@ def folder(tmp_path, monkeypatch):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), PIXELS) if path.suffix != '.md' else path.write_text('x')
-    (tmp_path / 'list.txt').write_text('in/b.png\n\nin/none.png\n')
+    (tmp_path / 'list.txt').write_text('in/b.png\n\nin/none.png\nin/deep\n')
     (tmp_path / 'in/beside.txt').write_text('a.jpg\n')
     return tmp_path
 
@@ -40,6 +40,7 @@ def film(path, frames=5):
         (['in/deep', 'in/b.png'], ['a.jpg', 'b.png']),
         (['in/deep', 'in/deep/../a.jpg'], ['deep/a.jpg', 'a.jpg']),
         (['in/deep', 'in/a.jpg', 'in'], ['deep/a.jpg', 'a.jpg', 'b.png']),
+        (['in/deep', './in/deep/a.jpg'], ['a.jpg']),
     ],
 )
 def test_kinds_of_inputs(folder, inputs, names):
@@ -49,9 +50,10 @@ def test_kinds_of_inputs(folder, inputs, names):
 
 
 def test_what_is_not_there_is_a_fault(folder):
-    one, none = find_sources(['list.txt']).frames()
+    one, none, deep = find_sources(['list.txt']).frames()
     assert one.image == 'in/b.png' and not one.fault
     assert none.image is None and none.fault == 'image in/none.png does not exist'
+    assert deep.fault == 'in/deep is a folder: name its images, not the folder'
 
 
 def test_a_video(folder):

@@ -37,6 +37,9 @@ def test_a_run_started_anew_in_its_folder_is_the_new_one(tmp_path):
     write_log(tmp_path, '20260101_000000', [step(50, loss=1.0), step(100, loss=0.5)])
     write_log(tmp_path, '20260102_000000', [step(50, loss=2.0)])
     assert read_run(str(tmp_path)).curves['loss'] == [(50, 2.0)]
+    # at another interval
+    write_log(tmp_path, '20260103_000000', [step(80, loss=3.0), step(160, loss=2.5)])
+    assert read_run(str(tmp_path)).curves['loss'] == [(80, 3.0), (160, 2.5)]
 
 
 def test_evaluations_of_segmentors_are_at_their_iteration(tmp_path):

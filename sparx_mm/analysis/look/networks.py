@@ -132,14 +132,14 @@ def make_network(name: str, options: dict[str, Any] | None = None, device='cpu')
     if label is None:
         label = ' '.join([name.rpartition('/')[2].removesuffix('.py'), *map(str, options.values())])
     if checkpoint is not None:
-        _load(module, label, str(checkpoint))
+        _load(module, str(label), str(checkpoint))
     if mixers is None:
         names = [name for name, _ in module.named_modules()]
         mixers = next((p for p in _MIXERS if any(re.fullmatch(p, n) for n in names)), '')
     # not chained, because mmdet's method returns None
     module.eval()
     module.requires_grad_(False)
-    return Network(label, module.to(device), checkpoint or RANDOM, str(mixers))
+    return Network(str(label), module.to(device), checkpoint or RANDOM, str(mixers))
 
 
 def _load(module, label, checkpoint):

@@ -235,8 +235,9 @@ def test_mistakes(tmp_path, own, images):
         read_images(find_images(tmp_path, 1), 8)
     with pytest.raises(UserError, match="no backbone 'SparXMambo'"):
         make_network('SparXMambo')
-    swin = make_network('SparXSwin', dict(arch=PICO_SWIN, label='swin'))
-    with pytest.raises(UserError, match='swin has no scan in four directions'):
+    # a label that reads as a number
+    swin = make_network('SparXSwin', dict(arch=PICO_SWIN, label=2024))
+    with pytest.raises(UserError, match='2024 has no scan in four directions'):
         look('directions', [swin], images)
     plain_net = make_network(
         'VMamba', dict(arch=dict(embed_dims=(8, 8, 8, 8), depths=(1, 1, 1, 1)))
