@@ -12,7 +12,15 @@ from ..checkpoint_io import write_text
 from ..errors import UserError
 from . import class_folders, label_maps
 from .request import Facts, Request
-from .sources import Content, align_classes, has_masks, keep_classes, read_annotations
+from .sources import (
+    Content,
+    align_classes,
+    has_masks,
+    is_yaml,
+    keep_classes,
+    read_annotations,
+    yaml_folders,
+)
 from .split import split_images
 
 SPLITS = ('train', 'val')
@@ -40,8 +48,8 @@ def convert_detection(request: Request, folder: str) -> Facts:
     val = None
     if request.val_annotations is not None:
         images = request.val_images or request.images
-        val = read_annotations(images, request.val_annotations, request.classes)
-    elif annotations.endswith(('.yaml', '.yml')):
+        val = read_annotations(images, request.val_annotations, request.classes, 'val')
+    elif is_yaml(annotations) and yaml_folders(annotations, 'val'):
         val = read_annotations(None, annotations, request.classes, 'val')
     if val is None:
         parts = _split(content, request.seed)
@@ -63,6 +71,8 @@ def convert_detection(request: Request, folder: str) -> Facts:
         classes=names,
         palette=[],
         counts={split: len(part.coco['images']) for split, part in zip(SPLITS, parts)},
+        # as mmdet's filter_empty_gt counts: a crowd is an object too
+        num_trained=len({one['image_id'] for one in parts[0].coco['annotations']}),
         masks=all(has_masks(part.coco) for part in parts),
         size=sides[len(sides) // 2],
         sets=sets,
@@ -134,7 +144,7 @@ def convert_segmentation(request: Request, folder: str) -> Facts:
         )
     counts = {split: len(indices) for split, indices in zip(SPLITS, chosen)}
     palette = maps.palette[: len(classes)] if len(maps.palette) >= len(classes) else []
-    return Facts('PNG', classes, palette, counts, False, maps.size, sets, notes)
+    return Facts('PNG', classes, palette, counts, counts['train'], False, maps.size, sets, notes)
 
 
 def convert_classification(request: Request, folder: str) -> Facts:
@@ -169,7 +179,10 @@ def convert_classification(request: Request, folder: str) -> Facts:
             type='CustomDataset', ann_file=path, data_prefix=osp.abspath(part.folder)
         )
     counts = {split: len(indices) for split, indices in zip(SPLITS, chosen)}
-    return Facts('class folders', found.classes, [], counts, False, found.size, sets, notes)
+    trained = counts['train']
+    return Facts(
+        'class folders', found.classes, [], counts, trained, False, found.size, sets, notes
+    )
 
 
 CONVERTERS = dict(

@@ -1,13 +1,12 @@
 """Fine-tuning on a user's own data: data, config, training, evaluation, picture."""
 
+import gc
 import json
-import os
 import os.path as osp
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from ..checkpoint_io import write_text
 from ..data_checks.report import format_reports, report_data
@@ -20,7 +19,7 @@ from .config_file import format_config, write_config
 from .device import use_device
 from .models import find_model
 from .pictures import draw_validation
-from .prepare import check_unchanged, prepare_data
+from .prepare import check_unchanged, is_checked, mark_checked, prepare_data
 from .request import Facts, Request
 from .rules import Choices, Wishes, choose
 from .settings import make_config
@@ -96,9 +95,9 @@ def finetune(
         UserError: If the data cannot be trained, or an option does not fit.
     """
     place = use_device(device)
-    path = osp.join(work_dir, CONFIG)
+    path, folder = osp.join(work_dir, CONFIG), osp.join(work_dir, DATA)
     if resume and osp.isfile(path):
-        check_unchanged(osp.join(work_dir, DATA))
+        check_unchanged(folder)
         print(f'going on with {path} on {place}')
     else:
         if resume:
@@ -106,19 +105,26 @@ def finetune(
         _check_new(work_dir)
         request = Request(
             task=_require(task, '--task'),
-            images=images,
-            annotations=annotations,
-            val_images=val_images,
-            val_annotations=val_annotations,
+            images=images and osp.abspath(images),
+            annotations=annotations and osp.abspath(annotations),
+            val_images=val_images and osp.abspath(val_images),
+            val_annotations=val_annotations and osp.abspath(val_annotations),
             classes=None if classes is None else tuple(classes),
             seed=seed,
         )
         wishes = Wishes(size, epochs, batch_size, lr)
         _begin(request, wishes, model, weights, work_dir, place, cfg_options or {})
+    # a resumed run may have ended before its data were checked
+    if not is_checked(folder):
+        _check_data(path)
+        mark_checked(folder)
     if dry_run:
         return Outcome(path)
-    runner = train(path, resume='auto' if resume else None)
-    return _finish(path, work_dir, runner)
+    checkpoint = _train(path, work_dir, resume)
+    # a runner and its loops refer to each other, and the trained model would stay in memory
+    # beside the one that is tested
+    gc.collect()
+    return _finish(path, work_dir, checkpoint)
 
 
 def _require(value: str | None, option: str) -> str:
@@ -137,15 +143,14 @@ def _check_new(work_dir: str) -> None:
 
 
 def _begin(request, wishes, model, weights, work_dir, place, options) -> None:
-    """Convert and check the data, and write the config."""
-    folder = osp.join(work_dir, DATA)
-    facts, is_new = prepare_data(request, folder)
+    """Convert the data, and write the config."""
+    facts = prepare_data(request, osp.join(work_dir, DATA))
     for note in facts.notes:
         print(f'data: {note}')
     name, base = find_model(request.task, model, facts.masks)
     cfg = Config.fromfile(base)
     start, pretrained = use_weights(cfg, weights, request.task)
-    choices = choose(request.task, facts.counts['train'], facts.size, name, pretrained, wishes)
+    choices = choose(request.task, facts.num_trained, facts.size, name, pretrained, wishes)
     cfg = make_config(cfg, request.task, name, facts, choices, request.seed)
     cfg.work_dir = osp.abspath(osp.join(work_dir, TRAINING))
     merge_options(cfg, options)
@@ -157,11 +162,9 @@ def _begin(request, wishes, model, weights, work_dir, place, options) -> None:
     if moved:
         print(f'the config that was there is {moved} now')
     print(f'config: {path}')
-    if is_new:
-        _check_data(path, osp.join(folder, 'source.json'))
 
 
-def _check_data(path: str, source: str) -> None:
+def _check_data(path: str) -> None:
     """Run the data check on all images of a config."""
     cfg = load_config(path)
     check_packages(cfg)
@@ -169,8 +172,6 @@ def _check_data(path: str, source: str) -> None:
     print(format_reports(reports))
     faults = [fault for report in reports for fault in report.faults]
     if faults:
-        # so that the next start converts and checks again
-        os.remove(source)
         raise UserError(
             f'the data have {len(faults)} faults, listed above, the first: {faults[0].text}'
         )
@@ -180,9 +181,11 @@ def _describe(
     request: Request, facts: Facts, name: str, choices: Choices, start: str, place: str
 ) -> list[str]:
     train_count, val_count = facts.counts['train'], facts.counts['val']
+    few = facts.num_trained < train_count
+    objects = f' ({facts.num_trained} with objects, which are trained)' if few else ''
     return [
-        f'data: {facts.format}, {train_count} images for training, {val_count} for validation, '
-        f'{len(facts.classes)} classes',
+        f'data: {facts.format}, {train_count} images for training{objects}, {val_count} for '
+        f'validation, {len(facts.classes)} classes',
         f'model: {name} for {request.task}, from {start}',
         f'device: {place}',
         f'chosen: {choices.epochs} epochs, batches of {choices.batch_size}, learning rate '
@@ -193,19 +196,22 @@ def _describe(
 def _comment(facts: Facts, choices: Choices) -> dict[str, str]:
     return dict(
         load_from='weights of a whole model; those of the backbone alone are model.backbone.init_cfg',
-        train_cfg=f'{choices.epochs} epochs for {facts.counts["train"]} images; with another '
+        train_cfg=f'{choices.epochs} epochs for {facts.num_trained} images; with another '
         'max_epochs, change T_max of param_scheduler too',
         optim_wrapper=f'the rate is for batches of {choices.batch_size}',
         test_dataloader='of tools/test.py',
     )
 
 
-def _finish(path: str, work_dir: str, runner: Runner) -> Outcome:
-    """Evaluate the best checkpoint and draw its predictions."""
-    best = runner.message_hub.get_info('best_ckpt') if _has_best(runner) else None
-    checkpoint = best or last_checkpoint(osp.join(work_dir, TRAINING))
-    # the trained model is not needed beside the one that is tested
-    del runner
+def _train(path: str, work_dir: str, resume: bool) -> str:
+    """Train, and return the best checkpoint, or the last one without a best."""
+    runner = train(path, resume='auto' if resume else None)
+    best = runner.message_hub.runtime_info.get('best_ckpt')
+    return best or last_checkpoint(osp.join(work_dir, TRAINING))
+
+
+def _finish(path: str, work_dir: str, checkpoint: str) -> Outcome:
+    """Evaluate a checkpoint and draw its predictions."""
     cfg: Config = load_config(path, work_dir=osp.join(work_dir, 'evaluation'))
     tested = load_runner(cfg, checkpoint)
     metrics = {key: float(value) for key, value in tested.test().items()}
@@ -214,7 +220,3 @@ def _finish(path: str, work_dir: str, runner: Runner) -> Outcome:
     picture = osp.join(work_dir, 'predictions.png')
     write_picture(picture, draw_validation(tested.model, tested.test_dataloader.dataset))
     return Outcome(path, checkpoint, metrics, picture)
-
-
-def _has_best(runner: Runner) -> bool:
-    return 'best_ckpt' in runner.message_hub.runtime_info

@@ -8,15 +8,16 @@ from collections.abc import Iterator
 
 from ..checkpoint_io import write_text
 from ..errors import UserError
-from .convert import CONVERTERS, SPLITS
+from .convert import CONVERTERS
 from .request import Facts, Request
-from .sources.yolo_names import yaml_folders
+from .sources import is_yaml, yaml_folders
 
+SOURCE = 'source.json'
 # raise it when a converter changes
-VERSION = 1
+VERSION = 2
 
 
-def prepare_data(request: Request, folder: str) -> tuple[Facts, bool]:
+def prepare_data(request: Request, folder: str) -> Facts:
     """Convert data, unless that was done and the source is as it was.
 
     Args:
@@ -24,25 +25,47 @@ def prepare_data(request: Request, folder: str) -> tuple[Facts, bool]:
         folder (str): Folder for the converted files.
 
     Returns:
-        tuple[Facts, bool]: Facts about them, and True if they were converted now.
+        Facts: Facts about them.
 
     Raises:
         UserError: If they cannot be trained.
     """
     _check_request(request)
     _check_apart(request, folder)
-    path, source = osp.join(folder, 'source.json'), fingerprint(request)
+    path, source = osp.join(folder, SOURCE), fingerprint(request)
     kept = _read(path)
     if kept.get('source') == source:
-        return Facts(**kept['facts']), False
+        return Facts(**kept['facts'])
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
         raise UserError(f'{osp.abspath(folder)} cannot be written: {error.strerror}') from error
+    if kept:
+        # those files are written over, and an interruption would leave some of either source
+        os.remove(path)
     facts = CONVERTERS[request.task](request, osp.abspath(folder))
     # last, so that an interrupted conversion is done again
     write_text(path, json.dumps(dict(source=source, request=request, facts=facts._asdict())))
-    return facts, True
+    return facts
+
+
+def is_checked(folder: str) -> bool:
+    """Return True if converted data have passed the data check.
+
+    Args:
+        folder (str): Folder of the converted files.
+    """
+    return _read(osp.join(folder, SOURCE)).get('checked', False)
+
+
+def mark_checked(folder: str) -> None:
+    """Note that converted data have passed the data check; another conversion forgets it.
+
+    Args:
+        folder (str): Folder of the converted files.
+    """
+    path = osp.join(folder, SOURCE)
+    write_text(path, json.dumps(dict(_read(path), checked=True)))
 
 
 def check_unchanged(folder: str) -> tuple[Request, Facts]:
@@ -57,7 +80,7 @@ def check_unchanged(folder: str) -> tuple[Request, Facts]:
     Raises:
         UserError: If they changed, or were not converted.
     """
-    kept = _read(osp.join(folder, 'source.json'))
+    kept = _read(osp.join(folder, SOURCE))
     if not kept:
         raise UserError(f'{osp.abspath(folder)} holds no converted data: start without --resume')
     request = Request(*kept['request'])
@@ -79,9 +102,10 @@ def fingerprint(request: Request) -> str:
     """
     places = [getattr(request, key) for key in ('images', 'annotations')]
     places += [request.val_images, request.val_annotations]
-    if str(request.annotations).endswith(('.yaml', '.yml')) and osp.isfile(request.annotations):
-        for split in SPLITS:
-            places += yaml_folders(request.annotations, split) or ()
+    files = dict(train=request.annotations, val=request.val_annotations or request.annotations)
+    for split, path in files.items():
+        if is_yaml(path) and osp.isfile(path):
+            places += yaml_folders(path, split) or ()
     stats = [list(_stats(place)) for place in places if place]
     text = json.dumps([VERSION, request, stats])
     return hashlib.sha256(text.encode()).hexdigest()
@@ -103,19 +127,37 @@ def _stats(place: str) -> Iterator[tuple[str, int, int]]:
 
 
 def _check_request(request: Request) -> None:
-    if request.images is None and not str(request.annotations).endswith(('.yaml', '.yml')):
+    if request.images is None and not _names_images(request, request.annotations):
         raise UserError('--images DIR is missing: the folder of the images')
     if request.images is not None and not osp.isdir(request.images):
         raise UserError(f'--images: there is no folder {osp.abspath(request.images)}')
     if request.task == 'segmentation' and request.annotations is None:
         raise UserError('--annotations DIR is missing: the folder of the label maps (index PNGs)')
-    if request.task == 'classification' and request.annotations is not None:
-        raise UserError(
-            '--annotations is not read for classification: the folders of --images are the classes'
-        )
+    for start in ('', 'val_'):
+        _check_pair(request, f'{start}images', f'{start}annotations')
     alone = request.val_images is not None and request.val_annotations is None
     if alone and request.task != 'classification':
         raise UserError('--val-images needs --val-annotations, which belong to them')
+
+
+def _names_images(request: Request, annotations: str | None) -> bool:
+    return request.task == 'detection' and is_yaml(annotations)
+
+
+def _check_pair(request: Request, images: str, annotations: str) -> None:
+    """Check that neither images nor annotations are given in vain."""
+    path = getattr(request, annotations)
+    images_option, option = (f'--{name.replace("_", "-")}' for name in (images, annotations))
+    if request.task == 'classification' and path is not None:
+        raise UserError(
+            f'{option} is not read for classification: the folders of {images_option} are the '
+            'classes'
+        )
+    if _names_images(request, path) and getattr(request, images) is not None:
+        raise UserError(
+            f'{images_option} is not read beside {option} {path}, which names its own images: '
+            'leave one of them out'
+        )
 
 
 def _check_apart(request: Request, folder: str) -> None:

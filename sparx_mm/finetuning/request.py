@@ -8,7 +8,8 @@ class Request(NamedTuple):
 
     Args:
         task (str): ``'detection'``, ``'segmentation'`` or ``'classification'``.
-        images (str, optional): Folder of the images.
+        images (str, optional): Folder of the images; paths are absolute, because a run
+            may go on from another folder.
         annotations (str, optional): Their annotations. None: beside the images, or, of a
             classifier, their folders.
         val_images (str, optional): Folder of the validation images.
@@ -35,6 +36,8 @@ class Facts(NamedTuple):
         classes (list[str]): Class names in the order of their labels.
         palette (list): Colors of the classes; empty if the data have none.
         counts (dict[str, int]): Number of images by split.
+        num_trained (int): Number of training images that are trained: mmdet leaves out
+            those without objects.
         masks (bool): True if every object of a detection set has a mask.
         size (int): Median of the shorter sides of the images, in pixels.
         sets (dict[str, dict]): Config of the data set of each split, but for its pipeline.
@@ -45,6 +48,7 @@ class Facts(NamedTuple):
     classes: list[str]
     palette: list
     counts: dict[str, int]
+    num_trained: int
     masks: bool
     size: int
     sets: dict[str, dict[str, Any]]

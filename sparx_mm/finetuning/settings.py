@@ -53,9 +53,9 @@ def make_config(
         cfg.val_evaluator.ann_file = facts.sets['val']['ann_file']
     if task == 'classification':
         _simplify_classifier(cfg, len(facts.classes))
-    steps = -(-facts.counts['train'] // choices.batch_size)
+    steps = -(-facts.num_trained // choices.batch_size)
     if cfg.train_dataloader.get('drop_last'):
-        steps = facts.counts['train'] // choices.batch_size
+        steps = facts.num_trained // choices.batch_size
     _schedule(cfg, choices, steps, rules.metric)
     cfg.randomness = dict(seed=seed)
     cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
@@ -150,7 +150,7 @@ def _use_sets(cfg: Config, facts: Facts, choices: Choices) -> None:
     train.sampler = dict(type='DefaultSampler', shuffle=True)
     if 'batch_sampler' not in train:
         # the rest of an epoch may be one image, too few for a batch norm
-        train.drop_last = facts.counts['train'] >= choices.batch_size
+        train.drop_last = facts.num_trained >= choices.batch_size
     cfg.val_dataloader.batch_size = min(cfg.val_dataloader.batch_size, choices.batch_size)
 
 

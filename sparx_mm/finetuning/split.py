@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence, Set
 
 from ..errors import UserError
 
-# one in five images
+# one in five of the images with objects, and of those without
 SHARE = 0.2
 
 
@@ -19,7 +19,7 @@ def split_images(classes: Sequence[Set[Hashable]], seed: int) -> tuple[list[int]
 
     Returns:
         tuple[list[int], list[int]]: Indices of the images for training and for
-        validation, a fifth or less of them, in order.
+        validation, in order: a fifth or less of those with classes, and of those without.
 
     Raises:
         UserError: If there are too few images.
@@ -29,20 +29,21 @@ def split_images(classes: Sequence[Set[Hashable]], seed: int) -> tuple[list[int]
             f'{len(classes)} annotated image cannot be split into training and validation: '
             'annotate more, or give a validation set as --val-images and --val-annotations'
         )
-    wanted = max(1, round(SHARE * len(classes)))
     counts = Counter(name for names in classes for name in names)
     order = list(range(len(classes)))
     random.Random(seed).shuffle(order)
-    # images with an object first, because others validate little
-    order.sort(key=lambda i: not classes[i])
+    filled = [i for i in order if classes[i]]
+    empty = [i for i in order if not classes[i]]
+    wanted = max(1, round(SHARE * len(filled)))
     chosen: list[int] = []
-    for i in order:
+    for i in filled:
         if len(chosen) < wanted and all(counts[name] > 1 for name in classes[i]):
             chosen.append(i)
             counts.subtract(classes[i])
     if not chosen:
         raise UserError(
-            'every image is the only one of some class, so that none is left to validate: give a '
-            'validation set as --val-images and --val-annotations'
+            'every image with objects is the only one of some class, so that none is left to '
+            'validate: give a validation set as --val-images and --val-annotations'
         )
+    chosen += empty[: round(SHARE * len(empty))]
     return sorted(set(order) - set(chosen)), sorted(chosen)

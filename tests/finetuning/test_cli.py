@@ -1,5 +1,6 @@
 """The command line of tools/finetune.py."""
 
+import os
 import re
 import shlex
 
@@ -23,6 +24,15 @@ def test_the_pages_commands_are_read():
     for command in COMMANDS:
         args = finetune_parser().parse_args(shlex.split(command))
         assert args.task or args.resume
+
+
+def test_the_programs_of_the_page_can_be_run():
+    page = (ROOT / 'docs/fine_tuning.md').read_text().replace('\\\n', '')
+    lines = ''.join(re.findall(r'```shell\n(.*?)```', page, re.S)).splitlines()
+    assert len(lines) >= 10
+    for line in lines:
+        program = line.split()[0]
+        assert program == '.venv/bin/python' or os.access(ROOT / program, os.X_OK), line
 
 
 def test_the_last_lines_say_how_to_go_on(capsys):

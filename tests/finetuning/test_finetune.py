@@ -1,6 +1,8 @@
 """Fine-tuning from one call: a run of each task, and how it goes on."""
 
 import os
+import weakref
+from importlib import import_module
 from pathlib import Path
 
 import cv2
@@ -15,6 +17,8 @@ from sparx_mm.errors import UserError
 from sparx_mm.finetuning import finetune
 from sparx_mm.run import load_config
 
+# the package has a function of this name
+module = import_module('sparx_mm.finetuning.finetune')
 pytestmark = [pytest.mark.slow, pytest.mark.stack]
 QUICK = dict(weights='none', size=64, epochs=1, batch_size=2, device='cpu')
 BACKBONE = {'model.backbone.arch': dict(PICO), 'default_hooks.logger.interval': 1}
@@ -61,7 +65,28 @@ def test_a_detector_is_trained_evaluated_and_drawn(detector):
     assert '# data: COCO, 4 images for training, 3 for validation, 6 classes' in head
 
 
-def test_a_run_goes_on_with_the_config_as_it_was_changed(detector, shapes):
+@pytest.fixture
+def trained_models(monkeypatch):
+    """References to trained models that were alive when another was built."""
+    models, alive = [], []
+
+    def train(*args, **kwargs):
+        runner = module_train(*args, **kwargs)
+        models.append(weakref.ref(runner.model))
+        return runner
+
+    def load_runner(*args, **kwargs):
+        alive.extend(ref for ref in models if ref() is not None)
+        return module_load_runner(*args, **kwargs)
+
+    module_train, module_load_runner = module.train, module.load_runner
+    monkeypatch.setattr(module, 'train', train)
+    monkeypatch.setattr(module, 'load_runner', load_runner)
+    yield alive
+    assert models
+
+
+def test_a_run_goes_on_with_the_config_as_it_was_changed(detector, shapes, trained_models):
     root, outcome = detector
     path = Path(outcome.config)
     text = path.read_text().replace('max_epochs=1', 'max_epochs=2').replace('T_max=1', 'T_max=2')
@@ -73,6 +98,7 @@ def test_a_run_goes_on_with_the_config_as_it_was_changed(detector, shapes):
     assert path.read_text() == text
     assert (root / 'training/epoch_2.pth').is_file()
     assert set(again.metrics) == set(outcome.metrics)
+    assert not trained_models
     # after a change of the data it does not
     annotations = of_shapes(shapes, 'train')[1]
     stat = os.stat(annotations)
@@ -122,7 +148,9 @@ def test_a_classifier(imagenet, tmp_path):
 def boxes(images, write):
     """A set of VOC's, without masks."""
     save_image(images / 'c.png')
+    save_image(images / 'empty.png')
     files = {f'{name}.xml': voc(voc_object('cat', 1, 1, 20, 20)) for name in ('a', 'sub/b', 'c')}
+    files['empty.xml'] = voc()
     return dict(images=str(images), annotations=str(write(files)))
 
 
@@ -131,6 +159,13 @@ def test_boxes_choose_a_detector_without_masks(boxes, tmp_path):
     cfg = load_config(outcome.config)
     assert outcome.checkpoint is None and not (tmp_path / 'run/training').exists()
     assert cfg.val_evaluator.metric == 'bbox'
+    text = Path(outcome.config).read_text()
+    # the steps are those of the images that mmdet keeps
+    counts = '3 images for training (2 with objects, which are trained), 1 for validation'
+    assert f'# data: VOC, {counts}, 1 classes\n' in text and '# 1 epochs for 2 images;' in text
+    many = dict(boxes, **QUICK, work_dir=str(tmp_path / 'run'), dry_run=True)
+    with pytest.raises(UserError, match='--batch-size 3 is more than the 2 training images'):
+        finetune('detection', **{**many, 'batch_size': 3})
     cfg.model.backbone.arch = dict(PICO)
     init_default_scope('mmdet')
     model = MODELS.build({**cfg.model, 'neck': {**cfg.model.neck, 'in_channels': [16, 24, 32, 40]}})
@@ -146,6 +181,34 @@ def test_faults_that_the_data_check_finds(boxes, images, tmp_path):
             UserError, match='1 faults, listed above, the first: image .*a.png has 80'
         ):
             finetune('detection', work_dir=str(tmp_path / 'run'), dry_run=True, **boxes, **QUICK)
+
+
+def test_data_are_checked_until_they_have_passed(boxes, tmp_path, monkeypatch):
+    checks, check = [], module.report_data
+
+    def interrupted(*args):
+        checks.append(args)
+        if len(checks) < 3:
+            raise KeyboardInterrupt
+        return check(*args)
+
+    monkeypatch.setattr(module, 'report_data', interrupted)
+    kwargs = dict(work_dir=str(tmp_path / 'run'), dry_run=True)
+    for resume in (False, True):
+        with pytest.raises(KeyboardInterrupt):
+            finetune('detection', resume=resume, **kwargs, **boxes, **QUICK)
+    for _ in range(2):
+        finetune('detection', **kwargs, **boxes, **QUICK)
+    assert len(checks) == 3
+
+
+def test_a_run_goes_on_from_another_folder(boxes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = {key: os.path.relpath(path) for key, path in boxes.items()}
+    path = finetune('detection', work_dir='run', dry_run=True, **own, **QUICK).config
+    root = os.path.abspath(os.path.dirname(path))
+    monkeypatch.chdir(root)
+    finetune(work_dir=root, resume=True, dry_run=True)
 
 
 def test_nothing_to_resume_begins_anew(boxes, tmp_path, capsys):

@@ -4,10 +4,17 @@ import json
 import os
 
 import pytest
+from mmengine.registry import DATASETS, init_default_scope
 from own_data import save_image, voc, voc_object
 
 from sparx_mm.errors import UserError
-from sparx_mm.finetuning.prepare import check_unchanged, prepare_data
+from sparx_mm.finetuning.prepare import (
+    CONVERTERS,
+    check_unchanged,
+    is_checked,
+    mark_checked,
+    prepare_data,
+)
 from sparx_mm.finetuning.request import Request
 
 
@@ -25,25 +32,97 @@ def request_(images, write):
 @pytest.mark.tries('tools/finetune.py ended')
 def test_converted_once_and_again_after_a_change(request_, tmp_path):
     folder = str(tmp_path / 'data')
-    facts, is_new = prepare_data(request_, folder)
-    assert is_new and facts.counts == dict(train=1, val=1) and not facts.masks
+    facts = prepare_data(request_, folder)
+    assert facts.counts == dict(train=1, val=1) and not facts.masks
     assert (facts.format, facts.classes, facts.size) == ('VOC', ['cat'], 30)
     for split in ('train', 'val'):
         path = facts.sets[split]['ann_file']
         with open(path) as file:
             assert len(json.load(file)['annotations']) == 1
-    assert prepare_data(request_, folder) == (facts, False)
+    assert not is_checked(folder)
+    mark_checked(folder)
+    assert prepare_data(request_, folder) == facts and is_checked(folder)
     assert check_unchanged(folder) == (request_, facts)
-    # another seed is another split
-    assert prepare_data(request_._replace(seed=1), folder)[1]
+    # another seed is another split, which was not checked
+    prepare_data(request_._replace(seed=1), folder)
+    assert not is_checked(folder)
     prepare_data(request_, folder)
     path = os.path.join(request_.annotations, 'a.xml')
     with open(path, 'w') as file:
         file.write(voc(voc_object('dog', 1, 1, 10, 10), voc_object('cat', 1, 1, 9, 9)))
     with pytest.raises(UserError, match='changed since the run began'):
         check_unchanged(folder)
-    facts, is_new = prepare_data(request_._replace(seed=1), folder)
-    assert is_new and facts.classes == ['cat', 'dog']
+    assert prepare_data(request_._replace(seed=1), folder).classes == ['cat', 'dog']
+
+
+def test_files_of_an_interrupted_conversion_are_not_taken_for_older_ones(
+    request_, tmp_path, monkeypatch
+):
+    folder = str(tmp_path / 'data')
+    prepare_data(request_, folder)
+    mark_checked(folder)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setitem(CONVERTERS, 'detection', interrupt)
+        prepare_data(request_._replace(seed=1), folder)
+    prepare_data(request_, folder)
+    assert not is_checked(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.stack
+def test_images_without_objects_are_counted_apart(request_, tmp_path, images):
+    folder = tmp_path / 'annotations'
+    # mmdet keeps an image with a difficult object, which is a crowd to it
+    for i, objects in enumerate([(), (voc_object('cat', 1, 1, 9, 9, difficult=1),)] * 5):
+        save_image(images / f'c{i}.png')
+        (folder / f'c{i}.xml').write_text(voc(*objects))
+    init_default_scope('mmdet')
+    facts = prepare_data(request_, str(tmp_path / 'data'))
+    sets = dict(facts.sets['train'], filter_cfg=dict(filter_empty_gt=True), pipeline=[])
+    kept = DATASETS.build(dict(sets, metainfo=dict(classes=tuple(facts.classes))))
+    assert facts.counts == dict(train=9, val=3)
+    assert 1 < facts.num_trained == len(kept) < 9
+
+
+def yolo_set(root, *splits):
+    """Write images, labels and the data.yaml of splits."""
+    for split in splits:
+        save_image(root / split / 'images/a.png')
+        save_image(root / split / 'images/b.png')
+        for name in 'ab':
+            path = root / split / f'labels/{name}.txt'
+            path.parent.mkdir(exist_ok=True)
+            path.write_text('0 0.5 0.5 1 1\n')
+    lines = [f'{split}: {split}/images\n' for split in splits]
+    path = root / 'data.yaml'
+    path.write_text('names: [cat]\n' + ''.join(lines))
+    return str(path)
+
+
+def test_a_data_yaml_for_validation_is_read_for_its_val(request_, tmp_path):
+    path = yolo_set(tmp_path / 'yolo', 'train', 'val')
+    own = request_._replace(val_annotations=path)
+    folder = str(tmp_path / 'data')
+    facts = prepare_data(own, folder)
+    assert facts.sets['val']['data_prefix'] == dict(img=f'{tmp_path}/yolo/val/images/')
+    assert facts.counts == dict(train=2, val=2)
+    # its images are of the source too
+    save_image(tmp_path / 'yolo/val/images/c.png')
+    assert prepare_data(own, folder).counts == dict(train=2, val=3)
+    yolo_set(tmp_path / 'yolo', 'train')
+    with pytest.raises(UserError, match='data.yaml has no val: give the folder'):
+        prepare_data(own, folder)
+
+
+def test_a_data_yaml_without_training_images(tmp_path):
+    path = yolo_set(tmp_path, 'val')
+    request = Request('detection', None, path, None, None, None, 0)
+    with pytest.raises(UserError, match='data.yaml has no train: give the folder of its images'):
+        prepare_data(request, str(tmp_path / 'data'))
 
 
 def test_a_validation_set_of_its_own(request_, tmp_path, images):
@@ -51,7 +130,7 @@ def test_a_validation_set_of_its_own(request_, tmp_path, images):
     (tmp_path / 'val/c.xml').write_text(voc(voc_object('cat', 1, 1, 10, 10)))
     val = str(tmp_path / 'val')
     own = request_._replace(val_images=val, val_annotations=val)
-    facts, _ = prepare_data(own, str(tmp_path / 'data'))
+    facts = prepare_data(own, str(tmp_path / 'data'))
     assert facts.counts == dict(train=2, val=1) and facts.notes == []
     assert facts.sets['val']['data_prefix'] == dict(img=f'{val}/')
     (tmp_path / 'val/c.xml').write_text(voc(voc_object('dog', 1, 1, 10, 10)))
@@ -63,7 +142,7 @@ def test_class_folders(tmp_path):
     for name in ('cat/1.png', 'cat/2 of two.png', 'dog/x/1.jpg', 'dog/2.png'):
         save_image(tmp_path / 'own' / name)
     request = Request('classification', str(tmp_path / 'own'), None, None, None, None, 0)
-    facts, _ = prepare_data(request, str(tmp_path / 'data'))
+    facts = prepare_data(request, str(tmp_path / 'data'))
     assert (facts.classes, facts.counts) == (['cat', 'dog'], dict(train=3, val=1))
     lines = ''.join((tmp_path / f'data/{split}.txt').read_text() for split in ('train', 'val'))
     assert sorted(lines.splitlines()) == [
@@ -93,6 +172,16 @@ def test_class_folders(tmp_path):
         (dict(val_images='val'), '--val-images needs --val-annotations'),
         (dict(task='segmentation', annotations=None), 'the folder of the label maps'),
         (dict(task='classification'), '--annotations is not read for classification'),
+        (
+            dict(task='classification', annotations=None, val_annotations='val'),
+            '--val-annotations is not read for classification: the folders of --val-images are',
+        ),
+        (dict(annotations='own.yaml'), '--images is not read beside --annotations own.yaml'),
+        (
+            dict(val_images='val', val_annotations='own.yml'),
+            '--val-images is not read beside --val-annotations own.yml',
+        ),
+        (dict(task='segmentation', images=None, annotations='own.yaml'), '--images DIR is missing'),
     ],
 )
 def test_requests_that_do_not_fit(request_, tmp_path, changes, message):

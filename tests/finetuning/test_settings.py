@@ -13,11 +13,11 @@ from sparx_mm.finetuning.settings import make_config
 def make():
     """Make the config of a task and a number of classes."""
 
-    def make(task, count, model=None, masks=True, train=40):
+    def make(task, count, model=None, masks=True, trained=40):
         name, path = find_model(task, model, masks)
         sets = {split: dict(type='Own', ann_file=f'{split}.json') for split in ('train', 'val')}
         names = [f'class {i}' for i in range(count)]
-        facts = Facts('own', names, [], dict(train=train, val=9), masks, 300, sets, [])
+        facts = Facts('own', names, [], dict(train=100, val=9), trained, masks, 300, sets, [])
         choices = Choices(64, 30, 4, 1e-4, 0.8, 0)
         return make_config(Config.fromfile(path), task, name, facts, choices, 7)
 
@@ -39,7 +39,7 @@ def test_epochs_rates_and_checkpoints(make, task):
     cfg = make(task, 7)
     assert cfg.train_cfg == dict(type='EpochBasedTrainLoop', max_epochs=30, val_interval=3)
     warmup, cosine = cfg.param_scheduler
-    # a tenth of 30 epochs of 10 steps
+    # a tenth of 30 epochs of 10 steps, by the images that are trained
     assert (warmup.end, cosine.T_max) == (30, 30)
     assert cfg.optim_wrapper.optimizer.lr == 1e-4
     assert cfg.optim_wrapper.paramwise_cfg.layer_decay_rate == 0.8

@@ -67,7 +67,14 @@ def test_yolo_by_its_yaml(tmp_path):
         assert content.folder == str(tmp_path / folder / 'images')
         assert boxes_of(content) == {'a.png': [('cat', (0, 0, 40, 30))]}
     path.write_text('train: train/images\nnames: [cat, dog]\n')
-    assert read_annotations(None, str(path), split='val') is None
+    with pytest.raises(UserError, match='data.yaml has no val: give the folder of its images'):
+        read_annotations(None, str(path), split='val')
+    # the names are those of the file, whose name the message has
+    (tmp_path / 'train/labels/a.txt').write_text('2 0.5 0.5 1 1\n')
+    with pytest.raises(UserError, match=r'the class 2 is outside the 2 classes of /.*data\.yaml,'):
+        read_annotations(None, str(path))
+    with pytest.raises(UserError, match='outside the 1 classes of --classes,'):
+        read_annotations(None, str(path), classes=['cat'])
 
 
 def test_shapes_of_labelme(images, write):

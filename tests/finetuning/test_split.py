@@ -5,17 +5,18 @@ import pytest
 from sparx_mm.errors import UserError
 from sparx_mm.finetuning.split import split_images
 
-# a class of every image, another of most, and one of a single image
-CLASSES = [{'all', 'most'} for _ in range(18)] + [{'all', 'rare'}, set()]
+# a class of every image with objects, another of most, and one of a single image
+CLASSES = [{'all', 'most'} for _ in range(14)] + [{'all', 'rare'}] + [set() for _ in range(85)]
 
 
 def test_a_fifth_is_taken_and_no_class_is_lost():
     for seed in range(20):
         train, val = split_images(CLASSES, seed)
-        assert (len(train), len(val)) == (16, 4)
-        assert sorted(train + val) == list(range(20))
+        assert sorted(train + val) == list(range(100))
         assert set().union(*(CLASSES[i] for i in train)) == {'all', 'most', 'rare'}
-        assert 18 in train and all(CLASSES[i] for i in val)
+        # of 15 images with objects, and of 85 without
+        assert [sum(bool(CLASSES[i]) for i in part) for part in (train, val)] == [12, 3]
+        assert (len(train), len(val)) == (80, 20)
 
 
 def test_the_seed_decides():
@@ -24,7 +25,12 @@ def test_the_seed_decides():
 
 @pytest.mark.parametrize(
     'classes,message',
-    [([{'a'}], '1 annotated image'), ([{'a'}, {'b'}], 'the only one of some class')],
+    [
+        ([{'a'}], '1 annotated image'),
+        ([{'a'}, {'b'}], 'the only one of some class'),
+        # images without objects validate nothing alone
+        ([{'a'}, *(set() for _ in range(9))], 'the only one of some class'),
+    ],
 )
 def test_too_few_images(classes, message):
     with pytest.raises(UserError, match=message):

@@ -10,7 +10,7 @@ from .images import list_files
 from .labelme import read_labelme
 from .voc import read_voc
 from .yolo import list_labels, read_yolo
-from .yolo_names import read_names, yaml_folders
+from .yolo_names import is_yaml, yaml_folders
 
 # readers of folders by the ending of their files
 READERS: dict[str, tuple[str, Callable[..., Content]]] = {
@@ -22,7 +22,7 @@ READERS: dict[str, tuple[str, Callable[..., Content]]] = {
 
 def read_annotations(
     images: str | None, annotations: str, classes: Sequence[str] | None = None, split: str = 'train'
-) -> tuple[Content, str] | None:
+) -> tuple[Content, str]:
     """Read the objects of a set, whichever of four formats they have.
 
     Args:
@@ -34,22 +34,22 @@ def read_annotations(
         split (str): Key of a ``data.yaml``, ``'train'`` or ``'val'``. Default: ``'train'``.
 
     Returns:
-        tuple[Content, str] or None: The set, and the name of its format; None if a
-        ``data.yaml`` has no such split.
+        tuple[Content, str]: The set, and the name of its format.
 
     Raises:
-        UserError: If the format is none of them or a mixture, or if the reader refuses it.
+        UserError: If the format is none of them or a mixture, if a ``data.yaml`` has no
+            such split, or if the reader refuses it.
     """
     if osp.isdir(annotations):
         name, reader = _find_reader(annotations)
         return reader(images or annotations, annotations, classes), name
     if not osp.exists(annotations):
         raise UserError(f'no annotations: there is no file or folder {osp.abspath(annotations)}')
-    if annotations.endswith(('.yaml', '.yml')):
+    if is_yaml(annotations):
         folders = yaml_folders(annotations, split)
         if folders is None:
-            return None
-        return read_yolo(*folders, classes or read_names(annotations)), 'YOLO'
+            raise UserError(f'{annotations} has no {split}: give the folder of its images there')
+        return read_yolo(*folders, classes, annotations), 'YOLO'
     if not annotations.endswith('.json'):
         raise UserError(
             f"--annotations {annotations} is none of: a .json file in COCO's format, a data.yaml, "

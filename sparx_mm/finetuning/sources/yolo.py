@@ -29,7 +29,12 @@ def list_labels(annotations: str) -> list[str]:
     ]
 
 
-def read_yolo(images: str, annotations: str, classes: Sequence[str] | None = None) -> Content:
+def read_yolo(
+    images: str,
+    annotations: str,
+    classes: Sequence[str] | None = None,
+    names: str | None = None,
+) -> Content:
     """Read a folder of text files, one for each image.
 
     A line is a class number and the center, width and height of a box, or the points of a
@@ -40,8 +45,9 @@ def read_yolo(images: str, annotations: str, classes: Sequence[str] | None = Non
         images (str): Folder of the images.
         annotations (str): Folder of the text files.
         classes (Sequence[str], optional): Class names in the order of their numbers. None:
-            those of a data.yaml or classes.txt beside the files or up to two folders
-            above. Default: None.
+            those of ``names``. Default: None.
+        names (str, optional): File of the class names. None: a data.yaml or classes.txt
+            beside the files or up to two folders above. Default: None.
 
     Returns:
         Content: The set.
@@ -51,7 +57,7 @@ def read_yolo(images: str, annotations: str, classes: Sequence[str] | None = Non
     """
     source = '--classes'
     if classes is None:
-        source = find_names(annotations, images)
+        source = names or find_names(annotations, images)
         classes = read_names(source)
     folder, found = ImageFolder(images), Collector(images, list(classes), source)
     labels = {osp.splitext(file)[0]: file for file in list_labels(annotations)}

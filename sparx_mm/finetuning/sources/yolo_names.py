@@ -11,6 +11,15 @@ from ...errors import UserError
 NAMES = ('data.yaml', 'data.yml', 'dataset.yaml', 'classes.txt', 'obj.names', '_darknet.labels')
 
 
+def is_yaml(path: str | None) -> bool:
+    """Return True for the name of a ``data.yaml``.
+
+    Args:
+        path (str, optional): A file or folder.
+    """
+    return path is not None and path.endswith(('.yaml', '.yml'))
+
+
 def find_names(annotations: str, images: str) -> str:
     """Find the file of class names of a folder of labels.
 
@@ -49,7 +58,7 @@ def read_names(path: str) -> list[str]:
     Raises:
         UserError: If it names no class.
     """
-    if path.endswith(('.yaml', '.yml')):
+    if is_yaml(path):
         names = read_yaml(path).get('names')
         if isinstance(names, dict):
             if sorted(names) != list(range(len(names))):
