@@ -1,21 +1,43 @@
-"""The README names only what is there."""
+"""The README and the pages of docs/ name only what is there, and their code is sound."""
 
 import re
 from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.registry import HOOKS, MODELS
 
-from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba, engine
+from sparx_mm.analysis import count_complexity
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCS = sorted(f'docs/{path.name}' for path in (ROOT / 'docs').glob('*.md'))
+DOCS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / 'docs').rglob('*.md'))
 PAGES = ('README.md', 'CONTRIBUTING.md', *DOCS)
+FAMILIES = {family.__name__: family for family in (SparXMamba, SparXSwin, VMamba, VSSD)}
+
+
+def _text(page):
+    return (ROOT / page).read_text()
+
+
+def _blocks(page, language):
+    return re.findall(rf'^```{language}\n(.*?)^```', _text(page), re.M | re.S)
+
+
+def _commands(page):
+    """Tools and their arguments in the shell blocks of a page."""
+    shell = ''.join(_blocks(page, 'shell')).replace('\\\n', ' ')
+    return re.findall(r'^(?:\S*python )?(tools/\w+\.(?:py|sh)) ([^#\n]*)', shell, re.M)
+
+
+def test_the_readme_is_short():
+    assert len(_text('README.md').splitlines()) <= 150
 
 
 @pytest.mark.parametrize('page', PAGES)
 def test_links_lead_somewhere(page):
-    links = re.findall(r'\]\(([^)]+)\)', (ROOT / page).read_text())
+    links = re.findall(r'\]\(([^)]+)\)', _text(page))
     local = [link.partition('#')[0] for link in links if '://' not in link]
     folder = (ROOT / page).parent
     missing = [link for link in local if not (folder / link).exists()]
@@ -23,50 +45,131 @@ def test_links_lead_somewhere(page):
     assert local or page != 'README.md'
 
 
-def test_files_in_commands_exist():
-    text = (ROOT / 'README.md').read_text()
-    named = set(re.findall(r'\b(?:tools|configs)/[\w/]+\.py\b', text))
-    assert len(named) >= 3
-    assert all((ROOT / name).is_file() for name in named)
+@pytest.mark.parametrize('page', PAGES)
+def test_links_to_headings_lead_somewhere(page):
+    for link in re.findall(r'\]\(([^)]+\.md#[^)]+|#[^)]+)\)', _text(page)):
+        file, _, anchor = link.partition('#')
+        target = (ROOT / page).parent / file if file else ROOT / page
+        headings = re.findall(r'^#+ (.+)$', target.read_text(), re.M)
+        assert anchor in [re.sub(r'[^\w -]', '', h.lower()).replace(' ', '-') for h in headings]
+
+
+def test_every_page_is_on_the_map():
+    links = re.findall(r'\]\(([^)#]+)', _text('docs/README.md'))
+    mapped = {str((ROOT / 'docs' / link).resolve().relative_to(ROOT)) for link in links}
+    assert set(DOCS) - {'docs/README.md'} <= mapped
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_files_in_commands_exist(page):
+    named = set(re.findall(r'(?<![\w/])(?:tools|configs)/[\w/]+\.(?:py|sh)\b', _text(page)))
+    assert not [name for name in named if not (ROOT / name).is_file()]
+    assert len(named) >= 3 or page != 'README.md'
 
 
 def test_options_in_commands_exist():
-    commands = re.findall(
-        r'^\.venv/bin/python (tools/\w+\.py) (.*)$', _text('docs/tracking.md'), re.M
-    )
-    assert len(commands) >= 7
+    shared = ''.join(path.read_text() for path in (ROOT / 'sparx_mm').rglob('cli.py'))
+    commands = [command for page in PAGES for command in _commands(page)]
+    assert len(commands) >= 40
     for tool, arguments in commands:
-        code = (ROOT / tool).read_text() + (ROOT / 'sparx_mm/run/cli.py').read_text()
+        # the scripts hand their options on
+        code = shared + _text(re.sub(r'\w+_(train|test)\.sh', r'\1.py', tool))
         missing = [name for name in re.findall(r'--[\w-]+', arguments) if f"'{name}'" not in code]
         assert not missing, tool
-        configs = re.findall(r'configs/\S+', arguments)
-        assert all((ROOT / config).is_file() for config in configs)
-
-
-def _text(page):
-    return (ROOT / page).read_text()
 
 
 def test_make_targets_exist():
-    text = ''.join((ROOT / page).read_text() for page in PAGES)
-    targets = set(re.findall(r'`make ([\w-]+)', text))
-    rules = set(re.findall(r'^([\w-]+):.*##', (ROOT / 'Makefile').read_text(), re.M))
+    text = ''.join(map(_text, PAGES))
+    targets = set(re.findall(r'(?:`|^)make ([\w-]+)', text, re.M))
+    rules = set(re.findall(r'^([\w-]+):.*##', _text('Makefile'), re.M))
     assert {'demo', 'test'} <= targets <= rules
 
 
-def test_the_table_is_that_of_the_archs():
-    text = (ROOT / 'README.md').read_text()
-    pattern = r'^\| (?:`(\w+)`)? *\| `(\w+)` \| ([\d ]+) \| ([\d ]+) \| ([\d.]+) M \|$'
-    family, shown = None, {}
-    for name, arch, *cells in re.findall(pattern, text, re.M):
+@pytest.mark.parametrize('page', PAGES)
+def test_python_blocks_compile(page):
+    for block in _blocks(page, 'python'):
+        compile(block, page, 'exec')
+
+
+@pytest.mark.slow
+def test_plain_pytorch_runs():
+    (block,) = (block for block in _blocks('README.md', 'python') if 'torch.rand' in block)
+    names = {}
+    exec(compile(block, 'README.md', 'exec'), names)
+    assert [224 // m.shape[-1] for m in names['maps']] == [4, 8, 16, 32]
+
+
+@pytest.mark.parametrize('page', ['README.md', 'docs/backbones.md'])
+def test_the_config_builds(page):
+    (block,) = (block for block in _blocks(page, 'python') if 'custom_imports' in block)
+    model = Config.fromstring(block, '.py').model
+    model.backbone.pop('_delete_')
+    with torch.device('meta'):
+        backbone = MODELS.build(model.backbone)
+    assert backbone.arch['embed_dims'] == tuple(model.neck.in_channels)
+
+
+def test_archs_of_the_page_build():
+    (block,) = (block for block in _blocks('docs/backbones.md', 'python') if 'SparXSwin' in block)
+    archs = []
+    for part in block.split('arch = ')[1:]:
+        family = SparXSwin if 'SparXSwin' in part else SparXMamba
+        with torch.device('meta'):
+            archs.append(family(eval(part)).arch)
+    assert archs[0]['mixer']['window_size'] == 12
+    assert archs[1]['depths'] == (2, 2, 9, 2)
+    assert archs[2]['connections']['aggregator']['attn_scale'] == 'learnable'
+
+
+def test_the_variants_of_the_page_exist():
+    rows = re.findall(r'^\| [\w ]+ \| (`tiny-.*) \|$', _text('docs/backbones.md'), re.M)
+    names = re.findall(r'`([\w-]+)`', ''.join(rows))
+    assert len(names) == 18
+    assert all('tiny' + name.removeprefix('tiny') in SparXMamba.arch_zoo for name in names)
+
+
+def test_hooks_of_an_own_config_exist():
+    (block,) = _blocks('docs/own_configs.md', 'python')
+    config = Config.fromstring(block, '.py')
+    assert engine.__name__ in config.custom_imports.imports
+    assert all(HOOKS.get(hook.type) for hook in config.default_hooks.values())
+
+
+def _rows(page):
+    """Return the cells of a table of archs, by family and arch."""
+    family, rows = None, {}
+    for line in re.findall(r'^\|(.*\| `\w+` \|.*)\|$', _text(page), re.M):
+        name, arch, *cells = (cell.strip().strip('`') for cell in line.split('|'))
         family = name or family
-        shown[family, arch] = cells
-    wanted = {}
-    for family in (SparXMamba, SparXSwin, VMamba, VSSD):
-        for name in set(family.arch_zoo) & {'micro', 'tiny', 'small', 'base'}:
-            with torch.device('meta'):
-                model = family(name)
-            lists = [' '.join(map(str, model.arch[key])) for key in ('embed_dims', 'depths')]
-            count = sum(p.numel() for p in model.parameters())
-            wanted[family.__name__, name] = [*lists, f'{count / 1e6:.1f}']
-    assert shown == wanted
+        rows[family, arch] = cells
+    sizes = {'micro', 'tiny', 'small', 'base'}
+    assert set(rows) == {(f, a) for f, c in FAMILIES.items() for a in set(c.arch_zoo) & sizes}
+    return rows
+
+
+def test_the_tables_are_those_of_the_archs():
+    short = _rows('README.md')
+    for (family, arch), shown in _rows('docs/backbones.md').items():
+        with torch.device('meta'):
+            model = FAMILIES[family](arch)
+        dims, depths = (' '.join(map(str, model.arch[key])) for key in ('embed_dims', 'depths'))
+        count = f'{sum(p.numel() for p in model.parameters()) / 1e6:.1f} M'
+        assert shown == [dims, depths, count]
+        assert short[family, arch][:2] == [dims, count]
+
+
+@pytest.mark.slow
+def test_the_multiply_adds_are_counted():
+    for (family, arch), cells in _rows('README.md').items():
+        with torch.device('meta'):
+            total = count_complexity(FAMILIES[family](arch), (224, 224)).total()
+        assert cells[2] == f'{total.macs / 1e9:.1f}'
+
+
+def test_weights_are_those_of_the_configs():
+    short = dict(micro='m', tiny='t', small='s', base='b')
+    for (family, arch), cells in _rows('README.md').items():
+        prefix = dict(SparXMamba='sparx_mamba', SparXSwin='sparx_swin').get(family, family.lower())
+        config = Config.fromfile(ROOT / f'configs/_base_/backbones/{prefix}_{short[arch]}.py')
+        url = config.get('init_cfg', {}).get('checkpoint', '').partition('#')[0]
+        assert cells[-1] == (f'[file]({url})' if url else 'not released')

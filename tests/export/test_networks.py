@@ -151,6 +151,7 @@ def test_pooling_by_products_is_torchs(size):
 
 # a compiler takes longer than all tests above
 @pytest.mark.faults
+@pytest.mark.tries("a layer's torch.export program")
 def test_a_program_is_compiled_ahead_of_time():
     """AOTInductor, with the scan as an operator of this package."""
     with torch.no_grad():
