@@ -9,7 +9,7 @@ import pytest
 import torch
 from archs import PICO, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
 from detection import ROOT, tiny_config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS, DefaultScope, init_default_scope
 
 from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba
 
@@ -26,6 +26,8 @@ def test_the_page(text, tmp_path, monkeypatch):
             pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('HF_HUB_OFFLINE', '1')
+    # a program has no scope of an earlier test
+    monkeypatch.setattr(DefaultScope, '_instance_dict', {})
     # a small one, with as many channels for a head
     arch = dict(PICO, embed_dims=(16, 24, 32, 512))
     monkeypatch.setitem(SparXMamba.arch_zoo, 'tiny', arch)
