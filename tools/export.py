@@ -15,10 +15,12 @@ def parse_args():
     add('checkpoint', help='file or URL of the weights')
     add('--images', required=True, help='folder of real images, on which the file is compared')
     add('--format', dest='form', choices=list(FORMATS), default='onnx', help='default: onnx')
-    add('--out', help="file; default: the config's name")
+    add('--out', help="file to write or replace; default: the config's name")
     add('--part', choices=['model', 'backbone'], default='model', help='default: model')
     add('--labels', action='store_true', help='of a segmentor, the label map instead of logits')
-    add('--size', nargs=2, type=int, default=(512, 512), metavar=('H', 'W'), help='default: 512')
+    add(
+        '--size', nargs=2, type=int, default=(512, 512), metavar=('H', 'W'), help='default: 512 512'
+    )
     add('--precision', choices=PRECISIONS, default='float32', help='default: float32')
     add(
         '--scan',
@@ -26,7 +28,7 @@ def parse_args():
         help='form of the scans in ONNX: steps over the positions of all lines at once (default), '
         'over all positions, or without a loop (default for OpenVINO)',
     )
-    add('--score-thr', type=float, default=0.3, help='score of boxes compared; default: 0.3')
+    add('--score-thr', type=float, help='of a detector, score of boxes compared; default: 0.3')
     add('--cfg-options', nargs='+', action=CfgOptionsAction, metavar='KEY=VALUE')
     add('--trust-checkpoint', action='store_true', help='read a pickle that may run code')
     return vars(parser.parse_args())

@@ -5,10 +5,32 @@ from collections.abc import Sequence
 import numpy as np
 
 TOLERANCE = 1e-4
+# of boxes that match: difference of the scores, and part of a mask that may differ
+_BOX_TOLERANCES = dict(float32=(1e-3, 0.02), float16=(0.05, 0.1), int8=(0.3, 0.5))
+
+
+def limit(kind: str, precision: str) -> float:
+    """Look up the largest disagreement of a file that is kept.
+
+    In fewer bits numbers are for the user to judge, and what is this far off is broken.
+
+    Args:
+        kind (str): Kind of the network; see `Network`.
+        precision (str): Precision of the file.
+
+    Returns:
+        float: The limit.
+    """
+    of_int8 = 1.0 if kind in ('maps', 'logits') else 0.5
+    return dict(float32=TOLERANCE, float16=0.5, int8=of_int8)[precision]
 
 
 def disagreement(
-    kind: str, expected: Sequence[np.ndarray], got: Sequence[np.ndarray], score_thr: float = 0.3
+    kind: str,
+    expected: Sequence[np.ndarray],
+    got: Sequence[np.ndarray],
+    score_thr: float = 0.3,
+    precision: str = 'float32',
 ) -> float:
     """Measure how far outputs are from those of torch.
 
@@ -17,16 +39,18 @@ def disagreement(
         expected (Sequence[ndarray]): Outputs of torch.
         got (Sequence[ndarray]): Outputs of the file.
         score_thr (float): Score from which boxes are compared. Default: 0.3.
+        precision (str): Precision of the file, on which depends how far the scores and masks
+            of a box may be off. Default: ``'float32'``.
 
     Returns:
         float: For maps and logits the largest difference over the largest value; for
         labels the part of pixels that have another one; for boxes the part of those above
-        the threshold, of either, that the other has not.
+        the threshold, of either, that the other has not with that class, score and mask.
     """
     if kind == 'labels':
         return float(np.mean(expected[0] != got[0]))
     if kind == 'boxes':
-        return _missed_boxes(expected, got, score_thr)
+        return _missed_boxes(expected, got, score_thr, *_BOX_TOLERANCES[precision])
     return max(
         float(np.abs(a - b).max() / max(np.abs(a).max(), 1e-12))
         if np.isfinite(b).all()
@@ -35,22 +59,32 @@ def disagreement(
     )
 
 
-def _missed_boxes(expected, got, score_thr):
+def _missed_boxes(expected, got, score_thr, score_tolerance, mask_tolerance):
     missed = total = 0
     for image in range(len(expected[0])):
-        ours, theirs = ((out[0][image], out[1][image]) for out in (expected, got))
-        scores = ours[0][:, 4]
+        ours, theirs = ([values[image] for values in out] for out in (expected, got))
         # of an untrained network the five best ones, so that something is compared
-        least = min(score_thr, scores[min(4, len(scores) - 1)])
-        for (boxes, labels), (others, classes) in ((ours, theirs), (theirs, ours)):
-            for box, label in zip(boxes, labels):
+        least = ours[0][:5, 4].min(initial=score_thr)
+        for (boxes, labels, *masks), (others, classes, *shapes) in ((ours, theirs), (theirs, ours)):
+            for i, box in enumerate(boxes):
                 # not those whose score is the threshold's but for rounding
                 if box[4] <= 0 or box[4] < least + 1e-3:
                     continue
                 total += 1
-                same = (classes == label) & (others[:, 4] > 0)
-                missed += not (same & (_overlaps(box, others) > 0.9)).any()
+                same = (classes == labels[i]) & (others[:, 4] > 0)
+                same &= np.abs(others[:, 4] - box[4]) <= score_tolerance
+                found = np.flatnonzero(same & (_overlaps(box, others) > 0.9))
+                missed += not any(
+                    all(_apart(a[i], b[j]) <= mask_tolerance for a, b in zip(masks, shapes))
+                    for j in found
+                )
     return missed / max(total, 1)
+
+
+def _apart(mask: np.ndarray, other: np.ndarray) -> float:
+    """Return the part of two masks, of 0 and 1 or of probabilities, that one of them has."""
+    union = np.maximum(mask, other).sum(dtype=float)
+    return (union - np.minimum(mask, other).sum(dtype=float)) / max(union, 1e-9)
 
 
 def _overlaps(box: np.ndarray, others: np.ndarray) -> np.ndarray:

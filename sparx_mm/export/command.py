@@ -8,16 +8,15 @@ import torch
 
 from ..errors import UserError
 from ..inference import load
-from .agreement import TOLERANCE, disagreement
-from .files import FORMATS, PRECISIONS, SCANS, write_file
+from .agreement import disagreement, limit
+from .files import draft, file_parts, open_file, write_file
 from .images import find_images, letterbox
-from .network import PARTS, make_network
+from .network import make_network
+from .options import check_options, choose_file, choose_sizes
+from .original import check_pass
 from .runtimes import check_packages, milliseconds
 
 CALIBRATION_IMAGES = 32
-# largest disagreement of a file that is kept: numbers of another precision are for the user
-# to judge, but what is this far off is broken
-_LIMITS = dict(float32=TOLERANCE, float16=0.5, int8=1.0)
 
 
 class Report(NamedTuple):
@@ -55,7 +54,7 @@ def export(
     size: tuple[int, int] = (512, 512),
     precision: str = 'float32',
     scan: str | None = None,
-    score_thr: float = 0.3,
+    score_thr: float | None = None,
     cfg_options: dict | None = None,
     progress: Callable[[str], None] = print,
 ) -> Report:
@@ -66,14 +65,16 @@ def export(
         checkpoint (str, optional): File of the weights. None for random ones.
         images (str): Folder of real images, or one, on which the file is compared.
         form (str): One of ``FORMATS``. Default: ``'onnx'``.
-        out (str, optional): File. None for the config's name. Default: None.
+        out (str, optional): File, which is replaced. None for the config's name.
+            Default: None.
         part (str): ``'model'`` or ``'backbone'``. Default: ``'model'``.
         labels (bool): Of a segmentor, the label map instead of logits. Default: False.
-        size (tuple[int, int]): Height and width of the images that are traced.
-            Default: (512, 512).
+        size (tuple[int, int]): Height and width of the images that are traced; see
+            `choose_sizes`. Default: (512, 512).
         precision (str): One of ``PRECISIONS``. Default: ``'float32'``.
         scan (str, optional): Form of the scans in ONNX; see `write_file`. Default: None.
-        score_thr (float): Score from which boxes are compared. Default: 0.3.
+        score_thr (float, optional): Score from which boxes are compared; of detectors alone.
+            None for 0.3. Default: None.
         cfg_options (dict, optional): Values that override the config's. Default: None.
         progress (Callable): Function of a line of text. Default: print.
 
@@ -81,66 +82,46 @@ def export(
         Report: What is known of the file.
 
     Raises:
-        UserError: If the file's outputs differ from torch's, or it cannot be made. The
-            file is then removed.
+        UserError: If the file's outputs differ from torch's, or it cannot be made. What was
+            there before is then left as it was.
     """
-    for name, value, allowed in (
-        ('--format', form, FORMATS),
-        ('--part', part, PARTS),
-        ('--precision', precision, PRECISIONS),
-        ('--scan', scan or SCANS[0], SCANS),
-    ):
-        if value not in allowed:
-            raise UserError(f'{name} {value} is none of {", ".join(allowed)}')
+    check_options(form, part, precision, scan)
+    path = choose_file(config, checkpoint, out, form)
     check_packages(form)
     files = find_images(images, CALIBRATION_IMAGES)
-    network = make_network(load(config, checkpoint, 'cpu', cfg_options), part, labels)
-    step = max(network.facts['divisor'], 32)
-    size = tuple(-(-side // step) * step for side in size)
-    network.facts['size'] = list(size)
-    # another shape too: higher where the first one is wide
-    other = (size[1], -(-size[0] * 3 // 4 // step) * step)
+    predictor = load(config, checkpoint, 'cpu', cfg_options)
+    network = make_network(predictor, part, labels)
+    if score_thr is not None and network.kind != 'boxes':
+        raise UserError('--score-thr is for detectors exported whole: leave it out')
+    score_thr = 0.3 if score_thr is None else score_thr
+    sizes = choose_sizes(size, network.facts['divisor'])
+    network.facts['size'] = list(sizes[0])
 
     def sample(file, shape):
         return dict(zip(('images', 'sizes'), letterbox(file, shape, network.facts)))
 
-    path = out or f'{os.path.splitext(os.path.basename(config))[0]}{FORMATS[form]}'
-    progress(f'writing {path}')
-    run = write_file(network, form, path, [sample(f, size) for f in files], precision, scan)
-    try:
-        differences = {
-            shape: max(_compare(network, run, sample(f, shape), score_thr) for f in files[:4])
-            for shape in (size, other)
-        }
-    except Exception as error:
-        _remove(path)
-        raise UserError(f'{path} does not run, and was removed: {error}') from error
-    worst = max(differences.values())
-    if not worst <= _LIMITS[precision]:
-        _remove(path)
-        raise UserError(
-            f'{path} differs from torch by {worst:.2g}, more than {_LIMITS[precision]:g}, and was '
-            'removed'
+    def differ(run, shape):
+        pairs = (
+            (network.run(given), run(given)) for given in (sample(f, shape) for f in files[:4])
         )
-    first = sample(files[0], size)
-    times = {form: milliseconds(run, first), 'torch': milliseconds(network.run, first)}
-    return Report(path, _megabytes(path), differences, times)
+        return max(disagreement(network.kind, *pair, score_thr, precision) for pair in pairs)
 
-
-def _compare(network, run, arrays, score_thr):
-    return disagreement(network.kind, network.run(arrays), run(arrays), score_thr)
-
-
-def _parts(path: str) -> list[str]:
-    # OpenVINO keeps the weights beside the graph
-    beside = [f'{os.path.splitext(path)[0]}.bin'] if path.endswith('.xml') else []
-    return [path, *beside]
-
-
-def _remove(path):
-    for part in _parts(path):
-        os.remove(part)
-
-
-def _megabytes(path):
-    return sum(os.path.getsize(part) for part in _parts(path)) / 1e6
+    first = sample(files[0], sizes[0])
+    check_pass(network, predictor.model, first, score_thr)
+    progress('writing {}, traced at {}x{}'.format(path, *sizes[0]))
+    with draft(path) as name:
+        write_file(network, form, name, [sample(f, sizes[0]) for f in files], precision, scan)
+        try:
+            run = open_file(network, form, name)
+            differences = {shape: differ(run, shape) for shape in sizes}
+        except Exception as error:
+            raise UserError(f'{path} is not written, because it does not run: {error}') from error
+        worst, most = max(differences.values()), limit(network.kind, precision)
+        if not worst <= most:
+            raise UserError(
+                f'{path} is not written, because it differs from torch by {worst:.2g}, more than '
+                f'{most:g}'
+            )
+        times = {form: milliseconds(run, first), 'torch': milliseconds(network.run, first)}
+    megabytes = sum(os.path.getsize(part) for part in file_parts(path)) / 1e6
+    return Report(path, megabytes, differences, times)

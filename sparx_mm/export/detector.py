@@ -88,9 +88,7 @@ class TwoStageDetector(nn.Module):
             scores.append(score)
             levels.append(torch.full_like(index, level))
         boxes = _clip(torch.cat(boxes, 1), limits)
-        width, height = (boxes[..., 2:] - boxes[..., :2]).unbind(-1)
-        small = max(cfg.get('min_bbox_size', 0), 0)
-        scores = torch.where((width > small) & (height > small), torch.cat(scores, 1), _NONE)
+        scores = _drop_small(boxes, torch.cat(scores, 1), max(cfg.get('min_bbox_size', 0), 0))
         found, _ = _suppress(boxes, scores, torch.cat(levels, 1), cfg.nms, cfg.max_per_img)
         return found[..., :4]
 
@@ -148,9 +146,8 @@ class DenseDetector(nn.Module):
             scores.append(score)
             labels.append(index % classes)
         boxes = _clip(torch.cat(boxes, 1), limits)
-        return _suppress(
-            boxes, torch.cat(scores, 1), torch.cat(labels, 1), cfg.nms, cfg.max_per_img
-        )
+        scores = _drop_small(boxes, torch.cat(scores, 1), cfg.get('min_bbox_size', -1))
+        return _suppress(boxes, scores, torch.cat(labels, 1), cfg.nms, cfg.max_per_img)
 
 
 def _limits(sizes: torch.Tensor) -> torch.Tensor:
@@ -160,6 +157,14 @@ def _limits(sizes: torch.Tensor) -> torch.Tensor:
 
 def _clip(boxes: torch.Tensor, limits: torch.Tensor) -> torch.Tensor:
     return torch.minimum(boxes.clamp(min=0), limits)
+
+
+def _drop_small(boxes: torch.Tensor, scores: torch.Tensor, least: float) -> torch.Tensor:
+    """Give `_NONE` as the score of boxes whose sides are not above ``least``; below 0, to none."""
+    if least < 0:
+        return scores
+    width, height = (boxes[..., 2:] - boxes[..., :2]).unbind(-1)
+    return torch.where((width > least) & (height > least), scores, _NONE)
 
 
 def _top(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -246,10 +251,12 @@ def make_detector(model: nn.Module) -> nn.Module:
 
     roi_head = getattr(model, 'roi_head', None)
     if isinstance(model, TwoStage) and type(roi_head) is StandardRoIHead:
+        _check_activation(roi_head.bbox_head)
         _check_nms(model.test_cfg.rcnn.nms, model.test_cfg.rpn.nms)
         return TwoStageDetector(model).eval()
     head = getattr(model, 'bbox_head', None)
     if type(head) is RetinaHead:
+        _check_activation(head)
         _check_nms(model.test_cfg.nms)
         return DenseDetector(model).eval()
     raise UserError(
@@ -257,6 +264,14 @@ def make_detector(model: nn.Module) -> nn.Module:
         'R-CNN, Mask R-CNN and RetinaNet of mmdet can be; --part backbone exports the backbone '
         'of any model'
     )
+
+
+def _check_activation(head):
+    if getattr(head.loss_cls, 'custom_activation', False):
+        raise UserError(
+            f'no export of {type(head).__name__} with {type(head.loss_cls).__name__}, which makes '
+            'scores of its own: --part backbone exports the backbone of any model'
+        )
 
 
 def _check_nms(*configs):

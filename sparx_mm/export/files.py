@@ -1,8 +1,10 @@
 """Files of each format, made of a network."""
 
 import os
+import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -23,8 +25,8 @@ def write_file(
     samples: Sequence[dict[str, np.ndarray]],
     precision: str = 'float32',
     scan: str | None = None,
-) -> Run:
-    """Write a network and open the file.
+) -> None:
+    """Write a network.
 
     Args:
         network (Network): The network.
@@ -36,16 +38,12 @@ def write_file(
         scan (str, optional): Form of the scans in ONNX, one of ``SCANS``. None for the one
             that the format's runtime is right and fast with. Default: None.
 
-    Returns:
-        Callable: What runs the file.
-
     Raises:
-        UserError: If the format has no such precision or cannot hold the network.
+        UserError: If the format cannot hold the network.
     """
     if form in ('onnx', 'openvino'):
-        return _write_onnx(network, form, path, samples, precision, scan)
-    if precision != 'float32':
-        raise UserError(f'--format {form} is written in float32: give --format onnx')
+        _write_onnx(network, form, path, samples, precision, scan)
+        return
     example = tuple(torch.from_numpy(samples[0][name]) for name in network.inputs)
     facts = as_text(network.facts)
     if form == 'torchscript':
@@ -54,14 +52,70 @@ def write_file(
             warnings.simplefilter('ignore')
             program = torch.jit.trace(network.module, example, check_trace=False)
         torch.jit.save(program, path, _extra_files=facts)
-        return open_torch(torch.jit.load(path), network.inputs)
+        return
     if network.kind == 'boxes':
         raise UserError(
             'torch-export holds no detector, whose numbers of boxes depend on pixels: give '
             '--part backbone, or --format torchscript'
         )
     torch.export.save(export_program(network.module, example), path, extra_files=facts)
-    return open_torch(torch.export.load(path).module(), network.inputs)
+
+
+def open_file(network: Network, form: str, path: str) -> Run:
+    """Open a file of a network in its runtime.
+
+    Args:
+        network (Network): The network.
+        form (str): One of ``FORMATS``.
+        path (str): File.
+
+    Returns:
+        Callable: What runs the file.
+    """
+    if form == 'onnx':
+        return open_onnx(path)
+    if form == 'openvino':
+        return open_openvino(path)
+    program = torch.jit.load(path) if form == 'torchscript' else torch.export.load(path).module()
+    return open_torch(program, network.inputs)
+
+
+def file_parts(path: str) -> list[str]:
+    """List the files that a format keeps a network in.
+
+    Args:
+        path (str): File.
+
+    Returns:
+        list[str]: The file, and what lies beside it.
+    """
+    # OpenVINO keeps the weights beside the graph
+    return [path, f'{os.path.splitext(path)[0]}.bin'] if path.endswith('.xml') else [path]
+
+
+@contextmanager
+def draft(path: str) -> Iterator[str]:
+    """Give a temporary name for a file, whose content replaces the file at the block's end.
+
+    A block that ends in an exception leaves the file as it was, and nothing beside it.
+
+    Args:
+        path (str): File.
+
+    Yields:
+        str: The temporary name, in a folder beside the file.
+
+    Raises:
+        UserError: If the file system refuses.
+    """
+    where, name = os.path.split(os.path.abspath(path))
+    try:
+        with tempfile.TemporaryDirectory(prefix='.export-', dir=where) as folder:
+            yield os.path.join(folder, name)
+            for part in reversed(file_parts(name)):
+                os.replace(os.path.join(folder, part), os.path.join(where, part))
+    except OSError as error:
+        raise UserError(f'{path} cannot be written: {error}') from error
 
 
 def export_program(
@@ -119,7 +173,7 @@ def _write_onnx(network, form, path, samples, precision, scan):
     onnx.helper.set_model_props(model, as_text(facts))
     if form == 'onnx':
         onnx.save(model, path)
-        return open_onnx(path)
+        return
     import openvino
 
     source = f'{os.path.splitext(path)[0]}.tmp.onnx'
@@ -131,4 +185,3 @@ def _write_onnx(network, form, path, samples, precision, scan):
         openvino.save_model(converted, path, compress_to_fp16=precision == 'float16')
     finally:
         os.remove(source)
-    return open_openvino(path)

@@ -1,6 +1,7 @@
 """The part of a model that is exported, with its names and what a user must know of it."""
 
 import json
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,12 +66,15 @@ def make_network(predictor: Predictor, part: str = 'model', labels: bool = False
     model = predictor.model
     images, names = ('images',), list(predictor.classes)
     facts = dict(_preparation(model), classes=names, task=predictor.task, part=part)
+    if labels and (part, predictor.task) != ('model', 'segmentation'):
+        raise UserError('--labels is for segmentors exported whole: leave it out')
     if part == 'backbone':
         outputs = tuple(f'stage{i}' for i in model.backbone.out_indices)
         return Network(model.backbone.eval(), 'maps', images, outputs, facts)
     if predictor.task == 'segmentation':
-        replace_pooling(model)
-        network = Segmentor(model, labels).eval()
+        _check_mode(model)
+        # copied, because the model itself is what the copy is held to
+        network = Segmentor(replace_pooling(deepcopy(model)), labels).eval()
         return Network(network, network.outputs[0], images, network.outputs, facts)
     if predictor.task == 'detection':
         network = make_detector(model)
@@ -78,6 +82,15 @@ def make_network(predictor: Predictor, part: str = 'model', labels: bool = False
     raise UserError(
         f'no whole export for {predictor.task}: --part backbone exports the backbone of any model'
     )
+
+
+def _check_mode(model):
+    mode = (model.test_cfg or {}).get('mode', 'whole')
+    if mode != 'whole':
+        raise UserError(
+            f'the model predicts with test_cfg.mode={mode}, and a file computes an image as a '
+            'whole: give --cfg-options model.test_cfg.mode=whole, or --part backbone'
+        )
 
 
 def _preparation(model: nn.Module) -> dict[str, Any]:

@@ -67,14 +67,18 @@ def _windows(side: int, size: int) -> torch.Tensor:
     return inside / inside.sum(1, keepdim=True)
 
 
-def replace_pooling(model: nn.Module) -> None:
+def replace_pooling(model: nn.Module) -> nn.Module:
     """Replace adaptive average pooling to more than one position, in place.
 
     Args:
         model (nn.Module): A model.
+
+    Returns:
+        nn.Module: The model.
     """
     for module in model.modules():
         for name, child in module.named_children():
             if isinstance(child, nn.AdaptiveAvgPool2d) and child.output_size not in (1, (1, 1)):
                 size = child.output_size
                 setattr(module, name, MatrixPool2d(size if isinstance(size, int) else size[0]))
+    return model

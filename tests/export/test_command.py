@@ -1,74 +1,23 @@
 """tools/export.py: whole models as files that agree with torch, and what it refuses."""
 
 import json
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import segmentation
-import torch
-from detection import ROOT, tiny_config
-from mmengine.registry import MODELS, init_default_scope
+from detection import ROOT
 
 from sparx_mm.demo import CLASSES
 from sparx_mm.errors import UserError
 from sparx_mm.export import command as command_module
 from sparx_mm.export import export
-from sparx_mm.run import load_config
+from sparx_mm.export.files import draft, file_parts
+from sparx_mm.export.options import choose_file, choose_sizes
 
 onnxruntime = pytest.importorskip('onnxruntime')
 pytest.importorskip('onnxscript')
-sys.path.append(str(ROOT / 'docs'))
-
-SIZE = (64, 96)
-
-
-def save(cfg, folder):
-    init_default_scope(cfg.default_scope)
-    torch.manual_seed(0)
-    model = MODELS.build(cfg.model)
-    for name, parameter in model.named_parameters():
-        if 'fc_cls' in name or 'rpn_cls' in name:
-            # so that scores differ, which those of an untrained head hardly do
-            torch.nn.init.normal_(parameter, std=0.3)
-    torch.save(dict(state_dict=model.state_dict(), meta={}), folder / 'weights.pth')
-    cfg.dump(folder / 'config.py')
-    return str(folder / 'config.py'), str(folder / 'weights.pth')
-
-
-@pytest.fixture(scope='module')
-def detector(shapes, tmp_path_factory):
-    cfg = tiny_config(ROOT / 'configs/mmdet/mask_rcnn_vmamba_t_1x.py', shapes)
-    cfg.model.test_cfg.rcnn.score_thr = 0.05
-    # of a thousand boxes some overlap by just the threshold, but for rounding
-    cfg.model.test_cfg.rpn.update(nms_pre=50, max_per_img=50)
-    return save(cfg, tmp_path_factory.mktemp('detector'))
-
-
-@pytest.fixture(scope='module')
-def segmentor(ade, tmp_path_factory):
-    path = ROOT / 'configs/mmseg/upernet_vmamba_t.py'
-    cfg = load_config(str(path), segmentation.tiny_options(path, ade))
-    return save(cfg, tmp_path_factory.mktemp('segmentor'))
-
-
-@pytest.fixture(scope='module')
-def images(shapes):
-    return shapes / 'val'
-
-
-@pytest.fixture(scope='module')
-def detector_file(detector, images, tmp_path_factory):
-    path = str(tmp_path_factory.mktemp('onnx') / 'detector.onnx')
-    return export(*detector, str(images), out=path, size=SIZE)
-
-
-@pytest.fixture(scope='module')
-def segmentor_file(segmentor, images, tmp_path_factory):
-    path = str(tmp_path_factory.mktemp('onnx') / 'segmentor.onnx')
-    return export(*segmentor, str(images), out=path, size=SIZE)
+SIZE = [64, 96]
 
 
 def test_a_detector_finds_the_same_boxes(detector_file):
@@ -79,7 +28,7 @@ def test_a_detector_finds_the_same_boxes(detector_file):
     assert [o.name for o in file.get_outputs()] == ['boxes', 'labels', 'masks']
     facts = file.get_modelmeta().custom_metadata_map
     assert json.loads(facts['classes']) == list(CLASSES)
-    assert json.loads(facts['size']) == list(SIZE)
+    assert json.loads(facts['size']) == SIZE
     assert json.loads(facts['mean'])[0] == pytest.approx(123.675)
 
 
@@ -88,6 +37,7 @@ def test_a_detector_finds_mmdets_boxes(detector, detector_file, images):
     from sparx_mm import load
     from sparx_mm.export.images import find_images, letterbox
     from sparx_mm.export.network import make_network
+    from sparx_mm.export.original import _paste
 
     predictor = load(*detector, device='cpu')
     facts = make_network(predictor).facts
@@ -99,12 +49,28 @@ def test_a_detector_finds_mmdets_boxes(detector, detector_file, images):
         (sample,) = predictor.predict(str(image))
         expected = sample.pred_instances
         count = len(expected)
+        # those of the image, from those of the boxes
+        own = dict(ori_shape=(64, 64), scale_factor=(1, 1))
+        drawn = _paste(predictor.model.roi_head, boxes[0, :count], masks[0, :count], own)
+        assert 0.01 < drawn.mean() < 0.99
+        assert (drawn != expected.masks.numpy()).mean() < 1e-3
         assert count > 3
         np.testing.assert_allclose(boxes[0, :count, :4], expected.bboxes, atol=0.01)
         np.testing.assert_allclose(boxes[0, :count, 4], expected.scores, atol=1e-4)
         np.testing.assert_array_equal(labels[0, :count], expected.labels)
         assert (boxes[0, count:, 4] == 0).all()
         assert (labels[0, count:] == -1).all()
+
+
+def test_a_retinanet_finds_the_same_boxes(retinanet, images, tmp_path):
+    path = str(tmp_path / 'a.onnx')
+    # which holds it to mmdet's own boxes too
+    report = export(*retinanet, str(images), out=path, size=SIZE)
+    assert set(report.differences.values()) == {0}
+    given = dict(images=np.zeros((2, 3, 96, 96), np.float32), sizes=np.float32([[96, 96]] * 2))
+    boxes, labels = onnxruntime.InferenceSession(path).run(None, given)
+    assert (boxes[:, 3, 4] > 0.05).all()
+    assert set(np.unique(labels)) <= {-1, 0, 1, 2}
 
 
 def test_a_segmentor_gives_the_same_logits(segmentor_file):
@@ -125,45 +91,90 @@ def test_the_example_draws_without_torch(kind, request, images, tmp_path):
     assert (before != after).any()
 
 
-def test_a_file_that_differs_is_refused_and_removed(segmentor, images, tmp_path, monkeypatch):
-    def write(network, form, path, samples, precision, scan):
-        Path(path).write_text('')
-        # right for the size that was traced, and wrong for the other
-        return lambda arrays: [
-            y * (1 if arrays['images'].shape[2:] == SIZE else 1.001) for y in network.run(arrays)
-        ]
+def differs(network, form, path):
+    # right for the size that was traced, and wrong for the other
+    return lambda arrays: [
+        y * (1 if arrays['images'].shape[2:] == (64, 96) else 1.001) for y in network.run(arrays)
+    ]
 
-    monkeypatch.setattr(command_module, 'write_file', write)
-    with pytest.raises(UserError, match='differs from torch by 0.001, more than 0.0001'):
-        export(*segmentor, str(images), out=str(tmp_path / 'a.onnx'), size=SIZE)
-    assert not list(tmp_path.iterdir())
+
+def is_interrupted(network, form, path):
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize(
-    'options, message',
+    'opened, error, message',
     [
-        (dict(form='tflite'), 'tflite is none of onnx, openvino'),
-        (dict(form='torchscript', precision='int8'), 'written in float32'),
-        (dict(form='torch-export'), 'torch-export holds no detector'),
+        (differs, UserError, 'differs from torch by 0.001, more than 0.0001'),
+        (command_module.open_file, UserError, 'does not run: .*Protobuf parsing failed'),
+        (is_interrupted, KeyboardInterrupt, None),
     ],
 )
-def test_what_cannot_be_written_is_said(options, message, detector, images, tmp_path):
+def test_a_file_that_is_refused_replaces_none(
+    opened, error, message, segmentor, images, tmp_path, monkeypatch
+):
+    def write(network, form, path, samples, precision, scan):
+        Path(path).write_text('no network')
+
+    earlier = tmp_path / 'a.onnx'
+    earlier.write_text('an earlier export')
+    monkeypatch.setattr(command_module, 'write_file', write)
+    monkeypatch.setattr(command_module, 'open_file', opened)
+    with pytest.raises(error, match=message):
+        export(*segmentor, str(images), out=str(earlier), size=SIZE)
+    assert list(tmp_path.iterdir()) == [earlier]
+    assert earlier.read_text() == 'an earlier export'
+
+
+@pytest.mark.parametrize('text', ['weights', 'graph'])
+def test_a_draft_replaces_the_file_with_all_its_parts(text, tmp_path):
+    for name in ('a.xml', 'a.bin'):
+        (tmp_path / name).write_text('earlier')
+    with draft(str(tmp_path / 'a.xml')) as name:
+        for part in file_parts(name):
+            Path(part).write_text(text)
+        assert (tmp_path / 'a.xml').read_text() == 'earlier'
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['a.bin', 'a.xml']
+    assert {path.read_text() for path in tmp_path.iterdir()} == {text}
+
+
+@pytest.mark.parametrize(
+    'out, options, message',
+    [
+        ('a.onnx', dict(form='tflite'), 'tflite is none of onnx, openvino'),
+        ('a.pt', dict(form='torchscript', precision='int8'), 'written in float32'),
+        ('a.pt', dict(form='torchscript', scan='lines'), 'leave --scan out'),
+        ('a.pt2', dict(form='torch-export', scan='doubling'), 'leave --scan out'),
+        ('a.pt2', dict(form='torch-export'), 'torch-export holds no detector'),
+        ('a.onnx', dict(labels=True), '--labels is for segmentors'),
+        ('a.onnx', dict(score_thr=0.5, part='backbone'), '--score-thr is for detectors'),
+        ('a.onnx', dict(size=(64, 0)), 'at least 1 pixel'),
+        ('epoch_12.pth', {}, 'a file of --format onnx ends in .onnx'),
+        ('none/a.onnx', {}, 'there is no folder'),
+    ],
+)
+def test_what_cannot_be_written_is_said(out, options, message, detector, images, tmp_path):
     with pytest.raises(UserError, match=message):
-        export(*detector, str(images), out=str(tmp_path / 'a'), size=SIZE, **options)
+        export(*detector, str(images), out=str(tmp_path / out), **{'size': SIZE, **options})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('out, form', [('a.pt', 'torchscript'), ('a.xml', 'openvino')])
+def test_the_checkpoint_is_never_replaced(out, form, tmp_path):
+    weights = tmp_path / ('a.bin' if form == 'openvino' else out)
+    with pytest.raises(UserError, match='would replace the checkpoint'):
+        choose_file('a.py', str(weights), str(tmp_path / out), form)
+
+
+@pytest.mark.parametrize('side', [1, 33, 96, 128, 500])
+@pytest.mark.parametrize('divisor', [1, 32, 128])
+def test_two_sizes_are_compared(side, divisor):
+    size, other = choose_sizes((side, side), divisor)
+    assert size != other
+    assert min(size) >= side
+    assert not any(number % max(divisor, 32) for number in (*size, *other))
 
 
 def test_a_folder_without_images_is_said(detector, tmp_path):
     with pytest.raises(UserError, match='has no image'):
         export(*detector, str(tmp_path))
-
-
-def test_a_head_that_cannot_be_exported_is_named():
-    from mmdet.models import CascadeRoIHead
-
-    from sparx_mm.export.detector import make_detector
-
-    class Detector:
-        roi_head = object.__new__(CascadeRoIHead)
-
-    with pytest.raises(UserError, match='CascadeRoIHead.*--part backbone'):
-        make_detector(Detector())

@@ -4,10 +4,10 @@ import warnings
 
 import pytest
 import torch
-from archs import PICO, PICO_SWIN, PICO_VMAMBA
+from archs import PICO, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
 from torch.export import Dim
 
-from sparx_mm import SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba
 from sparx_mm.export.segmentor import MatrixPool2d
 from sparx_mm.kernels import ss2d
 
@@ -21,7 +21,7 @@ from sparx_mm.export.plain_scan import plain_scans, ss2d_by_doubling  # noqa: E4
 from sparx_mm.export.runtimes import open_openvino  # noqa: E402
 
 # VMamba, whose parts SparXMamba has too, is exported in tests/export/test_command.py
-FAMILIES = ((SparXMamba, PICO), (SparXSwin, PICO_SWIN))
+FAMILIES = ((SparXMamba, PICO), (SparXSwin, PICO_SWIN), (VSSD, PICO_VSSD))
 # windows fit in some maps and not in others; sides that no stride divides
 SIZES = ((1, 3, 130, 63), (3, 3, 40, 33))
 
