@@ -53,7 +53,7 @@ def disagreement(
         return _missed_boxes(expected, got, score_thr, *_BOX_TOLERANCES[precision])
     return max(
         float(np.abs(a - b).max() / max(np.abs(a).max(), 1e-12))
-        if np.isfinite(b).all()
+        if np.isfinite(a - b).all()
         else float('inf')
         for a, b in zip(expected, got)
     )

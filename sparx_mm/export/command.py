@@ -100,20 +100,15 @@ def export(
     def sample(file, shape):
         return dict(zip(('images', 'sizes'), letterbox(file, shape, network.facts)))
 
-    def differ(run, shape):
-        pairs = (
-            (network.run(given), run(given)) for given in (sample(f, shape) for f in files[:4])
-        )
-        return max(disagreement(network.kind, *pair, score_thr, precision) for pair in pairs)
-
     first = sample(files[0], sizes[0])
     check_pass(network, predictor.model, first, score_thr)
     progress('writing {}, traced at {}x{}'.format(path, *sizes[0]))
     with draft(path) as name:
         write_file(network, form, name, [sample(f, sizes[0]) for f in files], precision, scan)
+        compared = {shape: [sample(f, shape) for f in files[:4]] for shape in sizes}
         try:
             run = open_file(network, form, name)
-            differences = {shape: differ(run, shape) for shape in sizes}
+            differences = _compare(network, run, compared, score_thr, precision)
         except Exception as error:
             raise UserError(f'{path} is not written, because it does not run: {error}') from error
         worst, most = max(differences.values()), limit(network.kind, precision)
@@ -125,3 +120,14 @@ def export(
         times = {form: milliseconds(run, first), 'torch': milliseconds(network.run, first)}
     megabytes = sum(os.path.getsize(part) for part in file_parts(path)) / 1e6
     return Report(path, megabytes, differences, times)
+
+
+def _compare(network, run, samples, score_thr, precision):
+    """Measure the largest disagreement of each size."""
+    return {
+        shape: max(
+            disagreement(network.kind, network.run(one), run(one), score_thr, precision)
+            for one in own
+        )
+        for shape, own in samples.items()
+    }

@@ -44,3 +44,11 @@ def test_fewer_bits_may_move_scores(precision, score):
 def test_int8_that_has_another_class_everywhere_is_refused(kind, most):
     assert limit(kind, 'int8') == most
     assert disagreement('labels', [np.zeros(4)], [np.ones(4)]) == 1
+
+
+@pytest.mark.parametrize('where', [0, 1])
+def test_numbers_that_are_none_differ(where):
+    pair = [[np.ones(4)], [np.ones(4)]]
+    assert disagreement('maps', *pair) == 0
+    pair[where][0][2] = np.nan
+    assert disagreement('maps', *pair) == np.inf
