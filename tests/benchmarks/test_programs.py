@@ -253,6 +253,7 @@ def test_any_networks_over_sizes_and_batches(backbone, run, tmp_path):
     assert path.read_text().count('<!-- batch -->') == 4
 
 
+@pytest.mark.tries('memory that does not suffice')
 @pytest.mark.stack
 def test_out_of_memory_is_in_the_cell(backbone, run, monkeypatch, tmp_path):
     """Of a batch, of a network that takes more than another, and in both tables."""

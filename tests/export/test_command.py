@@ -102,6 +102,7 @@ def is_interrupted(network, form, path):
     raise KeyboardInterrupt
 
 
+@pytest.mark.tries('an exported file that differs')
 @pytest.mark.parametrize(
     'opened, error, message',
     [
