@@ -31,9 +31,8 @@ REMEDIES = {
     'a segmentor: give val_dataloader.batch_size=1 and test_dataloader.batch_size=1',
     r'stack expects each tensor to be equal size': 'images of a batch differ in size: for a '
     'segmentor give model.data_preprocessor.size the crop_size of the pipeline',
-    r'out of bounds for dimension 0 with size 1\b.*data_preprocessor|If the mean has 3 values': 'an '
-    "image has one channel, and three are expected: give color_type='color' to "
-    'LoadImageFromFile in all pipelines, or for images of one channel'
+    r'If the mean has 3 values': 'an image has one channel, and three are expected: give '
+    "color_type='color' to LoadImageFromFile in all pipelines, or for images of one channel"
     ' model.data_preprocessor.bgr_to_rgb=False, a mean and a std of one value '
     'and model.backbone.in_channels=1',
     r'more than 1 value per channel': 'a batch norm has one value per channel of one image: give '
