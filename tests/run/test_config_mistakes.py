@@ -111,7 +111,9 @@ def test_gray_images_left_as_they_are(train, swaps):
         # the preprocessor that swaps channels widens such images before
         assert train(**options).iter > 0
         return
-    message = f'{FIRST}If the mean has 3 values.*; an image has one channel, and three are expected: give'
+    message = (
+        f'{FIRST}If the mean has 3 values.*; an image has one channel, and three are expected: give'
+    )
     with pytest.raises(UserError, match=message):
         train(**options)
 
