@@ -8,7 +8,7 @@ from sparx_mm.errors import UserError, user_errors
 from sparx_mm.reports import browse
 from sparx_mm.run import (
     ArgumentParser,
-    CfgOptionsAction,
+    add_cfg_options,
     load_config,
     load_dataset,
     show_progress,
@@ -37,13 +37,7 @@ def parse_args():
         '--out',
         help='folder of the pictures; default: work_dirs/browse/ and the name of the config',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=CfgOptionsAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config',
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

@@ -4,7 +4,7 @@ import openmp  # noqa: F401
 
 from sparx_mm.data_checks.report import format_reports, report_data, write_clean
 from sparx_mm.errors import UserError, user_errors
-from sparx_mm.run import ArgumentParser, CfgOptionsAction, load_config, show_progress
+from sparx_mm.run import ArgumentParser, add_cfg_options, load_config, show_progress
 from sparx_mm.run.preflight import check_packages
 
 
@@ -21,13 +21,7 @@ def parse_args():
         'a list of images, without the broken ones, and with new ids for annotations that differ '
         'and have one id. Sets without such a file are only reported',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=CfgOptionsAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config',
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

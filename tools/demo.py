@@ -15,7 +15,7 @@ from sparx_mm.demo import draw_predictions, make_shapes, write_picture
 from sparx_mm.errors import UserError, user_errors
 from sparx_mm.run import (
     ArgumentParser,
-    CfgOptionsAction,
+    add_cfg_options,
     load_config,
     load_runner,
     show_progress,
@@ -88,14 +88,11 @@ def parse_args():
     )
     parser.add_argument('--train', type=int, default=400, metavar='N', help='training images')
     parser.add_argument('--val', type=int, default=100, metavar='N', help='test images')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=CfgOptionsAction,
-        default={},
-        metavar='KEY=VALUE',
+    add_cfg_options(
+        parser,
         help='override settings of both configs, or of one with the name of its '
         'part and a dot before the key',
+        default={},
     )
     return parser.parse_args()
 

@@ -4,7 +4,7 @@ import openmp  # noqa: F401
 
 from sparx_mm.analysis import connection_graph, draw_connections, load_model, write_figure
 from sparx_mm.errors import user_errors
-from sparx_mm.run import ArgumentParser, CfgOptionsAction
+from sparx_mm.run import ArgumentParser, add_cfg_options
 
 
 def parse_args():
@@ -18,12 +18,8 @@ def parse_args():
         default='connections.png',
         help='file of the picture, .png or .svg; default: connections.png',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=CfgOptionsAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config, or arguments of the backbone (arch=small)',
+    add_cfg_options(
+        parser, help='override settings of the config, or arguments of the backbone (arch=small)'
     )
     return parser.parse_args()
 

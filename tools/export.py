@@ -5,7 +5,7 @@ import openmp  # noqa: F401
 from sparx_mm.checkpoint_io import trust_checkpoints
 from sparx_mm.errors import user_errors
 from sparx_mm.export import FORMATS, PRECISIONS, SCANS, export
-from sparx_mm.run import ArgumentParser, CfgOptionsAction
+from sparx_mm.run import ArgumentParser, add_cfg_options
 
 
 def parse_args():
@@ -29,7 +29,7 @@ def parse_args():
         'over all positions, or without a loop (default for OpenVINO)',
     )
     add('--score-thr', type=float, help='of a detector, score of boxes compared; default: 0.3')
-    add('--cfg-options', nargs='+', action=CfgOptionsAction, metavar='KEY=VALUE')
+    add_cfg_options(parser)
     add('--trust-checkpoint', action='store_true', help='read a pickle that may run code')
     return vars(parser.parse_args())
 

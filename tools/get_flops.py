@@ -16,7 +16,7 @@ from sparx_mm.analysis import (
 )
 from sparx_mm.errors import UserError, user_errors
 from sparx_mm.libraries import LIBRARIES
-from sparx_mm.run import ArgumentParser, CfgOptionsAction
+from sparx_mm.run import ArgumentParser, add_cfg_options
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 
@@ -67,12 +67,8 @@ def parse_args():
         "attention of SparX's aggregators; paper-attention, with it; paper-interpolation, with "
         'interpolation too; plain, without norms and with all attention; default: paper',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=CfgOptionsAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config, or arguments of the backbone (arch=small)',
+    add_cfg_options(
+        parser, help='override settings of the config, or arguments of the backbone (arch=small)'
     )
     args = parser.parse_args()
     if (args.config is None) == (args.paper is None):

@@ -5,7 +5,7 @@ import openmp  # noqa: F401
 from sparx_mm.checkpoint_io import trust_checkpoints
 from sparx_mm.errors import user_errors
 from sparx_mm.inference import infer
-from sparx_mm.run import ArgumentParser, CfgOptionsAction, add_compile_option
+from sparx_mm.run import ArgumentParser, add_cfg_options, add_compile_option
 
 
 def parse_args():
@@ -28,13 +28,7 @@ def parse_args():
     add('--tile', type=int, metavar='SIZE', help='cut images into tiles of this side, in pixels')
     add('--overlap', type=float, default=0.2, help='part of a tile in its neighbour; default: 0.2')
     add('--no-draw', dest='draw', action='store_false', help='write no pictures')
-    add(
-        '--cfg-options',
-        nargs='+',
-        action=CfgOptionsAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config',
-    )
+    add_cfg_options(parser)
     add(
         '--trust-checkpoint',
         action='store_true',

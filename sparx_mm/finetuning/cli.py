@@ -1,6 +1,6 @@
 """The options of tools/finetune.py, and what it prints last."""
 
-from ..run import ArgumentParser, CfgOptionsAction
+from ..run import ArgumentParser, add_cfg_options
 from .finetune import Outcome
 from .models import TASKS
 
@@ -54,13 +54,7 @@ def finetune_parser() -> ArgumentParser:
         help='go on with the run in the work folder, with its config; other options are not read',
     )
     add('--dry-run', action='store_true', help='convert, check, write the config, train nothing')
-    add(
-        '--cfg-options',
-        nargs='+',
-        action=CfgOptionsAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config before it is written',
-    )
+    add_cfg_options(parser, help='override settings of the config before it is written')
     return parser
 
 

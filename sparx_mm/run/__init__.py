@@ -3,6 +3,7 @@
 from .cli import (
     ArgumentParser,
     CfgOptionsAction,
+    add_cfg_options,
     add_compile_option,
     parse_run_args,
     run_parser,
@@ -19,6 +20,7 @@ __all__ = [
     'TRACKERS',
     'ArgumentParser',
     'CfgOptionsAction',
+    'add_cfg_options',
     'add_compile_option',
     'build_runner',
     'compile_backbones',

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from typing import Any
 
 from mmengine.config import DictAction
 
@@ -47,11 +48,8 @@ def run_parser(description: str) -> ArgumentParser:
         help='folder for logs, checkpoints and metrics; default: '
         'work_dirs/ and the name of the config',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=CfgOptionsAction,
-        metavar='KEY=VALUE',
+    add_cfg_options(
+        parser,
         help='override settings of the config. Lists are a,b or "[a,b]", '
         'nested ones "[(a,b),(c,d)]": with the quotes and without spaces',
     )
@@ -71,6 +69,26 @@ def run_parser(description: str) -> ArgumentParser:
         '--local_rank', '--local-rank', type=int, default=0, help='set by torch.distributed.launch'
     )
     return parser
+
+
+def add_cfg_options(
+    parser: ArgumentParser, help: str = 'override settings of the config', **kwargs: Any
+) -> None:
+    """Add ``--cfg-options`` to a parser.
+
+    Args:
+        parser (ArgumentParser): Parser of a program that reads a config.
+        help (str): What is overridden. Default: ``'override settings of the config'``.
+        **kwargs: More arguments of ``add_argument``.
+    """
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=CfgOptionsAction,
+        metavar='KEY=VALUE',
+        help=help,
+        **kwargs,
+    )
 
 
 def add_compile_option(parser: ArgumentParser) -> None:
