@@ -302,6 +302,6 @@ def _describe(name: str) -> str:
         where = 'interpreted, slowly' if is_interpreted() else 'on the GPU'
         return f'available: triton {version} kernels {where}, for float16, bfloat16 and float32'
     return (
-        f'available: numba {version} kernels on {torch.get_num_threads()} threads (own pool, no '
-        'numba threading layer), for float32 on the CPU and 16 bits widened to it'
+        f'available: numba {version} kernels on {torch.get_num_threads()} threads of '
+        'torch, for float32 on the CPU and 16 bits widened to it'
     )

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from .math import use_widest_vectors
-from .pool import FASTMATH, Kernel
+from .parallel import FASTMATH, Kernel
 
 # two vectors: so few channels that a ring stays in the cache
 LANES = 32

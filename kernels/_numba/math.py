@@ -13,7 +13,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from ..softplus import LOG1P
-from .pool import FASTMATH
+from .parallel import FASTMATH
 
 _F32, _I32 = np.float32, np.int32
 _ZERO, _ONE, _LOG2_E = _F32(0), _F32(1), _F32(np.log2(np.e))

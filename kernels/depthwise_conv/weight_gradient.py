@@ -45,7 +45,7 @@ def _compute(dy: torch.Tensor, x: torch.Tensor, side: int) -> torch.Tensor:
 
 
 def _by_numba(depthwise, dy, x):
-    from .._numba.pool import num_threads
+    from .._numba.parallel import num_threads
 
     channels = x.shape[1]
     # (B, C, H, W) -> (B, H, W, C)

@@ -18,7 +18,7 @@ from .._numba.math import (
     softplus_and_slope,
     use_widest_vectors,
 )
-from .._numba.pool import Kernel, backward_shares, block_lanes, num_threads
+from .._numba.parallel import Kernel, backward_shares, block_lanes, num_threads
 from .torch import CHUNK, states_shape
 
 _ZERO, _ONE = np.float32(0), np.float32(1)

@@ -20,7 +20,7 @@ from .._numba.math import (
     softplus_and_slope,
     use_widest_vectors,
 )
-from .._numba.pool import FASTMATH, Kernel, backward_shares, block_lanes, num_threads
+from .._numba.parallel import FASTMATH, Kernel, backward_shares, block_lanes, num_threads
 from .torch import states_shape
 
 _ZERO = np.float32(0)
@@ -78,8 +78,13 @@ def _add(k, start, used, own, own_A, dt_weight, dt_bias, A, D):
 
 
 @Kernel
-def ss2d_fwd_kernel(x, dt_B_C, dt_weight, dt_bias, A, D, y, states, lanes, first, last):
-    """Scan blocks first to last; a block is one image by ``lanes`` channels.
+def ss2d_fwd_kernel(
+    x, dt_B_C, dt_weight, dt_bias, A, D, y, y_columns, states, sets, lanes, first, last
+):
+    """Scan for shares first to last.
+
+    A share is one image by a block of ``lanes`` channels by one of the sets of
+    directions: all, or the directions along rows and those along columns.
 
     Args:
         x (ndarray): Map of shape (B, H, W, D).
@@ -88,12 +93,14 @@ def ss2d_fwd_kernel(x, dt_B_C, dt_weight, dt_bias, A, D, y, states, lanes, first
         dt_bias (ndarray): Bias of shape (4, D).
         A (ndarray): Decay rates times log2(e), of shape (4, D, N).
         D (ndarray): Weight of the direct path, of shape (4, D).
-        y (ndarray): Map of shape (B, H, W, D), written.
+        y (ndarray): Sum over the first set, of shape (B, H, W, D), written.
+        y_columns (ndarray): Sum over the second set, if there is one.
         states (ndarray): States at the entry of every line of the four
             directions, of shape (B, 2 (H + W), N, D), written.
+        sets (int): Number of sets, 1 or 2.
         lanes (int): Number of channels to a block.
-        first (int): First block.
-        last (int): Block after the last one.
+        first (int): First share.
+        last (int): Share after the last one.
     """
     use_widest_vectors()
     _, height, width, channels = x.shape
@@ -106,11 +113,13 @@ def ss2d_fwd_kernel(x, dt_B_C, dt_weight, dt_bias, A, D, y, states, lanes, first
     u = np.zeros(lanes, np.float32)
     delta = np.zeros(lanes, np.float32)
     out = np.zeros(lanes, np.float32)
-    for block in range(first, last):
+    for share in range(first, last):
+        first_k, block = share % sets, share // sets
         b, start = block // blocks, block % blocks * lanes
+        y_set = y if first_k == 0 else y_columns
         used = min(lanes, channels - start)
         stop = start + used
-        for k in range(4):
+        for k in range(first_k, 4, sets):
             _load(k, start, used, dt_weight, dt_bias, A, D, own, own_A)
             h[:] = _ZERO
             lines, positions = (height, width) if k % 2 == 0 else (width, height)
@@ -125,7 +134,7 @@ def ss2d_fwd_kernel(x, dt_B_C, dt_weight, dt_bias, A, D, y, states, lanes, first
                     i, j = (line, position) if k % 2 == 0 else (position, line)
                     low = dt_B_C[b, i, j, k]
                     x_ij = x[b, i, j, start:stop]
-                    y_ij = y[b, i, j, start:stop]
+                    y_ij = y_set[b, i, j, start:stop]
                     for c in range(used):
                         u[c] = x_ij[c]
                     _project(lanes, low, own, delta)
@@ -142,7 +151,7 @@ def ss2d_fwd_kernel(x, dt_B_C, dt_weight, dt_bias, A, D, y, states, lanes, first
                         h,
                         out,
                     )
-                    if k == 0:
+                    if k == first_k:
                         for c in range(used):
                             y_ij[c] = out[c]
                     else:
@@ -219,25 +228,28 @@ def ss2d_bwd_kernel(
     A,
     D,
     dx,
+    dx_columns,
     ddt_B_C,
     dweight,
     dbias,
     dA,
     dD,
+    sets,
     lanes,
     first,
     last,
 ):
     """Compute the gradients of `ss2d_fwd_kernel`, for shares first to last.
 
-    A share is a part of the batch by a slice of channel blocks; slices write
-    partial sums of ``ddt_B_C``, parts write partial sums of the parameters'
-    gradients. A line is scanned again from its entry state, then walked back.
+    A share is a part of the batch by a slice of channel blocks by a set of directions;
+    slices write partial sums of ``ddt_B_C``, parts write partial sums of the
+    parameters' gradients. A line is scanned again from its entry state, then walked back.
 
     Args:
         dy (ndarray): Gradient of y, of shape (B, H, W, D).
         states, x, dt_B_C, dt_weight, dt_bias, A, D: As for `ss2d_fwd_kernel`.
-        dx (ndarray): Gradient of x, of shape (B, H, W, D), written.
+        dx (ndarray): Gradient of x through the first set, of shape (B, H, W, D), written.
+        dx_columns (ndarray): Gradient of x through the second set, if there is one.
         ddt_B_C (ndarray): Gradient of dt_B_C, of shape
             (slices, B, H, W, 4, R + 2N), zero before, added to.
         dweight (ndarray): Gradient of dt_weight, of shape (parts, 4, D, R), zero
@@ -245,6 +257,7 @@ def ss2d_bwd_kernel(
         dbias (ndarray): Gradient of dt_bias, of shape (parts, 4, D).
         dA (ndarray): Gradient of A, of shape (parts, 4, D, N).
         dD (ndarray): Gradient of D, of shape (parts, 4, D).
+        sets (int): Number of sets, 1 or 2.
         lanes (int): Number of channels to a block.
         first (int): First share.
         last (int): Share after the last one.
@@ -270,7 +283,8 @@ def ss2d_bwd_kernel(
     a = np.zeros((longest, state, lanes), np.float32)
     h = np.zeros((longest + 1, state, lanes), np.float32)
     for share in range(first, last):
-        part, i_slice = share // slices, share % slices
+        first_k, part, i_slice = share % sets, share // sets // slices, share // sets % slices
+        dx_set = dx if first_k == 0 else dx_columns
         for job in range(batch * part // parts * blocks, batch * (part + 1) // parts * blocks):
             b, block = job // blocks, job % blocks
             if block * slices // blocks != i_slice:
@@ -284,7 +298,7 @@ def ss2d_bwd_kernel(
             own[:] = _ZERO
             own_A[:] = _ZERO
             h[0] = _ZERO
-            for k in range(4):
+            for k in range(first_k, 4, sets):
                 _load(k, start, used, dt_weight, dt_bias, A, D, own, own_A)
                 d_own[:] = _ZERO
                 d_own_A[:] = _ZERO
@@ -325,7 +339,7 @@ def ss2d_bwd_kernel(
                         row, col = (i, line) if column else (line, i)
                         x_ij = x[b, row, col, start:stop]
                         dy_ij = dy[b, row, col, start:stop]
-                        dx_ij = dx[b, row, col, start:stop]
+                        dx_ij = dx_set[b, row, col, start:stop]
                         for c in range(used):
                             u[c] = x_ij[c]
                             dy_c[c] = dy_ij[c]
@@ -353,7 +367,7 @@ def ss2d_bwd_kernel(
                         )
                         for c in range(lanes):
                             dz[t, c] *= ddelta[c]
-                        if k == 0:
+                        if k == first_k:
                             for c in range(used):
                                 dx_ij[c] = du[c]
                         else:
@@ -396,6 +410,21 @@ def _arrays(
     return [t.detach().contiguous().numpy() for t in tensors]
 
 
+def _direction_sets(threads: int, batch: int, channels: int) -> int:
+    """Choose between one map that all directions add to and two, rows' and columns'.
+
+    Threads share an image by channels, unless their blocks would be short: an element
+    of 96 channels takes up to a quarter longer than one of 192.
+    """
+    return 2 if threads > batch * -(-channels // block_lanes(channels)) else 1
+
+
+def _sum(total: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+    for other in others:
+        total += other
+    return total
+
+
 def forward(
     x: torch.Tensor,
     dt_B_C: torch.Tensor,
@@ -416,13 +445,15 @@ def forward(
     """
     batch, channels, height, width = x.shape
     arrays = _arrays(x, dt_B_C, dt_weight, dt_bias, A, D)
-    y = torch.empty(batch, height, width, channels)
     states = torch.empty(states_shape(x, A))
     threads = num_threads(4 * x.numel() * A.shape[-1])
-    lanes = block_lanes(channels, -(-threads // batch))
-    blocks = batch * -(-channels // lanes)
-    ss2d_fwd_kernel(threads, blocks, *arrays, y.numpy(), states.numpy(), lanes)
-    return y.permute(0, 3, 1, 2), states
+    sets = _direction_sets(threads, batch, channels)
+    sums = [torch.empty(batch, height, width, channels) for _ in range(sets)]
+    lanes = block_lanes(channels, -(-threads // (batch * sets)))
+    shares = sets * batch * -(-channels // lanes)
+    outputs = (t.numpy() for t in (sums[0], sums[-1], states))
+    ss2d_fwd_kernel(threads, shares, *arrays, *outputs, sets, lanes)
+    return _sum(*sums).permute(0, 3, 1, 2), states
 
 
 def backward(
@@ -451,19 +482,22 @@ def backward(
     # (B, D, H, W) -> (B, H, W, D)
     dy = dy.to(A.dtype).detach().permute(0, 2, 3, 1).contiguous()
     threads = num_threads(8 * x.numel() * A.shape[-1])
+    sets = _direction_sets(threads, batch, channels)
     # so few slices that their partial gradients of dt_B_C are two maps at most
-    parts, slices = backward_shares(threads, batch, channels // (2 * dt_B_C.shape[-1]))
+    max_slices = channels // (2 * dt_B_C.shape[-1])
+    parts, slices = backward_shares(-(-threads // sets), batch, max_slices)
     lanes = block_lanes(channels, slices)
-    dx = torch.empty(batch, height, width, channels)
+    sums = [torch.empty(batch, height, width, channels) for _ in range(sets)]
     ddt_B_C = torch.zeros(slices, *dt_B_C.shape)
     partial = [torch.zeros(parts, *array.shape) for array in arrays[2:]]
     ss2d_bwd_kernel(
         threads,
-        parts * slices,
+        sets * parts * slices,
         dy.numpy(),
         states.detach().contiguous().numpy(),
         *arrays,
-        *(t.numpy() for t in (dx, ddt_B_C, *partial)),
+        *(t.numpy() for t in (sums[0], sums[-1], ddt_B_C, *partial)),
+        sets,
         lanes,
     )
-    return dx.permute(0, 3, 1, 2), ddt_B_C.sum(0), *(t.sum(0) for t in partial)
+    return _sum(*sums).permute(0, 3, 1, 2), ddt_B_C.sum(0), *(t.sum(0) for t in partial)

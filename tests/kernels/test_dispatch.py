@@ -13,7 +13,7 @@ import torch
 from torch._subclasses import FakeTensorMode
 
 from sparx_mm.kernels import backend_report, dispatch, selective_scan, ss2d
-from sparx_mm.kernels._numba import pool
+from sparx_mm.kernels._numba import parallel
 from sparx_mm.kernels.ss2d import numba as ss2d_numba
 
 # builds inputs, and compares a pass with that of plain torch in float64
@@ -326,7 +326,7 @@ def test_two_python_threads(run_python):
 KERNEL = inspect.cleandoc("""
     import pathlib, sys
     import numpy as np
-    from sparx_mm.kernels._numba.pool import Kernel
+    from sparx_mm.kernels._numba.parallel import Kernel
 
     def square(x, first, last):
         for i in range(first, last):
@@ -408,7 +408,7 @@ def test_new_memory_is_poisoned(monkeypatch):
 
 
 def test_error_in_a_share_is_raised():
-    kernel = pool.Kernel(None)
+    kernel = parallel.Kernel(None)
 
     def run(x, first, last):
         if first:
@@ -431,7 +431,7 @@ def test_error_in_a_share_is_raised():
     ],
 )
 def test_shares_of_a_backward_pass(threads, batch, slices, wanted):
-    assert pool.backward_shares(threads, batch, slices) == wanted
+    assert parallel.backward_shares(threads, batch, slices) == wanted
 
 
 @pytest.mark.parametrize(
@@ -447,7 +447,7 @@ def test_shares_of_a_backward_pass(threads, batch, slices, wanted):
     ],
 )
 def test_lanes_of_a_block(channels, blocks, wanted):
-    assert pool.block_lanes(channels, blocks) == wanted
+    assert parallel.block_lanes(channels, blocks) == wanted
 
 
 def _cpu_has(feature):
@@ -463,12 +463,12 @@ def test_widest_vectors():
     from numba import njit
 
     # without the cache, whose kernels bring no text
-    kernel = njit(ss2d_numba.ss2d_fwd_kernel._function, fastmath=pool.FASTMATH, nogil=True)
+    kernel = njit(ss2d_numba.ss2d_fwd_kernel._function, fastmath=parallel.FASTMATH, nogil=True)
     x, y = torch.ones(1, 2, 2, 32), torch.empty(1, 2, 2, 32)
     low, weight, row = torch.ones(1, 2, 2, 4, 3), torch.ones(4, 32, 1), torch.ones(4, 32)
     states = torch.empty(1, 8, 1, 32)
-    arrays = [t.numpy() for t in (x, low, weight, row, -weight, row, y, states)]
-    kernel(*arrays, 32, 0, 1)
+    arrays = [t.numpy() for t in (x, low, weight, row, -weight, row, y, y, states)]
+    kernel(*arrays, 1, 32, 0, 1)
     (assembly,) = kernel.inspect_asm().values()
     # a few stem from copies; arithmetic makes hundreds
     assert assembly.count('zmm') > 200

@@ -1,17 +1,18 @@
-"""Numba kernels, and the threads that run them: as many as torch's.
+"""Numba kernels, and the threads that run them: torch's own.
 
-A kernel takes its arguments and a range of shares, runs without the GIL and
-is called from a pool of Python threads. numba's own threading layers are not
-used: one of them kills a forked child, such as a data-loader worker, and
-another aborts when two Python threads call it. This pool is made anew after a
-fork, and any number of threads may hand it work.
+A kernel takes its arguments and a range of shares, runs without the GIL and is called
+from the OpenMP threads that torch's operators run on. Those wait in a loop for their next
+work, and would keep a core from threads of another pool. numba's threading layers are not
+used: one of them kills a forked child, such as a data-loader worker, and another aborts
+when two Python threads call it. OpenMP's threads do not survive a fork, so a forked child
+uses one.
 """
 
+import ctypes
 import functools
 import os
 import zlib
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +27,56 @@ _WORTH_A_THREAD = 1 << 16
 # of a line or chunk outgrows the cache
 _VECTOR, _MAX_LANES = 16, 320
 
-_pool: ThreadPoolExecutor | None = None
+_Region = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
-def _forget_pool() -> None:
-    global _pool
-    _pool = None
+@functools.cache
+def _openmp() -> Callable[..., None] | None:
+    """Find the entry point through which torch's compiled code starts its threads."""
+    torch_cpu = Path(torch.__file__).parent / 'lib' / 'libtorch_cpu.so'
+    # in the order of the linker: what was loaded for all, then what torch is linked to
+    for library in (None, torch_cpu):
+        try:
+            function = ctypes.CDLL(library and str(library)).GOMP_parallel
+        except (OSError, AttributeError):
+            continue
+        function.argtypes = (_Region, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
+        function.restype = None
+        return function
+    return None
 
 
-# a forked child inherits the pool but none of its threads
-os.register_at_fork(after_in_child=_forget_pool)
+_forked = False
 
 
-def _submit(*call: Any) -> Future:
-    global _pool
-    if _pool is None:
-        _pool = ThreadPoolExecutor(os.cpu_count(), 'sparx_mm')
-    return _pool.submit(*call)
+def _note_fork() -> None:
+    global _forked
+    _forked = True
+
+
+os.register_at_fork(after_in_child=_note_fork)
+
+
+def _run(shares: range, call: Callable[[int], None]) -> None:
+    """Call a function for each share, on several of torch's threads where it has them."""
+    # taken one by one under the GIL
+    left, errors = iter(shares), []
+
+    def region(_) -> None:
+        try:
+            for share in left:
+                call(share)
+        except BaseException as error:
+            errors.append(error)
+
+    openmp = None if _forked or len(shares) == 1 else _openmp()
+    if openmp is not None:
+        # all threads, as torch does: a smaller team would end the others
+        openmp(_Region(region), None, 0, 0)
+    # what no thread took, such as where OpenMP has one
+    region(None)
+    if errors:
+        raise errors[0]
 
 
 def num_threads(work: int) -> int:
@@ -96,7 +130,7 @@ def backward_shares(threads: int, batch: int, max_slices: int) -> tuple[int, int
 def _shared_code() -> str:
     """Fingerprint the files that every kernel takes code from."""
     folder = Path(__file__).parent
-    files = [folder / 'pool.py', folder / 'math.py', folder.parent / 'softplus.py']
+    files = [folder / 'parallel.py', folder / 'math.py', folder.parent / 'softplus.py']
     return f'{zlib.crc32(b"".join(f.read_bytes() for f in files)):08x}'
 
 
@@ -125,15 +159,8 @@ class Kernel:
         if self._compiled is None:
             self._compiled = self._compile(args)
         threads = max(1, min(threads, shares))
-        ends = [shares * (i + 1) // threads for i in range(threads)]
-        others = [_submit(self._compiled, *args, *limits) for limits in zip(ends, ends[1:])]
-        try:
-            self._compiled(*args, 0, ends[0])
-        finally:
-            # after an error too, because nobody may write to the results then
-            wait(others)
-        for other in others:
-            other.result()
+        ends = [shares * i // threads for i in range(threads + 1)]
+        _run(range(threads), lambda i: self._compiled(*args, ends[i], ends[i + 1]))
 
     def _compile(self, args: tuple) -> Callable[..., None]:
         # imported lazily: numba takes a second, and may be missing
