@@ -3,8 +3,11 @@
 import functools
 import importlib
 import inspect
+import os
 import shutil
 import sys
+import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -405,6 +408,50 @@ def test_new_memory_is_poisoned(monkeypatch):
         kernels, 'ss2d_fwd_kernel', lambda threads, shares, *args: kernel(1, shares - 1, *args)
     )
     assert scan().isnan().any()
+
+
+def record_threads(shares):
+    """Threads by the share that each has run."""
+    kernel, threads = parallel.Kernel(None), {}
+
+    def run(first, last):
+        threads.update(dict.fromkeys(range(first, last), threading.get_ident()))
+        # so long that another thread takes the next share
+        time.sleep(0.2)
+
+    kernel._compiled = run
+    kernel(shares, shares)
+    return threads
+
+
+@pytest.fixture(params=[2])
+def threads_of_torch(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_shares_run_on_threads_of_torch(threads_of_torch):
+    # which are started at the first large operation
+    torch.ones(1 << 20).exp_()
+    before = len(os.listdir('/proc/self/task'))
+    threads = record_threads(2)
+    assert len(set(threads.values())) == 2
+    assert threading.get_ident() in threads.values()
+    assert len(os.listdir('/proc/self/task')) == before
+
+
+@pytest.mark.parametrize('change', [dict(_forked=True), dict(_openmp=lambda: None)])
+def test_all_shares_run_where_openmp_cannot(change, threads_of_torch, monkeypatch):
+    for name, value in change.items():
+        monkeypatch.setattr(parallel, name, value)
+    assert record_threads(3) == dict.fromkeys(range(3), threading.get_ident())
+
+
+@pytest.mark.parametrize('threads_of_torch', [1], indirect=True)
+def test_all_shares_run_where_openmp_gives_one_thread(threads_of_torch):
+    assert record_threads(3) == dict.fromkeys(range(3), threading.get_ident())
 
 
 def test_error_in_a_share_is_raised():
