@@ -6,13 +6,15 @@ TESTS ?= tests
 BENCH ?=
 RESULTS ?= work_dirs/bench
 CODE := $(wildcard sparx_mm kernels configs tools tests benchmarks scripts)
+# with Python in them
+PAGES := docs README.md CONTRIBUTING.md
 ANY_PYTHON = $(or $(PYTHON),python3)
 MAKE_ENV = $(ANY_PYTHON) scripts/make_env.py
 # set-up writes run.env, which hides a GPU that mmcv cannot use
 RUN := . .venv/run.env &&
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-faults test-openmmlab test-gpu bench-gpu lint format clean
+.PHONY: help setup demo test test-fast test-faults test-openmmlab test-gpu bench-gpu docs lint format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -54,15 +56,20 @@ bench-gpu: test-gpu  ## run test-gpu and the self-test, then the benchmarks
 	PYTHONPATH=. $(ANY_PYTHON) benchmarks/family.py --device cuda \
 		--output $(RESULTS)/family.md
 
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: setup  ## build the pages of docs/ as a site in build/site; a dead link or anchor fails
+	.venv/bin/mkdocs build --strict --quiet
+	@echo 'open build/site/index.html, or serve it: python3 -m http.server -d build/site'
+
 lint: setup  ## check style, docstrings and spelling
-	.venv/bin/ruff check $(CODE)
+	.venv/bin/ruff check $(CODE) docs
 	.venv/bin/python scripts/check_docstrings.py $(filter-out configs tests,$(CODE))
-	.venv/bin/ruff format --diff $(CODE)
+	.venv/bin/ruff format --diff $(CODE) $(PAGES)
 	.venv/bin/codespell $(CODE) Makefile setup.cfg docs *.cff *.md
 
 format: setup  ## sort imports and lay out code as lint wants it
-	.venv/bin/ruff check --fix $(CODE)
-	.venv/bin/ruff format $(CODE)
+	.venv/bin/ruff check --fix $(CODE) docs
+	.venv/bin/ruff format $(CODE) $(PAGES)
 
 clean:  ## remove environments, builds and caches; data and results stay
 	rm -rf .venv .venv-openmmlab build dist *.egg-info .hypothesis .pytest_cache .ruff_cache

@@ -26,7 +26,7 @@ FOLDERS = dict(onedl='.venv', openmmlab='.venv-openmmlab')
 # has each Python of an environment import torchvision beside a torch for the CPU too
 TORCHVISION_STUB = ROOT / 'sparx_mm/compat/torchvision_stub.py'
 # further extras; they are tested with the default distribution alone
-MORE = dict(onedl=('pretrain', 'rotate', 'export', 'track', 'clients'), openmmlab=())
+MORE = dict(onedl=('pretrain', 'rotate', 'export', 'track', 'clients', 'docs'), openmmlab=())
 
 
 def requirements(name):

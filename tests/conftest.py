@@ -61,6 +61,7 @@ SLOW = {
         'run/test_torchrun.py',
         'test_info.py',
         'test_install.py',
+        'test_site.py',
         'tools',
     )
 }

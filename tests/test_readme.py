@@ -1,15 +1,19 @@
 """The README and the pages of docs/ name only what is there, and their code is sound."""
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
 import torch
+from archs import PICO, PICO_VMAMBA
 from mmengine.config import Config
 from mmengine.registry import HOOKS, MODELS
 
 from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba, engine
 from sparx_mm.analysis import count_complexity
+from sparx_mm.libraries import LIBRARIES
+from sparx_mm.registry import MODELS as PARTS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / 'docs').rglob('*.md'))
@@ -91,6 +95,62 @@ def test_python_blocks_compile(page):
         compile(block, page, 'exec')
 
 
+def _python_blocks(*pages):
+    return [
+        pytest.param(page, block, id=f'{page}-{i}')
+        for page in pages
+        for i, block in enumerate(_blocks(page, 'python'))
+    ]
+
+
+@pytest.mark.parametrize(
+    'page,block', _python_blocks('docs/extending.md', 'docs/released_weights.md', 'docs/vmamba.md')
+)
+def test_the_examples_run(page, block, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for registry in (PARTS, MODELS):
+        monkeypatch.setattr(registry, '_module_dict', dict(registry.module_dict))
+    monkeypatch.setitem(LIBRARIES, 'mmpose', None)
+    # small networks of the same names
+    monkeypatch.setitem(SparXMamba.arch_zoo, 'tiny', PICO)
+    monkeypatch.setitem(VMamba.arch_zoo, 'tiny', PICO_VMAMBA)
+    exec(compile(block, page, 'exec'), {'__name__': 'example'})
+
+
+@pytest.mark.parametrize('page,block', _python_blocks('docs/sparx.md'))
+def test_the_statements_on_sparx_hold(page, block):
+    with torch.device('meta'):
+        exec(compile(block, page, 'exec'), {'__name__': 'example'})
+
+
+def test_examples_of_extensions_are_short():
+    blocks = _blocks('docs/extending.md', 'python')
+    assert len(blocks) == 5 and all(len(block.splitlines()) <= 30 for block in blocks)
+
+
+def _texts():
+    """Constant parts of the strings in the code."""
+    for folder in ('sparx_mm', 'kernels'):
+        for path in (ROOT / folder).rglob('*.py'):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    yield node.value
+
+
+def test_the_lines_of_the_faq_are_those_of_the_code():
+    texts = list(_texts())
+    lines = _blocks('docs/faq.md', 'text')
+    parts = [part.strip() for line in lines for part in line.split('…')]
+    assert len(lines) > 25
+    assert not [part for part in parts if not any(part in text for text in texts)]
+
+
+def test_the_faq_has_an_answer_for_each_of_25_symptoms():
+    sections = re.split('^### ', _text('docs/faq.md'), flags=re.M)[1:]
+    symptoms = {section.partition('\n')[0] for section in sections}
+    assert len(symptoms) == len(sections) >= 25
+
+
 @pytest.mark.slow
 def test_plain_pytorch_runs():
     (block,) = (block for block in _blocks('README.md', 'python') if 'torch.rand' in block)
@@ -164,6 +224,17 @@ def test_the_multiply_adds_are_counted():
         with torch.device('meta'):
             total = count_complexity(FAMILIES[family](arch), (224, 224)).total()
         assert cells[2] == f'{total.macs / 1e9:.1f}'
+
+
+def test_the_page_of_weights_has_all_that_the_configs_name():
+    page = _text('docs/released_weights.md')
+    configs = (ROOT / 'configs/_base_/backbones').glob('*.py')
+    urls = [Config.fromfile(path).get('init_cfg', {}).get('checkpoint') for path in configs]
+    named = [url.partition('#sha256=') for url in urls if url]
+    assert len(named) >= 12
+    for url, _, digits in named:
+        (row,) = re.findall(rf'^\|.*{re.escape(url)}.*$', page, re.M)
+        assert digits in row
 
 
 def test_weights_are_those_of_the_configs():

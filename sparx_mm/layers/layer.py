@@ -20,8 +20,6 @@ _KINDS = 256
 class Layer(BaseModule):
     """Position encoding, token mixer and FFN; SparX's paper, Figure 2.
 
-    .. code-block:: text
-
         x = dpe(x)
         x = skip1(x) + drop_path(mixer(proj(norm1(x), sources)))
         x = ffn_dpe(x)
