@@ -5,10 +5,12 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).resolve().parents[1]
 # on each page of the API, the packages whose public names it must have
@@ -66,6 +68,25 @@ def test_every_page_is_there(site):
     names = {str(path.with_suffix('.html')).replace('README', 'index') for path in docs}
     assert len(names) > 30 and names <= pages.keys()
     assert {'CHANGELOG.html', 'CONTRIBUTING.html', 'SECURITY.html'} <= pages.keys()
+
+
+def _tags(html):
+    return Counter(re.findall(r'<(h[1-6]|li|ol|ul|table|tr|td|pre|p|em|strong|img)\b', html))
+
+
+def test_pages_read_the_same_on_a_forge(site):
+    pages, folder = site
+    forge = MarkdownIt('commonmark').enable('table')
+    docs = {str(path.relative_to(ROOT / 'docs')): path for path in (ROOT / 'docs').rglob('*.md')}
+    docs['index.md'] = docs.pop('README.md')
+    around = {name: ROOT / name for name in ('CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md')}
+    for name, path in {**docs, **around}.items():
+        # whose text is in docstrings
+        if name.startswith('api/'):
+            continue
+        text = (folder / name).with_suffix('.html').read_text()
+        article = text.partition('<article')[2].partition('</article>')[0]
+        assert _tags(article) == _tags(forge.render(path.read_text())), name
 
 
 def test_a_page_loads_its_own_files_alone(site):

@@ -64,4 +64,7 @@ def on_page_markdown(markdown, page, config, files):
         target = _target(match[0], path).removeprefix('docs/')
         return relpath(target, dirname(uri) or '.')
 
+    if page.is_homepage:
+        # it would list this page alone
+        page.meta['hide'] = ['navigation']
     return _LINK.sub(adapt, markdown)
