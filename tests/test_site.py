@@ -1,6 +1,7 @@
 """`make docs` builds a site that is whole without a network, and fails at dead links."""
 
 import ast
+import fcntl
 import os
 import re
 import subprocess
@@ -54,12 +55,18 @@ class Tags(HTMLParser):
 
 
 @pytest.fixture(scope='module')
-def site(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('site')
-    build(ROOT / 'mkdocs.yml', folder)
-    return {
-        str(path.relative_to(folder)): Tags(path.read_text()) for path in folder.rglob('*.html')
-    }, folder
+def site(tmp_path_factory, worker_id):
+    """Pages by name, and the folder of a site, which is built once for all workers."""
+    base = tmp_path_factory.getbasetemp()
+    base = base if worker_id == 'master' else base.parent
+    folder = base / 'site'
+    with open(base / 'site.lock', 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            build(ROOT / 'mkdocs.yml', base / 'unfinished')
+            (base / 'unfinished').rename(folder)
+    pages = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob('*.html')}
+    return {name: Tags(text) for name, text in pages.items()}, folder
 
 
 def test_every_page_is_there(site):
