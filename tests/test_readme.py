@@ -103,6 +103,7 @@ def _python_blocks(*pages):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'page,block', _python_blocks('docs/extending.md', 'docs/released_weights.md', 'docs/vmamba.md')
 )
@@ -137,6 +138,7 @@ def _texts():
                     yield node.value
 
 
+@pytest.mark.slow
 def test_the_lines_of_the_faq_are_those_of_the_code():
     texts = list(_texts())
     lines = _blocks('docs/faq.md', 'text')
