@@ -1,6 +1,6 @@
 """torchvision on a machine where its C++ library does not load.
 
-PyPI's wheel is made for the CUDA build of torch. Beside a CPU build its library
+The package index's wheel is made for the CUDA build of torch. Beside a CPU build its library
 does not load, and importing it ends in ``operator torchvision::nms does not
 exist``, although most of it is plain Python and needs no operator. mmpretrain
 imports torchvision; so does every Runner of mmengine, to print its version, and
