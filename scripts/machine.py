@@ -12,6 +12,8 @@ from pathlib import Path
 from console import fail, output
 
 SUPPORTED = ((3, 10), (3, 11), (3, 12))
+# the user's variable: GPU architectures to make mmcv's operators for, with or without a GPU here
+ARCHS = 'SPARX_MM_CUDA_ARCHS'
 
 
 def use_supported_python():
@@ -51,8 +53,19 @@ def check_build_tools():
         )
 
 
+def chosen_archs():
+    """Return the GPU architectures that the user names, ``'8.0;9.0'``, or ''."""
+    return ';'.join(re.findall(r'[^;,\s]+', os.environ.get(ARCHS, '')))
+
+
 def find_gpus():
-    """List the models of the NVIDIA GPUs, not which or how many there are."""
+    """List the models of the NVIDIA GPUs, not which or how many there are.
+
+    Where the user names architectures, as for an image that is built without a GPU, those are
+    listed instead.
+    """
+    if chosen_archs():
+        return [f'architectures {chosen_archs()}']
     lines = output('nvidia-smi', '-L').splitlines()
     models = [re.match(r'GPU \d+: (.*?)( \(UUID|$)', line) for line in lines]
     return sorted({model.group(1) for model in models if model})
@@ -77,13 +90,13 @@ def why_on_cpu(gpus, nvcc, cuda):
     """
     if not gpus:
         return 'there is no GPU'
+    reason = ''
     if not cuda:
-        return 'there is a GPU, but torch cannot use it'
-    if not nvcc:
-        return f'there is a GPU, but no nvcc; to use it, install the CUDA toolkit {cuda}'
-    if nvcc.split('.')[0] != cuda.split('.')[0]:
-        return (
-            f'there is a GPU, but nvcc is of CUDA {nvcc}; to use it, '
-            f'install the CUDA toolkit {cuda}'
-        )
-    return ''
+        reason = 'torch cannot use it'
+    elif not nvcc:
+        reason = f'no nvcc; to use it, install the CUDA toolkit {cuda}'
+    elif nvcc.split('.')[0] != cuda.split('.')[0]:
+        reason = f'nvcc is of CUDA {nvcc}; to use it, install the CUDA toolkit {cuda}'
+    if reason and chosen_archs():
+        fail(f'{ARCHS} asks for operators for a GPU, but {reason}')
+    return reason and f'there is a GPU, but {reason}'

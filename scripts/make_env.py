@@ -12,11 +12,17 @@ import platform
 import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-from console import fail, output, say, wait_for_lock
-from machine import check_build_tools, find_gpus, find_nvcc, use_supported_python, why_on_cpu
+from console import Steps, fail, output, say, wait_for_lock
+from machine import (
+    check_build_tools,
+    chosen_archs,
+    find_gpus,
+    find_nvcc,
+    use_supported_python,
+    why_on_cpu,
+)
 from mmcv_wheel import mmcv_wheel
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -99,13 +105,14 @@ class Environment:
         self.run('-m', 'pip', 'install', *quiet, *arguments)
 
     def describe_torch(self):
-        """Return torch's version, its CUDA version and the GPUs' architectures."""
+        """Return torch's version, its CUDA version, and the architectures to make operators for."""
         code = (
             'import torch; gpu = torch.cuda; n = gpu.device_count();'
+            f'chosen = {chosen_archs()!r};'
             'print(torch.__version__);'
-            'print(torch.version.cuda if gpu.is_available() else "");'
-            'print(*sorted({"%d.%d" % gpu.get_device_capability(i)'
-            ' for i in range(n)}), sep=";")'
+            'print((chosen or gpu.is_available()) and torch.version.cuda or "");'
+            'print(chosen or ";".join(sorted({"%d.%d" % gpu.get_device_capability(i)'
+            ' for i in range(n)})))'
         )
         text = output(self.python, '-W', 'ignore', '-c', code)
         if not text:
@@ -136,12 +143,12 @@ class Environment:
             gpus (list[str]): Result of `find_gpus`.
             nvcc (str): Result of `find_nvcc`.
         """
-        build = requirements('build')
-        say(
-            f'making {self.folder.name} with Python {platform.python_version()}, {", ".join(build)}'
-        )
+        steps = Steps(5)
+        steps.begin(f'{self.folder.name}, with Python {platform.python_version()}')
         if subprocess.call([sys.executable, '-m', 'venv', '--clear', str(self.folder)]):
             fail(f'{self.folder} cannot be made, see above')
+        build = requirements('build')
+        steps.begin(f'what mmcv is compiled with: {", ".join(build)}')
         self.pip_install(*build)
         torch, cuda, archs = self.describe_torch()
         reason = why_on_cpu(gpus, nvcc, cuda)
@@ -149,14 +156,18 @@ class Environment:
             f"torch {torch}; mmcv's operators are made for the "
             + (f'CPU: {reason}' if reason else f'GPU (CUDA {nvcc}, {archs})')
         )
+        steps.begin(f"the wheel of mmcv's operators, {self.mmcv}")
         wheel = mmcv_wheel(self.python, self.mmcv, torch, '' if reason else archs)
-        say(f'installing {wheel}, the other packages and this plugin')
+        steps.begin('the other packages and this plugin')
+        say(f'mmcv is {wheel}')
         # torch stays as it is, because the extra build pins it
         self.pip_install(wheel, '--editable', f'{ROOT}[{",".join(self.extras)}]')
+        steps.begin('OpenCV without libGL, torchvision, and a first import')
         self.keep_headless_opencv()
         self.run(str(TORCHVISION_STUB))
         self.run('-W', 'ignore', '-c', 'import cv2, mmcv, torch, mmcv._ext')
         self.run_env.write_text(run_env(reason) if gpus else '')
+        steps.report()
 
 
 def check(gpus, nvcc):
@@ -204,12 +215,10 @@ def main():
         wanted = environment.wanted_stamp(gpus, nvcc)
         if environment.is_finished(wanted):
             return
-        start = time.monotonic()
         use_supported_python()
         check_build_tools()
         environment.install(gpus, nvcc)
         environment.stamp.write_text(wanted)
-        say(f'done in {(time.monotonic() - start) / 60:.1f} min')
 
 
 if __name__ == '__main__':

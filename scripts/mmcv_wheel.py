@@ -1,4 +1,4 @@
-"""mmcv's wheel: compiled once, kept in the user's cache.
+"""mmcv's wheel: found or compiled once, kept in the user's cache.
 
 The name of a wheel's folder has all that the compiled operators depend on. The
 folder is filled under another name and renamed when it is complete.
@@ -6,21 +6,18 @@ folder is filled under another name and renamed when it is complete.
 
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from console import fail, say, wait_for_lock
+from mmcv_compile import compile_mmcv
 
-# SHA-256 of the sources, whose setup.py runs here; change them with setup.cfg
-SOURCES = {
-    'mmcv==2.1.0': 'd387bcab66b467479b6660310e23746cfc79c6e57acf04094680adb499a5cd3f',
-    'onedl-mmcv==2.3.6': '8704978a3d492b15cc058742ac3165bd1bcc2dd20678da9ed39e0da3048e3045',
-}
+# the user's variable: a folder with wheels
+WHEELS = 'SPARX_MM_WHEELS'
+FIT = Path(__file__).with_name('mmcv_fit.py')
 
 
 def wheel_key(mmcv, torch, archs=''):
@@ -44,7 +41,10 @@ def wheel_key(mmcv, torch, archs=''):
 
 
 def mmcv_wheel(python, mmcv, torch, archs=''):
-    """Return the path of the wheel, and compile it if it is not there.
+    """Return the path of the wheel, from the first place that has it.
+
+    The places are the user's cache, the folder that SPARX_MM_WHEELS names, the index that pip is
+    configured with, and mmcv's source, which is compiled.
 
     Args:
         python (str): Interpreter with torch, setuptools and ninja.
@@ -55,90 +55,69 @@ def mmcv_wheel(python, mmcv, torch, archs=''):
     wheels.mkdir(parents=True, exist_ok=True)
     key = wheel_key(mmcv, torch, archs)
     with open(f'{wheels / key}.log', 'a', buffering=1) as log:
-        wait_for_lock(log, 'the same wheel')
-        if not any(wheels.glob(f'{key}/*.whl')):
+        wait_for_lock(log, f'the same wheel; its log: {log.name}')
+        if any(wheels.glob(f'{key}/*.whl')):
+            say(f"{mmcv} for torch {torch} is in this user's cache")
+        else:
             for left_over in wheels.glob(f'{key}.*.tmp'):
                 shutil.rmtree(str(left_over))
             log.truncate(0)
             with tempfile.TemporaryDirectory(
                 prefix=f'{key}.', suffix='.tmp', dir=str(wheels)
             ) as tmp:
-                compile_mmcv(python, mmcv, archs, f'{tmp}/wheel', log)
-                os.rename(f'{tmp}/wheel', str(wheels / key))
+                folder = f'{tmp}/wheel'
+                if not fetch_wheel(python, mmcv, archs, folder, log):
+                    say(
+                        f'no wheel of {mmcv} for torch {torch} was found: it is compiled here, once'
+                    )
+                    compile_mmcv(python, mmcv, archs, folder, log)
+                os.rename(folder, str(wheels / key))
     return str(next(wheels.glob(f'{key}/*.whl')))
 
 
-def compile_mmcv(python, mmcv, archs, folder, log):
-    """Compile the wheel into a folder and write the compiler's output into a log.
+def fetch_wheel(python, mmcv, archs, folder, log):
+    """Download a wheel that fits, and return True if there is one.
 
     Args:
-        python (str): Interpreter with torch, setuptools and ninja.
+        python (str): Interpreter with torch.
         mmcv, archs: As in `wheel_key`.
-        folder (str): Folder to make.
-        log (IO): Open file.
+        folder (str): Folder to make; it is not there if no wheel fits.
+        log (IO): Open file for pip's output.
     """
-    if mmcv not in SOURCES:
-        fail(f'scripts/mmcv_wheel.py has no SHA-256 of the source of {mmcv}')
-    pinned = Path(f'{folder}.txt')
-    # a hash can be given in a file only
-    pinned.write_text(f'{mmcv} --hash=sha256:{SOURCES[mmcv]}\n')
-    say(f'compiling {mmcv}, 5 to 15 minutes on 2 cores; log: {log.name}')
-    # no cache of pip, because it does not tell one torch from another
-    command = [
-        python,
-        '-m',
-        'pip',
-        'wheel',
-        '--verbose',
-        '--no-cache-dir',
-        '--no-deps',
-        '--no-build-isolation',
-        '--no-binary',
-        mmcv.split('==')[0],
-        '--wheel-dir',
-        folder,
-        '--require-hashes',
-        '--requirement',
-        str(pinned),
-    ]
-    start, shown = time.monotonic(), 0
-    with subprocess.Popen(
-        command,
-        env=compiler_env(python, archs),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        universal_newlines=True,
-        errors='replace',
-    ) as process:
-        for line in process.stdout:
-            log.write(line)
-            # ninja counts its steps: [3/78] c++ ...
-            step = re.match(r'\s*\[(\d+)/(\d+)\]', line)
-            percent = step and 100 * int(step.group(1)) // int(step.group(2))
-            if percent and percent >= shown + 5:
-                shown = percent
-                minutes = (time.monotonic() - start) / 60
-                say(f'mmcv {percent:3} %, {minutes:.1f} min')
-    if process.returncode:
-        fail(f'mmcv did not compile; why is in {log.name}')
+    # an index that does not answer must not hold up the set-up
+    places = {"pip's index": ['--timeout', '15', '--retries', '0']}
+    given = os.environ.get(WHEELS)
+    if given:
+        if not Path(given).is_dir():
+            fail(f'{WHEELS} is {given!r}, which is not a folder; name the folder of the wheel')
+        places = {given: ['--no-index', '--find-links', given], **places}
+    for place, options in places.items():
+        command = [python, '-m', 'pip', 'download', '--only-binary', ':all:', '--no-deps']
+        command += ['--no-cache-dir', '--dest', folder, *options, mmcv]
+        if subprocess.call(command, stdout=log, stderr=log):
+            say(f'{place} has no wheel of {mmcv} for this Python and machine')
+        else:
+            (wheel,) = Path(folder).glob('*.whl')
+            reason = why_not(python, wheel, archs)
+            if not reason:
+                say(f'{wheel.name} of {place} fits')
+                return True
+            say(f'{wheel.name} of {place} does not fit: {reason}')
+        # pip makes the folder in any case
+        shutil.rmtree(folder, ignore_errors=True)
+    return False
 
 
-def compiler_env(python, archs):
-    """Return the environment of mmcv's build; the user's MAX_JOBS is kept.
+def why_not(python, wheel, archs):
+    """Return the reason why a wheel does not fit, or ''.
 
     Args:
-        python (str): Interpreter; ninja is beside it.
+        python (str): Interpreter with torch.
+        wheel (Path): The wheel.
         archs (str): As in `wheel_key`.
     """
-    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-    # because a compiler needs up to 2 GiB
-    jobs = max(1, min(len(os.sched_getaffinity(0)), memory >> 31))
-    env = {'MAX_JOBS': str(jobs), **os.environ}
-    env.update(MMCV_WITH_OPS='1', FORCE_CUDA='1' if archs else '0')
-    # because pip puts ninja beside python
-    env['PATH'] = os.pathsep.join([os.path.dirname(python), env['PATH']])
-    if archs:
-        env.update(TORCH_CUDA_ARCH_LIST=archs)
-    else:
-        env.update(CUDA_VISIBLE_DEVICES='')
-    return env
+    # a process of its own, because operators for another torch may crash it
+    command = [python, '-W', 'ignore', str(FIT), str(wheel), archs]
+    done = subprocess.run(command, stderr=subprocess.PIPE, universal_newlines=True)
+    reason = done.stderr.strip().split('\n')[-1] or 'its operators crash'
+    return reason if done.returncode else ''

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from machine import find_gpus, why_on_cpu
+from make_env import Environment
 
 SCRIPT = Path(__file__).resolve().parents[2] / 'scripts/make_env.py'
 GPU = 'GPU 0: NVIDIA H200 (UUID: GPU-0)'
@@ -65,6 +66,20 @@ def test_what_the_operators_are_made_for(machine, monkeypatch, driver, nvcc, mes
 def test_why_on_cpu(gpus, nvcc, cuda, reason):
     found = why_on_cpu(gpus, nvcc, cuda)
     assert reason in found and bool(reason) == bool(found)
+
+
+def test_architectures_that_the_user_names(machine, monkeypatch, capsys):
+    """An image is built without a GPU, for the GPUs that will run it."""
+    monkeypatch.setenv('SPARX_MM_CUDA_ARCHS', '8.0, 9.0')
+    assert 'SPARX_MM_CUDA_ARCHS asks for operators for a GPU, but no nvcc' in error_of(check())
+    machine('nvcc', NVCC)
+    monkeypatch.delenv('CUDA_HOME')
+    assert 'for the GPU (CUDA 13.0)' in check().stdout
+    assert find_gpus() == ['architectures 8.0;9.0']
+    # the code that the environment's Python runs
+    monkeypatch.setattr('make_env.output', lambda *command: exec(command[-1]) or 'a\nb\nc')
+    Environment('onedl').describe_torch()
+    assert capsys.readouterr().out.split('\n')[2] == '8.0;9.0'
 
 
 def test_one_gpu_is_as_good_as_another(machine):

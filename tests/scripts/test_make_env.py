@@ -96,7 +96,7 @@ def set_up(machine, tmp_path, monkeypatch):
 
 
 @STACKS
-def test_set_up_installs_one_stack_and_signs_last(stack, set_up, tmp_path, monkeypatch):
+def test_set_up_installs_one_stack_and_signs_last(stack, set_up, tmp_path, monkeypatch, capsys):
     made, commands = set_up(stack)
     assert made.folder == tmp_path / FOLDERS[stack]
     build, packages, opencv = [arguments for arguments in commands if 'install' in arguments]
@@ -106,6 +106,11 @@ def test_set_up_installs_one_stack_and_signs_last(stack, set_up, tmp_path, monke
     assert opencv[-1].startswith('opencv-python-headless')
     assert made.run_env.read_text() == ''
     assert made.stamp.read_text() == made.wanted_stamp([], '')
+    said = capsys.readouterr().out
+    begun = re.findall(r'^setup: step (\d) of 5: (.*)', said, re.M)
+    timed = re.findall(r'^setup: (\d)\. +\d+:\d\d  (.*)', said, re.M)
+    assert begun == timed and [int(number) for number, _ in begun] == [1, 2, 3, 4, 5]
+    assert said.index('done in') > said.index(timed[-1][1])
     # not a second time
     monkeypatch.setattr(type(made), 'is_finished', lambda *_: True)
     assert set_up(stack)[1] == []

@@ -1,16 +1,33 @@
-"""mmcv's wheel is compiled once, and never taken when it is not whole."""
+"""mmcv's wheel is found where one fits, else compiled once, and never taken when it is not whole."""
 
 import os
 import sys
 import threading
+import zipfile
 from pathlib import Path
 
-import make_env
 import mmcv_wheel
 import pytest
 
 WHEEL = ('mmcv==2', '2.13.0+cpu')
-MMCV = 'mmcv==2.1.0'
+# stands in for the environment's Python: pip finds a wheel where the folder `found` says
+PYTHON = """#!{python}
+import pathlib, sys
+here = pathlib.Path({here!r})
+arguments = sys.argv[1:]
+if any(name.endswith('mmcv_fit.py') for name in arguments):
+    (wheel,) = [name for name in arguments if name.endswith('.whl')]
+    sys.exit(pathlib.Path(wheel).read_text() or None)
+place = arguments[arguments.index('--find-links') + 1] if '--no-index' in arguments else 'index'
+with open(here / 'asked', 'a') as file:
+    print(pathlib.Path(place).name, file=file)
+source = here / 'found' / pathlib.Path(place).name
+if not source.exists():
+    sys.exit('none found')
+folder = pathlib.Path(arguments[arguments.index('--dest') + 1])
+folder.mkdir()
+(folder / 'mmcv-2-cp311.whl').write_text(source.read_text())
+"""
 
 
 def test_the_key_tells_what_operators_depend_on():
@@ -35,6 +52,7 @@ def test_the_key_tells_what_operators_depend_on():
 def compiler(tmp_path, monkeypatch):
     """Stand in for the ten minutes; return the cache, the calls and what ends them."""
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    monkeypatch.delenv('SPARX_MM_WHEELS', raising=False)
     calls, ends = [], []
 
     def compile_mmcv(python, mmcv, archs, folder, log):
@@ -48,8 +66,87 @@ def compiler(tmp_path, monkeypatch):
     return tmp_path / 'sparx_mm/wheels', calls, ends
 
 
-def get_wheel():
-    return Path(mmcv_wheel.mmcv_wheel('python', *WHEEL))
+def get_wheel(python='false'):
+    return Path(mmcv_wheel.mmcv_wheel(python, *WHEEL))
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """Return a Python, a function that puts wheels into places, and the places that were asked."""
+    python = tmp_path / 'python'
+    python.write_text(PYTHON.format(python=sys.executable, here=str(tmp_path)))
+    python.chmod(0o755)
+    for name in ('found', 'folder'):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv('SPARX_MM_WHEELS', str(tmp_path / 'folder'))
+
+    def put(place, reason=''):
+        (tmp_path / 'found' / place).write_text(reason)
+
+    def asked():
+        return (tmp_path / 'asked').read_text().split()
+
+    return str(python), put, asked
+
+
+def test_a_wheel_is_taken_from_the_first_place_that_has_one(compiler, places, capsys):
+    _, calls, _ = compiler
+    python, put, asked = places
+    put('index')
+    put('folder')
+    assert get_wheel(python).name == 'mmcv-2-cp311.whl'
+    assert asked() == ['folder'] and not calls
+    assert 'folder fits' in capsys.readouterr().out
+    # the next time it is in the cache
+    assert get_wheel(python).name == 'mmcv-2-cp311.whl'
+    assert asked() == ['folder']
+    assert "is in this user's cache" in capsys.readouterr().out
+
+
+def test_a_wheel_that_does_not_fit_is_passed_over(compiler, places, capsys):
+    _, calls, _ = compiler
+    python, put, asked = places
+    put('folder', 'undefined symbol')
+    put('index', 'for the CPU alone')
+    assert get_wheel(python).read_text() == 'whole'
+    assert asked() == ['folder', 'index'] and len(calls) == 1
+    said = capsys.readouterr().out
+    assert 'folder does not fit: undefined symbol' in said
+    assert "pip's index does not fit: for the CPU alone" in said
+    assert 'no wheel of mmcv==2 for torch 2.13.0+cpu was found: it is compiled here, once' in said
+
+
+def test_the_index_is_asked_last(compiler, places, capsys):
+    _, calls, _ = compiler
+    python, put, asked = places
+    put('index')
+    assert get_wheel(python).name == 'mmcv-2-cp311.whl'
+    assert asked() == ['folder', 'index'] and not calls
+    assert 'folder has no wheel of mmcv==2 for this Python' in capsys.readouterr().out
+
+
+def test_a_folder_of_wheels_that_is_not_there(compiler, monkeypatch):
+    monkeypatch.setenv('SPARX_MM_WHEELS', '/nowhere')
+    with pytest.raises(SystemExit, match="SPARX_MM_WHEELS is '/nowhere', which is not a folder"):
+        get_wheel()
+
+
+@pytest.mark.slow
+def test_pip_and_torch_look_at_a_wheel(tmp_path, compiler, monkeypatch, capsys):
+    """The options are those of the real pip, and a wheel without operators does not fit."""
+    info = 'mmcv-2.dist-info'
+    with zipfile.ZipFile(tmp_path / 'mmcv-2-py3-none-any.whl', 'w') as wheel:
+        wheel.writestr('mmcv/__init__.py', '')
+        wheel.writestr(f'{info}/METADATA', 'Metadata-Version: 2.1\nName: mmcv\nVersion: 2\n')
+        wheel.writestr(f'{info}/WHEEL', 'Wheel-Version: 1.0\nRoot-Is-Purelib: true\n')
+        wheel.writestr(f'{info}/RECORD', '')
+    monkeypatch.setenv('SPARX_MM_WHEELS', str(tmp_path))
+    monkeypatch.setenv('PIP_INDEX_URL', (tmp_path / 'none').as_uri())
+    monkeypatch.setenv('PIP_CONFIG_FILE', os.devnull)
+    assert get_wheel(sys.executable).read_text() == 'whole'
+    said = capsys.readouterr().out
+    assert f'any.whl of {tmp_path} does not fit: it has no operators' in said
+    assert "pip's index has no wheel of mmcv==2" in said
 
 
 def test_two_set_ups_compile_it_once(compiler):
@@ -83,48 +180,3 @@ def test_a_stopped_compilation_leaves_no_wheel(compiler):
     ends.clear()
     assert get_wheel().read_text() == 'whole'
     assert len(calls) == 2 and not killed.exists()
-
-
-def test_compilation_shows_progress_and_where_the_log_is(program, tmp_path, capsys):
-    python = program('python', '\n'.join(f'  [{n}/78] c++' for n in (1, 39)))
-    with open(tmp_path / 'log', 'w') as log:
-        mmcv_wheel.compile_mmcv(str(python), MMCV, '', str(tmp_path / 'wheel'), log)
-        program('python', status=1)
-        with pytest.raises(SystemExit, match=f'did not .* in {log.name}'):
-            mmcv_wheel.compile_mmcv(str(python), MMCV, '', str(tmp_path / 'wheel'), log)
-    output = capsys.readouterr().out
-    assert str(tmp_path / 'log') in output and 'mmcv  50 %' in output
-    assert '[39/78]' in (tmp_path / 'log').read_text()
-
-
-def test_a_source_without_a_hash_is_not_compiled(tmp_path):
-    with pytest.raises(SystemExit, match='no SHA-256 of the source of mmcv==2.1.1'):
-        mmcv_wheel.compile_mmcv('python', 'mmcv==2.1.1', '', str(tmp_path / 'wheel'), None)
-
-
-@pytest.mark.parametrize('stack', make_env.FOLDERS)
-def test_each_source_that_setup_compiles_has_a_hash(stack):
-    assert make_env.Environment(stack).mmcv in mmcv_wheel.SOURCES
-
-
-def test_the_compiler_gets_the_hash(program, tmp_path):
-    python = tmp_path / 'python'
-    python.write_text('#!/bin/sh\necho "$@"\nfor last; do :; done\ncat "$last"\n')
-    python.chmod(0o755)
-    with open(tmp_path / 'log', 'w') as log:
-        mmcv_wheel.compile_mmcv(str(python), MMCV, '', str(tmp_path / 'wheel'), log)
-    log = (tmp_path / 'log').read_text()
-    assert '--require-hashes' in log
-    assert f'{MMCV} --hash=sha256:{mmcv_wheel.SOURCES[MMCV]}\n' in log
-
-
-def test_the_compiler_sees_the_gpu_only_for_cuda_operators(monkeypatch):
-    monkeypatch.setenv('MAX_JOBS', '1')
-    monkeypatch.setenv('FORCE_CUDA', '1')
-    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
-    env = mmcv_wheel.compiler_env('/venv/bin/python', '')
-    assert (env['FORCE_CUDA'], env['CUDA_VISIBLE_DEVICES']) == ('0', '')
-    env = mmcv_wheel.compiler_env('/venv/bin/python', '9.0')
-    assert (env['FORCE_CUDA'], env['TORCH_CUDA_ARCH_LIST']) == ('1', '9.0')
-    assert env['PATH'].startswith('/venv/bin:')
-    assert 'CUDA_VISIBLE_DEVICES' not in env and env['MAX_JOBS'] == '1'
