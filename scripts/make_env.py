@@ -148,7 +148,7 @@ class Environment:
         if subprocess.call([sys.executable, '-m', 'venv', '--clear', str(self.folder)]):
             fail(f'{self.folder} cannot be made, see above')
         build = requirements('build')
-        steps.begin(f'what mmcv is compiled with: {", ".join(build)}')
+        steps.begin(f'torch, and what mmcv is compiled with: {", ".join(build)}')
         self.pip_install(*build)
         torch, cuda, archs = self.describe_torch()
         reason = why_on_cpu(gpus, nvcc, cuda)
@@ -158,7 +158,7 @@ class Environment:
         )
         steps.begin(f"the wheel of mmcv's operators, {self.mmcv}")
         wheel = mmcv_wheel(self.python, self.mmcv, torch, '' if reason else archs)
-        steps.begin('the other packages and this plugin')
+        steps.begin('the other packages and this plugin, which takes 1 to 5 minutes')
         say(f'mmcv is {wheel}')
         # torch stays as it is, because the extra build pins it
         self.pip_install(wheel, '--editable', f'{ROOT}[{",".join(self.extras)}]')

@@ -118,8 +118,9 @@ def _expand(given: str) -> dict[str, str]:
         return {path: osp.basename(path) for path in _read_list(given)}
     if _has(given, IMAGES + VIDEOS):
         return {given: osp.basename(given)}
+    problem = 'is no input' if osp.exists(given) else 'is not there'
     raise UserError(
-        f'{given} is no input: give images, folders, patterns in quotes, .txt files of paths, '
+        f'{given} {problem}: give images, folders, patterns in quotes, .txt files of paths, '
         'videos, or the number of a webcam'
     )
 

@@ -83,6 +83,7 @@ def test_videos_that_are_broken(folder):
     'given,message',
     [
         ('in/notes.md', 'is no input'),
+        ('images/', 'images/ is not there: give images, folders'),
         ('*.gif', 'no image or video matches'),
         ('none.txt', 'the list none.txt cannot be read'),
         ('empty', 'the folder empty has no image'),
