@@ -92,7 +92,7 @@ def why_on_cpu(gpus, nvcc, cuda):
         return 'there is no GPU'
     reason = ''
     if not cuda:
-        reason = 'torch cannot use it'
+        reason = 'torch is made for the CPU' if chosen_archs() else 'torch cannot use it'
     elif not nvcc:
         reason = f'no nvcc; to use it, install the CUDA toolkit {cuda}'
     elif nvcc.split('.')[0] != cuda.split('.')[0]:
