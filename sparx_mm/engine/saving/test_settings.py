@@ -163,8 +163,12 @@ def _is_registered(kind: str) -> bool:
     inner, _, name = kind.rpartition('.')
     if inner not in ('', *LIBRARIES, 'sparx_mm'):
         return False
+    roots = (MODELS, TASK_UTILS, TRANSFORMS)
+    # a library imports mmcv, which registers in the roots: all of them before the first look
+    for registry in [child for root in roots for child in root.children.values()]:
+        registry.import_from_location()
     found = []
-    for root in (MODELS, TASK_UTILS, TRANSFORMS):
+    for root in roots:
         # a library's registry asks mmengine's for what it does not have
         for registry in (root, *root.children.values()):
             registry.import_from_location()

@@ -1,6 +1,8 @@
 """Checkpoints carry what inference needs as data, and nothing in it is run."""
 
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -130,3 +132,17 @@ def own_scope():
     """Leave the scope as it was."""
     yield
     DefaultScope._instance_dict.clear()
+
+
+@pytest.mark.slow
+def test_the_first_part_that_is_looked_up():
+    """A norm of mmcv, before a library has imported mmcv: sets have any order."""
+    code = (
+        'import sparx_mm.engine\n'
+        'from mmengine.registry import MODELS\n'
+        'from sparx_mm.engine.saving.test_settings import _is_registered\n'
+        'with MODELS.switch_scope_and_registry("mmdet"): pass\n'
+        'print(_is_registered("GN"))\n'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.stdout.endswith('True\n'), done.stderr
