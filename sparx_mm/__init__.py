@@ -15,6 +15,7 @@ __all__ = [
     'SparXSwin',
     'VMamba',
     'backbones',
+    'config_path',
     'load',
     'necks',
 ]
@@ -43,6 +44,7 @@ except ImportError as error:
 else:
     from . import backbones, necks
     from .backbones import VSSD, HierarchicalBackbone, SparXMamba, SparXSwin, VMamba
+    from .model_index import config_path
 
     def __getattr__(name):
         if name == 'load':

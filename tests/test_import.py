@@ -40,6 +40,7 @@ HEIGHTS = {
     'state_dicts': 1,
     'compat': 0,
     'registry': 0,
+    'model_index': 0,
     'errors': 0,
     'info': 0,
     'config_nodes': 0,

@@ -23,14 +23,12 @@ from sparx_mm.run import (
     train,
 )
 
-ROOT = Path(__file__).resolve().parents[1]
-
 
 class Part(NamedTuple):
     """One model of the demo.
 
     Args:
-        config (str): Path of its config in ``configs/``.
+        config (str): Name of its config.
         columns (dict): Names of metrics by the heads of their columns.
         digits (int): Number of decimals in the table.
         picture (str): File name of the picture of its predictions.
@@ -52,7 +50,7 @@ START = 'model.backbone.init_cfg.checkpoint'
 # the segmentor is last because it starts from the detector's backbone
 PARTS = dict(
     detection=Part(
-        config='mmdet/mask_rcnn_sparx_demo_shapes.py',
+        config='sparx_mm::mmdet/mask_rcnn_sparx_demo_shapes.py',
         columns={
             'box AP': 'coco/bbox_mAP',
             'box AP50': 'coco/bbox_mAP_50',
@@ -64,7 +62,7 @@ PARTS = dict(
         annotations='annotations/instances_val.json',
     ),
     segmentation=Part(
-        config='mmseg/semantic_fpn_sparx_demo_shapes.py',
+        config='sparx_mm::mmseg/semantic_fpn_sparx_demo_shapes.py',
         columns=dict(mIoU='mIoU', mAcc='mAcc', aAcc='aAcc'),
         digits=2,
         picture='segmentation.png',
@@ -82,9 +80,9 @@ def parse_args():
         default=list(PARTS),
         help='default: all; segmentation starts from what detection trained in the same folder',
     )
-    parser.add_argument('--data', default=ROOT / 'data/shapes', help='default: data/shapes')
+    parser.add_argument('--data', default='data/shapes', help='default: data/shapes')
     parser.add_argument(
-        '--work-dir', type=Path, default=ROOT / 'work_dirs/demo', help='default: work_dirs/demo'
+        '--work-dir', type=Path, default='work_dirs/demo', help='default: work_dirs/demo'
     )
     parser.add_argument('--train', type=int, default=400, metavar='N', help='training images')
     parser.add_argument('--val', type=int, default=100, metavar='N', help='test images')
@@ -165,7 +163,7 @@ def run_part(part, options, work_dir, picture):
     Returns:
         dict: Metrics before and after training, by the name of the row.
     """
-    config = str(ROOT / 'configs' / part.config)
+    config = part.config
 
     def run(name):
         return dict(work_dir=str(work_dir / name), cfg_options=options)

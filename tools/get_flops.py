@@ -1,7 +1,6 @@
 """Count multiply-adds and parameters: python tools/get_flops.py CONFIG."""
 
 import argparse
-from pathlib import Path
 
 import openmp  # noqa: F401
 
@@ -16,9 +15,8 @@ from sparx_mm.analysis import (
 )
 from sparx_mm.errors import UserError, user_errors
 from sparx_mm.libraries import LIBRARIES
+from sparx_mm.model_index import FOLDER
 from sparx_mm.run import ArgumentParser, add_cfg_options
-
-CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 
 
 def parse_size(text):
@@ -104,7 +102,7 @@ def main():
     args = parse_args()
     if args.paper is not None:
         for rows in select_rows(args.paper):
-            for line in make_paper_table(str(CONFIGS), rows):
+            for line in make_paper_table(str(FOLDER / 'configs'), rows):
                 print(line, flush=True)
         return
     model, shape = load_model(args.config, args.cfg_options)

@@ -19,9 +19,9 @@ expect() {
     (($# >= least)) || die "$least arguments are needed, got $#; $usage"
 }
 
-# expect_config FILE: end unless the file exists
+# expect_config CONFIG: end unless the file exists or is one that the package finds
 expect_config() {
-    [[ -f $1 ]] || die "no config file $1"
+    [[ -f $1 || $1 == sparx_mm::* ]] || die "no config file $1"
 }
 
 # expect_number NAME VALUE: end unless the value is a number from 1

@@ -10,6 +10,7 @@ from torch import nn
 from ..backbones import HierarchicalBackbone
 from ..errors import UserError, error_text
 from ..libraries import find_library
+from ..model_index import CONFIG_PREFIX, config_path
 from ..run import load_config
 from ..run.preflight import check_packages
 from .peers import find_peer
@@ -21,7 +22,7 @@ def load_model(
     """Build a model without reading weights.
 
     Args:
-        name (str): Path of a config file, or name of a backbone: ours such as
+        name (str): Config file, see `load_config`, or name of a backbone: ours such as
             ``'SparXMamba'``, another library's such as ``'mmdet.ResNet'``, or one of
             ``PEERS`` such as ``'Swin-T'``.
         cfg_options (dict, optional): Values by dotted key that override those
@@ -35,6 +36,8 @@ def load_model(
         UserError: If there is no such config or backbone, or if something
             that it names is missing or wrong.
     """
+    if name.startswith(CONFIG_PREFIX):
+        name = config_path(name)
     peer = find_peer(name)
     is_scoped = re.fullmatch(r'\w+\.\w+', name) and not name.endswith('.py')
     if peer or is_scoped or name.isidentifier():

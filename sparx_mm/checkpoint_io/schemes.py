@@ -6,6 +6,7 @@ from typing import Any
 
 from mmengine.fileio import get_local_path
 
+from ..model_index import WEIGHTS_PREFIX, weights_url
 from ..state_dicts import strip_prefix
 from .download import fetch
 from .reader import read_checkpoint
@@ -78,6 +79,16 @@ def load_from_zoo(filename: str, map_location: Any = None) -> dict:
     return checkpoint
 
 
+def load_released(filename: str, map_location: Any = None) -> dict:
+    """Fetch the weights that a model's authors have released, and read them.
+
+    Args:
+        filename (str): ``sparx_mm://`` and the name of a model, see `weights_url`.
+        map_location (optional): Passed to ``torch.load``. Default: None.
+    """
+    return load_from_http(weights_url(filename), map_location)
+
+
 def load_from_pavi(filename: str, map_location: Any = None) -> dict:
     """Refuse, because Pavi's client reads pickles by itself.
 
@@ -96,6 +107,7 @@ SCHEMES = (
     (('http://', 'https://'), load_from_http),
     ((r'(\S+\:)?s3://', r'(\S+\:)?petrel://'), load_from_remote),
     (tuple(f'{zoo}://' for zoo in ZOOS), load_from_zoo),
+    ((WEIGHTS_PREFIX,), load_released),
     (('pavi://',), load_from_pavi),
 )
 

@@ -7,7 +7,7 @@ settings of a checkpoint, and its preprocessor images of one channel.
 """
 
 from .. import checkpoint_io
-from ..compat import config_layout, gray_images, torchvision_stub
+from ..compat import config_layout, config_names, gray_images, torchvision_stub
 from . import counters, inferencers
 from .counters import flop_handles
 from .evaluation.label_maps import DumpLabelMaps
@@ -43,6 +43,7 @@ __all__ = [
 
 checkpoint_io.install()
 config_layout.install()
+config_names.install()
 gray_images.install()
 inferencers.install()
 counters.install()

@@ -69,4 +69,4 @@ def print_outcome(outcome: Outcome) -> None:
     if outcome.checkpoint:
         print(f'picture: {outcome.picture}\ncheckpoint: {outcome.checkpoint}')
     resume = ' --resume' if outcome.checkpoint else ''
-    print(f'by hand: python tools/train.py {outcome.config}{resume}')
+    print(f'by hand: sparx-mm train {outcome.config}{resume}')

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 from ..data_checks.wording import closest
 from ..errors import UserError
+from ..model_index import FOLDER
 
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+CONFIGS = (FOLDER / 'configs').resolve()
 # what follows the name of a model in that of a config
 SUFFIXES = ('', '_1x', '_in1k', '_shapes')
 
@@ -84,7 +85,9 @@ def find_model(task: str, name: str | None, masks: bool) -> tuple[str, Path]:
     """
     models, heads = list_models(task), TASKS[task].heads
     if not models:
-        raise UserError(f'there are no configs in {CONFIGS}: run the tool in a clone')
+        raise UserError(
+            f'there are no configs in {CONFIGS}: install the package whole, or take a clone with git'
+        )
     name = name or 'sparx_t'
     # boxes alone choose the detector that needs no more
     head = heads[-1] if task == 'detection' and not masks else heads[0]

@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ..errors import UserError, error_text
+from ..model_index import CONFIG_PREFIX, config_path
 from .overrides import merge_options
 
 
@@ -19,7 +20,8 @@ def load_config(
     """Read a config file and apply what the command line overrides.
 
     Args:
-        config (str): The config file.
+        config (str): The config file, or ``sparx_mm::`` and the name of a shipped one, see
+            `config_path`.
         cfg_options (dict, optional): Values by dotted key, as
             ``--cfg-options`` gives them. Default: None.
         work_dir (str, optional): Folder for logs and checkpoints. None: that
@@ -35,6 +37,8 @@ def load_config(
         UserError: If the file is missing or broken, or if an option does not
             fit it.
     """
+    if config.startswith(CONFIG_PREFIX):
+        config = config_path(config)
     if not osp.isfile(config):
         raise UserError(f'no config file {osp.abspath(config)}')
     try:

@@ -37,8 +37,8 @@ def test_the_programs_of_the_page_can_be_run():
 
 def test_the_last_lines_say_how_to_go_on(capsys):
     print_outcome(Outcome('run/config.py'))
-    assert capsys.readouterr().out == 'by hand: python tools/train.py run/config.py\n'
+    assert capsys.readouterr().out == 'by hand: sparx-mm train run/config.py\n'
     print_outcome(Outcome('run/config.py', 'best.pth', {'mIoU': 12.345}, 'run/predictions.png'))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == 'mIoU: 12.35'
-    assert lines[-1] == 'by hand: python tools/train.py run/config.py --resume'
+    assert lines[-1] == 'by hand: sparx-mm train run/config.py --resume'

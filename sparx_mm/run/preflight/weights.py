@@ -6,6 +6,7 @@ from ...backbones.pretrained import CHECKPOINT_INITS
 from ...checkpoint_io import CheckpointError, DownloadError, checkpoint_kind, fetch
 from ...config_nodes import walk
 from ...errors import UserError
+from ...model_index import WEIGHTS_PREFIX, weights_url
 
 
 def check_weights(cfg: Config) -> None:
@@ -49,8 +50,8 @@ def check_checkpoint(path: str, what: str, remedy: str = '') -> None:
     """Check that a checkpoint is a file, or fetch it if it is a URL.
 
     Args:
-        path (str): File, http(s) URL, or a name that mmengine resolves
-            (``open-mmlab://...``), which is left to mmengine.
+        path (str): File, http(s) URL, ``sparx_mm://`` and the name of a model, or a name that
+            mmengine resolves (``open-mmlab://...``), which is left to mmengine.
         what (str): Option or key that the path was given as.
         remedy (str): What to do without it. Default: ``''``.
 
@@ -59,6 +60,8 @@ def check_checkpoint(path: str, what: str, remedy: str = '') -> None:
     """
     remedy = f'; {remedy}' if remedy else ''
     try:
+        if path.startswith(WEIGHTS_PREFIX):
+            path = weights_url(path)
         if path.startswith(('http://', 'https://')):
             fetch(path)
         elif '://' not in path:
