@@ -4,10 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from archs import PICO
 from detection import tiny_config
 from without import run_after_install
@@ -38,12 +41,86 @@ def test_the_printed_line_gives_a_pretrained_backbone(tmp_path):
     assert done.stdout.endswith('True\n'), done.stderr
 
 
-INFER = """
-import sparx_mm, sparx_mm.engine, sparx_mm.kernels
+SDIST = 'from setuptools import build_meta; build_meta.build_sdist("dist")'
+PIP = [sys.executable, '-m', 'pip', '--disable-pip-version-check']
+OFFLINE = ['--no-deps', '--no-index', '-q']
+# what a clone has in the wheel's folder .mim
+MIM = ('configs', 'tools', 'model-index.yml')
+
+
+@pytest.fixture(scope='module')
+def wheel(tmp_path_factory):
+    """Build a source distribution of a clone, and a wheel of that."""
+    clone = tmp_path_factory.mktemp('clone')
+    for name in ('sparx_mm', 'kernels', 'configs', 'tools'):
+        # links stay links, as git has them
+        shutil.copytree(
+            ROOT / name, clone / name, symlinks=True, ignore=shutil.ignore_patterns('__pycache__')
+        )
+    for name in ('setup.cfg', 'pyproject.toml', 'README.md', 'LICENSE', 'model-index.yml'):
+        shutil.copy(ROOT / name, clone)
+    subprocess.run([sys.executable, '-c', SDIST], cwd=clone, check=True, capture_output=True)
+    (sdist,) = (clone / 'dist').glob('*.tar.gz')
+    command = [*PIP, 'wheel', *OFFLINE, '--no-build-isolation', '-w', 'dist', str(sdist)]
+    subprocess.run(command, cwd=clone, check=True)
+    with tarfile.open(sdist) as archive:
+        assert not [member.name for member in archive if member.issym() or member.islnk()]
+    return next((clone / 'dist').glob('*.whl'))
+
+
+@pytest.fixture(scope='module')
+def site(wheel, tmp_path_factory):
+    """Install the wheel into an empty folder."""
+    site = tmp_path_factory.mktemp('site')
+    subprocess.run([*PIP, 'install', *OFFLINE, '--target', str(site), str(wheel)], check=True)
+    return site
+
+
+def run_installed(site, *command, folder):
+    """Run a program of the wheel, or Python, from another folder, with our dependencies."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        # not numba, which would compile the kernels anew for these files
+        env={**os.environ, 'PYTHONPATH': str(site), 'SPARX_MM_KERNELS': 'torch'},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_wheel_holds_the_package_and_what_mim_reads(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        files = set(archive.namelist())
+        modes = {info.filename: info.external_attr >> 16 for info in archive.infolist()}
+    expected = {f'sparx_mm/{file.relative_to(ROOT)}' for file in ROOT.glob('kernels/**/*.py')}
+    expected |= {str(file.relative_to(ROOT)) for file in ROOT.glob('sparx_mm/**/*.py')}
+    paths = [path for name in MIM for path in (ROOT / name, *(ROOT / name).rglob('*'))]
+    expected |= {
+        f'sparx_mm/.mim/{path.relative_to(ROOT)}'
+        for path in paths
+        if path.is_file() and '__pycache__' not in path.parts
+    }
+    start = wheel.name.split('-py3')[0]
+    packed = {name for name in files if not name.startswith(f'{start}.dist-info/')}
+    assert packed == expected | {'sparx_mm/py.typed', f'{start}.data/scripts/sparx-mm'}
+    assert modes['sparx_mm/.mim/tools/dist_train.sh'] & 0o111
+
+
+FROM_WHEEL = """
+import torch, sparx_mm, sparx_mm.kernels
+site = {site!r}
+assert site in sparx_mm.__file__ and site in sparx_mm.kernels.__file__
+maps = sparx_mm.SparXMamba({arch}).eval()(torch.rand(1, 3, 32, 32))
+assert [32 // m.shape[-1] for m in maps] == [4, 8, 16, 32]
+import sparx_mm.engine
+from mmengine.config import Config
 from mmdet.apis import DetInferencer
-assert {site!r} in sparx_mm.__file__ and {site!r} in sparx_mm.kernels.__file__
+whole = Config.fromfile('sparx_mm::mmdet/mask_rcnn_sparx_t_3x.py')
+assert site in whole.filename
+assert whole.to_dict() == Config.fromfile('based.py').to_dict()
 predictor = sparx_mm.load('config.py', device='cpu')
-import torch
 torch.save(dict(state_dict=predictor.model.state_dict(), meta={{}}), 'a.pth')
 found = DetInferencer('config.py', 'a.pth', device='cpu', show_progress=False)('a.png')
 (sample,) = predictor.predict('a.png')
@@ -51,26 +128,25 @@ print(found['predictions'][0]['scores'] == sample.pred_instances.scores.tolist()
 """
 
 
-def test_inference_from_a_wheel(shapes, tmp_path):
-    clone, site, folder = (tmp_path / name for name in ('clone', 'site', 'elsewhere'))
-    for name in ('sparx_mm', 'kernels'):
-        shutil.copytree(ROOT / name, clone / name)
-    for name in ('setup.cfg', 'pyproject.toml', 'README.md', 'LICENSE'):
-        shutil.copy(ROOT / name, clone / name)
-    pip = [sys.executable, '-m', 'pip', '--disable-pip-version-check']
-    options = ['--no-deps', '--no-index', '-q']
-    wheel = [*pip, 'wheel', *options, '--no-build-isolation', '-w', str(tmp_path), str(clone)]
-    subprocess.run(wheel, check=True)
-    (wheel,) = tmp_path.glob('*.whl')
-    subprocess.run([*pip, 'install', *options, '--target', str(site), str(wheel)], check=True)
-    folder.mkdir()
+@pytest.fixture(scope='module')
+def elsewhere(shapes, tmp_path_factory):
+    """Make a folder with a small config, an image, and a config based on a shipped one."""
+    folder = tmp_path_factory.mktemp('elsewhere')
     tiny_config(ROOT / 'configs/mmdet/mask_rcnn_sparx_t_1x.py', shapes).dump(folder / 'config.py')
+    (folder / 'based.py').write_text("_base_ = 'sparx_mm::mmdet/mask_rcnn_sparx_t_3x.py'\n")
     cv2.imwrite(str(folder / 'a.png'), np.zeros((48, 64, 3), np.uint8))
-    done = subprocess.run(
-        [sys.executable, '-c', INFER.format(site=str(site))],
-        cwd=folder,
-        env={**os.environ, 'PYTHONPATH': str(site)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout.endswith('True\n'), done.stderr
+    return folder
+
+
+def test_backbone_configs_and_inference_from_a_wheel(site, elsewhere):
+    code = FROM_WHEEL.format(site=str(site), arch=PICO)
+    assert run_installed(site, sys.executable, '-c', code, folder=elsewhere).endswith('True\n')
+
+
+def test_the_command_of_a_wheel_trains(site, elsewhere):
+    command = site / 'bin/sparx-mm'
+    first = run_installed(site, command, 'info', folder=elsewhere).splitlines()[0]
+    assert str(site) in first
+    options = ('--work-dir', 'run', '--cfg-options', 'train_cfg.max_epochs=1')
+    run_installed(site, command, 'train', 'config.py', *options, folder=elsewhere)
+    assert (elsewhere / 'run/last_checkpoint').is_file()
