@@ -10,9 +10,10 @@ from archs import PICO, PICO_VMAMBA
 from mmengine.config import Config
 from mmengine.registry import HOOKS, MODELS
 
-from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba, engine
+from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba, config_path, engine
 from sparx_mm.analysis import count_complexity
 from sparx_mm.libraries import LIBRARIES
+from sparx_mm.model_index import weights_url
 from sparx_mm.registry import MODELS as PARTS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -228,15 +229,17 @@ def test_the_multiply_adds_are_counted():
         assert cells[2] == f'{total.macs / 1e9:.1f}'
 
 
-def test_the_page_of_weights_has_all_that_the_configs_name():
-    page = _text('docs/released_weights.md')
-    configs = (ROOT / 'configs/_base_/backbones').glob('*.py')
-    urls = [Config.fromfile(path).get('init_cfg', {}).get('checkpoint') for path in configs]
-    named = [url.partition('#sha256=') for url in urls if url]
-    assert len(named) >= 12
-    for url, _, digits in named:
-        (row,) = re.findall(rf'^\|.*{re.escape(url)}.*$', page, re.M)
-        assert digits in row
+def test_names_for_the_command_and_of_models_exist():
+    text = ''.join(map(_text, PAGES))
+    tools = {path.stem.replace('_', '-') for path in (ROOT / 'tools').iterdir()}
+    named = set(re.findall(r'(?:^|`)sparx-mm ([a-z][\w-]*)', text, re.M))
+    assert {'train', 'infer'} <= named <= tools
+    configs = set(re.findall(r'sparx_mm::(mm\w+/\w+\.py|\w+_\w+_[mtsb]\w*)', text))
+    assert len(configs) >= 3
+    for name in configs:
+        assert config_path(name)
+    for name in set(re.findall(r'sparx_mm://([a-z]\w*)', text)):
+        assert weights_url(name)
 
 
 def test_weights_are_those_of_the_configs():
