@@ -4,6 +4,7 @@ import ast
 import fcntl
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -63,6 +64,8 @@ def site(tmp_path_factory, worker_id):
     with open(base / 'site.lock', 'w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
+            # as in a new clone
+            shutil.rmtree(ROOT / 'build/api', ignore_errors=True)
             build(ROOT / 'mkdocs.yml', base / 'unfinished')
             (base / 'unfinished').rename(folder)
     pages = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob('*.html')}

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from posixpath import dirname, join, normpath, relpath
 
+from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File
 
 _EXAMPLE = re.compile('^( +)Example:$', re.MULTILINE)
@@ -26,6 +27,8 @@ def _target(link, path):
     return normpath(join(dirname(path), link))
 
 
+# before mkdocstrings, which drops folders that are not there
+@event_priority(100)
 def on_config(config):
     """Lay out the package as it is installed, with kernels/ inside, for the API pages."""
     root = Path(config.config_file_path).parent

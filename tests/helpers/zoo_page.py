@@ -3,6 +3,8 @@
 from sparx_mm.analysis import PAPERS
 from sparx_mm.model_index import read_models
 
+# keeps a cell on one line
+NBSP = '\N{NO-BREAK SPACE}'
 TASKS = {
     'configs/mmdet': ('Detection', 'Mask R-CNN on COCO, counted at 800x1280. Box / mask AP.'),
     'configs/mmseg': (
@@ -75,14 +77,18 @@ def _row(model):
     weights = f'[file]({model["Weights"]})' if 'Weights' in model else ''
     if 'SHA-256' in facts:
         weights += f' `{facts["SHA-256"][:8]}`'
-    length = f'{facts["Epochs"]} epochs' if 'Epochs' in facts else f'{facts["Iterations"]} steps'
+    length = (
+        f'{facts["Epochs"]}{NBSP}epochs'
+        if 'Epochs' in facts
+        else f'{facts["Iterations"]}{NBSP}steps'
+    )
     here = facts.get('Reproduced', 'not yet')
     cells = (
         f'`{model["Name"]}`',
         length,
-        f'{facts["Parameters"] / 1e6:.1f} M',
+        f'{facts["Parameters"] / 1e6:.1f}{NBSP}M',
         f'{facts["FLOPs"] / 1e9:.1f}',
-        ' / '.join(printed),
+        f'{NBSP}/{NBSP}'.join(printed),
         '[the demo](results/demo.md)' if 'shapes' in model['Name'] else here,
         weights,
     )
