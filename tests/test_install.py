@@ -15,6 +15,8 @@ from archs import PICO
 from detection import tiny_config
 from without import run_after_install
 
+import sparx_mm
+
 ROOT = Path(__file__).resolve().parents[1]
 LOAD = f"""
 import torch
@@ -103,6 +105,7 @@ def test_the_wheel_holds_the_package_and_what_mim_reads(wheel):
         if path.is_file() and '__pycache__' not in path.parts
     }
     start = wheel.name.split('-py3')[0]
+    assert start == f'sparx_mm-{sparx_mm.__version__}'
     packed = {name for name in files if not name.startswith(f'{start}.dist-info/')}
     assert packed == expected | {'sparx_mm/py.typed', f'{start}.data/scripts/sparx-mm'}
     assert modes['sparx_mm/.mim/tools/dist_train.sh'] & 0o111

@@ -36,6 +36,7 @@ def test_a_wrong_name_lists_those_like_it(name):
         find_model('xyz')
 
 
+@pytest.mark.stack
 def test_mmengine_finds_configs_by_name(tmp_path):
     whole = Config.fromfile(ROOT / 'configs' / PATH).to_dict()
     assert Config.fromfile(f'sparx_mm::{PATH}').to_dict() == whole
@@ -70,6 +71,7 @@ def test_released_weights_have_names(monkeypatch):
         weights.check_checkpoint('sparx_mm://semantic_fpn_sparx_t', 'checkpoint')
 
 
+@pytest.mark.stack
 def test_inferencers_find_models_by_name():
     find = partial(BaseInferencer._load_model_from_metafile, SimpleNamespace(scope='mmdet'))
     cfg, checkpoint = find(NAME)

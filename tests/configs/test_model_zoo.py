@@ -10,11 +10,11 @@ import pytest
 import torch
 from detection import ROOT
 from mmengine.config import Config
-from modelindex.load_model_index import load
 from zoo_page import make_page
 
+from sparx_mm import VMamba
 from sparx_mm.analysis import count_complexity, load_model
-from sparx_mm.model_index import _read, read_models
+from sparx_mm.model_index import FOLDER, _read, read_models
 
 PAGE = ROOT / 'docs/model_zoo.md'
 MODELS = read_models()
@@ -57,12 +57,23 @@ def test_every_config_is_listed_and_every_listed_file_exists():
 
 
 def test_openmmlabs_library_reads_the_index():
-    index = load(str(ROOT / 'model-index.yml'))
+    library = pytest.importorskip('modelindex.load_model_index')
+    index = library.load(str(ROOT / 'model-index.yml'))
     index.build_models_with_collections()
     assert {model.name for model in index.models} == set(MODELS)
     # what a model has from its family
     assert all(model.full_model.paper['URL'] for model in index.models)
     assert {model.in_collection for model in index.models} == {c.name for c in index.collections}
+
+
+def test_mmpretrain_takes_our_classifiers(monkeypatch):
+    apis = pytest.importorskip('mmpretrain.apis.model')
+    monkeypatch.setattr(apis.ModelHub, '_models_dict', {})
+    index = FOLDER / 'model-index.yml'
+    apis.ModelHub.register_model_index(index, config_prefix=FOLDER)
+    with torch.device('meta'):
+        model = apis.get_model('vmamba_t_in1k', pretrained=False)
+    assert isinstance(model.backbone, VMamba)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@ import os
 import runpy
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 
 import pytest
+
+import sparx_mm
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
@@ -38,7 +39,7 @@ def test_it_lists_every_tool(run):
     assert listed == {name.replace('_', '-') for name in files - {'openmp', 'launch'}}
     assert any(line.endswith('  Train a model from a config') for line in text.splitlines())
     assert run() == (status, text)
-    assert run('--version') == (0, f'{metadata.version("sparx_mm")}\n')
+    assert run('--version') == (0, f'{sparx_mm.__version__}\n')
 
 
 @pytest.mark.parametrize('name,tool', [('trian', 'train'), ('check_data', 'check-data')])
