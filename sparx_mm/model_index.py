@@ -78,7 +78,7 @@ def config_path(name: str) -> str:
     name = name.removeprefix(CONFIG_PREFIX)
     path = FOLDER / 'configs' / name
     if not path.is_file():
-        path = FOLDER / find_model(name.rpartition('/')[2].removesuffix('.py'))['Config']
+        path = FOLDER / find_model(name)['Config']
     return str(path.resolve())
 
 

@@ -28,7 +28,9 @@ def test_a_config_has_several_names(name):
     assert sparx_mm.config_path('_base_/default_runtime.py').endswith('runtime.py')
 
 
-@pytest.mark.parametrize('name', ['mmdet/mask_rcnn_sparx_t_2x.py', 'mask_rcnn_sparx_t'])
+@pytest.mark.parametrize(
+    'name', ['mmdet/mask_rcnn_sparx_t_2x.py', f'mmseg/{NAME}.py', 'mask_rcnn_sparx_t']
+)
 def test_a_wrong_name_lists_those_like_it(name):
     with pytest.raises(UserError, match='did you mean .*mask_rcnn_sparx_t_[13]x'):
         sparx_mm.config_path(name)

@@ -10,11 +10,12 @@ import pytest
 import torch
 from detection import ROOT
 from mmengine.config import Config
+from mmengine.fileio import load as read_file
 from zoo_page import make_page
 
 from sparx_mm import VMamba
 from sparx_mm.analysis import count_complexity, load_model
-from sparx_mm.model_index import FOLDER, _read, read_models
+from sparx_mm.model_index import FOLDER, read_models
 
 PAGE = ROOT / 'docs/model_zoo.md'
 MODELS = read_models()
@@ -47,12 +48,12 @@ def printed(name):
 
 def test_every_config_is_listed_and_every_listed_file_exists():
     assert {model['Config'] for model in MODELS.values()} == LEAVES
-    imported = _read(ROOT / 'model-index.yml')['Import']
+    imported = read_file(ROOT / 'model-index.yml')['Import']
     assert set(imported) == {str(p.relative_to(ROOT)) for p in ROOT.glob('configs/**/metafile*')}
     for name, model in MODELS.items():
         # a file of other weights for the same config
         assert name.replace('_mesa', '') == Path(model['Config']).stem
-    names = [entry['Name'] for path in imported for entry in _read(ROOT / path)['Models']]
+    names = [entry['Name'] for path in imported for entry in read_file(ROOT / path)['Models']]
     assert len(names) == len(MODELS)
 
 
