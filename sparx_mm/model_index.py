@@ -22,14 +22,11 @@ def read_models() -> dict[str, dict]:
     """Read the models of the index, as ``model-index.yml`` and its metafiles list them.
 
     Returns:
-        dict[str, dict]: Each model's entry by its name.
-
-    Raises:
-        UserError: If the index is not there.
+        dict[str, dict]: Each model's entry by its name; none if the index is not there.
     """
     index = FOLDER / 'model-index.yml'
     if not index.is_file():
-        raise UserError(f'there is no {index}: install the package whole, or take a clone with git')
+        return {}
     models = [_read(FOLDER / path)['Models'] for path in _read(index)['Import']]
     return {model['Name']: model for group in models for model in group}
 
@@ -48,6 +45,10 @@ def find_model(name: str) -> dict:
         UserError: If there is none of this name.
     """
     models = read_models()
+    if not models:
+        raise UserError(
+            f'{FOLDER} has no index: install the package whole, or take a clone with git'
+        )
     if name not in models:
         near = get_close_matches(name, models, 3, 0.5)
         raise UserError(

@@ -85,8 +85,10 @@ def test_inferencers_find_models_by_name():
 
 def test_an_index_that_is_missing_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr('sparx_mm.model_index.FOLDER', tmp_path)
+    monkeypatch.setattr('sparx_mm.model_index.read_models', read_models.__wrapped__)
+    assert read_models.__wrapped__() == {}
     with pytest.raises(UserError, match='install the package whole'):
-        read_models.__wrapped__()
+        sparx_mm.config_path(NAME)
 
 
 def test_links_lead_to_what_a_clone_has():
