@@ -31,6 +31,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = dict(onedl='.venv', openmmlab='.venv-openmmlab')
 # has each Python of an environment import torchvision beside a torch for the CPU too
 TORCHVISION_STUB = ROOT / 'sparx_mm/compat/torchvision_stub.py'
+# which pip copies, though the plugin is editable
+COMMAND = ROOT / 'tools/sparx-mm'
 # further extras; they are tested with the default distribution alone
 MORE = dict(onedl=('pretrain', 'rotate', 'export', 'track', 'clients', 'docs'), openmmlab=())
 
@@ -82,7 +84,7 @@ class Environment:
         # without check_*.py, because lint makes no environment
         scripts = sorted(Path(__file__).parent.glob('*.py'))
         parts += [f.read_text() for f in scripts if not f.name.startswith('check_')]
-        parts.append(TORCHVISION_STUB.read_text())
+        parts += [f.read_text() for f in (TORCHVISION_STUB, COMMAND)]
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def is_finished(self, wanted):
