@@ -10,6 +10,7 @@ from pathlib import Path as _Path
 __version__ = '0.1.0'
 __all__ = [
     'VSSD',
+    'GroupMamba',
     'HierarchicalBackbone',
     'SparXMamba',
     'SparXSwin',
@@ -43,7 +44,7 @@ except ImportError as error:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 else:
     from . import backbones, necks
-    from .backbones import VSSD, HierarchicalBackbone, SparXMamba, SparXSwin, VMamba
+    from .backbones import VSSD, GroupMamba, HierarchicalBackbone, SparXMamba, SparXSwin, VMamba
     from .model_index import config_path
 
     def __getattr__(name):

@@ -19,10 +19,11 @@ LISTS = ('embed_dims', 'depths')
 # configs of parts; those that may be None leave the part out
 PARTS = ('stem', 'downsample', 'mixer', 'projection', 'norm')
 OPTIONAL_PARTS = ('ffn', 'out_norm', 'connections')
-SWITCHES = ('dpe', 'ffn_dpe', 'skip_scale')
+LAYER_SWITCHES = ('dpe', 'ffn_dpe', 'skip_scale')
+SWITCHES = (*LAYER_SWITCHES, 'trunk_norm')
 KEYS = (*LISTS, *PARTS, *OPTIONAL_PARTS, *SWITCHES)
 # of these, each layer of a stage may have its own
-BY_LAYER = ('mixer', 'projection', 'ffn', 'norm', *SWITCHES)
+BY_LAYER = ('mixer', 'projection', 'ffn', 'norm', *LAYER_SWITCHES)
 # reduces the maps of four stages to about the size of the last one's
 REDUCTION = (8, 4, 2, 1)
 # what `connections` holds unless it says otherwise; `starts` has no default

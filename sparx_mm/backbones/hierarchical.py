@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from sparx_mm.kernels import uses_triton
 
 from ..errors import ConfigError
-from ..layers import Layer, build_norm, checkpoint_layer
+from ..layers import Layer, build_norm, checkpoint_layer, draw_weights
 from ..registry import build_part, takes_option
 from ..state_dicts import KeyMap, nest_classifier
 from .arch import layer_value, plan_stage, resolve_arch, stage_arch
@@ -75,6 +75,8 @@ class HierarchicalBackbone(BaseModule):
     - ``norm`` (dict): Config of the norms in a layer.
     - ``out_norm`` (dict, optional): Config of the norm of each returned map.
       None: maps are returned as they are.
+    - ``trunk_norm`` (bool): Hand on each normed map to the next stage, so that all
+      these norms are built.
     - ``stem``, ``downsample`` (dict): Configs of what shrinks the image and, at
       the start of each further stage, the map.
     - ``dpe`` (bool): Start each layer with a position encoding.
@@ -89,8 +91,7 @@ class HierarchicalBackbone(BaseModule):
       changed by ``--cfg-options model.backbone.arch.base=small``.
 
     Linear layers and convolutions of 1x1 start with truncated normal weights,
-    all other convolutions too unless ``init_convolutions`` is False. A part
-    that is a ``BaseModule`` of mmengine may start otherwise in its
+    all other convolutions by ``convolution_rule``, see `draw_weights`. A part that is a ``BaseModule`` of mmengine may start otherwise in its
     ``init_weights``.
 
     Of a config without ``type``, or of the same one, only what is given
@@ -136,8 +137,8 @@ class HierarchicalBackbone(BaseModule):
     arch_zoo: dict[str, dict] = {}
     arch_defaults: dict = {}
     key_map: KeyMap = KeyMap('HierarchicalBackbone')
-    # False: convolutions of more than one position keep torch's own weights
-    init_convolutions = True
+    # for convolutions of more than one position
+    convolution_rule = 'trunc_normal'
 
     def __init__(
         self,
@@ -190,11 +191,14 @@ class HierarchicalBackbone(BaseModule):
                 str(i): nn.Identity()
                 if archs[i]['out_norm'] is None
                 else build_norm(archs[i]['out_norm'], dims[i])
-                for i in self.out_indices
+                for i in range(num_stages)
+                if i in self.out_indices or archs[i]['trunk_norm']
             }
         )
+        self._trunk_norms = [i for i in range(num_stages) if archs[i]['trunk_norm']]
         self._finite_maps = FiniteMaps()
-        self.apply(self._init_module)
+        for module in self.modules():
+            draw_weights(module, self.convolution_rule)
         self._freeze_stages()
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -228,11 +232,14 @@ class HierarchicalBackbone(BaseModule):
             if i > 0:
                 x = self.downsamples[i - 1](x)
             x = stage(x)
+            out = self.norms[str(i)](x) if str(i) in self.norms else x
+            if i in self._trunk_norms:
+                x = out
             if i in self.out_indices:
                 # contiguous, because mmcv's operators (RoIAlign among them)
                 # read a channels-last map as if it were contiguous, without an
                 # error: a detector would train on scrambled features
-                outs.append(self.norms[str(i)](x).contiguous())
+                outs.append(out.contiguous())
         if not self.training:
             self._finite_maps.look(self, images, outs[-1])
         return tuple(outs)
@@ -280,7 +287,7 @@ class HierarchicalBackbone(BaseModule):
             return []
         parts = [self.stem, *self.stages[: self.frozen_stages]]
         parts += self.downsamples[: max(self.frozen_stages - 1, 0)]
-        parts += [self.norms[str(i)] for i in self.out_indices if i < self.frozen_stages]
+        parts += [norm for i, norm in self.norms.items() if int(i) < self.frozen_stages]
         return parts
 
     def _freeze_stages(self):
@@ -299,8 +306,8 @@ class HierarchicalBackbone(BaseModule):
         Returns:
             tuple[int, int]: Its depth (0 for the stem, 1 and up for the
             layers, the last for the output norms) and the number of depths.
-            A downsampling has the depth of the layer after it; a name
-            outside ``prefix`` has the last.
+            A downsampling and a norm that a stage reads have the depth of the
+            layer after them; a name outside ``prefix`` has the last.
         """
         # only of the stages that are built
         depths = self.arch['depths'][: len(self.stages)]
@@ -310,13 +317,18 @@ class HierarchicalBackbone(BaseModule):
         part, *rest = param_name[len(prefix) :].split('.')
         if part == 'stem':
             depth = 0
-        elif part == 'downsamples':
+        elif part == 'downsamples' or self._is_read_on(part, rest):
             depth = 1 + sum(depths[: int(rest[0]) + 1])
         elif part == 'stages':
             depth = 1 + sum(depths[: int(rest[0])]) + int(rest[2])
         else:
             depth = num_depths - 1
         return depth, num_depths
+
+    def _is_read_on(self, part, rest):
+        """Return True for the norm of a map that a further stage reads."""
+        is_trunk = part == 'norms' and int(rest[0]) in self._trunk_norms
+        return is_trunk and int(rest[0]) < len(self.stages) - 1
 
     def init_weights(self) -> None:
         """Initialise as ``init_cfg`` says; a file must cover the backbone.
@@ -344,18 +356,6 @@ class HierarchicalBackbone(BaseModule):
         state_dict.clear()
         state_dict.update(translated)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
-    def _init_module(self, module: nn.Module) -> None:
-        """Draw a convolution's or linear layer's weights anew, unless they stay torch's."""
-        if not isinstance(module, (nn.Conv2d, nn.Linear)):
-            return
-        is_linear = isinstance(module, nn.Linear) or (
-            module.kernel_size == (1, 1) and getattr(module, 'linear', True)
-        )
-        if is_linear or self.init_convolutions:
-            nn.init.trunc_normal_(module.weight, std=0.02)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
 
     @classmethod
     def _checkpoint_filter(cls, state_dict, *args):

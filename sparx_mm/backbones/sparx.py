@@ -55,6 +55,7 @@ class SparXMamba(HierarchicalBackbone):
         dpe=True,
         ffn_dpe=False,
         skip_scale=(False, False, True, True),
+        trunk_norm=False,
         connections=None,
     )
     key_map = SPARX
@@ -111,6 +112,7 @@ class SparXSwin(HierarchicalBackbone):
         dpe=False,
         ffn_dpe=False,
         skip_scale=False,
+        trunk_norm=False,
         connections=None,
     )
     key_map = SPARX

@@ -10,7 +10,8 @@ from .position import DynamicPositionEncoding
 from .projection import IdentityProjection, LinearProjection
 from .recompute import checkpoint_layer
 from .shortcut import ChannelAffine, DropPath
-from .stem import ConvStem, PatchEmbed, ResidualStem
+from .stem import ConvStem, DeepStem, PatchEmbed, ResidualStem
+from .weights import draw_weights
 
 __all__ = [
     'MLP',
@@ -19,6 +20,7 @@ __all__ = [
     'ConvDownsample',
     'ConvFFN',
     'ConvStem',
+    'DeepStem',
     'DepthwiseConv',
     'DropPath',
     'DynamicPositionEncoding',
@@ -35,5 +37,6 @@ __all__ = [
     'ResidualStem',
     'build_norm',
     'checkpoint_layer',
+    'draw_weights',
     'pointwise',
 ]

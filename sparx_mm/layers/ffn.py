@@ -5,16 +5,16 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..registry import MODELS
-from .depthwise import ResidualDepthwiseConv
+from .depthwise import DepthwiseConv, ResidualDepthwiseConv
 from .pointwise import PointwiseConv
 
 
 @MODELS.register_module()
 class ConvFFN(nn.Module):
-    """Feed-forward network with a residual depthwise 3x3 convolution.
+    """Feed-forward network with a depthwise 3x3 convolution.
 
-    As in PVT v2 (https://arxiv.org/abs/2106.13797), with the depthwise
-    convolution added to its input; paper section 3.1.
+    As in PVT v2 (https://arxiv.org/abs/2106.13797); SparX adds the depthwise
+    convolution to its input, paper section 3.1.
 
     Args:
         dim (int): Number of channels C.
@@ -23,6 +23,8 @@ class ConvFFN(nn.Module):
             Default: None.
         out_channels (int, optional): Number of output channels. None: C.
             Default: None.
+        shortcut (bool): Add the depthwise convolution to its input.
+            Default: True.
     """
 
     def __init__(
@@ -31,11 +33,12 @@ class ConvFFN(nn.Module):
         ratio: float = 4.0,
         hidden_channels: int | None = None,
         out_channels: int | None = None,
+        shortcut: bool = True,
     ) -> None:
         super().__init__()
         hidden = hidden_channels or int(dim * ratio)
         self.fc1 = PointwiseConv(dim, hidden)
-        self.dwconv = ResidualDepthwiseConv(hidden)
+        self.dwconv = ResidualDepthwiseConv(hidden) if shortcut else DepthwiseConv(hidden, 3)
         self.fc2 = PointwiseConv(hidden, out_channels or dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -36,7 +36,8 @@ class Layer(BaseModule):
             ``out_channels`` and ``num_sources``.
         ffn (dict, optional): Config of the FFN, without ``dim``. None: the
             layer ends after the mixer.
-        norm (dict): Config of the two norms.
+        norm (dict): Config of the two norms. A mixer whose attribute ``owns_norm``
+            is True has none before it.
             Default: ``dict(type='GN', num_groups=1)``.
         dpe (bool): Start with a position encoding. Default: True.
         ffn_dpe (bool): Put a position encoding before the FFN too.
@@ -64,8 +65,10 @@ class Layer(BaseModule):
         super().__init__()
         self.num_sources = num_sources
         self.dpe = DynamicPositionEncoding(dim) if dpe else nn.Identity()
-        self.norm1 = build_norm(norm, dim)
-        self.mixer = build_part(mixer, 'mixer', dim=dim)
+        mixer = build_part(mixer, 'mixer', dim=dim)
+        owns_norm = getattr(mixer, 'owns_norm', False)
+        self.norm1 = nn.Identity() if owns_norm else build_norm(norm, dim)
+        self.mixer = mixer
         if not isinstance(getattr(self.mixer, 'in_channels', None), int):
             raise ConfigError(
                 f'mixer {type(self.mixer).__name__} has no in_channels, the number of channels '

@@ -138,6 +138,46 @@ class ResidualStem(nn.Module):
 
 
 @MODELS.register_module()
+class DeepStem(nn.Module):
+    """Stem of a 7x7 convolution, two of 3x3 at half of the image's size and one more.
+
+    As in GroupMamba (https://arxiv.org/abs/2407.13772). The first convolution and
+    the last one have stride 2; batch norm and ReLU follow the first three, a layer norm
+    the last one. (B, in_channels, H, W) becomes (B, dim, ceil(H / 4), ceil(W / 4)).
+
+    Args:
+        dim (int): Number of output channels.
+        in_channels (int): Number of image channels. Default: 3.
+        width (int): Number of channels inside. Default: 64.
+        norm_cfg (dict): Config of the norms inside. Default: ``dict(type='BN')``.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        in_channels: int = 3,
+        width: int = 64,
+        norm_cfg: dict = dict(type='BN'),
+    ) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        layers = []
+        for conv in (
+            nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False),
+            conv3x3(width, width, 1, bias=False),
+            conv3x3(width, width, 1, bias=False),
+        ):
+            layers += [conv, build_norm(norm_cfg, width), nn.ReLU()]
+        self.conv = nn.Sequential(*layers)
+        self.proj = conv3x3(width, dim, 2, bias=True)
+        self.norm = LayerNorm2d(dim)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map a (B, in_channels, H, W) image to (B, dim, H', W')."""
+        return self.norm(self.proj(self.conv(x)))
+
+
+@MODELS.register_module()
 class PatchEmbed(nn.Module):
     """Stem that embeds patches of 4x4 pixels.
 

@@ -2,10 +2,12 @@
 
 A mixer is a module built with ``dim``, the number of channels C, and its own
 options. It has an attribute ``in_channels`` and maps (B, in_channels, H, W) to
-(B, C, H, W).
+(B, C, H, W). One that normalises its input itself says so by an attribute
+``owns_norm``, which is True.
 """
 
 from .attention import Attention
+from .group_mamba import ModulatedGroupMamba
 from .noncausal_ssd import NonCausalSSD, RotaryNonCausalSSD
 from .ss2d import SS2D
 from .ssm import SSM, BiSSM
@@ -16,6 +18,7 @@ __all__ = [
     'SSM',
     'Attention',
     'BiSSM',
+    'ModulatedGroupMamba',
     'NonCausalSSD',
     'RotaryNonCausalSSD',
     'ShiftedWindowAttention',

@@ -4,7 +4,16 @@ Pure functions, without files: backbones use them too.
 """
 
 from .classifier import flatten_classifier, nest_classifier
-from .families import FAMILIES, SPARX, SWIN, VMAMBA, VSSD, find_families, find_prefixes
+from .families import (
+    FAMILIES,
+    GROUPMAMBA,
+    SPARX,
+    SWIN,
+    VMAMBA,
+    VSSD,
+    find_families,
+    find_prefixes,
+)
 from .fit import fit
 from .keymap import KeyMap
 from .match import CoverageError, Report, match, require_finite
@@ -14,6 +23,7 @@ from .position_table import find_resized, resize_position_table, resize_tables
 
 __all__ = [
     'FAMILIES',
+    'GROUPMAMBA',
     'SPARX',
     'SWIN',
     'VMAMBA',

@@ -1,6 +1,6 @@
 """Names of whole classifiers: flat as released, nested as in mmpretrain.
 
-Pure functions on dicts; values pass through untouched.
+Pure functions on dicts; only a block between backbone and head changes shapes.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from .keymap import KeyMap
 T = TypeVar('T')
 
 _BACKBONE = 'backbone.'
-# own names of every head: of `NormPooling` and of mmpretrain's LinearClsHead
+# own names of every head: of the neck and of mmpretrain's LinearClsHead
 _HEAD = ('neck.norm.', 'head.fc.')
 
 
@@ -21,7 +21,8 @@ def nest_classifier(state_dict: Mapping[str, T], key_map: KeyMap) -> dict[str, T
 
     Its backbone, with own or released names, gets the prefix ``'backbone.'``;
     the norm and the linear layer of its head become ``neck.norm`` (see
-    `NormPooling`) and ``head.fc``.
+    `NormPooling`) and ``head.fc``, and a block between the two is the neck's
+    (see `ClassBlock`).
 
     Args:
         state_dict (Mapping): Names and values; it is not changed.
@@ -37,8 +38,10 @@ def nest_classifier(state_dict: Mapping[str, T], key_map: KeyMap) -> dict[str, T
         ...                       'classifier.3.bias': 2}, SPARX))
         ['backbone.patch_embed.3.weight', 'head.fc.bias']
     """
-    starts = [(row.released, row.own) for row in key_map.head]
-    renamed = _swap_starts(state_dict, [*starts, ('', _BACKBONE)])
+    of_head = key_map.head.find_own(list(state_dict))
+    renamed = key_map.head.to_own(
+        {name if name in of_head else _BACKBONE + name: v for name, v in state_dict.items()}
+    )
     has_head = any(name.startswith(_HEAD[1]) for name in renamed)
     return renamed if has_head and find_prefixes(state_dict) == [''] else dict(state_dict)
 
@@ -57,17 +60,5 @@ def flatten_classifier(state_dict: Mapping[str, T], key_map: KeyMap) -> dict[str
     has_head = all(any(name.startswith(start) for name in state_dict) for start in _HEAD)
     if not has_head or find_prefixes(state_dict) != [_BACKBONE]:
         return dict(state_dict)
-    starts = [(row.own, row.released) for row in key_map.head]
-    return _swap_starts(state_dict, [*starts, (_BACKBONE, '')])
-
-
-def _swap_starts(state_dict, rows):
-    """Swap the start of each name as the first row that fits says."""
-    renamed = {}
-    for name, value in state_dict.items():
-        for old, new in rows:
-            if name.startswith(old):
-                name = new + name[len(old) :]
-                break
-        renamed[name] = value
-    return renamed
+    renamed = key_map.head.to_released(state_dict)
+    return {name.removeprefix(_BACKBONE): value for name, value in renamed.items()}

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping
 import torch
 
 from .families import SWIN, find_families
-from .keymap import OWN_LAYER, KeyMap, compile_name
+from .keymap import OWN_LAYER, KeyMap
 from .match import CoverageError, Report, match, require_finite
 from .names import summarize
 from .nesting import strip_prefix
 from .position_table import POSITION_TABLE
+from .rows import compile_name
 
 _LAYER = compile_name(OWN_LAYER)
 _STAGE = re.compile(r'(stages|downsamples)\.(\d+)\.')
@@ -217,7 +218,7 @@ def _layout(tensors: Mapping[str, torch.Tensor]) -> tuple[tuple[int, int], ...]:
         if layer:
             stage = int(layer[1])
             depths[stage] = max(depths.get(stage, 0), int(layer[2]) + 1)
-            if layer[3] == 'norm1.weight' and hasattr(value, 'shape'):
+            if layer[3] in ('norm1.weight', 'norm2.weight') and hasattr(value, 'shape'):
                 dims[stage] = value.shape[0] if value.dim() else 0
     return tuple((depths[i], dims.get(i, 0)) for i in sorted(depths))
 

@@ -8,41 +8,15 @@ convolution of 3x3 in one VMamba and of 4x4 in another.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-import torch
-
-from .shapes import SAME, Shape
+from .rows import Row, RowTable
 
 T = TypeVar('T')
 
 # start of the names of a layer's tensors in every backbone of this package
 OWN_LAYER = 'stages.{}.layers.{}.'
 _BN_COUNTER = 'num_batches_tracked'
-
-
-class Row(NamedTuple):
-    """A released name and the own name of the same tensor.
-
-    ``{}`` stands for a number; both names have the same numbers in the same order. A
-    name that ends in a dot is the start of names; any other name is whole.
-
-    Args:
-        released (str): Name in a released file.
-        own (str): Name in a backbone of this package.
-        shape (Shape): How their shapes differ. Default: not at all.
-        where (str): The row holds only for a file that has a name with this
-            start. Default: ``''``, for all files.
-        beside (str): An own name, with the same numbers first, without which
-            the row does not lead from an own name to a released one. Default:
-            ``''``, it always does.
-    """
-
-    released: str
-    own: str
-    shape: Shape = SAME
-    where: str = ''
-    beside: str = ''
 
 
 class KeyMap:
@@ -53,8 +27,9 @@ class KeyMap:
 
     Args:
         family (str): Name of the family, as printed.
-        layouts (Sequence[str]): Starts of the names of a layer's tensors in the
-            files, as ``'layers.{}.blocks.{}.'``; the first one is written.
+        layouts (Sequence[str or tuple[str, str]]): Starts of the names of a layer's
+            tensors in the files, as ``'layers.{}.blocks.{}.'``; the first one is
+            written. A pair has an own start too, which is `OWN_LAYER` otherwise.
             Default: none.
         layer (Sequence[tuple]): Rows (see `Row`) of the names within a layer.
             Default: none.
@@ -73,7 +48,7 @@ class KeyMap:
     def __init__(
         self,
         family: str,
-        layouts: Sequence[str] = (),
+        layouts: Sequence[str | tuple[str, str]] = (),
         layer: Sequence[tuple] = (),
         top: Sequence[tuple] = (),
         head: Sequence[tuple] = (),
@@ -82,18 +57,18 @@ class KeyMap:
         derived: str = r'(?!)',
     ) -> None:
         self.family = family
-        self.head = [Row(*row) for row in head]
-        in_layer = [Row(*row) for row in layer]
-        rows = [
+        self.head = RowTable(Row(*row) for row in head)
+        starts = [(one, OWN_LAYER) if isinstance(one, str) else one for one in layouts]
+        in_layer = [
             row._replace(
-                released=start + row.released,
-                own=OWN_LAYER + row.own,
-                beside=row.beside and OWN_LAYER + row.beside,
+                released=released + row.released,
+                own=own + row.own,
+                beside=row.beside and own + row.beside,
             )
-            for start in layouts
-            for row in in_layer
-        ] + [Row(*row) for row in top]
-        self._rows = [(row, compile_name(row.released), compile_name(row.own)) for row in rows]
+            for released, own in starts
+            for row in (Row(*row) for row in layer)
+        ]
+        self._table = RowTable([*in_layer, *(Row(*row) for row in top)])
         self._mark = re.compile(rf'(|.*\.)(?:{mark})')
         self._optional = re.compile(optional)
         self._derived = re.compile(derived)
@@ -138,8 +113,7 @@ class KeyMap:
             >>> SPARX.own_names(['layers.0.blocks.1.op.A_logs', 'head.bias'])
             {'layers.0.blocks.1.op.A_logs': 'stages.0.layers.1.mixer.A_log'}
         """
-        names = list(names)
-        return {name: new for name, (new, _) in self._translations(names, to_own=True).items()}
+        return {name: own for name, (own, *_) in self._table.find_own(list(names)).items()}
 
     def released_names(self, names: Iterable[str]) -> dict[str, str]:
         """Find the released names of a backbone's own names.
@@ -149,16 +123,17 @@ class KeyMap:
                 prefix.
 
         Returns:
-            dict[str, str]: Released name by own name; only of names that the
-            released files of the family know.
+            dict[str, str]: Released name by own name, of a tensor that several are
+            joined to the first one's; only of names that the released files of the
+            family know.
 
         Example:
             >>> from sparx_mm.state_dicts import SPARX
             >>> SPARX.released_names(['stem.0.weight'])
             {'stem.0.weight': 'patch_embed.0.weight'}
         """
-        names = list(names)
-        return {name: new for name, (new, _) in self._translations(names, to_own=False).items()}
+        found = self._table.find_released(list(names))
+        return {name: released[0] for name, (released, _) in found.items()}
 
     def to_own(self, state_dict: Mapping[str, T], prefix: str = '') -> dict[str, T]:
         """Translate the released tensors of a backbone in a state dict.
@@ -171,9 +146,10 @@ class KeyMap:
         Returns:
             dict: Own names and shapes, in the same order. Names that are not
             released backbone names under ``prefix`` and values that are no tensors
-            are the same.
+            are the same. Tensors that one is joined of have its place when all of
+            them are there.
         """
-        return self._translate(state_dict, prefix, to_own=True)
+        return self._table.to_own(state_dict, prefix)
 
     def to_released(self, state_dict: Mapping[str, T], prefix: str = '') -> dict[str, T]:
         """Invert `to_own`.
@@ -185,7 +161,7 @@ class KeyMap:
         Returns:
             dict: Released names and shapes, in the same order.
         """
-        return self._translate(state_dict, prefix, to_own=False)
+        return self._table.to_released(state_dict, prefix)
 
     def drop_derived(self, state_dict: Mapping[str, T], prefix: str = '') -> dict[str, T]:
         """Drop the tensors that a model computes anew.
@@ -202,60 +178,6 @@ class KeyMap:
             for name, value in state_dict.items()
             if not (name.startswith(prefix) and self._derived.fullmatch(name, len(prefix)))
         }
-
-    def _translate(self, state_dict, prefix, to_own):
-        under = [name[len(prefix) :] for name in state_dict if name.startswith(prefix)]
-        table = self._translations(under, to_own)
-        translated = {}
-        for name, value in state_dict.items():
-            found = table.get(name[len(prefix) :]) if name.startswith(prefix) else None
-            if found:
-                new, shape = found
-                name = prefix + new
-                if isinstance(value, torch.Tensor):
-                    value = shape.to_own(value) if to_own else shape.to_released(value)
-            translated[name] = value
-        return translated
-
-    def _translations(self, names, to_own) -> dict[str, tuple[str, Shape]]:
-        rows = [
-            # released names have one meaning each in a layer
-            ((released, row.own, '') if to_own else (own, row.released, row.beside), row.shape)
-            for row, released, own in self._rows
-            # own names have one meaning each
-            if not (to_own and row.where) or any(n.startswith(row.where) for n in names)
-        ]
-        found, there = {}, set(names)
-        for name in names:
-            for (source, target, beside), shape in rows:
-                match = source.fullmatch(name)
-                if match and (not beside or beside.format(*match.groups()) in there):
-                    found[name] = (fill_name(target, match), shape)
-                    break
-        return found
-
-
-def compile_name(template: str) -> re.Pattern:
-    """Compile a name with ``{}`` for numbers; see `Row`.
-
-    Args:
-        template (str): The name, or a start of names that ends in a dot.
-
-    Returns:
-        re.Pattern: Its groups are the numbers and, of a start, the rest.
-    """
-    pattern = r'(\d+)'.join(map(re.escape, template.split('{}')))
-    return re.compile(pattern + ('(.+)' if template.endswith('.') else ''))
-
-
-def fill_name(template: str, match: re.Match) -> str:
-    """Fill a template with the groups of a match of another; see `compile_name`.
-
-    Args:
-        template (str): The name to fill.
-        match (re.Match): Match of a name with as many ``{}``.
-    """
-    return (template + ('{}' if template.endswith('.') else '')).format(*match.groups())
 
 
 def is_bn_counter(name: str) -> bool:

@@ -48,14 +48,19 @@ GOLDENS = [
         )
     ),
     ('vssd', 'dense', 't', 64, 64, True),
+    *(
+        ('groupmamba', 'dense', *g, False)
+        for g in (('t', 64, 64), ('t', 96, 160), ('s', 64, 64), ('b', 64, 64))
+    ),
+    ('groupmamba', 'dense', 't', 64, 64, True),
 ]
 # the references were stored in float32; that rounding is below 1e-6
 TOLERANCES = {torch.float64: 5e-6, torch.float32: 1e-4}
-# the released code itself errs by up to 8e-5 in float32
-VSSD_TOLERANCES = {**TOLERANCES, torch.float32: 2e-4}
+# the released code of these itself errs by up to 8e-5 in float32
+WIDER = {**TOLERANCES, torch.float32: 2e-4}
 # number of gradients that the references hold
-GRADIENTS = {'sparx': 19, 'vmamba': 37, 'vssd': 47}
-GRADIENT_FLAVOURS = dict(sparx='det', vmamba='det', vssd='dense')
+GRADIENTS = {'sparx': 19, 'vmamba': 37, 'vssd': 47, 'groupmamba': 72}
+GRADIENT_FLAVOURS = dict(sparx='det', vmamba='det', vssd='dense', groupmamba='dense')
 every_family = pytest.mark.parametrize('family', GRADIENTS)
 
 
@@ -82,7 +87,7 @@ def test_outputs(family, flavour, variant, height, width, faint):
     steps = expected.pop('strides', None)
     steps = [1] * 4 if steps is None else steps.tolist()
     image = parity.image(variant, height, width, family)
-    tolerances = VSSD_TOLERANCES if family == 'vssd' else TOLERANCES
+    tolerances = WIDER if family in ('vssd', 'groupmamba') else TOLERANCES
     for dtype, tolerance in tolerances.items():
         with torch.no_grad():
             outs = model.to(dtype)(image.to(dtype))

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from archs import LEARNABLE
 
-from sparx_mm import VSSD, SparXMamba, VMamba
+from sparx_mm import VSSD, GroupMamba, SparXMamba, VMamba
 
 DATA = Path(__file__).parents[1] / 'data'
-FAMILIES = {'sparx': SparXMamba, 'vmamba': VMamba, 'vssd': VSSD}
+FAMILIES = {'sparx': SparXMamba, 'vmamba': VMamba, 'vssd': VSSD, 'groupmamba': GroupMamba}
 # names of the references' variants
 ARCHS = {
     't': 'tiny',
@@ -35,7 +35,8 @@ def arch_of(flavour, variant, family='sparx') -> dict:
     arch = dict(base=ARCHS[variant])
     if flavour == 'cls':
         # the head has the norm
-        arch.update(out_norm=None)
+        norms = (*[dict()] * 3, None) if family == 'groupmamba' else None
+        arch.update(out_norm=norms)
     if (family, flavour) == ('sparx', 'det'):
         arch.update(LEARNABLE)
     return arch
@@ -65,9 +66,9 @@ def reference_model(flavour, variant, family='sparx', faint=False, **kwargs):
 
 def image(variant, height, width, family='sparx'):
     """Make the (1, 3, H, W) image of a golden file."""
-    if family == 'vssd':
+    if family in ('vssd', 'groupmamba'):
         # names of the other two families' inputs are without them
-        variant = f'vssd:{variant}'
+        variant = f'{family}:{variant}'
     return torch.from_numpy(deterministic.make_input(variant, height, width))
 
 

@@ -3,19 +3,20 @@
 import re
 from collections.abc import Iterable
 
-from ..keymap import OWN_LAYER, KeyMap, compile_name
+from ..keymap import KeyMap
+from .groupmamba import GROUPMAMBA
 from .sparx import SPARX
 from .swin import SWIN
 from .vmamba import VMAMBA
 from .vssd import VSSD
 
 # families that have a backbone here
-FAMILIES = (SPARX, VMAMBA, VSSD)
+FAMILIES = (SPARX, VMAMBA, VSSD, GROUPMAMBA)
 # files of these families have such layers, beside which a mark counts: other
 # networks have a `stem.0.bias` too
-_LAYER = re.compile(r'(|.*\.)(?:layers\.\d+\.blocks|stages\.\d+\.layers)\.\d+\..*')
-# every layer has a norm, whatever its mixer has
-_OWN_LAYER = re.compile(rf'(|.*\.){compile_name(OWN_LAYER + "norm1.").pattern}')
+_LAYER = re.compile(r'(|.*\.)(?:layers\.\d+\.blocks|stages\.\d+\.layers|block[1-4])\.\d+\..*')
+# a layer has a norm before its mixer, or before its FFN if the mixer has its own
+_OWN_LAYER = re.compile(r'(|.*\.)stages\.\d+\.layers\.\d+\.norm[12]\..+')
 
 
 def find_families(names: Iterable[str]) -> dict[str, KeyMap | None]:
