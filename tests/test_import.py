@@ -30,6 +30,7 @@ HEIGHTS = {
     'finetuning': 9,
     'data_checks': 8,
     'engine': 7,
+    'distillation': 6,
     'backbones': 5,
     'necks': 4,
     'aggregators': 4,

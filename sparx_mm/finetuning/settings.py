@@ -161,8 +161,10 @@ def _make_palette(count: int) -> list[tuple[int, int, int]]:
 
 
 def _simplify_classifier(cfg: Config, num_classes: int) -> None:
-    """Take out what is for long trainings: mixed images, averages, float16."""
+    """Take out what is for long trainings: mixed images, averages, teachers, float16."""
     cfg.model.pop('train_cfg', None)
+    # one of other classes
+    cfg.model.pop('teacher', None)
     cfg.model.data_preprocessor.pop('batch_augments', None)
     cfg.default_hooks.pop('ema', None)
     cfg.optim_wrapper.type = 'OptimWrapper'

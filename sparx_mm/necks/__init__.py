@@ -1,5 +1,6 @@
 """What stands between a backbone and a head."""
 
+from .class_block import ClassBlock
 from .norm_pooling import NormPooling
 
-__all__ = ['NormPooling']
+__all__ = ['ClassBlock', 'NormPooling']

@@ -256,7 +256,12 @@ def test_a_training_checkpoint_keeps_the_rest(convert, tmp_path):
         ('a.pth', 'there.pth', 'own', 'is there already'),
         ('a.pth', 'a.pth', 'own', 'is there already'),
         ('none.pth', 'b.pth', 'own', 'none.pth does not exist'),
-        ('other.pth', 'b.pth', 'own', 'no SparX, VMamba, VSSD or GroupMamba backbone; its tensors are weight'),
+        (
+            'other.pth',
+            'b.pth',
+            'own',
+            'no SparX, VMamba, VSSD or GroupMamba backbone; its tensors are weight',
+        ),
         ('a.pth', 'none/b.pth', 'own', 'cannot be written'),
         ('a.pth', 'none/b.safetensors', 'own', 'cannot be written'),
     ],

@@ -24,8 +24,8 @@ FOLDER = detection.ROOT / 'configs'
 DENSE = [*detection.CONFIGS, *segmentation.CONFIGS]
 OTHERS = [*classification.CONFIGS, *rotated.CONFIGS]
 CONFIGS = [*DENSE, *OTHERS]
-# all sizes of a family get the same small arch, so `make test` trains one of VSSD's
-SAME = re.compile(r'(.*_)?vssd_([msb]|iccv_.)(_.*)?')
+# all sizes of these get the same small arch, so `make test` trains one of them
+SAME = re.compile(r'(.*_)?(vssd_([msb]|iccv_.)|groupmamba_[sb])(_.*)?')
 
 
 def _marks(path):
@@ -42,6 +42,7 @@ SPARED = dict(
     SparXSwin={'relative_position_bias_table'},
     VMamba={'A_log', 'D'},
     VSSD={'A_log', 'D'},
+    GroupMamba={'A_log', 'D', 'skip_scale'},
 )
 LOSSES = dict(
     mask_rcnn={'loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox', 'loss_mask'},

@@ -31,6 +31,9 @@ PARAMETERS = dict(
     vssd_b=88.823151,
     vssd_iccv_t=28.192936,
     vssd_iccv_s=50.417512,
+    groupmamba_t=23.361917,
+    groupmamba_s=34.781555,
+    groupmamba_b=57.150838,
 )
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
@@ -128,7 +131,7 @@ def test_the_head_is_initialised_as_the_released_ones(build):
     assert not head.fc.bias.any()
 
 
-@pytest.mark.parametrize('name', ['sparx_t', 'sparx_swin_t', 'vmamba_t', 'vssd_t'])
+@pytest.mark.parametrize('name', ['sparx_t', 'sparx_swin_t', 'vmamba_t', 'vssd_t', 'groupmamba_t'])
 @pytest.mark.parametrize('size', [(1, 1), (33, 47)])
 def test_any_size_of_image(name, size, build):
     model = build(name).model.eval()

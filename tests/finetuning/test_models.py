@@ -106,5 +106,7 @@ def test_weights_that_are_no_backbone(cfg, tmp_path):
     with pytest.raises(UserError, match='--weights: .*file.pth.*--weights none'):
         use_weights(cfg, path, 'detection')
     torch.save({'conv.weight': torch.ones(1)}, path)
-    with pytest.raises(UserError, match='holds no backbone of SparX, VMamba, VSSD, GroupMamba or Swin'):
+    with pytest.raises(
+        UserError, match='holds no backbone of SparX, VMamba, VSSD, GroupMamba or Swin'
+    ):
         use_weights(cfg, path, 'detection')

@@ -15,6 +15,7 @@ PICO_VMAMBA = dict(embed_dims=(16, 24, 32, 40), depths=(1, 2, 3, 2))
 PICO_VSSD = dict(
     embed_dims=(16, 24, 32, 40), depths=(1, 2, 3, 2), mixer=dict(num_heads=(2, 4, 4, 5))
 )
+PICO_GROUPMAMBA = dict(embed_dims=(16, 24, 32, 40), depths=(1, 2, 3, 2))
 # what makes a detector's arch of another one: the scale that it learns
 LEARNABLE = dict(connections=dict(aggregator=dict(attn_scale='learnable')))
 
@@ -31,4 +32,6 @@ def pico_for(config) -> dict:
     name = Path(config).stem
     if 'vssd' in name:
         return dict(PICO_VSSD, base='tiny-iccv') if 'iccv' in name else PICO_VSSD
+    if 'groupmamba' in name:
+        return PICO_GROUPMAMBA
     return PICO_SWIN if 'swin' in name else PICO_VMAMBA if 'vmamba' in name else PICO

@@ -10,7 +10,8 @@ optim_wrapper = dict(
     # official runs of SparX-Mamba decayed A_log, D, the dt bias, batch norms and biases; train as
     # they did by paramwise_cfg=None. The official runs of VMamba decayed A_log and the dt bias, and
     # spared in classifiers D, norms and all biases, in detectors and segmentors only the norms of
-    # layers and of outputs.
+    # layers and of outputs. Those of GroupMamba decayed A_log and the dt bias, and spared D, the scale
+    # of a product before a norm (skip_scale), norms and all other biases.
     # norm_decay_mult reaches every BN, GN and LN by its class; custom_keys match parts of names.
     paramwise_cfg=dict(
         # Ratio of a layer's learning rate to that of the next layer; 1 gives all layers the same.
@@ -21,6 +22,7 @@ optim_wrapper = dict(
         custom_keys={
             'A_log': dict(decay_mult=0.0),
             'mixer.D': dict(decay_mult=0.0),
+            'mixer.skip_scale': dict(decay_mult=0.0),
             'relative_position_bias_table': dict(decay_mult=0.0),
         },
     ),

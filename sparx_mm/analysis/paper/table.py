@@ -24,6 +24,10 @@ _TASKS = {
 }
 
 
+# necks of classifiers that have more than pooling before their linear layer
+_NECKS = dict(GroupMamba='ClassBlock')
+
+
 class PaperRow(NamedTuple):
     """A model of a paper on one task, with the numbers printed for it.
 
@@ -90,16 +94,23 @@ class Classifier(nn.Module):
 
     Args:
         backbone (dict): Config of the backbone.
+        neck (str, optional): Class of what pools, built with ``in_channels``. None:
+            pooling alone. Default: None.
     """
 
-    def __init__(self, backbone: dict) -> None:
+    def __init__(self, backbone: dict, neck: str | None = None) -> None:
         super().__init__()
         self.backbone = MODELS.build(dict(backbone, out_indices=(3,)))
-        self.fc = nn.Linear(self.backbone.arch['embed_dims'][-1], 1000)
+        channels = self.backbone.arch['embed_dims'][-1]
+        self.neck = neck and MODELS.build(dict(type=neck, in_channels=channels))
+        self.fc = nn.Linear(channels, 1000)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map images (B, 3, H, W) to logits (B, 1000)."""
         (x,) = self.backbone(x)
+        if self.neck:
+            (x,) = self.neck(x)
+            return self.fc(x)
         return self.fc(nn.functional.adaptive_avg_pool2d(x, 1).flatten(1))
 
 
@@ -127,7 +138,7 @@ def _build(row, configs):
     backbone = dict(type=row.backbone, arch=row.arch)
     config, reader = _TASKS[row.task]
     if config is None:
-        return Classifier(backbone), (row.side, row.side)
+        return Classifier(backbone, _NECKS.get(row.backbone)), (row.side, row.side)
     family = MODELS.get(row.backbone)
     dims = resolve_arch(row.arch, family.arch_zoo, family.arch_defaults)['embed_dims']
     options = {
