@@ -41,13 +41,20 @@ NETWORKS = {
         ('SparXSwin', 'tiny'),
         ('VMamba', 'tiny'),
         ('VSSD', 'tiny'),
+        ('GroupMamba', 'tiny'),
     ),
-    'small': (('SparXMamba', 'small'), ('VMamba', 'small'), ('VSSD', 'small')),
+    'small': (
+        ('SparXMamba', 'small'),
+        ('VMamba', 'small'),
+        ('VSSD', 'small'),
+        ('GroupMamba', 'small'),
+    ),
     'base': (
         ('SparXMamba', 'base'),
         ('SparXSwin', 'base'),
         ('VMamba', 'base'),
         ('VSSD', 'base'),
+        ('GroupMamba', 'base'),
     ),
 }
 COLUMNS = ('network', 'M parameters', 'ms', 'median', 'images/s', 'peak MiB', 'x time', 'x memory')

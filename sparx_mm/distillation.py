@@ -199,7 +199,10 @@ def _load(teacher, checkpoint, prefix=None, **_):
     try:
         loaded = teacher.load_state_dict(strip_prefix(file, f'{prefix}.' if prefix else ''), False)
     except RuntimeError as error:
-        raise CoverageError(f"{checkpoint} is not the teacher's: {error}") from error
+        reason = str(error).splitlines()[-1].strip()
+        raise CoverageError(
+            f'{checkpoint} does not fit the teacher ({reason}): give the file of model.teacher'
+        ) from error
     missing = [name for name in loaded.missing_keys if not is_bn_counter(name)]
     if missing:
         raise CoverageError(

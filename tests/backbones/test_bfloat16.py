@@ -3,10 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from archs import PICO, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
+from archs import PICO, PICO_GROUPMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
 from torch import nn
 
-from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba
 
 
 def losses(family, arch, autocast, steps=6) -> torch.Tensor:
@@ -34,6 +34,7 @@ def losses(family, arch, autocast, steps=6) -> torch.Tensor:
         (SparXSwin, PICO_SWIN),
         (VMamba, PICO_VMAMBA),
         (VSSD, PICO_VSSD),
+        (GroupMamba, PICO_GROUPMAMBA),
     ],
 )
 def test_losses_within_a_percent(family, arch):

@@ -6,9 +6,9 @@ import pickle
 import pytest
 import torch
 
-from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba
 
-FAMILIES = (SparXMamba, SparXSwin, VMamba, VSSD)
+FAMILIES = (SparXMamba, SparXSwin, VMamba, VSSD, GroupMamba)
 
 TWO_WIDTHS = dict(embed_dims=(16, 24), depths=(1, 3))
 ARCHS = {
@@ -30,6 +30,7 @@ ARCHS = {
         mixer=dict(num_heads=2, window_size=3),
     ),
     'VMamba': TWO_WIDTHS,
+    'GroupMamba': dict(TWO_WIDTHS, ffn=dict(ratio=2)),
     'VSSD': dict(
         TWO_WIDTHS,
         mixer=(dict(type='NonCausalSSD', num_heads=2), dict(type='Attention', num_heads=3)),
@@ -109,7 +110,7 @@ def test_outputs_and_gradients_are_the_same(family, with_cp, backend):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('family', (SparXMamba, SparXSwin, VSSD))
+@pytest.mark.parametrize('family', (SparXMamba, SparXSwin, VSSD, GroupMamba))
 def test_sizes_and_rates_need_no_code_of_their_own(family):
     model, backend = make(family, drop_path_rate=0.4).train(), Backend()
     model.compile(backend=backend, fullgraph=True, dynamic=True)

@@ -4,21 +4,23 @@ import pytest
 import torch
 from finite_differences import FORMATS, gradient_error
 
-from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba
 from sparx_mm.backbones.arch import resolve_arch
 from sparx_mm.registry import MODELS
 
-FAMILIES = (SparXMamba, SparXSwin, VMamba, VSSD)
+FAMILIES = (SparXMamba, SparXSwin, VMamba, VSSD, GroupMamba)
 # parts that only a width of its own can tell
 SMALL = {
     SparXMamba: dict(embed_dims=(24, 32, 40, 48)),
     SparXSwin: dict(embed_dims=(24, 32, 40, 48), mixer=dict(num_heads=(3, 4, 5, 6))),
     VMamba: dict(embed_dims=(24, 32, 40, 48)),
+    GroupMamba: dict(embed_dims=(24, 32, 40, 48)),
     VSSD: dict(embed_dims=(24, 32, 40, 48), mixer=dict(num_heads=(2, 4, 5, 6))),
 }
 ARCHS = [(family, name) for family in FAMILIES for name in family.arch_zoo]
-# of the layers that other archs of VSSD have, in other numbers
+# of the layers that other archs of these have, in other numbers
 DEEPER = {(VSSD, name) for name in ('small', 'base', 'small-iccv')}
+DEEPER |= {(GroupMamba, name) for name in ('small', 'base')}
 every = pytest.mark.parametrize(
     'family, name',
     [pytest.param(*arch, marks=[pytest.mark.faults] if arch in DEEPER else []) for arch in ARCHS],

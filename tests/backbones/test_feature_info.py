@@ -2,15 +2,21 @@
 
 import pytest
 import torch
-from archs import PICO, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
+from archs import PICO, PICO_GROUPMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
 
-from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba
 from sparx_mm.state_dicts.image_channels import adapt_image_channels
 
 
 @pytest.mark.parametrize(
     'family,arch',
-    [(SparXMamba, PICO), (SparXSwin, PICO_SWIN), (VMamba, PICO_VMAMBA), (VSSD, PICO_VSSD)],
+    [
+        (SparXMamba, PICO),
+        (SparXSwin, PICO_SWIN),
+        (VMamba, PICO_VMAMBA),
+        (VSSD, PICO_VSSD),
+        (GroupMamba, PICO_GROUPMAMBA),
+    ],
 )
 @pytest.mark.parametrize('out_indices', [(0, 1, 2, 3), (1, 2), -1])
 def test_it_is_what_the_maps_are(family, arch, out_indices):
@@ -22,7 +28,7 @@ def test_it_is_what_the_maps_are(family, arch, out_indices):
     assert model.num_features == maps[-1].shape[1]
     for name, channels in zip(info.module_name(), info.channels()):
         layer = model.get_submodule(name).layers[-1]
-        assert layer.norm1.weight.shape == (channels,)
+        assert layer.norm2.weight.shape == (channels,)
 
 
 def test_timms_own_answers_alike():

@@ -5,9 +5,9 @@ import warnings
 
 import pytest
 import torch
-from archs import PICO, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
+from archs import PICO, PICO_GROUPMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
 
-from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba
 from sparx_mm.backbones.finite_maps import PERIOD, FiniteMaps
 
 
@@ -17,6 +17,7 @@ from sparx_mm.backbones.finite_maps import PERIOD, FiniteMaps
         (SparXSwin, PICO_SWIN),
         (VMamba, PICO_VMAMBA),
         (VSSD, PICO_VSSD),
+        (GroupMamba, PICO_GROUPMAMBA),
     ]
 )
 def model(request):

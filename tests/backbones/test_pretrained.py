@@ -6,7 +6,7 @@ import parity
 import pytest
 import torch
 import vmamba_files
-from archs import PICO, PICO_SWIN, PICO_VMAMBA, PICO_VSSD, learnable
+from archs import PICO, PICO_GROUPMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD, learnable
 from hostile import payloads
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModule, PretrainedInit
@@ -14,10 +14,18 @@ from mmengine.registry import MODELS
 from torch import nn
 from without import run_without
 
-from sparx_mm import VSSD, HierarchicalBackbone, SparXMamba, SparXSwin, VMamba, state_dicts
+from sparx_mm import (
+    VSSD,
+    GroupMamba,
+    HierarchicalBackbone,
+    SparXMamba,
+    SparXSwin,
+    VMamba,
+    state_dicts,
+)
 from sparx_mm.errors import UserError
 from sparx_mm.registry import MODELS as PARTS
-from sparx_mm.state_dicts import SPARX, SWIN, VMAMBA, CoverageError, fit
+from sparx_mm.state_dicts import GROUPMAMBA, SPARX, SWIN, VMAMBA, CoverageError, fit
 
 ROOT = Path(__file__).parents[2]
 LAYOUTS = [(f, v) for f in ('cls', 'det', 'seg') for v in 'tsb']
@@ -121,6 +129,7 @@ def test_half_precision_files(source, file):
         (SparXMamba, PICO, 'stem.0'),
         (SparXSwin, PICO_SWIN, 'stem.proj'),
         (VSSD, PICO_VSSD, 'stem.conv1.0'),
+        (GroupMamba, PICO_GROUPMAMBA, 'stem.conv.0'),
     ],
 )
 @pytest.mark.parametrize('channels', [1, 4, 6])
@@ -318,6 +327,7 @@ def test_files_of_another_family_are_named(prefix, given, tmp_path):
         SparX=sparx,
         VMamba=VMAMBA.to_released(VMamba(PICO_VMAMBA).state_dict()),
         VSSD=state_dicts.VSSD.to_released(VSSD(PICO_VSSD).state_dict()),
+        GroupMamba=GROUPMAMBA.to_released(GroupMamba(PICO_GROUPMAMBA).state_dict()),
     )
     for (backbone, arch), name, found in (
         ((SparXMamba, PICO), 'SparX', 'VMamba'),
@@ -325,6 +335,8 @@ def test_files_of_another_family_are_named(prefix, given, tmp_path):
         ((VMamba, PICO_VMAMBA), 'VMamba', 'SparX'),
         ((VSSD, PICO_VSSD), 'VSSD', 'SparX'),
         ((VMamba, PICO_VMAMBA), 'VMamba', 'VSSD'),
+        ((VMamba, PICO_VMAMBA), 'VMamba', 'GroupMamba'),
+        ((GroupMamba, PICO_GROUPMAMBA), 'GroupMamba', 'SparX'),
     ):
         path = tmp_path / 'file.pth'
         torch.save({prefix + k: v for k, v in files[found].items()}, path)

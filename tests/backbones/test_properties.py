@@ -5,7 +5,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba
 
 DRAW = dict(deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 FEW = settings(max_examples=8, **DRAW)
@@ -16,7 +16,7 @@ sizes = st.tuples(st.integers(1, 70), st.integers(1, 70))
 @st.composite
 def archs(draw):
     """A family and a small arch, with any connection rule that its depths allow."""
-    family = draw(st.sampled_from((SparXMamba, SparXSwin, VMamba, VSSD)))
+    family = draw(st.sampled_from((SparXMamba, SparXSwin, VMamba, VSSD, GroupMamba)))
     depths = draw(st.tuples(*[st.integers(1, 4)] * 4))
     arch = dict(embed_dims=draw(st.tuples(*[st.sampled_from((8, 16, 24))] * 4)), depths=depths)
     if family is SparXSwin:

@@ -4,10 +4,10 @@ import sys
 
 import pytest
 import torch
-from archs import PICO, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
+from archs import PICO, PICO_GROUPMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
 from detection import ROOT
 
-from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba
 from sparx_mm.analysis import peers
 
 
@@ -32,6 +32,7 @@ def small(monkeypatch):
         (SparXSwin, PICO_SWIN),
         (VMamba, PICO_VMAMBA),
         (VSSD, PICO_VSSD),
+        (GroupMamba, PICO_GROUPMAMBA),
     ):
         monkeypatch.setitem(family.arch_zoo, 'tiny', arch)
     swin = dict(embed_dims=12, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1))

@@ -8,7 +8,14 @@ from mmengine.hooks import EMAHook
 from sparx_mm.run import ArgumentParser, CfgOptionsAction, build_runner
 
 # each family of backbones, and the demo
-VARIED = ['sparx_b_3x', 'sparx_swin_t_1x', 'vmamba_t_1x', 'vssd_t_1x', 'sparx_demo_shapes']
+VARIED = [
+    'sparx_b_3x',
+    'sparx_swin_t_1x',
+    'vmamba_t_1x',
+    'vssd_t_1x',
+    'groupmamba_t_1x',
+    'sparx_demo_shapes',
+]
 
 
 @pytest.mark.stack

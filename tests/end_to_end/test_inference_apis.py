@@ -73,7 +73,7 @@ def test_inference_detector(detector, image):
     assert boxes(by_path).equal(boxes(by_array)) and boxes(by_path).equal(boxes(in_list))
 
 
-@pytest.mark.parametrize('network', ['sparx', 'sparx_swin', 'vmamba', 'vssd'])
+@pytest.mark.parametrize('network', ['sparx', 'sparx_swin', 'vmamba', 'vssd', 'groupmamba'])
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_half(shapes, network, dtype):
     """Up to mmcv's RoIAlign and NMS, which have no 16 bits on a CPU."""

@@ -14,13 +14,15 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
 
-from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba
 from sparx_mm.analysis import count_complexity
 from sparx_mm.config_nodes import walk
 
 PAGE = (ROOT / 'docs/other_tasks.md').read_text()
 *CONFIGS, OPTIMIZER = re.findall(r'^```python\n(.*?)^```', PAGE, re.M | re.S)
-ZOOS = {family.__name__: family.arch_zoo for family in (SparXMamba, SparXSwin, VMamba, VSSD)}
+ZOOS = {
+    family.__name__: family.arch_zoo for family in (SparXMamba, SparXSwin, VMamba, VSSD, GroupMamba)
+}
 PICOS = dict(SparXMamba=PICO, SparXSwin=PICO_SWIN)
 # what a model's numbers come down to in a test; scores of 0: heads that are
 # not trained are sure of nothing

@@ -7,11 +7,11 @@ from multiprocessing import get_context
 
 import pytest
 import torch
-from archs import PICO, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
+from archs import PICO, PICO_GROUPMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
 from detection import ROOT, tiny_config
 from mmengine.registry import MODELS, DefaultScope, init_default_scope
 
-from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba
 
 PAGE = (ROOT / 'docs/other_tools.md').read_text()
 # by the heading above
@@ -37,10 +37,19 @@ def test_the_page(text, tmp_path, monkeypatch):
         assert card.read_text().startswith('---\nlibrary_name: sparx_mm\nlicense: apache-2.0\n')
 
 
-NETWORKS = [(SparXMamba, PICO), (SparXSwin, PICO_SWIN), (VMamba, PICO_VMAMBA), (VSSD, PICO_VSSD)]
+NETWORKS = [
+    (SparXMamba, PICO),
+    (SparXSwin, PICO_SWIN),
+    (VMamba, PICO_VMAMBA),
+    (VSSD, PICO_VSSD),
+    (GroupMamba, PICO_GROUPMAMBA),
+]
 
 
-@pytest.fixture(params=[*NETWORKS, 'detector'], ids=['mamba', 'swin', 'vmamba', 'vssd', 'detector'])
+@pytest.fixture(
+    params=[*NETWORKS, 'detector'],
+    ids=['mamba', 'swin', 'vmamba', 'vssd', 'groupmamba', 'detector'],
+)
 def model(request):
     """A model, and a function from it to its maps of an image."""
     torch.manual_seed(0)

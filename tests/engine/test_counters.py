@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from archs import PICO, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
+from archs import PICO, PICO_GROUPMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
 from mmengine.analysis import FlopAnalyzer, complexity_analysis, get_model_complexity_info
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from sparx_mm import VSSD, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba
 from sparx_mm.engine import flop_handles
 
 pytestmark = pytest.mark.stack
@@ -16,6 +16,7 @@ NETWORKS = {
     'SparXSwin': (SparXSwin, PICO_SWIN),
     'VMamba': (VMamba, PICO_VMAMBA),
     'VSSD': (VSSD, PICO_VSSD),
+    'GroupMamba': (GroupMamba, PICO_GROUPMAMBA),
 }
 SIZE = 40
 

@@ -1,17 +1,19 @@
 """Feed-forward networks."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 
 from sparx_mm.layers import MLP, ConvFFN
 
 
-def test_conv_ffn():
-    ffn = ConvFFN(3, ratio=2.0)
+@pytest.mark.parametrize('shortcut', [True, False])
+def test_conv_ffn(shortcut):
+    ffn = ConvFFN(3, ratio=2.0, shortcut=shortcut)
     x = torch.randn(2, 3, 4, 5)
     hidden = F.conv2d(x, ffn.fc1.weight, ffn.fc1.bias)
     near = F.conv2d(hidden, ffn.dwconv.weight, ffn.dwconv.bias, padding=1, groups=6)
-    hidden = hidden + near
+    hidden = shortcut * hidden + near
     # the exact GELU, not its tanh form
     hidden = hidden * 0.5 * (1 + torch.erf(hidden / 2**0.5))
     expected = F.conv2d(hidden, ffn.fc2.weight, ffn.fc2.bias)

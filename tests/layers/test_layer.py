@@ -46,6 +46,15 @@ def test_a_position_encoding_before_the_ffn():
     assert not any('ffn_dpe' in name for name, _ in layer.named_parameters())
 
 
+def test_a_mixer_that_has_its_own_norm():
+    mixer = dict(type='ModulatedGroupMamba')
+    layer = Layer(16, mixer, dict(type='Identity'), dict(type='MLP'), dpe=False).eval()
+    x = torch.randn(2, 16, 4, 6)
+    y = x + layer.mixer(x)
+    torch.testing.assert_close(layer(x), y + layer.ffn(layer.norm2(y)))
+    assert not any(name.startswith('norm1') for name, _ in layer.named_parameters())
+
+
 def test_only_a_ganglion_layer_reads_its_sources():
     x = torch.randn(1, 16, 4, 4)
     ones, zeros = [torch.ones_like(x)] * 2, [torch.zeros_like(x)] * 2

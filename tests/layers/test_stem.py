@@ -9,6 +9,7 @@ from torch import nn
 from sparx_mm.layers import (
     ConvDownsample,
     ConvStem,
+    DeepStem,
     InvertedDownsample,
     LayerNorm2d,
     PatchEmbed,
@@ -67,6 +68,24 @@ def test_residual_stem(size):
     assert all(m.bias is None for m in stem.modules() if isinstance(m, nn.Conv2d))
 
 
+@pytest.mark.parametrize('size', [(1, 1), (3, 2), (33, 47)])
+def test_deep_stem(size):
+    stem = DeepStem(8, in_channels=2, width=6).eval()
+    nn.init.normal_(stem.norm.weight)
+    x = torch.randn(1, 2, *size)
+    convs, norms = stem.conv[::3], stem.conv[1::3]
+    y = x
+    for conv, norm, options in zip(
+        convs, norms, [dict(stride=2, padding=3), dict(padding=1), dict(padding=1)], strict=True
+    ):
+        y = norm(F.conv2d(y, conv.weight, **options)).relu()
+    y = F.conv2d(y, stem.proj.weight, stem.proj.bias, stride=2, padding=1)
+    torch.testing.assert_close(stem(x), _layer_norm(y, stem.norm))
+    assert y.shape == (1, 8, -(-size[0] // 4), -(-size[1] // 4))
+    assert [conv.weight.shape for conv in convs] == [(6, 2, 7, 7), (6, 6, 3, 3), (6, 6, 3, 3)]
+    assert stem.proj.bias is not None and all(conv.bias is None for conv in convs)
+
+
 @pytest.mark.parametrize('part', [ConvDownsample, InvertedDownsample])
 def test_downsample(part):
     out = part(4, 6)(torch.randn(2, 4, 5, 8))
@@ -84,8 +103,8 @@ def test_inverted_downsample():
 
 @pytest.mark.parametrize(
     'part',
-    [ConvStem(8), ResidualStem(8), ConvDownsample(3, 6), InvertedDownsample(3, 6)],
-    ids=['stem', 'residual stem', 'downsample', 'inverted downsample'],
+    [ConvStem(8), ResidualStem(8), DeepStem(8), ConvDownsample(3, 6), InvertedDownsample(3, 6)],
+    ids=['stem', 'residual stem', 'deep stem', 'downsample', 'inverted downsample'],
 )
 @pytest.mark.parametrize('layout', FORMATS)
 def test_gradients_of_one_map_in_token_order(part, layout):

@@ -44,6 +44,7 @@ MIXERS = {
     'SSM': dict(type='SSM'),
     'BiSSM': dict(type='BiSSM'),
     'window': dict(type='ShiftedWindowAttention', num_heads=2, window_size=3),
+    'group mamba': dict(type='ModulatedGroupMamba', d_state=2),
     'attention': dict(type='Attention', num_heads=2),
     'NonCausalSSD': dict(type='NonCausalSSD', num_heads=2, d_state=6),
     'RotaryNonCausalSSD': dict(type='RotaryNonCausalSSD', num_heads=4, d_state=8, ssm_ratio=1),
@@ -107,9 +108,9 @@ def test_autocast(kind):
     wanted = mixer(x)
     with torch.autocast('cpu', torch.bfloat16):
         given = mixer(x)
-    # 8 bits through a few products
+    # 8 bits through a few products; of groups, through more, and a norm after them
     error = (given.float() - wanted).abs().max()
-    assert error < 0.03 * wanted.abs().max()
+    assert error < (0.05 if kind == 'group mamba' else 0.03) * wanted.abs().max()
 
 
 @every

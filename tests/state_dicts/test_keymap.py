@@ -106,3 +106,47 @@ def test_a_map_without_rows_keeps_all():
     empty = KeyMap('nothing')
     assert empty.to_own(state) == empty.to_released(state) == state
     assert empty.marked_prefix('a.b') is None
+
+
+def test_parts_are_joined_where_all_are_there():
+    key_map = KeyMap(
+        'test',
+        layouts=(('block1.{}.', 'stages.0.layers.{}.'), ('block2.{}.', 'stages.1.layers.{}.')),
+        layer=(('g#.fc.', 'mixer.fc.', LINEAR, '', '', 2), ('norm.', 'norm2.')),
+    )
+    first, second = torch.rand(2, 3), torch.rand(2, 3)
+    state = {
+        'x.block2.5.g1.fc.weight': first,
+        'x.block2.5.norm.weight': torch.rand(1),
+        'x.block2.5.g2.fc.weight': second,
+        # a part is missing, or there is one too many
+        'x.block1.0.g2.fc.weight': first,
+        'x.block1.1.g3.fc.weight': first,
+        'block1.0.g1.fc.weight': first,
+    }
+    before = dict(state)
+    own = key_map.to_own(state, 'x.')
+    assert state == before
+    assert list(own) == [
+        'x.stages.1.layers.5.mixer.fc.weight',
+        'x.stages.1.layers.5.norm2.weight',
+        'x.block1.0.g2.fc.weight',
+        'x.block1.1.g3.fc.weight',
+        'block1.0.g1.fc.weight',
+    ]
+    joined = own['x.stages.1.layers.5.mixer.fc.weight']
+    assert joined.equal(torch.cat([first, second])[:, :, None, None])
+    back = key_map.to_released({'x.stages.1.layers.5.mixer.fc.weight': joined}, 'x.')
+    assert list(back) == ['x.block2.5.g1.fc.weight', 'x.block2.5.g2.fc.weight']
+    assert back['x.block2.5.g2.fc.weight'].equal(second)
+    # tensors of their own, as a file holds them
+    assert back['x.block2.5.g2.fc.weight'].untyped_storage().nbytes() == second.nbytes
+    assert key_map.own_names(['block1.3.g2.fc.w', 'block1.3.norm.w']) == {
+        'block1.3.g2.fc.w': 'stages.0.layers.3.mixer.fc.w',
+        'block1.3.norm.w': 'stages.0.layers.3.norm2.w',
+    }
+    name = 'stages.0.layers.3.mixer.fc.w'
+    assert key_map.released_names([name]) == {name: 'block1.3.g1.fc.w'}
+    # what is no tensor is there once, and in every part
+    assert key_map.to_own({'block1.3.g1.fc.w': 1, 'block1.3.g2.fc.w': 1}) == {name: 1}
+    assert list(key_map.to_released({name: 1}).values()) == [1, 1]

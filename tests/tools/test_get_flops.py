@@ -83,13 +83,19 @@ def test_tables_of_a_paper(table):
     [
         ([], 'give a config, the name of a backbone, or --paper'),
         (['SparXMamba', '--paper'], 'give a config, the name of a backbone, or'),
-        (['--paper', '5'], "one of ['sparx', 'vmamba', 'vssd'] before its tables, got 5"),
+        (
+            ['--paper', '5'],
+            "one of ['sparx', 'vmamba', 'vssd', 'groupmamba'] before its tables, got 5",
+        ),
         (['--paper', 'sparx', '5', '16'], "'15'], got ['5', '16']"),
         (['--paper', 'vmamba', '2'], "['ImageNet', 'COCO', 'ADE20K'], got ['2']"),
         (['--paper', 'sparx', '--shape', '64'], 'leave --shape, --sweep, --convention'),
         (['--paper', '--convention', 'plain'], 'leave --shape, --sweep'),
         (['none.py'], 'no config file'),
-        (['SparXMambo'], "give one of ['SparXMamba', 'SparXSwin', 'VMamba', 'VSSD'], another"),
+        (
+            ['SparXMambo'],
+            "give one of ['GroupMamba', 'SparXMamba', 'SparXSwin', 'VMamba', 'VSSD'], another",
+        ),
         (['SparXMamba', '--shape', '0'], 'at least 1, got 0 0'),
         (['SparXMamba', '--shape', '1', '2', '3'], 'one or two numbers, got 3'),
         (['SparXMamba', '--shape', 'x'], 'invalid int'),

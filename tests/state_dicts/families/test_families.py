@@ -3,12 +3,21 @@
 import parity
 import pytest
 import vmamba_files
-from archs import PICO, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
+from archs import PICO, PICO_GROUPMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
 from torch import nn
 
 from sparx_mm import VSSD as VSSDBackbone
-from sparx_mm import SparXMamba, SparXSwin, VMamba
-from sparx_mm.state_dicts import FAMILIES, SPARX, SWIN, VMAMBA, VSSD, find_families, find_prefixes
+from sparx_mm import GroupMamba, SparXMamba, SparXSwin, VMamba
+from sparx_mm.state_dicts import (
+    FAMILIES,
+    GROUPMAMBA,
+    SPARX,
+    SWIN,
+    VMAMBA,
+    VSSD,
+    find_families,
+    find_prefixes,
+)
 
 SWIN_TABLE = 'layers.0.blocks.0.attn.relative_position_bias_table'
 
@@ -50,9 +59,11 @@ def test_vmamba_files(file):
 
 
 def test_own_names_are_found_without_a_mark():
-    names = ['head.weight', 'backbone.stages.0.layers.0.norm1.weight']
-    assert find_families(names) == {'backbone.': None}
-    assert find_prefixes(names) == ['backbone.']
+    # of a mixer that has its own, a layer has the second one alone
+    for norm in ('norm1', 'norm2'):
+        names = ['head.weight', f'backbone.stages.0.layers.0.{norm}.weight']
+        assert find_families(names) == {'backbone.': None}
+        assert find_prefixes(names) == ['backbone.']
 
 
 VSSD_FILES = sorted(
@@ -91,6 +102,8 @@ def test_each_mark_is_of_one_family():
             (VSSD, [key for key, _, _ in parity.manifest(*file.split('_', 1), 'vssd')])
             for file in VSSD_FILES
         ),
+        (GROUPMAMBA, [key for key, _, _ in parity.manifest('cls', 't', 'groupmamba')]),
+        (GROUPMAMBA, list(GroupMamba(PICO_GROUPMAMBA).state_dict())),
         (SWIN, [SWIN_TABLE]),
     ]
     for owner, names in files:
