@@ -49,6 +49,8 @@ HEIGHTS = {
 }
 # without the extra `export`, as beside OpenMMLab's original packages, they cannot be imported
 NEED_ONNX = {f'sparx_mm.export.{name}' for name in ('onnx_file', 'onnx_scan', 'precision')}
+# nor, without the extra `pretrain`, this one
+NEED_MMPRETRAIN = {'sparx_mm.distillation'}
 OPTIONAL = ('mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'torchvision', 'triton', 'numba', 'cv2')
 
 
@@ -249,6 +251,8 @@ def test_every_module_imports(module):
     if module in NEED_ONNX:
         for package in ('onnx', 'onnxscript'):
             pytest.importorskip(package)
+    if module in NEED_MMPRETRAIN:
+        pytest.importorskip('mmpretrain')
     importlib.import_module(module)
 
 

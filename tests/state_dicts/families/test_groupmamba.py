@@ -83,6 +83,7 @@ def test_values_stay_bit_by_bit():
     assert list(again) == list(own) and all(again[k] is v for k, v in own.items())
 
 
+@pytest.mark.tries('a GroupMamba file')
 def test_a_file_without_a_group_is_refused():
     model = GroupMamba(PICO_GROUPMAMBA)
     released = GROUPMAMBA.to_released(model.state_dict())
