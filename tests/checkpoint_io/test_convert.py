@@ -5,16 +5,17 @@ import hashlib
 import parity
 import pytest
 import torch
-from archs import PICO, PICO_VMAMBA, PICO_VSSD, learnable
+from archs import PICO, PICO_GROUPMAMBA, PICO_VMAMBA, PICO_VSSD, learnable
 from hostile import Runs, touch
 from safetensors import safe_open
 from torch import nn
 
-from sparx_mm import VSSD, SparXMamba, VMamba
+from sparx_mm import VSSD, GroupMamba, SparXMamba, VMamba
 from sparx_mm.checkpoint_io import convert_checkpoint, read_checkpoint
 from sparx_mm.checkpoint_io.download import known_hash
 from sparx_mm.errors import UserError
-from sparx_mm.state_dicts import SPARX, VMAMBA, flatten_classifier
+from sparx_mm.necks import ClassBlock
+from sparx_mm.state_dicts import GROUPMAMBA, SPARX, VMAMBA, flatten_classifier
 from sparx_mm.state_dicts import VSSD as KEY_MAP
 
 LAYOUTS = [(f, v) for f in ('cls', 'det', 'seg') for v in 'tsb']
@@ -167,6 +168,29 @@ def test_vssd_round_trips(convert, tmp_path, base, to, via):
     for stage in (0, 3):
         assert own[f'{prefix}stages.{stage}.layers.0.proj.weight'].dim() == 4
     assert not any('layers.0.blocks' in name for name in own)
+    convert(f'b{via}', 'back.pth', 'released')
+    assert bits(weights_of(tmp_path / 'back.pth')) == bits(released)
+
+
+@pytest.mark.parametrize('to', ['own', 'mmpretrain'])
+@pytest.mark.parametrize('via', ENDINGS)
+def test_groupmamba_round_trips(convert, tmp_path, to, via):
+    """Four tensors of a file are one here, in the class block too."""
+    arch = dict(PICO_GROUPMAMBA, out_norm=(dict(), dict(), dict(), None))
+    nested = nn.ModuleDict(dict(backbone=GroupMamba(arch), neck=ClassBlock(40))).state_dict()
+    for layer in ('fc', 'fc_dist'):
+        nested[f'head.{layer}.weight'] = torch.rand(9, 40)
+        nested[f'head.{layer}.bias'] = torch.rand(9)
+    flat = GROUPMAMBA.to_released(nested, 'backbone.')
+    released = flatten_classifier(flat, GROUPMAMBA)
+    assert released['block4.1.attn.mamba_g3.in_proj.weight'].shape == (20, 10)
+    assert released['post_network.0.attn.mamba_g3.Ds'].shape == (10,)
+    torch.save(released, tmp_path / 'a.pth')
+    convert('a.pth', f'b{via}', to)
+    own = weights_of(tmp_path / f'b{via}')
+    if to == 'mmpretrain':
+        assert bits(own) == bits(nested)
+    assert not any('block4' in name for name in own)
     convert(f'b{via}', 'back.pth', 'released')
     assert bits(weights_of(tmp_path / 'back.pth')) == bits(released)
 

@@ -1,5 +1,7 @@
 """Layer-wise learning rates that ask the backbone how deep a parameter is."""
 
+from inspect import signature
+
 from mmengine.logging import print_log
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
@@ -111,11 +113,13 @@ def layer_scales(model: nn.Module, rate: float) -> dict[int, float]:
     """
     scales: dict[int, float] = {}
     for name, module in model.named_modules():
-        if not hasattr(module, 'get_layer_depth'):
+        # a model of mmpretrain takes names alone, and asks its backbone
+        depth_of = getattr(module, 'get_layer_depth', None)
+        if depth_of is None or len(signature(depth_of).parameters) < 2:
             continue
         prefix = f'{name}.' if name else ''
         for param_name, parameter in module.named_parameters(name):
-            depth, num_depths = module.get_layer_depth(param_name, prefix)
+            depth, num_depths = depth_of(param_name, prefix)
             # setdefault, because the outer of two nested modules decides
             scales.setdefault(id(parameter), rate ** (num_depths - 1 - depth))
     if not scales:

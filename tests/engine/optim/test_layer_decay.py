@@ -182,3 +182,14 @@ def test_an_optimizer_without_a_rate():
 def test_a_scope_finds_it_without_a_prefix(scope):
     registry = import_module(f'{scope}.registry').OPTIM_WRAPPER_CONSTRUCTORS
     assert registry.get(TYPE) is LayerDecayOptimWrapperConstructor
+
+
+def test_a_model_that_asks_its_backbone():
+    """As mmpretrain's classifiers do, by the name alone."""
+
+    class Classifier(Detector):
+        def get_layer_depth(self, param_name):
+            return self.backbone.get_layer_depth(param_name, 'backbone.')
+
+    wanted = settings(Detector(), layer_decay_rate=0.5)
+    assert settings(Classifier(), layer_decay_rate=0.5) == wanted
