@@ -47,7 +47,8 @@ def resolve_arch(
             config without ``type``, or of the same one, only what is given
             changes.
         zoo (Mapping): Variants by name.
-        defaults (dict): What the variants share.
+        defaults (dict): What the variants share; switches that it leaves out are
+            False.
         family (str): Name of the backbone, for messages.
             Default: ``'the backbone'``.
 
@@ -61,11 +62,11 @@ def resolve_arch(
     Example:
         >>> zoo = dict(tiny=dict(embed_dims=(8, 16), depths=(1, 2)))
         >>> parts = dict.fromkeys(PARTS, dict(type='Any'))
-        >>> defaults = dict(parts, **dict.fromkeys(OPTIONAL_PARTS), **dict.fromkeys(SWITCHES, False))
+        >>> defaults = dict(parts, **dict.fromkeys(OPTIONAL_PARTS))
         >>> resolve_arch(dict(base='tiny', dpe=(True, False)), zoo, defaults)['dpe']
         (True, False)
     """
-    resolved = _complete(arch, zoo, defaults, family)
+    resolved = {**dict.fromkeys(SWITCHES, False), **_complete(arch, zoo, defaults, family)}
     missing = sorted(key for key in KEYS if key not in resolved)
     if missing:
         raise ConfigError(

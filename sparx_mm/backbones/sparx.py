@@ -55,7 +55,6 @@ class SparXMamba(HierarchicalBackbone):
         dpe=True,
         ffn_dpe=False,
         skip_scale=(False, False, True, True),
-        trunk_norm=False,
         connections=None,
     )
     key_map = SPARX
@@ -112,7 +111,6 @@ class SparXSwin(HierarchicalBackbone):
         dpe=False,
         ffn_dpe=False,
         skip_scale=False,
-        trunk_norm=False,
         connections=None,
     )
     key_map = SPARX

@@ -69,7 +69,6 @@ class VMamba(HierarchicalBackbone):
         dpe=False,
         ffn_dpe=False,
         skip_scale=False,
-        trunk_norm=False,
         connections=None,
     )
     key_map = VMAMBA

@@ -70,7 +70,6 @@ class VSSD(HierarchicalBackbone):
         dpe=True,
         ffn_dpe=True,
         skip_scale=False,
-        trunk_norm=False,
         connections=None,
     )
     key_map = KEY_MAP
