@@ -84,7 +84,7 @@ class ModulatedGroupMamba(ScanParameters):
         # (B, C, H, W) -> (B, 4*(R+2N), H, W)
         p = F.conv2d(a, self.x_proj_weight.unsqueeze(-1), groups=NUM_GROUPS)
         weights = map(widen, (self.dt_weight, self.dt_bias, self.A_log, self.D))
-        y = _scan_and_norm(_to_sequences(a), _to_sequences(p), *weights, self.out_norm, a.shape[2:])
+        y = _scan_and_norm(a, p, *weights, self.out_norm)
         y = self.out_proj(y.to(z.dtype) * F.silu(z))
         # a product with the mixer's input, and the same norm again
         return self.proj(self.norm(y * n * (self.gate(n) * self.skip_scale)))
@@ -128,36 +128,35 @@ def _split_halves(x):
     return [half.flatten(3).permute(0, 3, 1, 2) for half in halves]
 
 
+def _turned(x):
+    """Give (B, 4*D, H, W) by group, (B, D, H, W) or (B, D, W, H), rows in scanning order."""
+    rows, columns, backward_rows, backward_columns = x.unflatten(1, (NUM_GROUPS, -1)).unbind(1)
+    return rows, columns.transpose(2, 3), backward_rows, backward_columns.transpose(2, 3)
+
+
 def _to_sequences(x):
     """Reorder (B, 4*D, H, W) to (B, 4, D, H*W), each group in its direction."""
-    rows, columns, backward_rows, backward_columns = x.unflatten(1, (NUM_GROUPS, -1)).unbind(1)
-    sequences = [
-        rows,
-        columns.transpose(2, 3),
-        backward_rows.flip(2, 3),
-        backward_columns.transpose(2, 3).flip(2, 3),
-    ]
-    return torch.stack([one.flatten(2) for one in sequences], 1)
+    sequences = [one.flatten(2) for one in _turned(x)]
+    return torch.stack([*sequences[:2], *(one.flip(2) for one in sequences[2:])], 1)
 
 
-def _to_maps(sequences, size):
-    """Invert `_to_sequences` for maps of a size (H, W)."""
-    height, width = size
-    rows, columns, backward_rows, backward_columns = sequences.unbind(1)
+def _to_maps(sequences, like):
+    """Invert `_to_sequences` for a map of the shape of another one."""
+    forward, backward = sequences.unbind(1)[:2], sequences.unbind(1)[2:]
+    # reshaped as another tensor, because ONNX takes computed sizes as constants here
     maps = [
-        rows.unflatten(2, (height, width)),
-        columns.unflatten(2, (width, height)).transpose(2, 3),
-        backward_rows.flip(2).unflatten(2, (height, width)),
-        backward_columns.flip(2).unflatten(2, (width, height)).transpose(2, 3),
+        sequence.reshape_as(one)
+        for sequence, one in zip((*forward, *(s.flip(2) for s in backward)), _turned(like))
     ]
+    maps[1::2] = [one.transpose(2, 3) for one in maps[1::2]]
     return torch.cat(maps, 1)
 
 
 # because a scan multiplies the rounding error of its step sizes
 @without_autocast
-def _scan_and_norm(u, p, dt_weight, dt_bias, A_log, D, norm, size):
-    """Scan (B, 4, D, L) and norm it, in float32 at least: (B, C, H, W)."""
-    u, p = u.to(D.dtype), p.to(D.dtype)
+def _scan_and_norm(a, p, dt_weight, dt_bias, A_log, D, norm):
+    """Scan (B, C, H, W) and norm it, in float32 at least; the shape stays."""
+    u, p = (_to_sequences(x).to(D.dtype) for x in (a, p))
     d_state = A_log.shape[1]
     # (B, 4, R+2N, L) -> (B, 4, R, L), (B, 4, N, L), (B, 4, N, L)
     dt, B, C = p.split([dt_weight.shape[2], d_state, d_state], dim=2)
@@ -166,4 +165,4 @@ def _scan_and_norm(u, p, dt_weight, dt_bias, A_log, D, norm, size):
     y = selective_scan(
         u.flatten(1, 2), delta, -A_log.exp(), B, C, D, dt_bias.flatten(), delta_softplus=True
     )
-    return norm(_to_maps(y.unflatten(1, (NUM_GROUPS, -1)), size))
+    return norm(_to_maps(y.unflatten(1, (NUM_GROUPS, -1)), a))
