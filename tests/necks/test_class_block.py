@@ -9,6 +9,7 @@ from sparx_mm.necks import ClassBlock
 from sparx_mm.state_dicts import GROUPMAMBA, nest_classifier
 
 
+@pytest.mark.slow
 def test_the_released_classifier_gives_its_logits():
     """The mean of two linear layers after pooling, one more block and the last norm."""
     state = nest_classifier(parity.released_state('cls', 't', 'groupmamba'), GROUPMAMBA)
