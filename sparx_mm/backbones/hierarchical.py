@@ -91,7 +91,8 @@ class HierarchicalBackbone(BaseModule):
       changed by ``--cfg-options model.backbone.arch.base=small``.
 
     Linear layers and convolutions of 1x1 start with truncated normal weights,
-    all other convolutions by ``convolution_rule``, see `draw_weights`. A part that is a ``BaseModule`` of mmengine may start otherwise in its
+    all other convolutions by ``convolution_rule``, see `draw_weights`. A part
+    that is a ``BaseModule`` of mmengine may start otherwise in its
     ``init_weights``.
 
     Of a config without ``type``, or of the same one, only what is given

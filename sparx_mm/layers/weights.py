@@ -4,6 +4,8 @@ import math
 
 from torch import nn
 
+from ..errors import ConfigError
+
 # rules for convolutions of more than one position
 CONVOLUTION_RULES = ('trunc_normal', 'fan_out', 'torch')
 
@@ -20,7 +22,15 @@ def draw_weights(module: nn.Module, convolutions: str = 'trunc_normal') -> None:
             for linear layers; ``'fan_out'``, normal weights of variance 2 / (K^2 C / groups)
             for kernels of KxK and C output channels; or ``'torch'``, they stay as torch
             made them. Default: ``'trunc_normal'``.
+
+    Raises:
+        ConfigError: If the rule is another one.
     """
+    if convolutions not in CONVOLUTION_RULES:
+        raise ConfigError(
+            f'a rule for the weights of convolutions is one of {CONVOLUTION_RULES}, '
+            f'got {convolutions!r}'
+        )
     if not isinstance(module, (nn.Conv2d, nn.Linear)):
         return
     is_linear = isinstance(module, nn.Linear) or (

@@ -128,28 +128,28 @@ def _split_halves(x):
     return [half.flatten(3).permute(0, 3, 1, 2) for half in halves]
 
 
-def _turned(x):
-    """Give (B, 4*D, H, W) by group, (B, D, H, W) or (B, D, W, H), rows in scanning order."""
-    rows, columns, backward_rows, backward_columns = x.unflatten(1, (NUM_GROUPS, -1)).unbind(1)
-    return rows, columns.transpose(2, 3), backward_rows, backward_columns.transpose(2, 3)
+def _turn(maps):
+    """Transpose the maps of the groups that are scanned by columns."""
+    return [one.transpose(2, 3) if group % 2 else one for group, one in enumerate(maps)]
+
+
+def _reverse(sequences):
+    """Reverse the sequences of the groups that are scanned backwards."""
+    return [one.flip(2) if group > 1 else one for group, one in enumerate(sequences)]
 
 
 def _to_sequences(x):
     """Reorder (B, 4*D, H, W) to (B, 4, D, H*W), each group in its direction."""
-    sequences = [one.flatten(2) for one in _turned(x)]
-    return torch.stack([*sequences[:2], *(one.flip(2) for one in sequences[2:])], 1)
+    maps = _turn(x.unflatten(1, (NUM_GROUPS, -1)).unbind(1))
+    return torch.stack(_reverse([one.flatten(2) for one in maps]), 1)
 
 
 def _to_maps(sequences, like):
     """Invert `_to_sequences` for a map of the shape of another one."""
-    forward, backward = sequences.unbind(1)[:2], sequences.unbind(1)[2:]
-    # reshaped as another tensor, because ONNX takes computed sizes as constants here
-    maps = [
-        sequence.reshape_as(one)
-        for sequence, one in zip((*forward, *(s.flip(2) for s in backward)), _turned(like))
-    ]
-    maps[1::2] = [one.transpose(2, 3) for one in maps[1::2]]
-    return torch.cat(maps, 1)
+    # reshaped as another tensor, because torch's exporter to ONNX takes sizes as constants here
+    shapes = _turn(like.unflatten(1, (NUM_GROUPS, -1)).unbind(1))
+    parts = zip(_reverse(sequences.unbind(1)), shapes)
+    return torch.cat(_turn([sequence.reshape_as(one) for sequence, one in parts]), 1)
 
 
 # because a scan multiplies the rounding error of its step sizes
