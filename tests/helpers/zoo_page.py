@@ -28,7 +28,8 @@ Every config that comes with the package, as `model-index.yml` and the metafiles
 
 The files of UperNet on SparX-Mamba are of a later training than the printed numbers: 50.2, 51.4 and 52.5 are reported for them.
 [VSSD's page](vssd.md#released-files) says which weights of its files are taken, and that the names of the two of
-`VSSD_ICCV_weights` are inferred.
+`VSSD_ICCV_weights` are inferred. Of [GroupMamba](groupmamba.md#released-files) no detector or segmentor was released: its printed
+numbers there are of networks that may differ from ours.
 """
 # released classifiers of archs without a config: file and top-1 accuracy
 VMAMBA = 'https://github.com/MzeroMiko/VMamba/releases/download/%23'
