@@ -26,7 +26,7 @@ def parse_args():
         '--scan',
         choices=SCANS,
         help='form of the scans in ONNX: steps over the positions of all lines at once (default), '
-        'over all positions, or without a loop (default for OpenVINO)',
+        'or without a loop (default for OpenVINO)',
     )
     add('--score-thr', type=float, help='of a detector, score of boxes compared; default: 0.3')
     add_cfg_options(parser)

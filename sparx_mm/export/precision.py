@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from .onnx_scan import NODES
+from .torch_exporters import NODES
 
 # they sum or exponentiate, or decide about boxes
 _WIDE = (

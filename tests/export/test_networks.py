@@ -17,7 +17,6 @@ pytest.importorskip('onnxscript')
 import onnx  # noqa: E402
 
 from sparx_mm.export.onnx_file import make_onnx  # noqa: E402
-from sparx_mm.export.plain_scan import plain_scans, ss2d_by_doubling  # noqa: E402
 from sparx_mm.export.runtimes import open_openvino  # noqa: E402
 
 # VMamba, whose parts SparXMamba has too, is exported in tests/export/test_command.py
@@ -97,7 +96,7 @@ class Scan(torch.nn.Module):
         return ss2d(images, projection, *self.parameters_)
 
 
-@pytest.mark.parametrize('scan', ['lines', 'positions'])
+@pytest.mark.parametrize('scan', ['lines', 'doubling'])
 @pytest.mark.parametrize('states', [1, 3])
 @torch.no_grad()
 def test_the_scan_in_standard_operators(scan, states):
@@ -118,23 +117,11 @@ def test_the_scan_in_standard_operators(scan, states):
         assert far([module(*given)], [got]) < 1e-5
 
 
-@pytest.mark.parametrize('states', [1, 3])
-@pytest.mark.parametrize('size', [(1, 1, 1), (2, 1, 7), (3, 9, 1), (1, 33, 20)])
-@torch.no_grad()
-def test_the_scan_without_a_loop(states, size):
-    batch, height, width = size
-    x = torch.randn(batch, 8, height, width)
-    p = torch.randn(batch, height, width, 4, 2 + 2 * states)
-    parameters = Scan(states).parameters_
-    assert far([ss2d(x, p, *parameters)], [ss2d_by_doubling(x, p, *parameters)]) < 1e-5
-
-
 @torch.no_grad()
 def test_openvino_runs_a_backbone_in_float32(tmp_path):
     pytest.importorskip('openvino')
     model = backbone(VMamba, PICO_VMAMBA)
-    with plain_scans(model):
-        file = make_onnx(model, [torch.rand(2, 3, 64, 96)], (('images',), ('a', 'b')))
+    file = make_onnx(model, [torch.rand(2, 3, 64, 96)], (('images',), ('a', 'b')), 'doubling')
     onnx.save(file, tmp_path / 'a.onnx')
     run = open_openvino(str(tmp_path / 'a.onnx'), 1)
     for size in SIZES:
