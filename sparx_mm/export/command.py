@@ -10,7 +10,7 @@ from ..errors import UserError
 from ..inference import load
 from .agreement import disagreement, limit
 from .files import draft, file_parts, open_file, write_file
-from .images import find_images, letterbox
+from .images import find_images, letterbox, with_noise
 from .network import make_network
 from .options import check_options, choose_file, choose_sizes
 from .original import check_pass
@@ -124,10 +124,13 @@ def export(
 
 def _compare(network, run, samples, score_thr, precision):
     """Measure the largest disagreement of each size."""
-    return {
-        shape: max(
-            disagreement(network.kind, network.run(one), run(one), score_thr, precision)
-            for one in own
-        )
-        for shape, own in samples.items()
-    }
+
+    def compare(one):
+        outputs = network.run(one), run(one)
+        far = disagreement(network.kind, *outputs, score_thr, precision)
+        if network.kind != 'boxes' or far == 0:
+            return far
+        variants = [network.run(noisy) for noisy in with_noise(one)]
+        return disagreement(network.kind, *outputs, score_thr, precision, variants)
+
+    return {shape: max(map(compare, own)) for shape, own in samples.items()}

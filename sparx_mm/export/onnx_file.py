@@ -10,7 +10,7 @@ from onnx import inliner
 from torch import nn
 
 from .symbolics import OPSET
-from .torch_exporters import onnx_scans
+from .torch_exporters import teach_exporters
 
 _AXES = ('batch', None, 'height', 'width')
 
@@ -28,19 +28,20 @@ def make_onnx(
         module (nn.Module): Network in eval mode.
         inputs (Sequence[Tensor]): Example of its inputs, of which the first is images.
         names (tuple): Names of the inputs, and of the outputs.
-        scan (str): Form of the scans; see `onnx_scans`. Default: ``'lines'``.
+        scan (str): Form of the scans; see `teach_exporters`. Default: ``'lines'``.
         dynamic (bool): Let batch, height and width vary. Default: True.
 
     Returns:
         ModelProto: The model.
     """
+    teach_exporters(scan)
     given, returned = names
     axes = {}
     if dynamic:
         axes = {name: {0: 'batch'} for name in (*given, *returned)}
         axes[given[0]] = {i: axis for i, axis in enumerate(_AXES) if axis}
     buffer = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad(), onnx_scans(scan):
+    with warnings.catch_warnings(), torch.no_grad():
         # of values that a trace keeps as constants: what it computes is compared below
         warnings.simplefilter('ignore')
         torch.onnx.export(

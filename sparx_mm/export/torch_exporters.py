@@ -1,11 +1,11 @@
 """The scans for torch's exporters of ONNX, which do not know our operators."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import onnx
 import torch
 from onnx import helper, inliner
+from onnxscript import FLOAT
 from onnxscript.values import OnnxFunction
 from torch.onnx.symbolic_helper import parse_args
 
@@ -29,6 +29,8 @@ class FlatFunction(OnnxFunction):
         super().__init__(
             function.opset, function.function, function.function_ir, function.source, {}
         )
+        # from which torch takes the number of outputs
+        self.__annotations__ = {'return': tuple[FLOAT, FLOAT]}
         called = function.function_ir.get_called_functions().values()
         # a variant may call functions of its own
         called = [*called, linear_scan, *linear_scan.function_ir.get_called_functions().values()]
@@ -59,21 +61,20 @@ def _inline(function: onnx.FunctionProto, called: list[onnx.FunctionProto]) -> o
     )
 
 
-@contextmanager
-def onnx_scans(scan: str = 'lines') -> Iterator[dict[Callable, Callable]]:
-    """Let ``torch.onnx.export`` write our operators within the block.
+def teach_exporters(scan: str = 'lines') -> dict[Callable, Callable]:
+    """Let ``torch.onnx.export`` write our operators, from now on and in this process.
 
     Args:
         scan (str): One of ``SCANS``: ONNX Scans over the positions of all lines at once,
             or no loop. Default: ``'lines'``.
 
-    Yields:
+    Returns:
         dict: What the exporter takes as ``custom_translation_table``; with ``dynamo=False``
         it needs none.
 
     Example:
-        >>> with onnx_scans() as table:
-        ...     torch.onnx.export(model, images, 'a.onnx', custom_translation_table=table)
+        >>> table = teach_exporters()
+        >>> torch.onnx.export(model, images, 'a.onnx', custom_translation_table=table)
     """
     flat = {one.name: FlatFunction(one, SCANS[scan]) for one in onnx_scan.OPERATORS}
 
@@ -92,14 +93,10 @@ def onnx_scans(scan: str = 'lines') -> Iterator[dict[Callable, Callable]]:
         # 1 is the version of our own domain, which torch takes by default
         torch.onnx.register_custom_op_symbolic(name, function, 1)
     operators = torch.ops.sparx_mm
-    try:
-        yield {
-            operators.ss2d.default: flat['ss2d'],
-            operators.selective_scan.default: selective_scan,
-        }
-    finally:
-        for name in symbolics:
-            torch.onnx.unregister_custom_op_symbolic(name, 1)
+    return {
+        operators.ss2d.default: flat['ss2d'],
+        operators.selective_scan.default: selective_scan,
+    }
 
 
 def _variant(delta_softplus: bool) -> str:
