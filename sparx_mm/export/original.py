@@ -72,18 +72,42 @@ def _detect(model, arrays, got):
     boxes, labels, *masks = (values[0][got[0][0, :, 4] > 0] for values in got)
     if masks:
         expected.append(found.masks)
-        masks = [_paste(model.roi_head, boxes, masks[0], info)]
+        masks = [paste_masks(model.roi_head, boxes, masks[0], info)]
     return [values.numpy()[None] for values in expected], [
         values[None] for values in (boxes, labels, *masks)
     ]
 
 
-def _paste(roi_head, boxes, masks, info):
-    """Make masks (K, H, W) of the image from those of boxes (K, S, S), as the model does."""
-    boxes = torch.from_numpy(boxes[:, :4])
+def paste_masks(
+    roi_head: nn.Module,
+    boxes: np.ndarray,
+    masks: np.ndarray,
+    info: dict,
+    rescale: bool = False,
+) -> np.ndarray:
+    """Make masks of an image from those of its boxes, as mmdet does.
+
+    Args:
+        roi_head (nn.Module): Head with the mask head.
+        boxes (ndarray): Corners, and perhaps more columns, of K boxes.
+        masks (ndarray): Probabilities of shape (K, S, S).
+        info (dict): ``ori_shape`` and ``scale_factor`` of the image.
+        rescale (bool): Make them for the image as it was before the pipeline scaled it.
+            Default: False.
+
+    Returns:
+        ndarray: Masks of shape (K, H, W), bool.
+    """
+    # copied, because mmdet scales them in place
+    boxes = torch.from_numpy(boxes[:, :4].copy())
     # the probabilities are of one class
     found = InstanceData(bboxes=boxes, labels=torch.zeros(len(boxes), dtype=torch.long))
     (found,) = roi_head.mask_head.predict_by_feat(
-        (masks[:, None],), [found], [info], roi_head.test_cfg, activate_map=True
+        (torch.from_numpy(masks[:, None]),),
+        [found],
+        [info],
+        roi_head.test_cfg,
+        rescale=rescale,
+        activate_map=True,
     )
     return found.masks.numpy()

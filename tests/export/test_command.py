@@ -37,7 +37,7 @@ def test_a_detector_finds_mmdets_boxes(detector, detector_file, images):
     from sparx_mm import load
     from sparx_mm.export.images import find_images, letterbox
     from sparx_mm.export.network import make_network
-    from sparx_mm.export.original import _paste
+    from sparx_mm.export.original import paste_masks
 
     predictor = load(*detector, device='cpu')
     facts = make_network(predictor).facts
@@ -51,7 +51,7 @@ def test_a_detector_finds_mmdets_boxes(detector, detector_file, images):
         count = len(expected)
         # those of the image, from those of the boxes
         own = dict(ori_shape=(64, 64), scale_factor=(1, 1))
-        drawn = _paste(predictor.model.roi_head, boxes[0, :count], masks[0, :count], own)
+        drawn = paste_masks(predictor.model.roi_head, boxes[0, :count], masks[0, :count], own)
         assert 0.01 < drawn.mean() < 0.99
         assert (drawn != expected.masks.numpy()).mean() < 1e-3
         assert count > 3
