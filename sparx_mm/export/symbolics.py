@@ -1,9 +1,7 @@
 """What our operators become where torch writes a traced network as ONNX."""
 
 from collections.abc import Callable
-from typing import Any
 
-import torch
 from torch.onnx.symbolic_helper import parse_args
 
 OPSET = 18
