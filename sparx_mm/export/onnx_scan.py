@@ -202,7 +202,16 @@ def ss2d(x, dt_B_C, dt_weight, dt_bias, A, D):
 
 @script(_domain, default_opset=op)
 def in_lines(x, padding, shape):
-    """Cut sequences (B, ., L) or (B, G, ., L) into lines: (P, B, lines, G, .)."""
+    """Cut sequences into lines.
+
+    Args:
+        x: Sequences, (B, ., L) or (B, G, ., L).
+        padding: What their length lacks of the lines, (1,).
+        shape: B, G, -1, lines and P, in a tensor.
+
+    Returns:
+        Lines, (P, B, lines, G, .).
+    """
     long = op.Reshape(op.Cast(x, to=1), op.Concat([0], [-1], op.Shape(x, start=-1), axis=0))
     padded = op.Pad(long, op.Concat([0, 0, 0, 0, 0], padding, axis=0))
     # (B, ., P * lines) -> (B, G, ., lines, P)
@@ -243,7 +252,14 @@ def scan_sequences(u, delta, A, B, C, D):
 
 @script(_domain, default_opset=op)
 def scan_with_softplus(u, delta, A, B, C, D, delta_bias):
-    """Compute the operator `selective_scan` for step sizes before softplus."""
+    """Compute the operator `selective_scan` for step sizes before softplus.
+
+    Args:
+        u, delta, A, B, C, D, delta_bias: As for `sparx_mm.kernels.selective_scan`, with groups.
+
+    Returns:
+        The results of `scan_sequences`.
+    """
     z = op.Cast(delta, to=1) + op.Unsqueeze(delta_bias, [1])
     y, unread = scan_sequences(u, step_sizes(z), A, B, C, D)
     return y, unread
@@ -251,7 +267,14 @@ def scan_with_softplus(u, delta, A, B, C, D, delta_bias):
 
 @script(_domain, default_opset=op)
 def scan_of_sizes(u, delta, A, B, C, D, delta_bias):
-    """Compute the operator `selective_scan` for step sizes as they are."""
+    """Compute the operator `selective_scan` for step sizes as they are.
+
+    Args:
+        u, delta, A, B, C, D, delta_bias: As for `sparx_mm.kernels.selective_scan`, with groups.
+
+    Returns:
+        The results of `scan_sequences`.
+    """
     z = op.Cast(delta, to=1) + op.Unsqueeze(delta_bias, [1])
     y, unread = scan_sequences(u, z, A, B, C, D)
     return y, unread
