@@ -174,6 +174,7 @@ def test_the_example_draws_without_torch(kind, request, images, tmp_path):
 
 # whole models take OpenVINO's converter half a minute each
 @pytest.mark.faults
+@pytest.mark.tries('a whole model in OpenVINO')
 @pytest.mark.parametrize('kind', ['detector', 'retinanet', 'segmentor'])
 def test_openvino_computes_whole_models(kind, request, images, tmp_path):
     pytest.importorskip('openvino')

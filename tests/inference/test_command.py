@@ -128,6 +128,7 @@ def test_a_classifier(imagenet, tmp_path):
 
 # inductor compiles for minutes
 @pytest.mark.faults
+@pytest.mark.tries('a backbone that tools/infer.py --compile')
 def test_a_compiled_backbone_finds_the_same(imagenet, tmp_path):
     path = next(path for path in CLASSIFIERS if path.stem == 'sparx_t_in1k')
     saved = save(tiny_classifier(path, imagenet), tmp_path)
