@@ -26,9 +26,14 @@ def parse_args():
         '--scan',
         choices=SCANS,
         help='form of the scans in ONNX: steps over the positions of all lines at once (default), '
-        'over all positions, or without a loop (default for OpenVINO)',
+        'or without a loop (default for OpenVINO)',
     )
     add('--score-thr', type=float, help='of a detector, score of boxes compared; default: 0.3')
+    add(
+        '--evaluate',
+        action='store_true',
+        help="compute the config's metrics of the file and of torch on the test set",
+    )
     add_cfg_options(parser)
     add('--trust-checkpoint', action='store_true', help='read a pickle that may run code')
     return vars(parser.parse_args())

@@ -149,9 +149,11 @@ def attention_map(
     Returns:
         Tensor: Weights of shape (B, groups, c, c), float32 at least; each row sums to 1.
     """
+    # of the map, because an exporter to ONNX takes the sizes of what is unflattened for constants
+    length = q.shape[2] * q.shape[3]
     # (B, C, h, w) -> (B, groups, c, h*w)
     q, k = (t.flatten(2).unflatten(1, (num_groups, -1)) for t in (q, k))
     dtype = torch.promote_types(q.dtype, torch.float32)
     logits = q.to(dtype) @ k.to(dtype).transpose(-2, -1)
-    logits = logits * (q.shape[-1] ** -0.5 if scale is None else scale)
+    logits = logits * (length**-0.5 if scale is None else scale)
     return logits.softmax(dim=-1)

@@ -9,8 +9,9 @@ import torch
 from ..errors import UserError
 from ..inference import load
 from .agreement import disagreement, limit
+from .evaluation import evaluate as compute_metrics
 from .files import draft, file_parts, open_file, write_file
-from .images import find_images, letterbox
+from .images import find_images, letterbox, with_noise
 from .network import make_network
 from .options import check_options, choose_file, choose_sizes
 from .original import check_pass
@@ -27,12 +28,14 @@ class Report(NamedTuple):
         megabytes (float): Its size.
         differences (dict): Disagreement for each size (H, W); see `disagreement`.
         milliseconds (dict): Shortest call of the file and of torch at the first size.
+        metrics (dict): By name, the file's and torch's on the test set; empty if not asked for.
     """
 
     path: str
     megabytes: float
     differences: dict[tuple[int, int], float]
     milliseconds: dict[str, float]
+    metrics: dict[str, tuple[float, float]]
 
     def lines(self) -> Iterator[str]:
         """Write the report, a line for each thing."""
@@ -41,6 +44,8 @@ class Report(NamedTuple):
             yield f'{height}x{width}: differs from torch by {difference:.2g}'
         times = ', '.join(f'{name} {time:.1f} ms' for name, time in self.milliseconds.items())
         yield f'shortest of 5 calls, one image, {torch.get_num_threads()} threads: {times}'
+        for name, (ours, torchs) in self.metrics.items():
+            yield f'{name}: {ours:.4g}, torch {torchs:.4g}'
 
 
 def export(
@@ -55,6 +60,7 @@ def export(
     precision: str = 'float32',
     scan: str | None = None,
     score_thr: float | None = None,
+    evaluate: bool = False,
     cfg_options: dict | None = None,
     progress: Callable[[str], None] = print,
 ) -> Report:
@@ -75,6 +81,8 @@ def export(
         scan (str, optional): Form of the scans in ONNX; see `write_file`. Default: None.
         score_thr (float, optional): Score from which boxes are compared; of detectors alone.
             None for 0.3. Default: None.
+        evaluate (bool): Compute the config's metrics of the file, and of torch, on its test
+            set. Default: False.
         cfg_options (dict, optional): Values that override the config's. Default: None.
         progress (Callable): Function of a line of text. Default: print.
 
@@ -94,6 +102,10 @@ def export(
     if score_thr is not None and network.kind != 'boxes':
         raise UserError('--score-thr is for detectors exported whole: leave it out')
     score_thr = 0.3 if score_thr is None else score_thr
+    if evaluate and network.kind not in ('boxes', 'logits'):
+        raise UserError(
+            '--evaluate is for whole detectors and segmentors: leave --part and --labels out'
+        )
     sizes = choose_sizes(size, network.facts['divisor'])
     network.facts['size'] = list(sizes[0])
 
@@ -119,15 +131,22 @@ def export(
             )
         times = {form: milliseconds(run, first), 'torch': milliseconds(network.run, first)}
     megabytes = sum(os.path.getsize(part) for part in file_parts(path)) / 1e6
-    return Report(path, megabytes, differences, times)
+    metrics = {}
+    if evaluate:
+        run = open_file(network, form, path)
+        metrics = compute_metrics(config, checkpoint, run, cfg_options)
+    return Report(path, megabytes, differences, times, metrics)
 
 
 def _compare(network, run, samples, score_thr, precision):
     """Measure the largest disagreement of each size."""
-    return {
-        shape: max(
-            disagreement(network.kind, network.run(one), run(one), score_thr, precision)
-            for one in own
-        )
-        for shape, own in samples.items()
-    }
+
+    def compare(one):
+        outputs = network.run(one), run(one)
+        far = disagreement(network.kind, *outputs, score_thr, precision)
+        if network.kind != 'boxes' or far == 0:
+            return far
+        variants = [network.run(noisy) for noisy in with_noise(one)]
+        return disagreement(network.kind, *outputs, score_thr, precision, variants)
+
+    return {shape: max(map(compare, own)) for shape, own in samples.items()}

@@ -14,7 +14,7 @@ from .network import Network, as_text
 from .runtimes import Run, open_onnx, open_openvino, open_torch
 
 FORMATS = {'onnx': '.onnx', 'openvino': '.xml', 'torch-export': '.pt2', 'torchscript': '.pt'}
-SCANS = ('lines', 'positions', 'doubling')
+SCANS = ('lines', 'doubling')
 PRECISIONS = ('float32', 'float16', 'int8')
 
 
@@ -147,7 +147,6 @@ def _write_onnx(network, form, path, samples, precision, scan):
     import onnx
 
     from .onnx_file import make_onnx
-    from .plain_scan import plain_scans
     from .precision import to_half, to_int8
 
     # OpenVINO computes ONNX's Scan wrong, as of 2026.4
@@ -155,11 +154,7 @@ def _write_onnx(network, form, path, samples, precision, scan):
     example = [torch.from_numpy(samples[0][name]) for name in network.inputs]
     names = (network.inputs, network.outputs)
     try:
-        if scan == 'doubling':
-            with plain_scans(network.module):
-                model = make_onnx(network.module, example, names)
-        else:
-            model = make_onnx(network.module, example, names, scan)
+        model = make_onnx(network.module, example, names, scan)
     except torch.onnx.OnnxExporterError as error:
         raise UserError(
             f'the network cannot be written as ONNX: {str(error).splitlines()[0]}'

@@ -63,3 +63,19 @@ def letterbox(
     # (H, W, 3) -> (3, H, W)
     out[0, :, :height, :width] = image.transpose(2, 0, 1)
     return out, np.float32([[height, width]])
+
+
+def with_noise(arrays: dict[str, np.ndarray], count: int = 8) -> list[dict[str, np.ndarray]]:
+    """Make inputs that differ by little more than rounding, so that ties fall either way.
+
+    Args:
+        arrays (dict[str, ndarray]): ``images``, normalised, and other inputs, which stay.
+        count (int): How many. Default: 8.
+
+    Returns:
+        list[dict]: The inputs; the same each time.
+    """
+    numbers = np.random.default_rng(0)
+    images = arrays['images']
+    noise = (numbers.standard_normal(images.shape, np.float32) for _ in range(count))
+    return [{**arrays, 'images': images + np.float32(1e-4) * one} for one in noise]

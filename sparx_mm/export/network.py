@@ -11,7 +11,7 @@ from torch import nn
 from ..errors import UserError
 from ..inference import Predictor
 from .detector import make_detector
-from .segmentor import Segmentor, replace_pooling
+from .segmentor import Segmentor, replace_layers
 
 PARTS = ('model', 'backbone')
 
@@ -74,7 +74,7 @@ def make_network(predictor: Predictor, part: str = 'model', labels: bool = False
     if predictor.task == 'segmentation':
         _check_mode(model)
         # copied, because the model itself is what the copy is held to
-        network = Segmentor(replace_pooling(deepcopy(model)), labels).eval()
+        network = Segmentor(replace_layers(deepcopy(model)), labels).eval()
         return Network(network, network.outputs[0], images, network.outputs, facts)
     if predictor.task == 'detection':
         network = make_detector(model)

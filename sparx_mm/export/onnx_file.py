@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import onnx
 import torch
+from onnx import inliner
 from torch import nn
 
-from . import symbolics
-from .onnx_scan import add_scans
+from .symbolics import OPSET
+from .torch_exporters import teach_exporters
 
 _AXES = ('batch', None, 'height', 'width')
 
@@ -27,13 +28,13 @@ def make_onnx(
         module (nn.Module): Network in eval mode.
         inputs (Sequence[Tensor]): Example of its inputs, of which the first is images.
         names (tuple): Names of the inputs, and of the outputs.
-        scan (str): Form of the scans; see `add_scans`. Default: ``'lines'``.
+        scan (str): Form of the scans; see `teach_exporters`. Default: ``'lines'``.
         dynamic (bool): Let batch, height and width vary. Default: True.
 
     Returns:
         ModelProto: The model.
     """
-    symbolics.install()
+    teach_exporters(scan)
     given, returned = names
     axes = {}
     if dynamic:
@@ -50,9 +51,12 @@ def make_onnx(
             input_names=list(given),
             output_names=list(returned),
             dynamic_axes=axes,
-            opset_version=symbolics.OPSET,
+            opset_version=OPSET,
             # the newer exporter takes minutes over sizes, and no number of boxes that
             # depends on the pixels
             dynamo=False,
         )
-    return add_scans(onnx.load_from_string(buffer.getvalue()), scan)
+    model = onnx.load_from_string(buffer.getvalue())
+    # shapes that torch wrote down; runtimes infer them, of the scans too
+    del model.graph.value_info[:]
+    return inliner.inline_local_functions(model)

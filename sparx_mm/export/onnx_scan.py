@@ -1,22 +1,93 @@
 """The scans in standard ONNX operators, as functions of an ONNX model.
 
-A map is scanned as lines of positions. Within lines, all of them at a time, an ONNX Scan
-steps over the positions from states of zero. Another one chains the lines: a line turns
-its entry state h into exp(A * sum of its step sizes) h plus its own last state. What the
-entry adds at a position is h times exp(A * sum of the step sizes so far), a sum of
-negative numbers, so nothing overflows. H + W steps replace H * W, for any size.
+A map or a sequence is scanned as lines of positions. Within lines, all of them at a time,
+`linear_scan` steps over the positions from states of zero. Then it chains the lines: a line
+turns its entry state h into exp(A * sum of its step sizes) h plus its own last state. What
+the entry adds at a position is h times exp(A * sum of the step sizes so far), a sum of
+negative numbers, so nothing overflows. H + W steps replace H * W, for any size. A scan in
+reverse is one of the flipped lines.
 """
 
-import onnx
-from onnx import inliner
 from onnxscript import graph, script
 from onnxscript import opset18 as op
 from onnxscript.values import Opset
 
 DOMAIN = 'sparx_mm'
-# what the names of a scan's nodes begin with
-NODES = 'sparx_mm_scan/'
 _domain = Opset(DOMAIN, 1)
+
+
+@script(_domain, default_opset=op)
+def linear_scan(rates, b):
+    """Scan h_t = exp(rates_t) h_{t-1} + b_t along axis 0, by an ONNX Scan.
+
+    Args:
+        rates: Logarithms of the decays, of shape (P, ...).
+        b: What each position adds, like rates.
+
+    Returns:
+        The states, and the decays from before the first position, both like rates.
+    """
+    start = op.ConstantOfShape(op.Shape(b, start=1))
+
+    @graph()
+    def position(h, a_t, b_t):
+        g = a_t * h + b_t
+        y = op.Identity(g)
+        return g, y
+
+    last, h = op.Scan(start, op.Exp(rates), b, body=position, num_scan_inputs=2)
+    return h, op.Exp(op.CumSum(rates, 0))
+
+
+@script(_domain, default_opset=op)
+def join(b, a, steps):
+    """Let each position of axis 0 read the one that is ``steps`` before it.
+
+    Args:
+        b: States that begin at zero ``steps - 1`` positions before.
+        a: Decays over as many positions.
+        steps: The number, of shape (1,).
+
+    Returns:
+        The same for twice as many positions.
+    """
+    end = op.Shape(b, start=0, end=1)
+    b_late = op.Slice(b, steps, end, [0])
+    a_late = op.Slice(a, steps, end, [0])
+    b_early = op.Slice(b, [0], op.Neg(steps), [0])
+    a_early = op.Slice(a, [0], op.Neg(steps), [0])
+    b_first = op.Slice(b, [0], steps, [0])
+    a_first = op.Slice(a, [0], steps, [0])
+    return (
+        op.Concat(b_first, b_late + a_late * b_early, axis=0),
+        op.Concat(a_first, a_late * a_early, axis=0),
+    )
+
+
+@script(_domain, default_opset=op)
+def linear_scan_by_doubling(rates, b):
+    """Scan as `linear_scan` without a loop, for runtimes whose loops are slow or wrong.
+
+    Each step reads twice the positions of the last one: up to 2048, images of 8192 pixels.
+
+    Args:
+        rates, b: As for `linear_scan`.
+
+    Returns:
+        Its results.
+    """
+    h1, a1 = join(b, op.Exp(rates), [1])
+    h2, a2 = join(h1, a1, [2])
+    h4, a4 = join(h2, a2, [4])
+    h8, a8 = join(h4, a4, [8])
+    h16, a16 = join(h8, a8, [16])
+    h32, a32 = join(h16, a16, [32])
+    h64, a64 = join(h32, a32, [64])
+    h128, a128 = join(h64, a64, [128])
+    h256, a256 = join(h128, a128, [256])
+    h512, a512 = join(h256, a256, [512])
+    h, a = join(h512, a512, [1024])
+    return h, a
 
 
 @script(_domain, default_opset=op)
@@ -32,96 +103,70 @@ def step_sizes(z):
 
 
 @script(_domain, default_opset=op)
-def scan_both_ways(u, dt_B_C, weight, bias, A):
-    """Scan lines forwards, and from the last position of the last line backwards.
+def scan_lines(u, delta, A, B, C):
+    """Scan P positions of each of L lines, line after line, without the direct path.
 
     Args:
-        u: Inputs of P positions of L lines, (P, B, L, D).
+        u: Inputs of D channels in each of G groups, (P, B, L, G, D).
+        delta: Step sizes, like u.
+        A: Decay rates, (G, D, N).
+        B: Input weights, (P, B, L, G, N).
+        C: Output weights, like B.
+
+    Returns:
+        Outputs like u.
+    """
+    # (P, B, L, G, N, D), channels last, over which runtimes are fast
+    rates = op.Unsqueeze(delta, [4]) * op.Transpose(A, perm=[0, 2, 1])
+    b = op.Unsqueeze(delta * u, [4]) * op.Unsqueeze(B, [5])
+    h, decay = linear_scan(rates, b)
+    # of whole lines: (B, L, G, N, D) -> (L, B, G, N, D)
+    own = op.Gather(h, -1, axis=0)
+    whole = op.ReduceSum(rates, [0], keepdims=0)
+    after, _ = linear_scan(
+        op.Transpose(whole, perm=[1, 0, 2, 3, 4]), op.Transpose(own, perm=[1, 0, 2, 3, 4])
+    )
+    first = op.ConstantOfShape(op.Shape(op.Slice(after, [0], [1], [0])))
+    entry = op.Concat(first, op.Slice(after, [0], [-1], [0]), axis=0)
+    h_all = h + decay * op.Transpose(entry, perm=[1, 0, 2, 3, 4])
+    return op.ReduceSum(h_all * op.Unsqueeze(C, [5]), [4], keepdims=0)
+
+
+@script(_domain, default_opset=op)
+def reverse(lines):
+    """Turn around (P, B, L, 1, ...) lines and their positions."""
+    return op.Slice(lines, [-1, -1], [-2147483647, -2147483647], [0, 2], [-1, -1])
+
+
+@script(_domain, default_opset=op)
+def scan_both_ways(u, dt_B_C, weight, bias, A):
+    """Scan lines from the first position of the first one, and from the last of the last.
+
+    Args:
+        u: Inputs, (P, B, L, 1, D).
         dt_B_C: Low-rank projection for either way, (P, B, L, 2, R + 2N).
         weight: Weight from dt to step sizes, (2, D, R).
         bias: Bias of the step sizes, (2, D).
         A: Decay rates, (2, D, N).
 
     Returns:
-        The sum of both scans, like u.
+        The sum of both scans, (P, B, L, D).
     """
+    p0, p1 = op.Split(dt_B_C, num_outputs=2, axis=3)
+    p = op.Concat(p0, reverse(p1), axis=3)
     rank = op.Shape(weight, start=2, end=3)
     states = op.Shape(A, start=2, end=3)
-    sizes = op.Concat(rank, states, states, axis=0)
-    dt, B, C = op.Split(dt_B_C, sizes, axis=4)
+    dt, B, C = op.Split(p, op.Concat(rank, states, states, axis=0), axis=4)
     # (P, B, L, 2, 1, R) @ (2, R, D) -> (P, B, L, 2, 1, D) -> (P, B, L, 2, D)
     z = op.MatMul(op.Unsqueeze(dt, [4]), op.Transpose(weight, perm=[0, 2, 1]))
     delta = step_sizes(op.Squeeze(z, [4]) + bias)
-    # (P, B, L, 2, N, D), channels last, over which runtimes are fast
-    rates = op.Unsqueeze(delta, [4]) * op.Transpose(A, perm=[0, 2, 1])
-    a = op.Exp(rates)
-    b = op.Unsqueeze(delta * op.Unsqueeze(u, [3]), [4]) * op.Unsqueeze(B, [5])
-    # -> (P, B, L, 1, N, D) for either way
-    a0, a1 = op.Split(a, num_outputs=2, axis=3)
-    b0, b1 = op.Split(b, num_outputs=2, axis=3)
-    r0, r1 = op.Split(rates, num_outputs=2, axis=3)
-    C0, C1 = op.Split(op.Unsqueeze(C, [5]), num_outputs=2, axis=3)
-    start = op.ConstantOfShape(op.Shape(a0, start=1))
-
-    @graph()
-    def position(h0, h1, da0, db0, da1, db1):
-        g0 = da0 * h0 + db0
-        g1 = da1 * h1 + db1
-        y0 = op.Identity(g0)
-        y1 = op.Identity(g1)
-        return g0, g1, y0, y1
-
-    last0, last1, h0, h1 = op.Scan(
-        start,
-        start,
-        a0,
-        b0,
-        a1,
-        b1,
-        body=position,
-        num_scan_inputs=4,
-        scan_input_directions=[0, 0, 1, 1],
-        scan_output_directions=[0, 1],
-    )
-    # decays from the entry of a line to each of its positions
-    decay0 = op.Exp(op.CumSum(r0, 0))
-    decay1 = op.Exp(op.CumSum(r1, 0, reverse=1))
-    # of whole lines: (B, L, 1, N, D) -> (L, B, 1, N, D)
-    whole0 = op.Transpose(op.Exp(op.ReduceSum(r0, [0], keepdims=0)), perm=[1, 0, 2, 3, 4])
-    whole1 = op.Transpose(op.Exp(op.ReduceSum(r1, [0], keepdims=0)), perm=[1, 0, 2, 3, 4])
-    own0 = op.Transpose(last0, perm=[1, 0, 2, 3, 4])
-    own1 = op.Transpose(last1, perm=[1, 0, 2, 3, 4])
-    first = op.ConstantOfShape(op.Shape(own0, start=1))
-
-    @graph()
-    def line(e0, e1, da0, db0, da1, db1):
-        g0 = da0 * e0 + db0
-        g1 = da1 * e1 + db1
-        y0 = op.Identity(e0)
-        y1 = op.Identity(e1)
-        return g0, g1, y0, y1
-
-    end0, end1, entry0, entry1 = op.Scan(
-        first,
-        first,
-        whole0,
-        own0,
-        whole1,
-        own1,
-        body=line,
-        num_scan_inputs=4,
-        scan_input_directions=[0, 0, 1, 1],
-        scan_output_directions=[0, 1],
-    )
-    s0 = h0 + decay0 * op.Transpose(entry0, perm=[1, 0, 2, 3, 4])
-    s1 = h1 + decay1 * op.Transpose(entry1, perm=[1, 0, 2, 3, 4])
-    y = op.ReduceSum(s0 * C0 + s1 * C1, [4], keepdims=0)
-    # (P, B, L, 1, D) -> (P, B, L, D)
-    return op.Squeeze(y, [3])
+    y = scan_lines(op.Concat(u, reverse(u), axis=3), delta, A, B, C)
+    y0, y1 = op.Split(y, num_outputs=2, axis=3)
+    return op.Squeeze(y0 + reverse(y1), [3])
 
 
 @script(_domain, default_opset=op)
-def ss2d_by_lines(x, dt_B_C, dt_weight, dt_bias, A, D):
+def ss2d(x, dt_B_C, dt_weight, dt_bias, A, D):
     """Compute `sparx_mm.kernels.ss2d`, rows and columns as lines.
 
     Args:
@@ -130,98 +175,110 @@ def ss2d_by_lines(x, dt_B_C, dt_weight, dt_bias, A, D):
     Returns:
         The map like x, and what nothing reads: the operator has two outputs.
     """
-    u, p = op.Cast(x, to=1), op.Cast(dt_B_C, to=1)
-    # (B, D, H, W) -> (W, B, H, D), (B, H, W, 4, K) -> (W, B, H, 2, K)
+    # (B, D, H, W) -> (B, D, H, W, 1)
+    u = op.Unsqueeze(op.Cast(x, to=1), [4])
+    p = op.Cast(dt_B_C, to=1)
+    # lines of W positions: (W, B, H, 1, D), (W, B, H, 2, K)
     rows = scan_both_ways(
-        op.Transpose(u, perm=[3, 0, 2, 1]),
+        op.Transpose(u, perm=[3, 0, 2, 4, 1]),
         op.Gather(op.Transpose(p, perm=[2, 0, 1, 3, 4]), [0, 2], axis=3),
         op.Gather(dt_weight, [0, 2]),
         op.Gather(dt_bias, [0, 2]),
         op.Gather(A, [0, 2]),
     )
-    # -> (H, B, W, D), (H, B, W, 2, K)
+    # of H positions: (H, B, W, 1, D), (H, B, W, 2, K)
     columns = scan_both_ways(
-        op.Transpose(u, perm=[2, 0, 3, 1]),
+        op.Transpose(u, perm=[2, 0, 3, 4, 1]),
         op.Gather(op.Transpose(p, perm=[1, 0, 2, 3, 4]), [1, 3], axis=3),
         op.Gather(dt_weight, [1, 3]),
         op.Gather(dt_bias, [1, 3]),
         op.Gather(A, [1, 3]),
     )
     # (D, 1, 1)
-    direct = op.Unsqueeze(op.ReduceSum(D, [0], keepdims=0), [1, 2])
+    direct = op.Unsqueeze(op.ReduceSum(D, [0], keepdims=0), [1, 2]) * op.Squeeze(u, [4])
     y = op.Transpose(rows, perm=[1, 3, 2, 0]) + op.Transpose(columns, perm=[1, 3, 0, 2])
-    return op.CastLike(y + direct * u, x), op.Identity(A)
+    return op.CastLike(y + direct, x), op.Identity(A)
 
 
 @script(_domain, default_opset=op)
-def one_line(x):
-    """Join the positions of (H, W, B, ...) to (H*W, B, 1, ...)."""
-    shape = op.Concat([-1], op.Shape(x, start=2, end=3), [1], op.Shape(x, start=3), axis=0)
-    return op.Reshape(x, shape)
+def in_lines(x, padding, shape):
+    """Cut sequences into lines.
+
+    Args:
+        x: Sequences, (B, ., L) or (B, G, ., L).
+        padding: What their length lacks of the lines, (1,).
+        shape: B, G, -1, lines and P, in a tensor.
+
+    Returns:
+        Lines, (P, B, lines, G, .).
+    """
+    long = op.Reshape(op.Cast(x, to=1), op.Concat([0], [-1], op.Shape(x, start=-1), axis=0))
+    padded = op.Pad(long, op.Concat([0, 0, 0, 0, 0], padding, axis=0))
+    # (B, ., P * lines) -> (B, G, ., lines, P)
+    return op.Transpose(op.Reshape(padded, shape), perm=[4, 0, 3, 1, 2])
 
 
 @script(_domain, default_opset=op)
-def ss2d_by_positions(x, dt_B_C, dt_weight, dt_bias, A, D):
-    """Compute `sparx_mm.kernels.ss2d`, the whole map as one line.
+def scan_sequences(u, delta, A, B, C, D):
+    """Scan sequences, cut into as many lines as each has positions.
 
     Args:
-        x, dt_B_C, dt_weight, dt_bias, A, D: As for that function.
+        u, delta: Inputs and step sizes, (B, D, L).
+        A, B, C, D: As for `sparx_mm.kernels.selective_scan`, with groups.
 
     Returns:
-        The map like x, and what nothing reads: the operator has two outputs.
+        Outputs like u, and what nothing reads: the operator has two outputs.
     """
-    u, p = op.Cast(x, to=1), op.Cast(dt_B_C, to=1)
-    # (B, D, H, W) -> (H, W, B, D), (B, H, W, 4, K) -> (H, W, B, 2, K)
-    rows = scan_both_ways(
-        one_line(op.Transpose(u, perm=[2, 3, 0, 1])),
-        one_line(op.Gather(op.Transpose(p, perm=[1, 2, 0, 3, 4]), [0, 2], axis=3)),
-        op.Gather(dt_weight, [0, 2]),
-        op.Gather(dt_bias, [0, 2]),
-        op.Gather(A, [0, 2]),
+    length = op.Shape(u, start=2)
+    side = op.Cast(op.Ceil(op.Sqrt(op.Cast(length, to=1))), to=7)
+    # where delta is 0, the state stays
+    padding = side * side - length
+    groups = op.Shape(B, start=1, end=2)
+    shape = op.Concat([0], groups, [-1], side, side, axis=0)
+    rates = op.Reshape(A, op.Concat(groups, [-1], op.Shape(A, start=1), axis=0))
+    y = scan_lines(
+        in_lines(u, padding, shape),
+        in_lines(delta, padding, shape),
+        rates,
+        in_lines(B, padding, shape),
+        in_lines(C, padding, shape),
     )
-    columns = scan_both_ways(
-        one_line(op.Transpose(u, perm=[3, 2, 0, 1])),
-        one_line(op.Gather(op.Transpose(p, perm=[2, 1, 0, 3, 4]), [1, 3], axis=3)),
-        op.Gather(dt_weight, [1, 3]),
-        op.Gather(dt_bias, [1, 3]),
-        op.Gather(A, [1, 3]),
-    )
-    direct = op.Unsqueeze(op.ReduceSum(D, [0], keepdims=0), [1, 2])
-    batch, rest = op.Shape(x, end=1), op.Shape(x, start=1, end=2)
-    height, width = op.Split(op.Shape(x, start=2), num_outputs=2)
-    # (H*W, B, 1, D) -> (H, W, B, D) -> (B, D, H, W)
-    by_rows = op.Reshape(rows, op.Concat(height, width, batch, rest, axis=0))
-    by_columns = op.Reshape(columns, op.Concat(width, height, batch, rest, axis=0))
-    y = op.Transpose(by_rows, perm=[2, 3, 0, 1]) + op.Transpose(by_columns, perm=[2, 3, 1, 0])
-    return op.CastLike(y + direct * u, x), op.Identity(A)
+    # (P, B, lines, G, D) -> (B, G, D, lines, P) -> (B, G * D, L)
+    merged = op.Concat([0], op.Shape(D), [-1], axis=0)
+    flat = op.Reshape(op.Transpose(y, perm=[1, 3, 4, 2, 0]), merged)
+    y_all = op.Slice(flat, [0], length, [2]) + op.Unsqueeze(D, [1]) * op.Cast(u, to=1)
+    return op.CastLike(y_all, u), op.Identity(A)
 
 
-SCANS = dict(lines=ss2d_by_lines, positions=ss2d_by_positions)
-
-
-def add_scans(model: onnx.ModelProto, scan: str = 'lines') -> onnx.ModelProto:
-    """Write the scans of an exported model in standard operators.
+@script(_domain, default_opset=op)
+def scan_with_softplus(u, delta, A, B, C, D, delta_bias):
+    """Compute the operator `selective_scan` for step sizes before softplus.
 
     Args:
-        model (ModelProto): Model with nodes ``ss2d`` of the domain ``sparx_mm``.
-        scan (str): One of ``SCANS``: steps over the positions of all lines at a time,
-            or over all positions. Default: ``'lines'``.
+        u, delta, A, B, C, D, delta_bias: As for `sparx_mm.kernels.selective_scan`, with groups.
 
     Returns:
-        ModelProto: The model without them.
+        The results of `scan_sequences`.
     """
-    names = {node.op_type for node in model.graph.node if node.domain == DOMAIN}
-    if not names:
-        return model
-    for function in (step_sizes, scan_both_ways, one_line, SCANS[scan]):
-        proto = function.to_function_proto()
-        if function is SCANS[scan]:
-            proto.name = 'ss2d'
-        for node in proto.node:
-            node.name = f'{NODES}{node.name}'
-        model.functions.append(proto)
-    if not any(opset.domain == DOMAIN for opset in model.opset_import):
-        model.opset_import.append(onnx.helper.make_opsetid(DOMAIN, 1))
-    # shapes that torch wrote down; runtimes infer them, of the scans too
-    del model.graph.value_info[:]
-    return inliner.inline_local_functions(model)
+    z = op.Cast(delta, to=1) + op.Unsqueeze(delta_bias, [1])
+    y, unread = scan_sequences(u, step_sizes(z), A, B, C, D)
+    return y, unread
+
+
+@script(_domain, default_opset=op)
+def scan_of_sizes(u, delta, A, B, C, D, delta_bias):
+    """Compute the operator `selective_scan` for step sizes as they are.
+
+    Args:
+        u, delta, A, B, C, D, delta_bias: As for `sparx_mm.kernels.selective_scan`, with groups.
+
+    Returns:
+        The results of `scan_sequences`.
+    """
+    z = op.Cast(delta, to=1) + op.Unsqueeze(delta_bias, [1])
+    y, unread = scan_sequences(u, z, A, B, C, D)
+    return y, unread
+
+
+# what the operators become, all with two outputs
+OPERATORS = (ss2d, scan_with_softplus, scan_of_sizes)

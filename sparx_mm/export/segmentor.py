@@ -67,8 +67,11 @@ def _windows(side: int, size: int) -> torch.Tensor:
     return inside / inside.sum(1, keepdim=True)
 
 
-def replace_pooling(model: nn.Module) -> nn.Module:
-    """Replace adaptive average pooling to more than one position, in place.
+def replace_layers(model: nn.Module) -> nn.Module:
+    """Replace, in place, the layers that a trace would make for one size of image.
+
+    They are adaptive average pooling to more than one position, and mmseg's upsampling by a
+    factor, whose sizes are integers of Python.
 
     Args:
         model (nn.Module): A model.
@@ -76,9 +79,15 @@ def replace_pooling(model: nn.Module) -> nn.Module:
     Returns:
         nn.Module: The model.
     """
+    # imported lazily, because detectors need no mmseg
+    from mmseg.models.utils import Upsample
+
     for module in model.modules():
         for name, child in module.named_children():
             if isinstance(child, nn.AdaptiveAvgPool2d) and child.output_size not in (1, (1, 1)):
                 size = child.output_size
                 setattr(module, name, MatrixPool2d(size if isinstance(size, int) else size[0]))
+            elif type(child) is Upsample and not child.size:
+                factor = child.scale_factor
+                setattr(module, name, nn.Upsample(None, factor, child.mode, child.align_corners))
     return model

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..errors import UserError
 from ..run.preflight import ensure_writable
 from .loading import load
+from .panoptic import PanopticWriter, is_panoptic
 from .predictor import Predictor
 from .sources import Sources, find_sources
 from .writers import WRITERS, DrawnWriter
@@ -104,7 +105,7 @@ def infer(
 
 def _check_places(sources: Sources, out_dir: str) -> None:
     """Refuse to write over what is read."""
-    for folder in ('drawn', 'labels'):
+    for folder in ('drawn', 'labels', 'panoptic'):
         place = osp.join(osp.realpath(osp.join(out_dir, folder)), '')
         inside = [path for path in sources.names if osp.realpath(path).startswith(place)]
         if inside:
@@ -114,7 +115,8 @@ def _check_places(sources: Sources, out_dir: str) -> None:
 
 
 def _write_all(predictor: Predictor, sources: Sources, out_dir, draw, options) -> Summary:
-    writer = WRITERS[predictor.task](out_dir, predictor.metainfo)
+    kind = PanopticWriter if is_panoptic(predictor.model) else WRITERS[predictor.task]
+    writer = kind(out_dir, predictor.metainfo)
     drawn, number, faults, start = DrawnWriter(out_dir), 0, [], time.monotonic()
     with ExitStack() as stack:
         # after Ctrl-C too

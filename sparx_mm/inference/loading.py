@@ -15,6 +15,7 @@ from torch import nn
 
 from .. import info
 from ..checkpoint_io import load_checkpoint
+from ..compat.allocator import keep_freed_memory
 from ..config_nodes import walk
 from ..engine.hooks.coverage import load_whole
 from ..engine.saving.test_settings import read_settings
@@ -40,6 +41,8 @@ def load(
     compile: bool = False,
 ) -> Predictor:
     """Load a detector, a segmentor or a classifier for inference.
+
+    On a CPU, this process keeps freed memory from then on; see `keep_freed_memory`.
 
     Args:
         config (str or Config, optional): Config file, or what was read of one. None if the
@@ -71,12 +74,17 @@ def load(
     check_packages(cfg)
     check_channels(cfg)
     device = check_device(device, cfg)
+    if device.type == 'cpu':
+        keep_freed_memory()
     if compile:
         check_compile(cfg)
     init_default_scope(cfg.default_scope)
     with config_errors(cfg.to_dict()):
         model = _build(cfg, content, checkpoint)
         metainfo = _find_metainfo(cfg, content, model)
+        # as the libraries' own functions mark a model, which then take this one
+        model.dataset_meta = model._dataset_meta = metainfo
+        model._config = cfg
         if tta:
             outer, steps = settle_tta(cfg)
             # mmdet reads the options of its wrapper as attributes

@@ -1,7 +1,6 @@
 """Files of predictions: COCO JSON, index PNGs, and JSON lines."""
 
 import json
-import os
 import os.path as osp
 
 import cv2
@@ -11,6 +10,7 @@ from mmengine.structures import BaseDataElement
 from ..checkpoint_io import write_text
 from ..engine.evaluation.label_maps import file_ids
 from ..errors import UserError
+from .places import find_place
 
 
 class CocoWriter:
@@ -116,7 +116,7 @@ class LabelMapWriter:
         # imported lazily, as in DumpLabelMaps
         from PIL import Image
 
-        path = _place(self.path, name, '.png', self._used)
+        path = find_place(self.path, name, '.png', self._used)
         labels = sample.pred_sem_seg.data.numpy().reshape(shape)
         Image.fromarray(self._ids[labels.astype(np.int64)]).save(path)
 
@@ -186,14 +186,14 @@ class DrawnWriter:
         ending = osp.splitext(frame.name)[1]
         # other formats may have one channel
         kept = ending.lower() in ('.jpg', '.jpeg', '.png')
-        path = _place(self.path, frame.name, ending if kept else '.png', self._used)
+        path = find_place(self.path, frame.name, ending if kept else '.png', self._used)
         if not cv2.imwrite(path, picture):
             raise UserError(f'the picture {path} cannot be written: is the disk full?')
 
     def _add_to_video(self, frame, picture) -> None:
         if frame.video != self._name:
             self.close()
-            path = _place(self.path, frame.video, '.mp4', self._used)
+            path = find_place(self.path, frame.video, '.mp4', self._used)
             size = picture.shape[1::-1]
             code = cv2.VideoWriter_fourcc(*'mp4v')
             self._video, self._name = cv2.VideoWriter(path, code, frame.fps, size), frame.video
@@ -206,23 +206,6 @@ class DrawnWriter:
         if self._video is not None:
             self._video.release()
         self._video, self._name = None, ''
-
-
-def _place(folder: str, name: str, ending: str, used: dict[str, str]) -> str:
-    """Return the path of a result, and make its folder.
-
-    Args:
-        folder (str): Folder of the results.
-        name (str): Relative path of what it is of.
-        ending (str): Ending of the result.
-        used (dict[str, str]): Names by path so far: inputs of one name and several endings, such
-            as ``a.jpg`` and ``a.png``, do not overwrite each other.
-    """
-    path = osp.join(folder, osp.splitext(name)[0] + ending)
-    if used.setdefault(path, name) != name:
-        path = osp.join(folder, name + ending)
-    os.makedirs(osp.dirname(path), exist_ok=True)
-    return path
 
 
 WRITERS = dict(detection=CocoWriter, segmentation=LabelMapWriter, classification=LineWriter)

@@ -52,3 +52,29 @@ def test_numbers_that_are_none_differ(where):
     assert disagreement('maps', *pair) == 0
     pair[where][0][2] = np.nan
     assert disagreement('maps', *pair) == np.inf
+
+
+def without(number):
+    return tuple(np.delete(values, number, 1) for values in (BOXES, LABELS, MASKS))
+
+
+@pytest.mark.parametrize(
+    'got, variants, missed',
+    [
+        # torch has the second box or not, as rounding decides
+        (without(1), [without(1)], 0),
+        (without(1), [without(1), (BOXES, LABELS, MASKS)], 0),
+        # whether it has the first one does not depend on that of the second
+        (without([0, 1]), [without(1)], 1 / 2),
+        # torch always has it
+        (without(1), [(BOXES, LABELS, MASKS)], 1 / 3),
+        (without(1), [without(0)], 1 / 3),
+        # a box that torch has in no case
+        ((moved(3, 0), LABELS, MASKS), [without(1)], 3 / 4),
+        # more ties than boxes that are compared say nothing
+        (without([0, 1]), [without([0, 1])], 1),
+    ],
+)
+def test_a_tie_may_fall_either_way(got, variants, missed):
+    found = disagreement('boxes', (BOXES, LABELS, MASKS), got, variants=variants)
+    assert found == pytest.approx(missed)

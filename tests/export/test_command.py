@@ -1,19 +1,25 @@
 """tools/export.py: whole models as files that agree with torch, and what it refuses."""
 
+import copy
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from detection import ROOT
 
 from sparx_mm.demo import CLASSES
 from sparx_mm.errors import UserError
 from sparx_mm.export import command as command_module
 from sparx_mm.export import export
+from sparx_mm.export.evaluation import FileModel, evaluate
 from sparx_mm.export.files import draft, file_parts
 from sparx_mm.export.options import choose_file, choose_sizes
+from sparx_mm.export.runtimes import open_onnx
+from sparx_mm.run import load_config, load_runner
 
 onnxruntime = pytest.importorskip('onnxruntime')
 pytest.importorskip('onnxscript')
@@ -37,7 +43,7 @@ def test_a_detector_finds_mmdets_boxes(detector, detector_file, images):
     from sparx_mm import load
     from sparx_mm.export.images import find_images, letterbox
     from sparx_mm.export.network import make_network
-    from sparx_mm.export.original import _paste
+    from sparx_mm.export.original import paste_masks
 
     predictor = load(*detector, device='cpu')
     facts = make_network(predictor).facts
@@ -51,7 +57,7 @@ def test_a_detector_finds_mmdets_boxes(detector, detector_file, images):
         count = len(expected)
         # those of the image, from those of the boxes
         own = dict(ori_shape=(64, 64), scale_factor=(1, 1))
-        drawn = _paste(predictor.model.roi_head, boxes[0, :count], masks[0, :count], own)
+        drawn = paste_masks(predictor.model.roi_head, boxes[0, :count], masks[0, :count], own)
         assert 0.01 < drawn.mean() < 0.99
         assert (drawn != expected.masks.numpy()).mean() < 1e-3
         assert count > 3
@@ -73,6 +79,81 @@ def test_a_retinanet_finds_the_same_boxes(retinanet, images, tmp_path):
     assert set(np.unique(labels)) <= {-1, 0, 1, 2}
 
 
+def test_float16_keeps_scans_and_boxes_wide(detector_file, images):
+    import onnx
+
+    from sparx_mm.export.agreement import disagreement
+    from sparx_mm.export.images import find_images, letterbox
+    from sparx_mm.export.precision import to_half
+
+    facts = onnxruntime.InferenceSession(detector_file.path).get_modelmeta().custom_metadata_map
+    facts = dict(facts, mean=json.loads(facts['mean']), std=json.loads(facts['std']))
+    given = dict(zip(('images', 'sizes'), letterbox(find_images(images, 1)[0], (64, 96), facts)))
+    half = to_half(onnx.load(detector_file.path))
+    # a step size that float16 rounds to 0 makes a quotient of none
+    casts = {n.output[0]: n for n in half.graph.node if n.op_type == 'Cast'}
+    narrow = {name for name, n in casts.items() if n.attribute[0].i == onnx.TensorProto.FLOAT16}
+    read = [n.input[0] for n in half.graph.node if n.name.startswith('sparx_mm_scan/Div')]
+    assert read and not narrow & {casts[name].input[0] for name in read if name in casts}
+    expected, got = (
+        onnxruntime.InferenceSession(file).run(None, given)
+        for file in (detector_file.path, half.SerializeToString())
+    )
+    # a box or two of an untrained detector change places
+    assert disagreement('boxes', expected, got, 0.05, 'float16') < 0.2
+    # not on a grid of 16 bits
+    assert (got[0] != got[0].astype(np.float16)).any()
+
+
+def test_a_file_has_the_metrics_of_its_model(segmentor, segmentor_file):
+    metrics = evaluate(*segmentor, open_onnx(segmentor_file.path))
+    assert set(metrics) == {'aAcc', 'mIoU', 'mAcc'}
+    for ours, torchs in metrics.values():
+        assert ours == pytest.approx(torchs, abs=0.05)
+
+
+@pytest.mark.parametrize('kind', ['detector', 'segmentor'])
+@torch.no_grad()
+def test_a_file_predicts_as_its_model(kind, request):
+    """Through the config's loader, for images of other sizes than the file was traced at."""
+    saved = request.getfixturevalue(kind)
+    runner = load_runner(load_config(saved[0]), saved[1])
+    runner.model.eval()
+    data = next(iter(runner.test_dataloader))
+    file = FileModel(runner.model, open_onnx(request.getfixturevalue(f'{kind}_file').path))
+    (expected, *_), (found, *_) = (
+        one.test_step(copy.deepcopy(data)) for one in (runner.model, file)
+    )
+    if kind == 'segmentor':
+        expected, found = (one.pred_sem_seg.data for one in (expected, found))
+        assert (found != expected).float().mean() < 1e-3
+        return
+    expected, found = expected.pred_instances, found.pred_instances
+    assert len(found) == len(expected) > 3
+    np.testing.assert_allclose(found.bboxes, expected.bboxes, atol=0.01)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    assert (found.masks != expected.masks).float().mean() < 1e-3
+
+
+@pytest.mark.parametrize('box', [0, 1])
+def test_a_tie_is_told_by_noise(box):
+    """Of two boxes, torch has the second one or not, as rounding decides."""
+    boxes = np.float32([[[0, 0, 20, 20, 0.9], [30, 0, 50, 40, 0.6]]])
+
+    def run(arrays):
+        lacks = 1 if arrays['images'].sum() > 0 else 2
+        return [boxes[:, :lacks], np.zeros((1, lacks), np.int64)]
+
+    network = SimpleNamespace(kind='boxes', run=run)
+    one = dict(images=np.zeros((1, 3, 8, 8), np.float32), sizes=np.float32([[8, 8]]))
+
+    def run_file(arrays):
+        return [np.delete(values, box, 1) for values in run(one)]
+
+    differences = command_module._compare(network, run_file, {(8, 8): [one]}, 0.3, 'float32')
+    assert (differences[8, 8] == 0) == (box == 1)
+
+
 def test_a_segmentor_gives_the_same_logits(segmentor_file):
     assert max(segmentor_file.differences.values()) < 1e-4
 
@@ -89,6 +170,18 @@ def test_the_example_draws_without_torch(kind, request, images, tmp_path):
     before, after = cv2.imread(image), cv2.imread(out)
     assert before.shape == after.shape
     assert (before != after).any()
+
+
+# whole models take OpenVINO's converter half a minute each
+@pytest.mark.faults
+@pytest.mark.tries('a whole model in OpenVINO')
+@pytest.mark.parametrize('kind', ['detector', 'retinanet', 'segmentor'])
+def test_openvino_computes_whole_models(kind, request, images, tmp_path):
+    pytest.importorskip('openvino')
+    saved, path = request.getfixturevalue(kind), str(tmp_path / 'a.xml')
+    report = export(*saved, str(images), out=path, form='openvino', size=SIZE)
+    assert len(report.differences) == 2
+    assert max(report.differences.values()) < 1e-4
 
 
 def differs(network, form, path):
@@ -149,6 +242,7 @@ def test_a_draft_replaces_the_file_with_all_its_parts(text, tmp_path):
         ('a.pt2', dict(form='torch-export'), 'torch-export holds no detector'),
         ('a.onnx', dict(labels=True), '--labels is for segmentors'),
         ('a.onnx', dict(score_thr=0.5, part='backbone'), '--score-thr is for detectors'),
+        ('a.onnx', dict(evaluate=True, part='backbone'), '--evaluate is for whole detectors'),
         ('a.onnx', dict(size=(64, 0)), 'at least 1 pixel'),
         ('epoch_12.pth', {}, 'a file of --format onnx ends in .onnx'),
         ('none/a.onnx', {}, 'there is no folder'),

@@ -126,6 +126,30 @@ def test_a_classifier(imagenet, tmp_path):
         assert len(one['top']) == 5 and one['class'] == one['top'][0]['class']
 
 
+# inductor compiles for minutes
+@pytest.mark.faults
+@pytest.mark.tries('a backbone that tools/infer.py --compile')
+def test_a_compiled_backbone_finds_the_same(imagenet, tmp_path):
+    path = next(path for path in CLASSIFIERS if path.stem == 'sparx_t_in1k')
+    saved = save(tiny_classifier(path, imagenet), tmp_path)
+    found = []
+    for compile in (False, True):
+        out = tmp_path / str(compile)
+        infer(
+            *saved,
+            [str(imagenet / 'val')],
+            out_dir=str(out),
+            draw=False,
+            device='cpu',
+            compile=compile,
+        )
+        lines = (out / 'predictions.jsonl').read_text().splitlines()
+        found.append([json.loads(line) for line in lines])
+    for plain, compiled in zip(*found, strict=True):
+        assert plain['label'] == compiled['label']
+        assert plain['score'] == pytest.approx(compiled['score'], abs=1e-5)
+
+
 @pytest.mark.tries('an input of tools/infer.py')
 def test_the_tool(detector, inputs, tmp_path, monkeypatch, capsys):
     path = str(ROOT / 'tools/infer.py')

@@ -19,6 +19,7 @@ from segmentation import tiny_config as tiny_segmentor
 
 import sparx_mm
 from sparx_mm.demo import CLASSES
+from sparx_mm.engine.saving.test_settings import collect_settings
 from sparx_mm.errors import UserError
 
 DETECTOR = ROOT / 'configs/mmdet/mask_rcnn_sparx_t_1x.py'
@@ -231,3 +232,23 @@ def test_collated_as_a_runner_does(detector, images):
     prepared = detector._preparation.prepare(detector._preparation.load(images[0]))
     (sample,) = detector.model.test_step(pseudo_collate([prepared]))
     assert boxes(sample).equal(boxes(detector.predict(images[0])[0]))
+
+
+def test_a_model_on_a_cpu_keeps_freed_memory(imagenet, monkeypatch):
+    kept = []
+    monkeypatch.setattr('sparx_mm.inference.loading.keep_freed_memory', lambda: kept.append(1))
+    random_load(tiny_classifier(named(CLASSIFIERS, 'sparx_t_in1k'), imagenet))
+    assert kept
+
+
+def test_an_inferencer_takes_the_model_of_a_checkpoint_alone(classifier, imagenet, tmp_path):
+    from mmpretrain import ImageClassificationInferencer
+
+    cfg = tiny_classifier(named(CLASSIFIERS, 'sparx_t_in1k'), imagenet)
+    meta = dict(test_settings=collect_settings(cfg), dataset_meta=classifier.metainfo)
+    path, image = str(tmp_path / 'a.pth'), str(next((imagenet / 'val').rglob('*.*')))
+    torch.save(dict(state_dict=classifier.model.state_dict(), meta=meta), path)
+    inferencer = ImageClassificationInferencer(sparx_mm.load(checkpoint=path, device='cpu').model)
+    (found,), (expected,) = inferencer(image), classifier.predict(image)
+    assert found['pred_class'] == classifier.classes[int(expected.pred_label)]
+    np.testing.assert_allclose(found['pred_scores'], expected.pred_score, atol=1e-6)

@@ -1,0 +1,24 @@
+"""Where the result of an input is written."""
+
+import os
+import os.path as osp
+
+
+def find_place(folder: str, name: str, ending: str, used: dict[str, str]) -> str:
+    """Return the path of a result, and make its folder.
+
+    Args:
+        folder (str): Folder of the results.
+        name (str): Relative path of what it is of.
+        ending (str): Ending of the result.
+        used (dict[str, str]): Names by path so far: inputs of one name and several endings, such
+            as ``a.jpg`` and ``a.png``, do not overwrite each other.
+
+    Returns:
+        str: The path.
+    """
+    path = osp.join(folder, osp.splitext(name)[0] + ending)
+    if used.setdefault(path, name) != name:
+        path = osp.join(folder, name + ending)
+    os.makedirs(osp.dirname(path), exist_ok=True)
+    return path
