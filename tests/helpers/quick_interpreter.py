@@ -11,10 +11,13 @@ _patch_lang = interpreter._patch_lang
 # Triton's own code replaces the functions of triton.language before each call of a
 # device function, which takes a third of the time: here a launch replaces them, once
 interpreter._patch_lang = lambda fn: _patch_lang(_everything)
-interpreter.InterpretedFunction.__call__ = lambda self, *args, **kwargs: self.rewrite()(
-    *args, **kwargs
-)
 
+
+def _call_device_function(self, *args, **kwargs):
+    return self.rewrite()(*args, **kwargs)
+
+
+interpreter.InterpretedFunction.__call__ = _call_device_function
 _get_np_dtype, _np_dtypes = interpreter._get_np_dtype, {}
 
 

@@ -7,11 +7,6 @@ import sys
 import pytest
 import torch
 
-from sparx_mm.kernels import dispatch
-
-if dispatch.is_interpreted():
-    import quick_interpreter  # noqa: F401
-
 
 @pytest.fixture(autouse=True)
 def plain_start(monkeypatch):
