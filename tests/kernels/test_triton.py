@@ -128,7 +128,7 @@ def test_steps_without_softplus(compare):
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_16_bits(dtype, compare):
-    compare(ss2d, ss2d_definition, map_arguments(2, 33, 3, 3, 3, 1, dtype))
+    compare(ss2d, ss2d_definition, map_arguments(1, 33, 3, 3, 3, 1, dtype))
     compare(soft_scan, soft_definition, sequence_arguments(1, 33, 9, 2, 1, dtype))
 
 
