@@ -24,8 +24,8 @@ FOLDER = detection.ROOT / 'configs'
 DENSE = [*detection.CONFIGS, *segmentation.CONFIGS]
 OTHERS = [*classification.CONFIGS, *rotated.CONFIGS]
 CONFIGS = [*DENSE, *OTHERS]
-# all sizes of a family get the same small arch, so `make test` trains one of VSSD's
-SAME = re.compile(r'(.*_)?vssd_([msb]|iccv_.)(_.*)?')
+# all sizes of a family get the same small arch, so `make test` trains the tiny one
+SAME = re.compile(r'(.*_)?(sparx|sparx_swin|vmamba|vssd)_([msb]|iccv_.)(_.*)?')
 
 
 def _marks(path):
