@@ -115,6 +115,7 @@ def kinds(names):
     return {re.sub(r'\d+', '', name) for name in names}
 
 
+@pytest.mark.slow
 def test_every_single_tensor_counts():
     # each kind of tensor of a released file, in fewer layers
     own = SparXMamba(dict(PICO, depths=(2, 2, 2, 2))).state_dict()
