@@ -130,8 +130,7 @@ def test_heads_have_the_channels_of_the_backbone(path):
     'configs',
     [
         pytest.param(DENSE, id='dense', marks=pytest.mark.stack),
-        pytest.param(classification.CONFIGS, id='classification'),
-        pytest.param(rotated.CONFIGS, id='rotated'),
+        pytest.param(OTHERS, id='others'),
     ],
 )
 def test_other_programs_find_what_a_config_names(configs):
