@@ -5,6 +5,7 @@ import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 
@@ -16,6 +17,7 @@ if not torch.cuda.is_available():
 import pytest
 import yapf.yapflib.yapf_api
 from classification import make_imagenet
+from mmengine.dataset import base_dataset
 from mmengine.utils import ManagerMixin
 from rotated import make_dota
 from segmentation import make_ade
@@ -31,6 +33,9 @@ sys.path.append(str(Path(__file__).parents[1] / 'tools'))
 # mmengine lays out the text of a config several times a run, which takes more time than
 # all else in a small one
 yapf.yapflib.yapf_api.FormatCode = lambda text, **style: (text, True)
+
+# a data set collects garbage when it has read its few images
+base_dataset.gc = SimpleNamespace(collect=lambda: None)
 
 # folders and files whose tests run whole programs or trainings, full-size networks or
 # compilers
