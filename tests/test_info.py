@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from importlib import metadata
+from types import SimpleNamespace
 
 import mmcv
 import pytest
@@ -11,6 +12,7 @@ from without import run_without
 
 import sparx_mm
 from sparx_mm import info
+from sparx_mm.kernels import dispatch
 
 CODE = 'import runpy; runpy.run_module("sparx_mm.info", run_name="__main__")'
 
@@ -124,65 +126,73 @@ def test_requirement_is_pinned_as_in_setup_cfg():
     assert info.requirement('matplotlib') == 'matplotlib'
 
 
-def selftest(tmp_path, code='', absent=(), **environment):
-    """Run the self-test after some code."""
-    start = 'import os, sys; sys.argv.append("--selftest")\n'
-    start += f'os.environ.update({environment!r})\n'
-    return run_without(absent, f'{start}{code}\n{CODE}', tmp_path)
+def selftest(tmp_path, absent):
+    return run_without(absent, f'import sys; sys.argv.append("--selftest")\n{CODE}', tmp_path)
 
 
 def test_selftest_needs_torch_alone(tmp_path):
-    done = selftest(tmp_path, absent=['mmengine', 'mmcv', 'numba', 'triton'])
+    done = selftest(tmp_path, ['mmengine', 'mmcv', 'numba', 'triton'])
     assert done.returncode == 0, done.stderr
     where, *checks = done.stdout.splitlines()
     assert where.startswith('on ')
     assert len(checks) > 8 and all(line.endswith('  ok') for line in checks)
 
 
-def test_selftest_fails_with_a_broken_kernel(tmp_path):
-    done = selftest(
-        tmp_path,
-        """
-import types
-from sparx_mm.kernels import dispatch
-select = dispatch.select
-def broken(*args):
-    kernels = select(*args)
-    broken = types.ModuleType(kernels.__name__)
-    broken.__dict__.update(vars(kernels))
-    def forward(*inputs):
-        y, states = kernels.forward(*inputs)
-        return y * 1.01, states
-    broken.forward = forward
-    return broken
-dispatch.select = broken
-""",
-    )
-    assert done.returncode == 1
-    failed = [line for line in done.stdout.splitlines() if 'FAILED' in line]
+@pytest.fixture
+def main_with(monkeypatch, capsys):
+    """Return a function that runs the program here, with an option that ends it."""
+
+    def run(option):
+        monkeypatch.setattr(sys, 'argv', ['info', option])
+        with pytest.raises(SystemExit) as stopped:
+            info.main()
+        return stopped.value.code, *capsys.readouterr()
+
+    return run
+
+
+def test_selftest_fails_with_a_broken_kernel(main_with, monkeypatch):
+    select = dispatch.select
+
+    def broken(*args):
+        kernels = select(*args)
+
+        def forward(*inputs):
+            y, states = kernels.forward(*inputs)
+            return y * 1.01, states
+
+        return SimpleNamespace(**{**vars(kernels), 'forward': forward})
+
+    monkeypatch.delenv('SPARX_MM_KERNELS', raising=False)
+    monkeypatch.setattr(dispatch, 'select', broken)
+    status, out, err = main_with('--selftest')
+    assert status == 1
+    failed = [line for line in out.splitlines() if 'FAILED' in line]
     assert failed
-    assert done.stderr == f'error: {len(failed)} of the checks above failed\n'
+    assert err == f'error: {len(failed)} of the checks above failed\n'
+
+
+def test_selftest_without_torch(tmp_path):
+    done = selftest(tmp_path, ['torch'])
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith('error: ') and 'the self-test needs torch' in line
 
 
 @pytest.mark.parametrize(
-    'absent, environment, message',
-    [
-        (['torch'], {}, 'the self-test needs torch'),
-        ([], dict(SPARX_MM_KERNELS='reference'), 'unset it'),
-        ([], dict(SPARX_MM_KERNELS='cpu'), 'allowed are auto, triton, numba, torch'),
-    ],
+    'backend, message',
+    [('reference', 'unset it'), ('cpu', 'allowed are auto, triton, numba, torch')],
 )
-def test_selftest_that_cannot_be(absent, environment, message, tmp_path):
-    done = selftest(tmp_path, absent=absent, **environment)
-    assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
+def test_selftest_of_another_backend(backend, message, main_with, monkeypatch):
+    monkeypatch.setenv('SPARX_MM_KERNELS', backend)
+    status, _, err = main_with('--selftest')
+    assert status == 1
+    (line,) = err.splitlines()
     assert line.startswith('error: ') and message in line
 
 
-def test_bad_option():
-    done = subprocess.run(
-        [sys.executable, '-m', 'sparx_mm.info', '--test'], capture_output=True, text=True
-    )
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
+def test_bad_option(main_with):
+    status, _, err = main_with('--test')
+    assert status == 2
+    (line,) = err.splitlines()
     assert line.startswith('error: ') and '--help' in line

@@ -29,6 +29,13 @@ every = pytest.mark.parametrize(
 )
 
 
+def every_with(option, value, of_tiny):
+    """Parametrize every arch with a value of an option, and the tiny ones with another."""
+    rows = [pytest.param(*row.values, value, marks=row.marks) for row in every.args[1]]
+    rows += [(family, 'tiny', of_tiny) for family in FAMILIES]
+    return pytest.mark.parametrize(f'family, name, {option}', rows, ids=every.kwargs['ids'])
+
+
 def small(family, name, **kwargs):
     """A backbone of all layers of an arch, each of few channels."""
     torch.manual_seed(0)
@@ -101,8 +108,7 @@ def test_every_parameter_is_trained(family, name):
 
 
 @pytest.mark.slow
-@every
-@pytest.mark.parametrize('out_indices', [(0,), (1, 3)])
+@every_with('out_indices', (1, 3), of_tiny=(0,))
 def test_out_indices(family, name, out_indices):
     whole = small(family, name).eval()
     part = small(family, name, out_indices=out_indices).eval()
@@ -116,8 +122,7 @@ def test_out_indices(family, name, out_indices):
 
 
 @pytest.mark.slow
-@every
-@pytest.mark.parametrize('frozen_stages', [0, 2])
+@every_with('frozen_stages', 2, of_tiny=0)
 def test_frozen_stages(family, name, frozen_stages):
     model = small(family, name, frozen_stages=frozen_stages)
     # images need no gradient, as in training: torch's own GroupNorm crashes behind them

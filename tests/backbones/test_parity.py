@@ -54,6 +54,9 @@ GOLDENS = [
     ),
     ('groupmamba', 'dense', 't', 64, 64, True),
 ]
+# the networks of detectors, but for their scales
+SAME = [('seg', 's'), ('seg', 'b')]
+MARKED = [pytest.param(*g, marks=[pytest.mark.faults] * (g[1:3] in SAME)) for g in GOLDENS]
 # the references were stored in float32; that rounding is below 1e-6
 TOLERANCES = {torch.float64: 5e-6, torch.float32: 1e-4}
 # the released code of these itself errs by up to 8e-5 in float32
@@ -79,7 +82,7 @@ def test_no_golden_is_left_out():
     assert named == files - others
 
 
-@pytest.mark.parametrize('family, flavour, variant, height, width, faint', GOLDENS)
+@pytest.mark.parametrize('family, flavour, variant, height, width, faint', MARKED)
 def test_outputs(family, flavour, variant, height, width, faint):
     model = parity.reference_model(flavour, variant, family, faint)
     expected = parity.golden(file_name(flavour, variant, height, width, faint), family)

@@ -28,7 +28,6 @@ from sparx_mm.registry import MODELS as PARTS
 from sparx_mm.state_dicts import GROUPMAMBA, SPARX, SWIN, VMAMBA, CoverageError, fit
 
 ROOT = Path(__file__).parents[2]
-LAYOUTS = [(f, v) for f in ('cls', 'det', 'seg') for v in 'tsb']
 # legally absent from an ImageNet file: what only dense tasks have
 DENSE_ONLY = ('norms.',)
 
@@ -235,7 +234,7 @@ def test_errors_name_the_file_and_change_nothing(nest, options, message, file):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('flavour, variant', LAYOUTS)
+@pytest.mark.parametrize('flavour, variant', parity.LAYOUTS)
 def test_pretrained_loads_every_tensor(flavour, variant, tmp_path):
     file = tmp_path / f'sparx_mamba_{variant}.pth'
     released = parity.released_state(flavour, variant)

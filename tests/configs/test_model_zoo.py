@@ -78,10 +78,11 @@ def test_mmpretrain_takes_our_classifiers(monkeypatch):
     assert isinstance(model.backbone, VMamba)
 
 
-@pytest.mark.parametrize(
-    'name',
-    [pytest.param(n, marks=() if n in COUNTED else pytest.mark.faults) for n in MODELS],
-)
+# all of them take minutes
+MARKED = [pytest.param(n, marks=() if n in COUNTED else pytest.mark.faults) for n in MODELS]
+
+
+@pytest.mark.parametrize('name', MARKED)
 def test_counts_are_those_of_the_counter(name):
     with torch.device('meta'):
         model, shape = load_model(str(ROOT / MODELS[name]['Config']))

@@ -147,6 +147,9 @@ def test_two_processes_evaluate_as_one(trained, config):
             assert a['pred_instances'][key].equal(b['pred_instances'][key])
 
 
+# of every start of several processes, as tests/run/test_torchrun.py tries in small
+@pytest.mark.faults
+@pytest.mark.tries('one of several processes meets an error')
 @ON_CPUS
 def test_a_mistake_is_one_line_once(config, tmp_path):
     output = _run_script(

@@ -58,7 +58,7 @@ def assert_golden(model, variant):
     assert (logits - golden).abs().max() <= 1e-4 * golden.abs().max()
 
 
-@pytest.mark.parametrize('variant', 'tsb')
+@pytest.mark.parametrize('variant', parity.SIZES)
 def test_file_for_testing(load, tmp_path, variant):
     """As tools/test.py and load_from take it."""
     released = parity.released_state('cls', variant)

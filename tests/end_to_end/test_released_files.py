@@ -83,7 +83,7 @@ def test_backbone_file_through_init_cfg(detection, tmp_path):
     assert all(loaded[k].equal(released[k]) for k in released)
 
 
-@pytest.mark.parametrize('variant', 'tsb')
+@pytest.mark.parametrize('variant', parity.SIZES)
 def test_detector_file_through_load_from(detection, tmp_path, variant):
     cfg = detection(variant)
     init_default_scope('mmdet')
@@ -92,7 +92,7 @@ def test_detector_file_through_load_from(detection, tmp_path, variant):
     assert_equal(runner.model, released)
 
 
-@pytest.mark.parametrize('variant', 'tsb')
+@pytest.mark.parametrize('variant', parity.SIZES)
 def test_segmentor_file_through_load_from(segmentation, tmp_path, variant):
     cfg = segmentation(variant)
     init_default_scope('mmseg')

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import deterministic
 import numpy as np
+import pytest
 import torch
 from archs import LEARNABLE
 
@@ -28,6 +29,19 @@ ARCHS = {
     'iccv_t': 'tiny-iccv',
     'iccv_s': 'small-iccv',
 }
+# released files of SparX: each task and each size in `make test`, all pairs of them in
+# `make test-faults`
+LAYOUTS = [
+    pytest.param(
+        flavour,
+        variant,
+        marks=[] if variant == 't' or flavour + variant in ('clss', 'detb') else pytest.mark.faults,
+    )
+    for flavour in ('cls', 'det', 'seg')
+    for variant in 'tsb'
+]
+# networks of full size: the others have more of the same layers
+SIZES = ['t', *(pytest.param(variant, marks=pytest.mark.faults) for variant in 'sb')]
 
 
 def arch_of(flavour, variant, family='sparx') -> dict:

@@ -21,7 +21,10 @@ def on_ranks(function, folder, size=2) -> list:
     Returns:
         list: Return value of each process.
     """
-    multiprocessing.spawn(_run, (function, str(folder), size), size)
+    # forks of a process that has imported this module, which takes five seconds
+    multiprocessing.set_forkserver_preload([__name__, 'sparx_mm.engine'])
+    arguments = (function, str(folder), size)
+    multiprocessing.start_processes(_run, arguments, size, start_method='forkserver')
     return [torch.load(f'{folder}/{rank}.pt') for rank in range(size)]
 
 

@@ -27,9 +27,6 @@ def _server():
 def run_tool(name, *args, folder, status=0) -> str:
     """Run a tool as its user does, from a folder that is not the project's.
 
-    The libraries are imported before it starts, which `tests/end_to_end/test_distributed.py`
-    and `tests/tools/test_openmp.py` do without.
-
     Args:
         name (str): Of the file in ``tools/``, without its ending.
         *args: Its arguments.
@@ -39,10 +36,28 @@ def run_tool(name, *args, folder, status=0) -> str:
     Returns:
         str: What it printed, errors last.
     """
+    return ''.join(run_program(ROOT / f'tools/{name}.py', *args, folder=folder, status=status))
+
+
+def run_program(path, *args, folder, status=0) -> list[str]:
+    """Run a Python file as a process of its own.
+
+    The libraries are imported before it starts, which `tests/end_to_end/test_distributed.py`
+    and `tests/tools/test_openmp.py` do without.
+
+    Args:
+        path (Path): The file.
+        *args: Its arguments.
+        folder (Path): Where it runs.
+        status (int): The exit status to expect. Default: 0.
+
+    Returns:
+        list[str]: What it wrote to stdout, and to stderr.
+    """
     with tempfile.TemporaryDirectory() as outputs:
         outputs = [Path(outputs, name) for name in ('out', 'err')]
         job = dict(
-            path=str(ROOT / f'tools/{name}.py'),
+            path=str(path),
             args=[str(value) for value in args],
             folder=str(folder),
             environment=dict(os.environ),
@@ -57,6 +72,6 @@ def run_tool(name, *args, folder, status=0) -> str:
             server.kill()
             _server.cache_clear()
             raise
-        output = ''.join(path.read_text() for path in outputs)
-    assert returned == f'{status}\n', output
-    return output
+        written = [output.read_text() for output in outputs]
+    assert returned == f'{status}\n', ''.join(written)
+    return written

@@ -4,20 +4,29 @@ Importing it takes five seconds of a core, which is most of a small run. Reads o
 run a line from stdin and answers with its exit status; `tool_process` asks.
 """
 
+import gc
 import json
 import os
 import runpy
 import sys
 from importlib import import_module
 from importlib.util import find_spec
+from multiprocessing.pool import ThreadPool
+from types import SimpleNamespace
 
 import sparx_mm.engine  # noqa: F401
 
 
 def main():
-    for library in ('mmdet', 'mmseg', 'mmpretrain'):
+    for library in ('mmdet', 'mmseg', 'mmpretrain', 'mmrotate'):
         if find_spec(library) is not None:
             import_module(f'{library}.utils').register_all_modules(init_default_scope=False)
+    if 'mmrotate' in sys.modules:
+        # it evaluates in four processes, each of which would import the libraries anew
+        mean_ap = import_module('mmrotate.evaluation.functional.mean_ap')
+        mean_ap.get_context = lambda method: SimpleNamespace(Pool=ThreadPool)
+    # what is imported stays, so collections in the forks need not look through it
+    gc.freeze()
     print('ready', flush=True)
     for line in sys.stdin:
         child = os.fork()

@@ -128,7 +128,7 @@ def test_steps_without_softplus(compare):
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_16_bits(dtype, compare):
-    compare(ss2d, ss2d_definition, map_arguments(2, 33, 3, 3, 3, 1, dtype))
+    compare(ss2d, ss2d_definition, map_arguments(1, 33, 3, 3, 3, 1, dtype))
     compare(soft_scan, soft_definition, sequence_arguments(1, 33, 9, 2, 1, dtype))
 
 
@@ -141,17 +141,11 @@ def test_16_bit_map_with_a_float32_projection(compare):
 # one program for all directions, for two, for one; and several chunks, the
 # last of them short
 @pytest.mark.parametrize(
-    'plan',
-    [
-        dict(splits=1, chunk=35),
-        dict(splits=2, chunk=35),
-        dict(splits=4, chunk=35),
-        dict(splits=4, chunk=16),
-    ],
+    'state, splits, chunk',
+    [(1, 1, 35), (1, 2, 35), (1, 4, 35), (1, 4, 16), (2, 2, 35), (2, 4, 16)],
 )
-@pytest.mark.parametrize('state', [1, 2])
-def test_every_way_to_share_a_map_out(plan, state, compare, use_plan):
-    used = use_plan(**plan)
+def test_every_way_to_share_a_map_out(state, splits, chunk, compare, use_plan):
+    used = use_plan(splits=splits, chunk=chunk)
     inputs = map_arguments(1, 3, 5, 7, 2, state, torch.float32)
     compare(ss2d, ss2d_definition, inputs)
     assert len(used) == 2
@@ -171,7 +165,7 @@ def test_chunks_of_a_sequence(compare, use_plan):
 # a gradient that a chunk hands on to the one before it must not die out
 def test_state_that_lives_for_many_chunks(compare, use_plan):
     use_plan(splits=4, chunk=16)
-    inputs = map_arguments(1, 3, 7, 8, 2, 1, torch.float32)
+    inputs = map_arguments(1, 3, 5, 8, 2, 1, torch.float32)
     inputs[3] -= 6
     compare(ss2d, ss2d_definition, inputs)
 
@@ -204,7 +198,7 @@ def _between_nans(tensor):
 
 @pytest.mark.parametrize('layout', ['contiguous', 'channels_last', 'strided'])
 def test_memory_format_is_kept(layout, device, evaluate):
-    inputs = map_arguments(2, 5, 3, 4, 2, 1, torch.float32, device)
+    inputs = map_arguments(2, 5, 2, 3, 2, 1, torch.float32, device)
     wanted = evaluate(ss2d, inputs, torch.ones_like(inputs[0]))
     x, dt_B_C, *parameters = inputs
     memory_format = torch.contiguous_format
@@ -253,10 +247,10 @@ def test_step_sizes_far_from_one(bias, device, evaluate):
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize('scale', [1e-4, 2000.0])
+@pytest.mark.parametrize('scale', [1e-4, 4000.0])
 def test_gradients_of_16_bits_keep_their_range(scale, dtype, device, evaluate):
     """Sums over a map and small step sizes leave the range of float16."""
-    inputs = map_arguments(1, 4, 8, 8, 2, 1, dtype)
+    inputs = map_arguments(1, 4, 4, 8, 2, 1, dtype)
     if scale < 1:
         # initialisation's: steps of a thousandth
         inputs[3].fill_(-6.9)
@@ -286,7 +280,7 @@ def test_idle_lanes_add_nothing(device, evaluate):
 
 def test_two_runs_give_the_same_bits(device, evaluate, use_plan):
     use_plan(splits=4, chunk=16)
-    inputs = map_arguments(1, 33, 5, 4, 2, 1, torch.float32, device)
+    inputs = map_arguments(1, 5, 5, 4, 2, 1, torch.float32, device)
     once, again = (evaluate(ss2d, inputs) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(once, again))
 
@@ -300,12 +294,14 @@ def test_images_do_not_depend_on_their_batch(device, use_plan):
         assert torch.equal(every[b : b + 1], alone)
 
 
-@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
-def test_opcheck(dtype, device):
+@pytest.mark.parametrize(
+    'dtype, memory_format',
+    [(torch.float32, torch.contiguous_format), (torch.bfloat16, torch.channels_last)],
+)
+def test_opcheck(dtype, memory_format, device):
     inputs = map_arguments(1, 3, 2, 3, 2, 1, dtype, device)
-    for memory_format in (torch.contiguous_format, torch.channels_last):
-        inputs[0] = inputs[0].to(memory_format=memory_format)
-        torch.library.opcheck(torch.ops.sparx_mm.ss2d.default, [t.requires_grad_() for t in inputs])
+    inputs[0] = inputs[0].to(memory_format=memory_format)
+    torch.library.opcheck(torch.ops.sparx_mm.ss2d.default, [t.requires_grad_() for t in inputs])
     inputs = sequence_arguments(1, 3, 4, 2, 1, dtype, device)
     torch.library.opcheck(
         torch.ops.sparx_mm.selective_scan.default, [*(t.requires_grad_() for t in inputs), True]
@@ -314,7 +310,7 @@ def test_opcheck(dtype, device):
 
 def test_compiles_whole_with_dynamic_sizes(device, evaluate, assert_near):
     compiled = torch.compile(ss2d, backend='aot_eager', fullgraph=True, dynamic=True)
-    for size in [(2, 3, 2, 3, 2, 1), (3, 3, 3, 4, 2, 1)]:
+    for size in [(2, 3, 2, 3, 2, 1), (3, 3, 3, 2, 2, 1)]:
         inputs = map_arguments(*size, torch.float32, device)
         dy = torch.ones_like(inputs[0])
         assert_near(evaluate(compiled, inputs, dy), evaluate(ss2d, inputs, dy), 0)

@@ -1,38 +1,35 @@
 """What is read below a distributed run that failed."""
 
 import socket
-import subprocess
-import sys
 
 import pytest
+from tool_process import ROOT, run_program
 
 PRELUDE = """
 import os, sys, time
+from types import ModuleType
 rank = int(os.environ['RANK'])
+# errors.py alone, because the package imports torch
+sys.modules['sparx_mm'] = package = ModuleType('sparx_mm')
+package.__path__ = [{package!r}]
 """
 
 
 def _run(folder, lines, *options, status):
     """Start two processes of a program and return its stderr."""
-    (folder / 'program.py').write_text(PRELUDE + lines)
-    done = subprocess.run(
-        [
-            sys.executable,
-            '-m',
-            'sparx_mm.run.torchrun',
-            *(options or ('--standalone', '--local-addr=127.0.0.1')),
-            '--nproc-per-node=2',
-            'program.py',
-        ],
-        cwd=folder,
-        capture_output=True,
-        text=True,
+    (folder / 'program.py').write_text(PRELUDE.format(package=str(ROOT / 'sparx_mm')) + lines)
+    _, errors = run_program(
+        ROOT / 'sparx_mm/run/torchrun.py',
+        *(options or ('--standalone', '--local-addr=127.0.0.1')),
+        '--nproc-per-node=2',
+        'program.py',
+        folder=folder,
+        status=status,
     )
-    assert done.returncode == status, done.stderr
     return [
         # said before anything runs, unless the variable is set
         line
-        for line in done.stderr.splitlines()
+        for line in errors.splitlines()
         if 'OMP_NUM_THREADS' not in line and set(line) != {'*'}
     ]
 

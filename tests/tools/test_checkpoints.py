@@ -65,8 +65,14 @@ def checkpoint(**more):
     )
 
 
-@pytest.mark.parametrize('reader', READERS)
-@pytest.mark.parametrize('payload', sorted(payloads(None)))
+@pytest.mark.parametrize(
+    'reader, payload',
+    # all of them read with the code that refuses what a file calls
+    [
+        *((reader, 'getattr_gadget') for reader in READERS),
+        *(('test', name) for name in sorted(payloads(None)) if name != 'getattr_gadget'),
+    ],
+)
 def test_hostile_pickles(read, tmp_path, reader, payload):
     trace = tmp_path / 'trace'
     hostile = payloads(trace)[payload]

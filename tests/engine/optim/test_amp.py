@@ -253,9 +253,9 @@ def test_nothing_to_train():
 
 @pytest.fixture(scope='module')
 def images(tmp_path_factory):
-    """Draw a set of 16 training images of 64 px."""
+    """Draw a set of 8 training images of 64 px."""
     root = tmp_path_factory.mktemp('amp') / 'shapes'
-    make_shapes(str(root), num_train=16, num_val=1, size=64)
+    make_shapes(str(root), num_train=8, num_val=1, size=64)
     return root
 
 
@@ -264,7 +264,7 @@ def _detector(images, folder, dtype=None, **options):
         DEMO,
         images,
         str(folder),
-        train_dataloader__batch_size=4,
+        train_dataloader__batch_size=2,
         # large steps would let any rounding grow
         optim_wrapper__optimizer__lr=5e-4,
         # 13 epochs of 4 batches
@@ -321,7 +321,7 @@ def test_what_mmcv_is_given(images, tmp_path, monkeypatch):
     assert torch.isfinite(loss)
     assert computed == [torch.bfloat16]
     # NMS for each image, RoIAlign for each level that has boxes
-    assert len(given) == 4 + len(rois) and rois
+    assert len(given) == 2 + len(rois) and rois
     for dtypes in given:
         assert dtypes == [torch.float32] * 2
     # float32 in name alone would still sit on the 8 bit grid

@@ -11,6 +11,7 @@ import pytest
 import torch
 from mmengine.device import get_device
 from noisy_run import make_noisy
+from tool_process import run_program
 
 PROGRAM = Path(__file__).resolve().parents[2] / 'helpers/noisy_program.py'
 OPTIONS = dict(validate=True, checkpoint=dict(max_keep_ckpts=1))
@@ -72,9 +73,8 @@ def whole(tmp_path_factory):
     ],
 )
 def test_a_kill_costs_the_work_since_the_last_save(tmp_path, whole, place, iteration, saved):
-    with start(tmp_path, dict(place=place, iteration=iteration)) as run:
-        _, error = run.communicate()
-    assert run.returncode == -9, error
+    arguments = (2, json.dumps(OPTIONS), json.dumps(dict(place=place, iteration=iteration)))
+    run_program(PROGRAM, tmp_path, *arguments, folder=tmp_path, status=-9)
     assert last(tmp_path)['meta']['iter'] == saved
     # locks and unfinished files of the dead run are no hindrance
     runner = make_noisy(tmp_path, 2, **OPTIONS, resume=True)
