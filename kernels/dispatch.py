@@ -301,7 +301,10 @@ def _describe(name: str) -> str:
     if name == 'triton':
         where = 'interpreted, slowly' if is_interpreted() else 'on the GPU'
         return f'available: triton {version} kernels {where}, for float16, bfloat16 and float32'
+    # imported late: it is only needed here
+    from ._numba.parallel import team_size
+
     return (
-        f'available: numba {version} kernels on {torch.get_num_threads()} threads of '
-        'torch, for float32 on the CPU and 16 bits widened to it'
+        f"available: numba {version} kernels on {team_size()} of torch's {torch.get_num_threads()} "
+        'threads, for float32 on the CPU and 16 bits widened to it'
     )

@@ -21,8 +21,11 @@ import torch
 # without nnan and ninf: NaN and Inf reach the output as in the reference
 FASTMATH = {'nsz', 'arcp', 'contract', 'afn', 'reassoc'}
 
-# state updates that are worth waking a thread for, about 100 microseconds
+# state updates that are worth a thread, about 100 microseconds
 _WORTH_A_THREAD = 1 << 16
+# and those that are worth calling one more of torch's threads, which enter Python one by
+# one, about 13 microseconds
+_WORTH_A_CALL = 1 << 13
 # channels to a block are a multiple of a vector, and not so many that what is kept
 # of a line or chunk outgrows the cache
 _VECTOR, _MAX_LANES = 16, 320
@@ -57,6 +60,11 @@ def _note_fork() -> None:
 os.register_at_fork(after_in_child=_note_fork)
 
 
+def team_size() -> int:
+    """Count the threads that kernels may run on: torch's, or one where they cannot be called."""
+    return 1 if _forked or _openmp() is None else torch.get_num_threads()
+
+
 def _run(shares: range, call: Callable[[int], None]) -> None:
     """Call a function for each share, on several of torch's threads where it has them."""
     # taken one by one under the GIL
@@ -69,10 +77,9 @@ def _run(shares: range, call: Callable[[int], None]) -> None:
         except BaseException as error:
             errors.append(error)
 
-    openmp = None if _forked or len(shares) == 1 else _openmp()
-    if openmp is not None:
+    if len(shares) > 1 and team_size() > 1:
         # all threads, as torch does: a smaller team would end the others
-        openmp(_Region(region), None, 0, 0)
+        _openmp()(_Region(region), None, 0, 0)
     # what no thread took, such as where OpenMP has one
     region(None)
     if errors:
@@ -88,7 +95,10 @@ def num_threads(work: int) -> int:
     Returns:
         int: At least 1, at most torch's number of threads.
     """
-    return max(1, min(torch.get_num_threads(), work // _WORTH_A_THREAD))
+    team = team_size()
+    if work < team * _WORTH_A_CALL:
+        return 1
+    return max(1, min(team, work // _WORTH_A_THREAD))
 
 
 def block_lanes(channels: int, blocks: int = 1) -> int:

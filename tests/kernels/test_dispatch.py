@@ -471,11 +471,22 @@ def test_shares_run_on_threads_of_torch(threads_of_torch):
     assert len(os.listdir('/proc/self/task')) == before
 
 
+@pytest.mark.parametrize(
+    'team, work, wanted',
+    [(2, 1 << 16, 1), (2, 1 << 17, 2), (4, 1 << 20, 4), (64, 1 << 18, 1), (64, 1 << 19, 8)],
+)
+def test_threads_that_pay_for_some_work(team, work, wanted, monkeypatch):
+    monkeypatch.setattr(parallel, 'team_size', lambda: team)
+    assert parallel.num_threads(work) == wanted
+
+
 @pytest.mark.parametrize('change', [dict(_forked=True), dict(_openmp=lambda: None)])
 def test_all_shares_run_where_openmp_cannot(change, threads_of_torch, monkeypatch):
     for name, value in change.items():
         monkeypatch.setattr(parallel, name, value)
     assert record_threads(3) == dict.fromkeys(range(3), threading.get_ident())
+    assert parallel.num_threads(1 << 30) == 1
+    assert "kernels on 1 of torch's 2 threads" in backend_report()['numba']
 
 
 @pytest.mark.parametrize('threads_of_torch', [1], indirect=True)
