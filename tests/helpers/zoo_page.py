@@ -21,15 +21,16 @@ Every config that comes with the package, as `model-index.yml` and the metafiles
 
 - A name is a config of `configs/`. Our tools and `sparx_mm.load` take it from any folder as `sparx_mm::NAME`, and the
   file of its authors as `sparx_mm://NAME` ([names](package.md#names-of-configs-and-weights)).
-- Parameters and multiply-adds are those of the whole model, as `tools/get_flops.py sparx_mm::NAME` counts them.
-  [The paper's tables](results/paper_tables.md) sets them beside the printed ones.
+- Parameters and multiply-adds are those of the whole model, as `tools/get_flops.py sparx_mm::NAME` counts them. The papers leave
+  some operators out: [the paper's tables](results/paper_tables.md) count by their conventions, beside the printed ones.
 - **Printed** are the authors' numbers. **Here** is what was reproduced with this code.
-- Files are the authors'. The digits begin the SHA-256 of a file where they are known, and a download is held to them.
+- Files are the authors'. Digits are the first of a file's SHA-256, where they are known; downloads are verified against them.
 
 The files of UperNet on SparX-Mamba are of a later training than the printed numbers: 50.2, 51.4 and 52.5 are reported for them.
 [VSSD's page](vssd.md#released-files) says which weights of its files are taken, and that the names of the two of
 `VSSD_ICCV_weights` are inferred. Of [GroupMamba](groupmamba.md#released-files) no detector or segmentor was released: its printed
-numbers there are of networks that may differ from ours.
+numbers there are of networks that may differ from ours. The name of its `base` file is inferred, and the cards of its files say both MIT and
+"non-commercial".
 """
 # released classifiers of archs without a config: file and top-1 accuracy
 VMAMBA = 'https://github.com/MzeroMiko/VMamba/releases/download/%23'
