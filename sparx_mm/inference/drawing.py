@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import VISUALIZERS
 
 from ..libraries import find_library
+from .panoptic import find_segments
 
 _numbers = count()
 
@@ -35,6 +36,11 @@ def make_painter(cfg: Config, metainfo: dict) -> Callable:
     visualizer.dataset_meta = metainfo
 
     def paint(pixels: np.ndarray, sample, score_thr: float) -> np.ndarray:
+        panoptic = sample.get('pred_panoptic_seg')
+        if panoptic is not None and not find_segments(panoptic, len(metainfo['classes'])):
+            # mmdet fails to draw no segment
+            sample = sample.new()
+            del sample.pred_panoptic_seg
         image = np.ascontiguousarray(pixels[..., ::-1].clip(0, 255), dtype=np.uint8)
         if hasattr(visualizer, 'visualize_cls'):
             visualizer.visualize_cls(image, sample, classes=metainfo['classes'], draw_gt=False)

@@ -5,11 +5,11 @@ import os.path as osp
 
 import cv2
 import numpy as np
-from mmengine.structures import BaseDataElement
+from mmengine.structures import BaseDataElement, PixelData
 from torch import nn
 
 from ..checkpoint_io import write_text
-from .places import find_place
+from .places import find_place, write_picture
 
 # by which mmdet numbers the instances of a class: label + number * 1000
 _OFFSET = 1000
@@ -19,13 +19,29 @@ def is_panoptic(model: nn.Module) -> bool:
     """Tell if a detector predicts a segment for each pixel.
 
     Args:
-        model (nn.Module): The detector.
+        model (nn.Module or ConfigDict): The detector, or its config.
 
     Returns:
         bool: True if it fuses things and stuff, and is not told to give instances alone.
     """
     options = getattr(model, 'test_cfg', None) or {}
-    return hasattr(model, 'panoptic_fusion_head') and options.get('panoptic_on', True)
+    fuses = getattr(model, 'panoptic_fusion_head', None) is not None
+    return fuses and options.get('panoptic_on', True)
+
+
+def find_segments(found: PixelData, num_classes: int) -> dict[int, int]:
+    """List the segments of an image.
+
+    Args:
+        found (PixelData): What a model predicted, ``pred_panoptic_seg`` of its data sample.
+        num_classes (int): Number of classes, which is also the label of pixels of none.
+
+    Returns:
+        dict[int, int]: The class by the value of a segment's pixels.
+    """
+    nothing = {num_classes, found.get('ignore_index', num_classes)}
+    values = np.unique(found.sem_seg.numpy()).tolist()
+    return {value: value % _OFFSET for value in values if value % _OFFSET not in nothing}
 
 
 class PanopticWriter:
@@ -56,17 +72,14 @@ class PanopticWriter:
             name (str): Its relative path.
             shape (tuple[int, int]): Its height and width.
             sample (BaseDataElement): Its data sample, with ``pred_panoptic_seg``.
+
+        Raises:
+            UserError: If it cannot be written.
         """
-        number = len(self._images) + 1
-        self._images.append(dict(id=number, file_name=name, height=shape[0], width=shape[1]))
         found = sample.pred_panoptic_seg
         labels = found.sem_seg.numpy().reshape(shape)
-        nothing = {len(self._categories), found.get('ignore_index', len(self._categories))}
         ids, segments = np.zeros(shape, np.uint32), []
-        for value in np.unique(labels).tolist():
-            label = value % _OFFSET
-            if label in nothing:
-                continue
+        for value, label in find_segments(found, len(self._categories)).items():
             mask = labels == value
             x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
             segments.append(
@@ -81,8 +94,9 @@ class PanopticWriter:
             ids[mask] = len(segments)
         path = find_place(self._folder, name, '.png', self._used)
         # (H, W) -> (H, W, 3): blue, green, red, as OpenCV writes
-        cv2.imwrite(path, np.stack([ids >> 16, ids >> 8 & 255, ids & 255], -1).astype(np.uint8))
-        file = osp.relpath(path, self._folder)
+        write_picture(path, np.stack([ids >> 16, ids >> 8 & 255, ids & 255], -1).astype(np.uint8))
+        file, number = osp.relpath(path, self._folder), len(self._images) + 1
+        self._images.append(dict(id=number, file_name=name, height=shape[0], width=shape[1]))
         self._annotations.append(dict(image_id=number, file_name=file, segments_info=segments))
 
     def close(self) -> None:

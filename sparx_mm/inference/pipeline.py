@@ -14,6 +14,7 @@ from ..config_nodes import type_name, walk
 from ..engine.transforms.load_image import LoadCheckedImage
 from ..errors import UserError, error_text
 from ..libraries import find_library
+from .panoptic import is_panoptic
 
 # steps that load labels; what comes after them passes images without
 _LABELS = re.compile(r'Load\w*Annotations?')
@@ -195,6 +196,8 @@ def settle_tta(cfg: Config) -> tuple[dict, list[dict]]:
     model = cfg.get('tta_model') or find_library(cfg).tta_model
     if model is None:
         raise UserError(f'--tta: {cfg.get("default_scope")} has no model for it: leave it out')
+    if model['type'] == 'DetTTAModel' and is_panoptic(cfg.model):
+        raise UserError('--tta: mmdet merges boxes alone, and this model is panoptic: leave it out')
     masks = [key for key, _ in walk(cfg.model) if key.rpartition('.')[2] == 'mask_head']
     if model['type'] == 'DetTTAModel' and masks:
         raise UserError(

@@ -1,7 +1,12 @@
-"""Where the result of an input is written."""
+"""Where the results of an input are written, and pictures written there."""
 
 import os
 import os.path as osp
+
+import cv2
+import numpy as np
+
+from ..errors import UserError
 
 
 def find_place(folder: str, name: str, ending: str, used: dict[str, str]) -> str:
@@ -22,3 +27,17 @@ def find_place(folder: str, name: str, ending: str, used: dict[str, str]) -> str
         path = osp.join(folder, name + ending)
     os.makedirs(osp.dirname(path), exist_ok=True)
     return path
+
+
+def write_picture(path: str, picture: np.ndarray) -> None:
+    """Write a picture, or say that it is not written.
+
+    Args:
+        path (str): Its file.
+        picture (ndarray): BGR of shape (H, W, 3), uint8.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
+    if not cv2.imwrite(path, picture):
+        raise UserError(f'the picture {path} cannot be written: is the disk full?')

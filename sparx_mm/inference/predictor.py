@@ -74,7 +74,8 @@ class Predictor:
 
         Returns:
             list[BaseDataElement]: The library's own data sample of each image, on the CPU, in
-            order: ``pred_instances``, ``pred_sem_seg``, or ``pred_label`` and ``pred_score``.
+            order: ``pred_instances``, ``pred_panoptic_seg``, ``pred_sem_seg``, or ``pred_label``
+            and ``pred_score``.
 
         Raises:
             UserError: If an image cannot be read, or an option is out of range.

@@ -8,6 +8,7 @@ from torch import nn
 
 from ..errors import UserError
 from .merging import LabelCanvas, merge_instances
+from .panoptic import is_panoptic
 from .tiles import Tile
 
 # runs tiles, and yields what is predicted of each
@@ -22,10 +23,15 @@ def check_model(model: nn.Module, task: str) -> None:
         task (str): See `Predictor`.
 
     Raises:
-        UserError: If it is a classifier, or a segmentor under test-time augmentation.
+        UserError: If it is a classifier, a panoptic model, or a segmentor under test-time
+            augmentation.
     """
     if task == 'classification':
         raise UserError('tiles are for detectors and segmentors: a classifier takes an image')
+    if is_panoptic(model):
+        raise UserError(
+            'tiles are for instances or label maps: a panoptic model takes an image; leave --tile out'
+        )
     if task == 'segmentation' and hasattr(model, 'module'):
         raise UserError(
             "tiles and test-time augmentation do not go together for a segmentor: mmseg's "

@@ -10,7 +10,7 @@ from mmengine.structures import BaseDataElement
 from ..checkpoint_io import write_text
 from ..engine.evaluation.label_maps import file_ids
 from ..errors import UserError
-from .places import find_place
+from .places import find_place, write_picture
 
 
 class CocoWriter:
@@ -187,8 +187,7 @@ class DrawnWriter:
         # other formats may have one channel
         kept = ending.lower() in ('.jpg', '.jpeg', '.png')
         path = find_place(self.path, frame.name, ending if kept else '.png', self._used)
-        if not cv2.imwrite(path, picture):
-            raise UserError(f'the picture {path} cannot be written: is the disk full?')
+        write_picture(path, picture)
 
     def _add_to_video(self, frame, picture) -> None:
         if frame.video != self._name:

@@ -9,7 +9,11 @@ import pytest
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import PixelData
+from stock import stock_config
 
+import sparx_mm
+from sparx_mm.errors import UserError
+from sparx_mm.inference import infer
 from sparx_mm.inference.panoptic import PanopticWriter, is_panoptic
 
 METAINFO = dict(classes=('person', 'car', 'sky'), thing_classes=('person', 'car'))
@@ -60,3 +64,58 @@ def test_segments_are_written(tmp_path):
 )
 def test_models_that_give_segments(model, expected):
     assert bool(is_panoptic(SimpleNamespace(**model))) == expected
+
+
+def test_a_png_that_cannot_be_written_is_said(tmp_path):
+    writer = PanopticWriter(str(tmp_path), METAINFO)
+    (tmp_path / 'panoptic/a.png').mkdir(parents=True)
+    with pytest.raises(UserError, match=r'the picture .*panoptic/a\.png cannot be written'):
+        writer.add('a.jpg', (6, 8), sample()[0])
+    writer.close()
+    content = json.loads((tmp_path / 'predictions.json').read_text())
+    assert not content['images'] and not content['annotations']
+
+
+@pytest.fixture(scope='module')
+def maskformer(tmp_path_factory):
+    """A MaskFormer of random weights, which is sure of no class."""
+    cfg = stock_config('mmdet', 'maskformer/maskformer_r50_ms-16xb1-75e_coco.py')
+    head = cfg.model.panoptic_head
+    head.num_queries = 4
+    head.pixel_decoder.encoder.num_layers = head.transformer_decoder.num_layers = 1
+    next(s for s in cfg.test_dataloader.dataset.pipeline if s.type == 'Resize').scale = (64, 64)
+    folder = tmp_path_factory.mktemp('maskformer')
+    cfg.dump(folder / 'config.py')
+    torch.manual_seed(0)
+    model = sparx_mm.load(cfg, device='cpu').model
+    torch.save(dict(state_dict=model.state_dict()), folder / 'a.pth')
+    return str(folder / 'config.py'), str(folder / 'a.pth')
+
+
+@pytest.fixture
+def image(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / 'a.png'), pixels)
+    return str(tmp_path / 'a.png')
+
+
+@pytest.mark.slow
+def test_an_image_without_a_segment_is_drawn_plain(maskformer, image, tmp_path):
+    out = tmp_path / 'out'
+    assert infer(*maskformer, [image], out_dir=str(out), device='cpu').images == 1
+    assert (cv2.imread(str(out / 'drawn/a.png')) == cv2.imread(image)).all()
+    content = json.loads((out / 'predictions.json').read_text())
+    assert content['annotations'] == [dict(image_id=1, file_name='a.png', segments_info=[])]
+    assert not cv2.imread(str(out / 'panoptic/a.png')).any()
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(tile=32), 'a panoptic model takes an image; leave --tile out'),
+        (dict(tta=True), '--tta: mmdet merges boxes alone, and this model is panoptic'),
+    ],
+)
+def test_what_no_panoptic_model_can_do(options, message, maskformer, image, tmp_path):
+    with pytest.raises(UserError, match=message):
+        infer(*maskformer, [image], out_dir=str(tmp_path / 'out'), device='cpu', **options)
