@@ -1,5 +1,6 @@
 """The work of tools/export.py: write, compare with torch, time, and refuse what differs."""
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -8,6 +9,7 @@ import torch
 
 from ..errors import UserError
 from ..inference import load
+from ..run import load_config, load_dataset
 from .agreement import disagreement, limit
 from .evaluation import evaluate as compute_metrics
 from .files import draft, file_parts, open_file, write_file
@@ -28,14 +30,15 @@ class Report(NamedTuple):
         megabytes (float): Its size.
         differences (dict): Disagreement for each size (H, W); see `disagreement`.
         milliseconds (dict): Shortest call of the file and of torch at the first size.
-        metrics (dict): By name, the file's and torch's on the test set; empty if not asked for.
+        metrics (dict, optional): By name, the file's and torch's on the test set; None if not
+            asked for. See `evaluate`.
     """
 
     path: str
     megabytes: float
     differences: dict[tuple[int, int], float]
     milliseconds: dict[str, float]
-    metrics: dict[str, tuple[float, float]]
+    metrics: dict[str, tuple[float, float]] | None
 
     def lines(self) -> Iterator[str]:
         """Write the report, a line for each thing."""
@@ -44,8 +47,13 @@ class Report(NamedTuple):
             yield f'{height}x{width}: differs from torch by {difference:.2g}'
         times = ', '.join(f'{name} {time:.1f} ms' for name, time in self.milliseconds.items())
         yield f'shortest of 5 calls, one image, {torch.get_num_threads()} threads: {times}'
+        if self.metrics is None:
+            return
         for name, (ours, torchs) in self.metrics.items():
             yield f'{name}: {ours:.4g}, torch {torchs:.4g}'
+        for i, name in enumerate(('the file', 'torch')):
+            if all(math.isnan(values[i]) for values in self.metrics.values()):
+                yield f'{name} finds nothing on the test set'
 
 
 def export(
@@ -94,6 +102,10 @@ def export(
             there before is then left as it was.
     """
     check_options(form, part, precision, scan)
+    if evaluate and checkpoint is None:
+        raise UserError(
+            '--evaluate compares a file and torch with the weights of a checkpoint: give one'
+        )
     path = choose_file(config, checkpoint, out, form)
     check_packages(form)
     files = find_images(images, CALIBRATION_IMAGES)
@@ -106,6 +118,9 @@ def export(
         raise UserError(
             '--evaluate is for whole detectors and segmentors: leave --part and --labels out'
         )
+    if evaluate:
+        # read now, because an export takes minutes
+        load_dataset(load_config(config, cfg_options), 'test')
     sizes = choose_sizes(size, network.facts['divisor'])
     network.facts['size'] = list(sizes[0])
 
@@ -131,7 +146,7 @@ def export(
             )
         times = {form: milliseconds(run, first), 'torch': milliseconds(network.run, first)}
     megabytes = sum(os.path.getsize(part) for part in file_parts(path)) / 1e6
-    metrics = {}
+    metrics = None
     if evaluate:
         run = open_file(network, form, path)
         metrics = compute_metrics(config, checkpoint, run, cfg_options)

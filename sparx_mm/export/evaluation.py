@@ -1,6 +1,7 @@
 """Metrics of an exported file on the test set of its config."""
 
 import tempfile
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ def evaluate(
 
     Returns:
         dict[str, tuple[float, float]]: By name of a metric, its value for the file, and that
-        for torch.
+        for torch; NaN for one that finds nothing, of which mmdet computes no metric.
 
     Raises:
         UserError: If the test set cannot be read.
@@ -39,7 +40,8 @@ def evaluate(
         expected = runner.test()
         runner.model = FileModel(runner.model, run)
         got = runner.test()
-    return {name: (got[name], value) for name, value in expected.items()}
+    names = dict.fromkeys([*expected, *got])
+    return {name: (got.get(name, nan), expected.get(name, nan)) for name in names}
 
 
 class FileModel(BaseModel):

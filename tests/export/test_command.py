@@ -13,8 +13,8 @@ from detection import ROOT
 
 from sparx_mm.demo import CLASSES
 from sparx_mm.errors import UserError
+from sparx_mm.export import Report, export
 from sparx_mm.export import command as command_module
-from sparx_mm.export import export
 from sparx_mm.export.evaluation import FileModel, evaluate
 from sparx_mm.export.files import draft, file_parts
 from sparx_mm.export.options import choose_file, choose_sizes
@@ -110,6 +110,41 @@ def test_a_file_has_the_metrics_of_its_model(segmentor, segmentor_file):
     assert set(metrics) == {'aAcc', 'mIoU', 'mAcc'}
     for ours, torchs in metrics.values():
         assert ours == pytest.approx(torchs, abs=0.05)
+
+
+def test_a_file_or_torch_that_finds_nothing_is_said(segmentor, monkeypatch):
+    """CocoMetric then gives no metric at all."""
+    own = dict(mIoU=45.0)
+    for expected, found, lines in (
+        (own, {}, ['mIoU: nan, torch 45', 'the file finds nothing on the test set']),
+        ({}, own, ['mIoU: 45, torch nan', 'torch finds nothing on the test set']),
+        ({}, {}, [f'{name} finds nothing on the test set' for name in ('the file', 'torch')]),
+        (own, own, ['mIoU: 45, torch 45']),
+    ):
+        model, answers = SimpleNamespace(data_preprocessor=None), iter((expected, found))
+        runner = SimpleNamespace(model=model, test=lambda: next(answers))
+        monkeypatch.setattr('sparx_mm.export.evaluation.load_runner', lambda *args: runner)
+        metrics = evaluate(*segmentor, run=None)
+        assert list(Report('a', 1.0, {}, {}, metrics).lines())[2:] == lines
+
+
+def test_the_test_set_is_read_before_anything_is_written(detector, images, tmp_path):
+    options = {'test_dataloader.dataset.ann_file': 'none.json'}
+    with pytest.raises(UserError, match='data set not found'):
+        export(
+            *detector,
+            str(images),
+            out=str(tmp_path / 'a.onnx'),
+            size=SIZE,
+            evaluate=True,
+            cfg_options=options,
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_random_networks_are_not_evaluated(detector, images):
+    with pytest.raises(UserError, match='the weights of a checkpoint: give one'):
+        export(detector[0], None, str(images), evaluate=True)
 
 
 @pytest.mark.parametrize('kind', ['detector', 'segmentor'])
