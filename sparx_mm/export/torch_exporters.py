@@ -9,6 +9,7 @@ from onnxscript import FLOAT
 from onnxscript.values import OnnxFunction
 from torch.onnx.symbolic_helper import parse_args
 
+from ..errors import UserError
 from . import onnx_scan
 from .symbolics import OPSET, SYMBOLICS
 
@@ -72,10 +73,15 @@ def teach_exporters(scan: str = 'lines') -> dict[Callable, Callable]:
         dict: What the exporter takes as ``custom_translation_table``; with ``dynamo=False``
         it needs none.
 
+    Raises:
+        UserError: If there is no such form.
+
     Example:
         >>> table = teach_exporters()
         >>> torch.onnx.export(model, images, 'a.onnx', custom_translation_table=table)
     """
+    if scan not in SCANS:
+        raise UserError(f'the form of the scans {scan!r} is none of {", ".join(SCANS)}')
     flat = {one.name: FlatFunction(one, SCANS[scan]) for one in onnx_scan.OPERATORS}
 
     def selective_scan(u, delta, A, B, C, D, delta_bias, delta_softplus):

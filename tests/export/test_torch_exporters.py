@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.export import Dim
 
+from sparx_mm.errors import UserError
 from sparx_mm.kernels import selective_scan
 from sparx_mm.mixers import SS2D, BiSSM
 
@@ -78,3 +79,8 @@ def test_a_users_own_export_writes_the_scans(mixer, dynamo, tmp_path):
     for size in ((1, 16, 4, 7), (3, 16, 1, 1)):
         x = torch.rand(size)
         assert far(module(x), path, x) < 1e-5
+
+
+def test_a_form_that_is_not_there_is_said():
+    with pytest.raises(UserError, match="'loop' is none of lines, doubling"):
+        teach_exporters('loop')
