@@ -65,10 +65,34 @@ def join(b, a, steps):
 
 
 @script(_domain, default_opset=op)
+def join_block(b, a, h, decay, start):
+    """Let 1024 positions read those before, all of them empty where no position is left.
+
+    Args:
+        b: States that begin at zero 1023 positions before.
+        a: Decays over as many positions.
+        h: States of the last block.
+        decay: Decays from before the first position to those of the last block.
+        start: The first position, of shape (1,).
+
+    Returns:
+        States and decays of the block, like h and decay.
+    """
+    end = start + 1024
+    b_own = op.Slice(b, start, end, [0])
+    a_own = op.Slice(a, start, end, [0])
+    length = op.Shape(b_own, start=0, end=1)
+    h_early = op.Slice(h, [0], length, [0])
+    decay_early = op.Slice(decay, [0], length, [0])
+    return b_own + a_own * h_early, a_own * decay_early
+
+
+@script(_domain, default_opset=op)
 def linear_scan_by_doubling(rates, b):
     """Scan as `linear_scan` without a loop, for runtimes whose loops are slow or wrong.
 
-    Each step reads twice the positions of the last one: up to 2048, images of 8192 pixels.
+    Each step reads twice the positions of the last one, up to 1024. Then blocks of as many
+    follow each other: up to 8192 positions, images of 32768 pixels.
 
     Args:
         rates, b: As for `linear_scan`.
@@ -86,8 +110,19 @@ def linear_scan_by_doubling(rates, b):
     h128, a128 = join(h64, a64, [128])
     h256, a256 = join(h128, a128, [256])
     h512, a512 = join(h256, a256, [512])
-    h, a = join(h512, a512, [1024])
-    return h, a
+    h_0 = op.Slice(h512, [0], [1024], [0])
+    d_0 = op.Slice(a512, [0], [1024], [0])
+    h_1, d_1 = join_block(h512, a512, h_0, d_0, [1024])
+    h_2, d_2 = join_block(h512, a512, h_1, d_1, [2048])
+    h_3, d_3 = join_block(h512, a512, h_2, d_2, [3072])
+    h_4, d_4 = join_block(h512, a512, h_3, d_3, [4096])
+    h_5, d_5 = join_block(h512, a512, h_4, d_4, [5120])
+    h_6, d_6 = join_block(h512, a512, h_5, d_5, [6144])
+    h_7, d_7 = join_block(h512, a512, h_6, d_6, [7168])
+    return (
+        op.Concat(h_0, h_1, h_2, h_3, h_4, h_5, h_6, h_7, axis=0),
+        op.Concat(d_0, d_1, d_2, d_3, d_4, d_5, d_6, d_7, axis=0),
+    )
 
 
 @script(_domain, default_opset=op)

@@ -84,3 +84,18 @@ def test_a_users_own_export_writes_the_scans(mixer, dynamo, tmp_path):
 def test_a_form_that_is_not_there_is_said():
     with pytest.raises(UserError, match="'loop' is none of lines, doubling"):
         teach_exporters('loop')
+
+
+@torch.no_grad()
+def test_long_lines_are_scanned_without_a_loop():
+    """By blocks of 1024 positions, up to 8192; beyond that nothing wrong is given."""
+    torch.manual_seed(0)
+    module = SS2D(4).eval()
+    file = make_onnx(module, [torch.rand(1, 8, 4, 6)], (('images',), ('y',)), 'doubling')
+    file = file.SerializeToString()
+    for width in (4096, 7000, 8192):
+        x = torch.rand(1, 8, 2, width)
+        # states of the positions before the last 2048 count for 2e-5
+        assert far(module(x), file, x) < 3e-6
+    with pytest.raises(Exception, match='8192'):
+        far(module(x), file, torch.rand(1, 8, 2, 8193))
