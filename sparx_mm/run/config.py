@@ -71,7 +71,7 @@ def _describe(error: BaseException, path: str) -> str:
         return f'custom_imports: {error_text(reason)}'
     top = reason.name.partition('.')[0]
     for folder in (osp.dirname(path) or '.', '.'):
-        if osp.isdir(osp.join(folder, top)) or osp.isfile(osp.join(folder, f'{top}.py')):
+        if any(osp.isfile(osp.join(folder, top + end)) for end in ('.py', '/__init__.py')):
             remedy = f'it is in {osp.abspath(folder)}: put PYTHONPATH={folder} before the command'
             break
     else:
