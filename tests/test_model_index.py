@@ -100,6 +100,7 @@ def test_inferencers_find_models_by_name():
     assert re.match('https://.*r50', checkpoint)
 
 
+@pytest.mark.stack
 @pytest.mark.parametrize('text', [None, '../../{}'])
 def test_configs_that_are_missing_are_said(monkeypatch, tmp_path, text):
     """As after a copy without .mim, or with text in place of its links."""
