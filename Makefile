@@ -5,7 +5,7 @@ PYTHON ?=
 TESTS ?= tests
 BENCH ?=
 RESULTS ?= work_dirs/bench
-CODE := $(wildcard sparx_mm kernels configs tools tests benchmarks scripts)
+CODE := $(wildcard sparx_mm kernels configs tools tests benchmarks scripts setup.py)
 # with Python in them
 PAGES := docs README.md CONTRIBUTING.md
 ANY_PYTHON = $(or $(PYTHON),python3)

@@ -9,6 +9,7 @@ import configparser
 import hashlib
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -33,6 +34,8 @@ FOLDERS = dict(onedl='.venv', openmmlab='.venv-openmmlab')
 TORCHVISION_STUB = ROOT / 'sparx_mm/compat/torchvision_stub.py'
 # which pip copies, though the plugin is editable
 COMMAND = ROOT / 'tools/sparx-mm'
+# has its version, which pip records
+PACKAGE = ROOT / 'sparx_mm/__init__.py'
 # further extras; they are tested with the default distribution alone
 MORE = dict(onedl=('pretrain', 'rotate', 'export', 'track', 'clients', 'docs'), openmmlab=())
 
@@ -85,6 +88,7 @@ class Environment:
         scripts = sorted(Path(__file__).parent.glob('*.py'))
         parts += [f.read_text() for f in scripts if not f.name.startswith('check_')]
         parts += [f.read_text() for f in (TORCHVISION_STUB, COMMAND)]
+        parts += re.findall('^__version__ = .*', PACKAGE.read_text(), re.M)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def is_finished(self, wanted):

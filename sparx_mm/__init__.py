@@ -7,7 +7,7 @@ its initializers, and changes nothing else. Without mmengine,
 
 from pathlib import Path as _Path
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'
 __all__ = [
     'VSSD',
     'GroupMamba',

@@ -1,7 +1,8 @@
 """The configs that come with the package, and the index of their models.
 
 They are in the folder ``.mim`` of the package, where OpenMMLab's packages have theirs: in a
-clone as links to ``configs/``, ``tools/`` and ``model-index.yml``.
+clone as links to ``configs/``, ``tools/`` and ``model-index.yml``. Where links are not
+supported, as in a clone from a ZIP file, they are read where the links would lead.
 """
 
 import functools
@@ -12,7 +13,16 @@ import yaml
 
 from .errors import UserError
 
-FOLDER = Path(__file__).resolve().parent / '.mim'
+
+def _find_folder() -> Path:
+    package = Path(__file__).resolve().parent
+    folder, clone = package / '.mim', package.parent
+    # git and pip write a text file in place of a link
+    is_text = not (folder / 'configs').is_dir() and (clone / 'model-index.yml').is_file()
+    return clone if is_text else folder
+
+
+FOLDER = _find_folder()
 # what the name of a config begins with where a path may stand, and that of released weights
 CONFIG_PREFIX, WEIGHTS_PREFIX = 'sparx_mm::', 'sparx_mm://'
 
@@ -25,7 +35,7 @@ def read_models() -> dict[str, dict]:
         dict[str, dict]: Each model's entry by its name; none if the index is not there.
     """
     index = FOLDER / 'model-index.yml'
-    if not index.is_file():
+    if not (FOLDER / 'configs').is_dir() or not index.is_file():
         return {}
     models = [_read(FOLDER / path)['Models'] for path in _read(index)['Import']]
     return {model['Name']: model for group in models for model in group}
@@ -47,23 +57,39 @@ def find_model(name: str) -> dict:
     models = read_models()
     if not models:
         raise UserError(
-            f'{FOLDER} has no index: install the package whole, or take a clone with git'
+            f'{FOLDER} has no configs and no index of models: install a wheel of sparx_mm, '
+            'or a clone that git made'
         )
     if name not in models:
         near = get_close_matches(name, models, 3, 0.5)
         raise UserError(
             f'no config or model {name!r} comes with sparx_mm'
             + (f'; did you mean {" or ".join(near)}?' if near else '')
-            + ' (docs/model_zoo.md lists all)'
+            + '; all are listed by python -c '
+            '"from sparx_mm.model_index import read_models; print(*read_models())"'
         )
     return models[name]
 
 
-def config_path(name: str) -> str:
+def suggest(path: str) -> str:
+    """Suggest the shipped config that a path without a file may mean.
+
+    Args:
+        path (str): Path of a config, or name of a model.
+
+    Returns:
+        str: End of a message: ``'; did you mean sparx_mm::NAME?'``, or ``''``.
+    """
+    name = Path(path).name.removesuffix('.py')
+    return f'; did you mean {CONFIG_PREFIX}{name}?' if name in read_models() else ''
+
+
+def config_path(name: str | Path) -> str:
     """Find a config that comes with the package.
 
     Args:
-        name (str): Path below ``configs/``, or name of a model; ``sparx_mm::`` may precede it.
+        name (str or Path): Path below ``configs/``, or name of a model; ``sparx_mm::`` may
+            precede it.
 
     Returns:
         str: Its path.
@@ -76,7 +102,7 @@ def config_path(name: str) -> str:
         >>> config_path('mmdet/mask_rcnn_sparx_t_3x.py') == config_path('mask_rcnn_sparx_t_3x')
         True
     """
-    name = name.removeprefix(CONFIG_PREFIX)
+    name = str(name).removeprefix(CONFIG_PREFIX)
     path = FOLDER / 'configs' / name
     if not path.is_file():
         path = FOLDER / find_model(name)['Config']

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import shutil
 import sys
 from configparser import ConfigParser
@@ -290,5 +291,7 @@ def test_setup_cfg_lists_every_package():
     assert config['options']['packages'].split() == sorted(packages)
 
 
-def test_version_is_the_installed_one():
+def test_version_is_the_installed_one_and_that_of_the_changelog():
     assert sparx_mm.__version__ == metadata.version('sparx_mm')
+    headings = re.findall(r'^## (\S+)', (ROOT / 'CHANGELOG.md').read_text(), re.M)
+    assert headings[0].rstrip(',') == sparx_mm.__version__

@@ -43,25 +43,36 @@ def test_the_printed_line_gives_a_pretrained_backbone(tmp_path):
     assert done.stdout.endswith('True\n'), done.stderr
 
 
-SDIST = 'from setuptools import build_meta; build_meta.build_sdist("dist")'
+BUILD = 'from setuptools import build_meta; build_meta.build_{}("dist")'
 PIP = [sys.executable, '-m', 'pip', '--disable-pip-version-check']
 OFFLINE = ['--no-deps', '--no-index', '-q']
 # what a clone has in the wheel's folder .mim
 MIM = ('configs', 'tools', 'model-index.yml')
 
 
-@pytest.fixture(scope='module')
-def wheel(tmp_path_factory):
-    """Build a source distribution of a clone, and a wheel of that."""
-    clone = tmp_path_factory.mktemp('clone')
+def copy_clone(clone):
+    """Copy the files of this clone that a build needs."""
     for name in ('sparx_mm', 'kernels', 'configs', 'tools'):
         # links stay links, as git has them
         shutil.copytree(
             ROOT / name, clone / name, symlinks=True, ignore=shutil.ignore_patterns('__pycache__')
         )
-    for name in ('setup.cfg', 'pyproject.toml', 'README.md', 'LICENSE', 'model-index.yml'):
+    for name in ('configs', 'tools'):
+        # as after use
+        (clone / name / '__pycache__').mkdir()
+        (clone / name / '__pycache__/a.cpython-311.pyc').write_bytes(b'')
+    settings = ('setup.cfg', 'setup.py', 'pyproject.toml')
+    for name in (*settings, 'README.md', 'LICENSE', 'model-index.yml'):
         shutil.copy(ROOT / name, clone)
-    subprocess.run([sys.executable, '-c', SDIST], cwd=clone, check=True, capture_output=True)
+
+
+@pytest.fixture(scope='module')
+def wheel(tmp_path_factory):
+    """Build a source distribution of a clone, and a wheel of that."""
+    clone = tmp_path_factory.mktemp('clone')
+    copy_clone(clone)
+    code = BUILD.format('sdist')
+    subprocess.run([sys.executable, '-c', code], cwd=clone, check=True, capture_output=True)
     (sdist,) = (clone / 'dist').glob('*.tar.gz')
     command = [*PIP, 'wheel', *OFFLINE, '--no-build-isolation', '-w', 'dist', str(sdist)]
     subprocess.run(command, cwd=clone, check=True)
@@ -153,3 +164,36 @@ def test_the_command_of_a_wheel_trains(site, elsewhere):
     options = ('--work-dir', 'run', '--cfg-options', 'train_cfg.max_epochs=1')
     run_installed(site, command, 'train', 'config.py', *options, folder=elsewhere)
     assert (elsewhere / 'run/last_checkpoint').is_file()
+
+
+@pytest.fixture(scope='module')
+def unlinked(tmp_path_factory):
+    """Copy the clone as a ZIP file has it: text in place of the package's links."""
+    clone = tmp_path_factory.mktemp('unlinked')
+    copy_clone(clone)
+    for name in MIM:
+        (clone / 'sparx_mm/.mim' / name).unlink()
+        (clone / 'sparx_mm/.mim' / name).write_text(f'../../{name}')
+    return clone
+
+
+def test_a_clone_without_links_finds_configs_and_tools(unlinked, tmp_path):
+    code = "import sparx_mm; print(sparx_mm.config_path('mask_rcnn_sparx_t_3x'))"
+    said = run_installed(unlinked, sys.executable, '-c', code, folder=tmp_path)
+    assert said == f'{unlinked}/configs/mmdet/mask_rcnn_sparx_t_3x.py\n'
+    command = (sys.executable, unlinked / 'tools/sparx-mm')
+    assert '  train ' in run_installed(unlinked, *command, '--help', folder=tmp_path)
+
+
+@pytest.mark.parametrize('kind', ['wheel', 'sdist', 'editable'])
+def test_a_clone_without_links_is_not_packed(unlinked, kind):
+    done = subprocess.run(
+        [sys.executable, '-c', BUILD.format(kind)], cwd=unlinked, capture_output=True, text=True
+    )
+    # which reads configs/ of the clone
+    if kind == 'editable':
+        assert done.returncode == 0, done.stderr
+        return
+    assert done.returncode == 1 and 'Traceback' not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith('error: sparx_mm/.mim/configs is no link')
+    assert not [*(unlinked / 'dist').glob(f'*.{dict(wheel="whl", sdist="tar.gz")[kind]}')]

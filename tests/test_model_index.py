@@ -1,5 +1,7 @@
 """Shipped configs and released weights are found by name, from any folder."""
 
+import contextlib
+import io
 import re
 from functools import partial
 from pathlib import Path
@@ -10,8 +12,9 @@ from mmengine.config import Config
 from mmengine.infer import BaseInferencer
 
 import sparx_mm
-from sparx_mm import engine  # noqa: F401
+from sparx_mm import model_index
 from sparx_mm.checkpoint_io import schemes
+from sparx_mm.engine import inferencers
 from sparx_mm.errors import UserError
 from sparx_mm.model_index import FOLDER, find_model, read_models, weights_url
 from sparx_mm.run import load_config
@@ -25,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.mark.parametrize('name', [PATH, NAME, f'sparx_mm::{PATH}', f'sparx_mm::{NAME}'])
 def test_a_config_has_several_names(name):
     assert sparx_mm.config_path(name) == str(ROOT / 'configs' / PATH)
+    assert sparx_mm.config_path(Path(name)) == str(ROOT / 'configs' / PATH)
     assert sparx_mm.config_path('_base_/default_runtime.py').endswith('runtime.py')
 
 
@@ -36,6 +40,16 @@ def test_a_wrong_name_lists_those_like_it(name):
         sparx_mm.config_path(name)
     with pytest.raises(UserError, match="no config or model 'xyz' comes with sparx_mm"):
         find_model('xyz')
+
+
+def test_the_command_that_lists_all_names():
+    with pytest.raises(UserError) as error:
+        find_model('xyz')
+    (code,) = re.findall('; all are listed by python -c "(.*)"$', str(error.value))
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code, {})
+    assert printed.getvalue().split() == list(read_models())
 
 
 @pytest.mark.stack
@@ -73,21 +87,33 @@ def test_released_weights_have_names(monkeypatch):
         weights.check_checkpoint('sparx_mm://semantic_fpn_sparx_t', 'checkpoint')
 
 
+# as an Inferencer of mmdet does
+find_by_name = partial(BaseInferencer._load_model_from_metafile, SimpleNamespace(scope='mmdet'))
+
+
 @pytest.mark.stack
 def test_inferencers_find_models_by_name():
-    find = partial(BaseInferencer._load_model_from_metafile, SimpleNamespace(scope='mmdet'))
-    cfg, checkpoint = find(NAME)
+    cfg, checkpoint = find_by_name(NAME)
     assert cfg.model.type == 'MaskRCNN'
     assert checkpoint == f'sparx_mm://{NAME}'
-    cfg, checkpoint = find('mask-rcnn_r50_fpn_1x_coco')
+    cfg, checkpoint = find_by_name('mask-rcnn_r50_fpn_1x_coco')
     assert re.match('https://.*r50', checkpoint)
 
 
-def test_an_index_that_is_missing_is_said(monkeypatch, tmp_path):
+@pytest.mark.stack
+@pytest.mark.parametrize('text', [None, '../../{}'])
+def test_configs_that_are_missing_are_said(monkeypatch, tmp_path, text):
+    """As after a copy without .mim, or with text in place of its links."""
+    if text:
+        for name in ('configs', 'model-index.yml'):
+            (tmp_path / name).write_text(text.format(name))
     monkeypatch.setattr('sparx_mm.model_index.FOLDER', tmp_path)
-    monkeypatch.setattr('sparx_mm.model_index.read_models', read_models.__wrapped__)
-    assert read_models.__wrapped__() == {}
-    with pytest.raises(UserError, match='install the package whole'):
+    for module in (model_index, inferencers):
+        monkeypatch.setattr(module, 'read_models', read_models.__wrapped__)
+    # those of other packages are found as before
+    cfg, _ = find_by_name('mask-rcnn_r50_fpn_1x_coco')
+    assert cfg.model.backbone.type == 'ResNet'
+    with pytest.raises(UserError, match='has no configs and no index of models: install a wheel'):
         sparx_mm.config_path(NAME)
 
 

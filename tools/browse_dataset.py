@@ -1,4 +1,4 @@
-"""Draw what a training is given: python tools/browse_dataset.py CONFIG [options]."""
+"""Draw training samples as the model sees them: python tools/browse_dataset.py CONFIG [options]."""
 
 import os.path as osp
 

@@ -1,4 +1,4 @@
-"""Rename a checkpoint: python tools/convert_checkpoint.py SRC DST."""
+"""Convert a checkpoint's names and format: python tools/convert_checkpoint.py SRC DST."""
 
 import openmp  # noqa: F401
 
@@ -13,7 +13,9 @@ def parse_args():
         description='Convert a checkpoint between the names of this project '
         'and those of the released files, and between .pth and .safetensors'
     )
-    parser.add_argument('source', help='file to read, with own or released names')
+    parser.add_argument(
+        'source', help='file, https URL or sparx_mm://MODEL to read, with own or released names'
+    )
     parser.add_argument('target', help='file to write, .pth or .safetensors; must be new')
     parser.add_argument(
         '--to',

@@ -10,7 +10,7 @@ from torch import nn
 from ..backbones import HierarchicalBackbone
 from ..errors import UserError, error_text
 from ..libraries import find_library
-from ..model_index import CONFIG_PREFIX, config_path
+from ..model_index import CONFIG_PREFIX, config_path, suggest
 from ..run import load_config
 from ..run.preflight import check_packages
 from .peers import find_peer
@@ -83,5 +83,5 @@ def _check_backbone(name):
     if name not in names:
         raise UserError(
             f"no backbone {name!r}: give one of {names}, another library's such as mmdet.ResNet, "
-            'or the path of a config, which ends in .py'
+            f'or the path of a config, which ends in .py{suggest(name)}'
         )

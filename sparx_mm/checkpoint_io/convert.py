@@ -17,7 +17,7 @@ from ..state_dicts import (
     summarize,
 )
 from .publish import add_hash, strip_training
-from .reader import read_checkpoint
+from .schemes import load_checkpoint
 from .writer import write_whole
 
 # names of a classifier as a whole, and of each backbone
@@ -41,7 +41,7 @@ def convert_checkpoint(source: str, target: str, to: str = 'own', publish: bool 
 
     Args:
         source (str): A checkpoint of torch or safetensors, with own or
-            released names, under any prefix.
+            released names, under any prefix; anything that `load_checkpoint` reads.
         target (str): The file to write, ``.pth`` or ``.safetensors``; it must
             not be there yet.
         to (str): ``'own'`` or ``'released'``, the names to write, or
@@ -64,7 +64,7 @@ def convert_checkpoint(source: str, target: str, to: str = 'own', publish: bool 
         raise UserError(f'{target}: the name must end in .pth, .pt or .safetensors')
     if osp.lexists(target):
         raise UserError(f'{osp.abspath(target)} is there already: give another name, or remove it')
-    checkpoint = read_checkpoint(source, 'cpu')
+    checkpoint = load_checkpoint(source, 'cpu')
     left_out = set(checkpoint)
     if publish:
         checkpoint = strip_training(checkpoint)

@@ -86,7 +86,7 @@ def find_model(task: str, name: str | None, masks: bool) -> tuple[str, Path]:
     models, heads = list_models(task), TASKS[task].heads
     if not models:
         raise UserError(
-            f'there are no configs in {CONFIGS}: install the package whole, or take a clone with git'
+            f'there are no configs in {CONFIGS}: install a wheel of sparx_mm, or a clone that git made'
         )
     name = name or 'sparx_t'
     # boxes alone choose the detector that needs no more

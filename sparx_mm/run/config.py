@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ..errors import UserError, error_text
-from ..model_index import CONFIG_PREFIX, config_path
+from ..model_index import CONFIG_PREFIX, config_path, suggest
 from .overrides import merge_options
 
 
@@ -40,13 +40,13 @@ def load_config(
     if config.startswith(CONFIG_PREFIX):
         config = config_path(config)
     if not osp.isfile(config):
-        raise UserError(f'no config file {osp.abspath(config)}')
+        raise UserError(f'no config file {osp.abspath(config)}{suggest(config)}')
     try:
         cfg = Config.fromfile(config)
     except Exception as error:
         # whatever is raised, because a config is the user's program
         raise UserError(
-            f'config {config} cannot be read: {_where(error, config)}{error_text(error)}'
+            f'config {config} cannot be read: {_where(error, config)}{_describe(error, config)}'
         ) from error
     try:
         merge_options(cfg, cfg_options or {})
@@ -59,6 +59,24 @@ def load_config(
         name = osp.splitext(osp.basename(config))[0]
         cfg.work_dir = osp.join('work_dirs', name)
     return cfg
+
+
+def _describe(error: BaseException, path: str) -> str:
+    """Return what went wrong; for a module of custom_imports mmengine says sys.path instead."""
+    text = error_text(error)
+    reason = error.__cause__ and error.__cause__.__context__
+    if not reason or not text.startswith('Failed to import custom modules'):
+        return text
+    if not isinstance(reason, ModuleNotFoundError) or not reason.name:
+        return f'custom_imports: {error_text(reason)}'
+    top = reason.name.partition('.')[0]
+    for folder in (osp.dirname(path) or '.', '.'):
+        if any(osp.isfile(osp.join(folder, top + end)) for end in ('.py', '/__init__.py')):
+            remedy = f'it is in {osp.abspath(folder)}: put PYTHONPATH={folder} before the command'
+            break
+    else:
+        remedy = 'install it, or put PYTHONPATH=FOLDER of its folder before the command'
+    return f'custom_imports: there is no module {reason.name}; {remedy}'
 
 
 def _where(error: BaseException, path: str) -> str:

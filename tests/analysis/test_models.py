@@ -80,6 +80,7 @@ def test_a_config_of_a_backbone(tmp_path):
         ('SparXMamba', dict(arch='huge'), "'huge' of SparXMamba is unknown; use"),
         ('SparXMamba', dict(depth=3), "unexpected keyword argument 'depth'"),
         ('none.py', {}, 'no config file .*/none.py'),
+        ('upernet_vssd_t', {}, r'; did you mean sparx_mm::upernet_vssd_t\?$'),
     ],
 )
 def test_mistakes(name, options, message):

@@ -11,9 +11,10 @@ from safetensors import safe_open
 from torch import nn
 
 from sparx_mm import VSSD, GroupMamba, SparXMamba, VMamba
-from sparx_mm.checkpoint_io import convert_checkpoint, read_checkpoint
+from sparx_mm.checkpoint_io import convert_checkpoint, read_checkpoint, schemes
 from sparx_mm.checkpoint_io.download import known_hash
 from sparx_mm.errors import UserError
+from sparx_mm.model_index import weights_url
 from sparx_mm.necks import ClassBlock
 from sparx_mm.state_dicts import GROUPMAMBA, SPARX, VMAMBA, flatten_classifier
 from sparx_mm.state_dicts import VSSD as KEY_MAP
@@ -193,6 +194,22 @@ def test_groupmamba_round_trips(convert, tmp_path, to, via):
     assert not any('block4' in name for name in own)
     convert(f'b{via}', 'back.pth', 'released')
     assert bits(weights_of(tmp_path / 'back.pth')) == bits(released)
+
+
+def test_sources_are_those_of_a_reader(tmp_path, monkeypatch):
+    torch.save(SparXMamba(PICO).state_dict(), tmp_path / 'fetched.pth')
+    asked = []
+    monkeypatch.setattr(
+        schemes, 'fetch', lambda url: asked.append(url) or str(tmp_path / 'fetched.pth')
+    )
+    for i, source in enumerate(('sparx_mm://vssd_m_in1k', 'https://example.org/a.pth')):
+        convert_checkpoint(source, str(tmp_path / f'{i}.pth'))
+        assert bits(weights_of(tmp_path / f'{i}.pth')) == bits(weights_of(tmp_path / 'fetched.pth'))
+    assert asked == [weights_url('vssd_m_in1k'), 'https://example.org/a.pth']
+    with pytest.raises(UserError, match='no config or model .* did you mean'):
+        convert_checkpoint('sparx_mm://vssd_m_in1', str(tmp_path / 'b.pth'))
+    with pytest.raises(UserError, match='none.pth'):
+        convert_checkpoint(str(tmp_path / 'none.pth'), str(tmp_path / 'b.pth'))
 
 
 def test_vssd_without_its_mark_is_told_by_its_names(convert, tmp_path):

@@ -51,9 +51,37 @@ def test_broken_configs(tmp_path, text, message):
     assert message in str(error.value)
 
 
+def test_a_module_of_custom_imports_that_python_does_not_find(tmp_path, monkeypatch):
+    path = _config(tmp_path, "custom_imports = dict(imports=['sparx_mm', 'my_mixers'])")
+    start = f'config {path} cannot be read: custom_imports: '
+    with pytest.raises(UserError) as error:
+        load_config(path)
+    assert str(error.value) == (
+        f'{start}there is no module my_mixers; install it, or put PYTHONPATH=FOLDER of its '
+        'folder before the command'
+    )
+    (tmp_path / 'my_mixers.py').write_text('from sparx_mm import no_such_mixer')
+    remedy = f'; it is in {tmp_path}: put PYTHONPATH={tmp_path} before the command'
+    with pytest.raises(UserError, match=f'{remedy}$'):
+        load_config(path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r'put PYTHONPATH=\. before the command$'):
+        load_config('some.py')
+    # as the remedy does
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match="custom_imports: cannot import name 'no_such_mixer'"):
+        load_config(path)
+    (tmp_path / 'my_mixers.py').write_text('')
+    load_config(path)
+
+
 def test_missing_config(tmp_path):
     with pytest.raises(UserError, match=f'no config file {tmp_path}/none.py'):
         load_config(f'{tmp_path}/none.py')
+    for name in ('mask_rcnn_sparx_t_3x', 'configs/mmdet/mask_rcnn_sparx_t_3x.py'):
+        hint = r'; did you mean sparx_mm::mask_rcnn_sparx_t_3x\?$'
+        with pytest.raises(UserError, match=hint):
+            load_config(f'{tmp_path}/{name}')
 
 
 @pytest.mark.parametrize(

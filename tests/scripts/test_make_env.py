@@ -41,6 +41,17 @@ def test_the_stamp_follows_requirements_and_compiler(stack, monkeypatch):
         assert (before == stamp([], '')) == (changed == other)
 
 
+def test_the_stamp_follows_the_version_and_not_the_code(tmp_path, monkeypatch):
+    def stamp(text):
+        (tmp_path / '__init__.py').write_text(text)
+        return Environment('onedl').wanted_stamp([], '')
+
+    monkeypatch.setattr(make_env, 'PACKAGE', tmp_path / '__init__.py')
+    before = stamp("__version__ = '0.1.0'\n")
+    assert before == stamp("__version__ = '0.1.0'\nother = 1\n")
+    assert before != stamp("__version__ = '0.2.0'\n")
+
+
 def test_an_unfinished_venv_is_not_taken(tmp_path, monkeypatch):
     environment = Environment('openmmlab')
     environment.stamp = tmp_path / 'stamp'

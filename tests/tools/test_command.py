@@ -38,7 +38,7 @@ def test_it_lists_every_tool(run):
     assert status == 0
     assert listed == {name.replace('_', '-') for name in files - {'openmp', 'launch'}}
     assert any(line.endswith('  Train a model from a config') for line in text.splitlines())
-    assert run() == (status, text)
+    assert run() == run('help') == (status, text)
     assert run('--version') == (0, f'{sparx_mm.__version__}\n')
 
 
@@ -59,6 +59,26 @@ def test_without_the_package_it_says_so():
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr == f'error: {sys.executable} has no package sparx_mm: install it there\n'
+
+
+def test_a_package_without_tools_is_one_line(tmp_path):
+    package = tmp_path / 'sparx_mm'
+    (package / '.mim').mkdir(parents=True)
+    (package / '__init__.py').touch()
+    # a link that became text, and a folder of somebody else
+    (package / '.mim/tools').write_text('../../tools')
+    (tmp_path / 'tools').mkdir()
+    (tmp_path / 'tools/train.py').touch()
+    done = subprocess.run(
+        [sys.executable, TOOLS / 'sparx-mm', '--help'],
+        env={**os.environ, 'PYTHONPATH': str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (1, '')
+    assert done.stderr == (
+        f'error: {package} has no tools: install a wheel of sparx_mm, or a clone by git\n'
+    )
 
 
 def test_scripts_run_with_the_same_python(run, monkeypatch):
