@@ -19,6 +19,15 @@ def walk(node: Any, path: str = '') -> Iterator[tuple[str, dict]]:
             yield from walk(value, f'{path}.{key}' if path else str(key))
 
 
+def has_teacher(model: dict) -> bool:
+    """Return True for the config of a classifier of ours with a teacher, which no checkpoint has.
+
+    Args:
+        model (dict): Config of a model.
+    """
+    return type_name(model) == 'DistilledClassifier' and bool(model.get('teacher'))
+
+
 def type_name(node: dict) -> str:
     """Return the ``type`` of a config without its scope or module.
 

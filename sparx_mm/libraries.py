@@ -47,6 +47,8 @@ class Library(NamedTuple):
             ``'classification'``; ``''`` if it is unknown.
         visualizer (str): Type that draws its predictions.
         empty_set (str): Type of data set that knows classes without a file.
+        parts (tuple[str, ...]): Modules of this package that register parts in it and are
+            not imported with the package.
         tta_model (dict, optional): Config of its model for test-time augmentation, for
             configs that define none. None if it has no such model.
     """
@@ -68,6 +70,7 @@ class Library(NamedTuple):
     task: str = ''
     visualizer: str = 'Visualizer'
     empty_set: str = 'BaseDataset'
+    parts: tuple[str, ...] = ()
     tta_model: dict | None = None
 
 
@@ -111,6 +114,7 @@ LIBRARIES = dict(
         task='classification',
         visualizer='UniversalVisualizer',
         empty_set='CustomDataset',
+        parts=('sparx_mm.distillation',),
         tta_model=dict(type='AverageClsScoreTTA'),
     ),
     mmrotate=Library(

@@ -16,7 +16,7 @@ from torch import nn
 from .. import info
 from ..checkpoint_io import load_checkpoint
 from ..compat.allocator import keep_freed_memory
-from ..config_nodes import walk
+from ..config_nodes import has_teacher, walk
 from ..engine.hooks.coverage import load_whole
 from ..engine.saving.test_settings import read_settings
 from ..errors import UserError
@@ -154,6 +154,8 @@ def _settle_config(config, checkpoint, content, cfg_options) -> Config:
 
 
 def _build(cfg, content, checkpoint) -> nn.Module:
+    if has_teacher(cfg.model):
+        cfg.model.teacher = None
     # weights are the checkpoint's alone
     for _, node in walk(cfg.model):
         for key in ('init_cfg', 'pretrained'):

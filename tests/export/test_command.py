@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import classification
 import cv2
 import numpy as np
 import pytest
@@ -66,6 +67,18 @@ def test_a_detector_finds_mmdets_boxes(detector, detector_file, images):
         np.testing.assert_array_equal(labels[0, :count], expected.labels)
         assert (boxes[0, count:, 4] == 0).all()
         assert (labels[0, count:] == -1).all()
+
+
+def test_the_backbone_of_a_classifier_with_a_teacher(imagenet, images, tmp_path):
+    pytest.importorskip('mmpretrain')
+    path = ROOT / 'configs/mmpretrain/groupmamba_t_in1k.py'
+    cfg = classification.tiny_config(path, imagenet)
+    cfg.model.teacher = load_config(str(path)).model.teacher
+    cfg.dump(tmp_path / 'config.py')
+    out = str(tmp_path / 'a.onnx')
+    config = str(tmp_path / 'config.py')
+    report = export(config, None, str(images), out=out, part='backbone', size=(64, 64))
+    assert report.differences and max(report.differences.values()) < 1e-3
 
 
 def test_a_retinanet_finds_the_same_boxes(retinanet, images, tmp_path):

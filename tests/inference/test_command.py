@@ -25,6 +25,7 @@ from sparx_mm.engine.saving.test_settings import KEY, collect_settings
 from sparx_mm.errors import UserError
 from sparx_mm.inference import Frame, infer
 from sparx_mm.inference.writers import DrawnWriter
+from sparx_mm.run import load_config
 
 
 def save(cfg, folder):
@@ -114,9 +115,14 @@ def test_a_segmentor(ade, tmp_path):
     assert name.startswith('labels/') and summary.paths == [str(tmp_path / 'out/labels')]
 
 
-def test_a_classifier(imagenet, tmp_path):
-    path = next(path for path in CLASSIFIERS if path.stem == 'sparx_t_in1k')
-    saved = save(tiny_classifier(path, imagenet), tmp_path)
+# the second has a teacher, whose file is not there
+@pytest.mark.parametrize('name', ['sparx_t_in1k', 'groupmamba_t_in1k'])
+def test_a_classifier(imagenet, tmp_path, name):
+    path = next(path for path in CLASSIFIERS if path.stem == name)
+    cfg = tiny_classifier(path, imagenet)
+    if 'teacher' in cfg.model:
+        cfg.model.teacher = load_config(str(path)).model.teacher
+    saved = save(cfg, tmp_path)
     infer(*saved, [str(imagenet / 'val')], out_dir=str(tmp_path / 'out'), device='cpu')
     lines = (tmp_path / 'out/predictions.jsonl').read_text().splitlines()
     found = [json.loads(line) for line in lines]

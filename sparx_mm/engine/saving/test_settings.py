@@ -8,13 +8,14 @@ the parts that the libraries and this package register.
 
 import copy
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import MODELS, TASK_UTILS, TRANSFORMS, init_default_scope
 
-from ...config_nodes import walk
+from ...config_nodes import has_teacher, walk
 from ...errors import UserError
 from ...libraries import LIBRARIES
 
@@ -62,6 +63,8 @@ def collect_settings(cfg: Config) -> dict | None:
         settings = _plain(found)
     except TypeError:
         return None
+    if has_teacher(settings['model']):
+        settings['model']['teacher'] = None
     for _, node in walk(settings['model']):
         # the first two are files on the machine that trained; some models require the keys
         for key in {'init_cfg', 'pretrained', 'train_cfg'} & set(node):
@@ -120,7 +123,8 @@ def read_settings(checkpoint: dict, source: str) -> Config:
     init_default_scope(scope)
     # this imports the library's registries
     with MODELS.switch_scope_and_registry(scope):
-        pass
+        for module in LIBRARIES[scope].parts:
+            import_module(module)
     unknown = sorted(kind for kind in kinds if not _is_registered(kind))
     if unknown:
         raise UserError(

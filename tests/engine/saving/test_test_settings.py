@@ -135,6 +135,24 @@ def own_scope():
 
 
 @pytest.mark.slow
+def test_a_classifier_that_had_a_teacher(tmp_path):
+    """Its class is not imported with the package, and the teacher's may not be read."""
+    cfg = Config.fromfile(ROOT / 'configs/mmpretrain/groupmamba_t_in1k.py')
+    settings = collect_settings(cfg)
+    assert cfg.model.teacher.type == 'TimmClassifier' and settings['model']['teacher'] is None
+    torch.save(checkpoint(settings), tmp_path / 'a.pth')
+    code = (
+        'import sparx_mm, sys, torch\n'
+        'from sparx_mm.engine.saving.test_settings import read_settings\n'
+        'print(read_settings(torch.load(sys.argv[1]), "a.pth").model.type)\n'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code, str(tmp_path / 'a.pth')], capture_output=True, text=True
+    )
+    assert done.stdout.endswith('DistilledClassifier\n'), done.stderr
+
+
+@pytest.mark.slow
 def test_the_first_part_that_is_looked_up():
     """A norm of mmcv, before a library has imported mmcv: sets have any order."""
     code = (
