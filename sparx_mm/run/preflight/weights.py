@@ -4,7 +4,7 @@ from mmengine.config import Config
 
 from ...backbones.pretrained import CHECKPOINT_INITS
 from ...checkpoint_io import CheckpointError, DownloadError, checkpoint_kind, fetch
-from ...config_nodes import walk
+from ...config_nodes import has_teacher, walk
 from ...errors import UserError
 from ...model_index import WEIGHTS_PREFIX, weights_url
 
@@ -20,25 +20,36 @@ def check_weights(cfg: Config) -> None:
     Raises:
         UserError: If a file is missing or cannot be fetched.
     """
-    for key, node in walk(cfg.get('model') or {}, 'model'):
-        if node.get('type') in CHECKPOINT_INITS and node.get('checkpoint'):
+    model = cfg.get('model') or {}
+    taught = has_teacher(model)
+    for key, node in walk(model, 'model'):
+        name = 'checkpoint' if node.get('type') in CHECKPOINT_INITS else None
+        without = f'train from scratch with {key}=None'
+        if taught and key.startswith('model.teacher'):
+            # timm's key
+            name = 'checkpoint_path' if key == 'model.teacher' else name
+            without = 'train without a teacher with model.teacher=None'
+        if name and node.get(name):
             check_checkpoint(
-                node['checkpoint'],
-                f'{key}.checkpoint',
-                f'give a file with --cfg-options {key}.checkpoint=FILE, or '
-                f'train from scratch with {key}=None',
+                node[name],
+                f'{key}.{name}',
+                f'give a file with --cfg-options {key}.{name}=FILE, or {without}',
             )
 
 
 def drop_pretrained(cfg: Config) -> None:
     """Drop the files that the model is initialised from.
 
-    A run that is resumed has all weights from its checkpoint.
+    A run that is resumed has all weights from its checkpoint, except a teacher's.
 
     Args:
         cfg (Config): A whole config; it is changed.
     """
-    for _, node in walk(cfg.get('model') or {}):
+    model = cfg.get('model') or {}
+    taught = has_teacher(model)
+    for key, node in walk(model):
+        if taught and key.split('.')[0] == 'teacher':
+            continue
         if node.get('init_cfg') is not None:
             several = isinstance(node['init_cfg'], (list, tuple))
             kept = node['init_cfg'] if several else [node['init_cfg']]

@@ -1,5 +1,7 @@
 """Missing files of weights end in one line before anything is built."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -68,6 +70,27 @@ def test_drop_pretrained():
         backbone=dict(init_cfg=None),
         neck=dict(init_cfg=[kaiming]),
         heads=[dict(init_cfg=[kaiming]), dict()],
+    )
+
+
+@pytest.mark.tries('a teacher without its weights')
+@pytest.mark.parametrize(
+    'key, teacher',
+    [
+        ('init_cfg.checkpoint', dict(init_cfg=dict(type='Pretrained', checkpoint='none.pth'))),
+        ('checkpoint_path', dict(type='TimmClassifier', checkpoint_path='none.pth')),
+    ],
+)
+def test_a_teacher_without_its_file(key, teacher):
+    cfg = _config(model=dict(type='DistilledClassifier', teacher=teacher))
+    # nor has the checkpoint of a run a teacher
+    preflight.drop_pretrained(cfg)
+    with pytest.raises(UserError) as error:
+        preflight.check_weights(cfg)
+    assert str(error.value) == (
+        f'model.teacher.{key}: the file {Path("none.pth").absolute()} does not exist; give a file '
+        f'with --cfg-options model.teacher.{key}=FILE, or train without a teacher with '
+        'model.teacher=None'
     )
 
 
