@@ -5,7 +5,7 @@ instead of a token. Importing this module imports mmpretrain, in which it regist
 its classes; a config names it in ``custom_imports``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -30,6 +30,7 @@ from mmpretrain.models import ImageClassifier, LinearClsHead  # noqa: E402
 from mmpretrain.registry import MODELS  # noqa: E402
 from mmpretrain.structures import DataSample  # noqa: E402
 
+_NORMALISATION = ('mean', 'std', 'to_rgb')
 # where the config of a teacher says what its weights are: mmengine's and timm's keys
 _WEIGHTS = ('init_cfg', 'pretrained', 'checkpoint_path')
 
@@ -46,7 +47,7 @@ class DistillationClsHead(LinearClsHead):
     Args:
         num_classes (int): Number of classes.
         in_channels (int): Number of channels C that are classified.
-        alpha (float): Weight of what the teacher says, from 0 to 1. Default: 0.5.
+        alpha (float): Weight of the loss of the second layer, from 0 to 1. Default: 0.5.
         **kwargs: Other arguments of mmpretrain's ``LinearClsHead``.
 
     Raises:
@@ -84,7 +85,7 @@ class DistillationClsHead(LinearClsHead):
         Args:
             feats (Sequence[Tensor]): Outputs of the neck, the last of shape (B, C).
             data_samples (list[DataSample]): Labels, or scores of mixed labels.
-            teacher_logits (Tensor, optional): What the teacher says of the same
+            teacher_logits (Tensor, optional): The teacher's logits of the same
                 images, (B, num_classes). Default: None.
             **kwargs: Other arguments of the loss of the labels.
 
@@ -120,28 +121,32 @@ class _Unregistered:
 
 @MODELS.register_module()
 class DistilledClassifier(ImageClassifier):
-    """Classifier of mmpretrain whose head hears what a teacher says of the same images.
+    """Classifier of mmpretrain whose head is also trained on a teacher's predictions.
 
-    The teacher sees the images as they are trained on, mixed and normalised, in eval
-    mode, without gradients and without autocast. It is built when training begins, and
-    no checkpoint has it.
+    The teacher is given the batch that the model is trained on: mixed, and normalised
+    as the model's ``data_preprocessor`` says. So it must have been trained on images of
+    the same mean, std and order of colors. It runs in eval mode, without gradients and
+    without autocast. It is built when training begins, and no checkpoint has it.
 
     Args:
         *args: Arguments of mmpretrain's ``ImageClassifier``.
         teacher (dict, optional): Config of a classifier of mmpretrain, with its weights
             in ``init_cfg``, or of timm, ``dict(type='TimmClassifier', model_name=NAME,
-            pretrained=True)`` or with ``checkpoint_path=FILE``. None: the head hears
-            nobody, for fine-tuning. Default: None.
+            pretrained=True)`` or with ``checkpoint_path=FILE``. Of a
+            ``data_preprocessor`` in it, mean, std and to_rgb are compared with the
+            model's. None: the head is trained on the labels alone. Default: None.
         **kwargs: Other arguments of ``ImageClassifier``.
 
     Raises:
-        ConfigError: If the teacher has no weights.
+        ConfigError: If the teacher is no dict or has no weights or no head, or if it
+            expects images of another mean, std or order of colors.
     """
 
     def __init__(self, *args: Any, teacher: dict | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if teacher is not None:
-            _check_weights(teacher)
+            _check_teacher(teacher)
+            _check_images(teacher, self.data_preprocessor)
         self._teacher_cfg = teacher
         self._teacher: _Unregistered | None = None
 
@@ -165,8 +170,8 @@ class DistilledClassifier(ImageClassifier):
             return super().loss(inputs, data_samples)
         teacher = self._find_teacher().to(inputs.device)
         with torch.no_grad():
-            said = _ask(inputs, teacher)
-        return self.head.loss(self.extract_feat(inputs), data_samples, teacher_logits=said)
+            logits = _run_teacher(inputs, teacher)
+        return self.head.loss(self.extract_feat(inputs), data_samples, teacher_logits=logits)
 
     def _find_teacher(self) -> nn.Module:
         """Return the teacher, which is built and frozen once."""
@@ -182,8 +187,21 @@ class DistilledClassifier(ImageClassifier):
         return self._teacher.module
 
 
-def _check_weights(teacher):
+def _check_teacher(teacher):
+    if not isinstance(teacher, Mapping):
+        raise ConfigError(
+            f'model.teacher must be the config of a classifier, a dict, got {teacher!r}'
+        )
     given = teacher.get('init_cfg') or dict(type='Pretrained', checkpoint='')
+    if not isinstance(given, Mapping):
+        raise ConfigError(
+            "model.teacher.init_cfg must be one dict(type='Pretrained', checkpoint=FILE), got "
+            f'{given!r}'
+        )
+    if teacher.get('backbone') and not teacher.get('head'):
+        raise ConfigError(
+            'model.teacher has no head, whose logits are learned: give model.teacher.head'
+        )
     if not any(map(teacher.get, _WEIGHTS)) or given.get('type') != 'Pretrained':
         raise ConfigError(
             "model.teacher has no weights: give init_cfg=dict(type='Pretrained', "
@@ -191,6 +209,30 @@ def _check_weights(teacher):
             'checkpoint_path=FILE to one of timm, or model.teacher=None to train without'
         )
     check_init_cfg(given)
+
+
+def _check_images(teacher, preprocessor):
+    """Compare the normalisation of the teacher's config with the model's, if both are known."""
+    given = teacher.get('data_preprocessor')
+    known = isinstance(given, Mapping) and given.get('mean') and given.get('std')
+    if not known or not all(hasattr(preprocessor, key) for key in _NORMALISATION):
+        return
+    # mmpretrain's default of to_rgb
+    expected = _describe(given['mean'], given['std'], given.get('to_rgb', False))
+    own = _describe(*(getattr(preprocessor, key) for key in _NORMALISATION))
+    if expected != own:
+        raise ConfigError(
+            f'model.teacher.data_preprocessor expects images with {expected}, and the teacher is '
+            f"given the model's, with {own}: give a teacher that was trained on such images"
+        )
+
+
+def _describe(mean, std, to_rgb):
+    numbers = [
+        [round(value, 3) for value in torch.as_tensor(given).double().flatten().tolist()]
+        for given in (mean, std)
+    ]
+    return 'mean={}, std={}, to_rgb={}'.format(*numbers, bool(to_rgb))
 
 
 def _load(teacher, checkpoint, prefix=None, **_):
@@ -212,5 +254,5 @@ def _load(teacher, checkpoint, prefix=None, **_):
 
 
 @without_autocast
-def _ask(images, teacher):
+def _run_teacher(images, teacher):
     return teacher(images.float(), mode='tensor')

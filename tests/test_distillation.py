@@ -97,7 +97,7 @@ def test_a_run_does_not_keep_its_teacher(runner, tmp_path):
     assert deepcopy(model)._find_teacher() is teacher
 
 
-def test_the_teacher_hears_of_no_autocast(file):
+def test_the_teacher_runs_without_autocast(file):
     model = build(**teacher_of(init_cfg=dict(type='Pretrained', checkpoint=file)))
     images = 100 * torch.randn(4, 3, 32, 32)
     given = {}
@@ -129,6 +129,10 @@ def test_logits_are_the_mean_of_both_layers():
 
 
 def build(**teacher):
+    return build_with(teacher)
+
+
+def build_with(teacher, **images):
     init_default_scope('mmpretrain')
     return MODELS.build(
         dict(
@@ -136,8 +140,26 @@ def build(**teacher):
             backbone=dict(type='Means'),
             head=dict(type='DistillationClsHead', num_classes=6, in_channels=3),
             teacher=teacher,
+            data_preprocessor=images,
         )
     )
+
+
+RGB = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
+BGR = dict(mean=[103.53, 116.28, 123.675], std=[57.375, 57.12, 58.395], to_rgb=False)
+
+
+@pytest.mark.tries('a teacher that was trained on images of another')
+def test_a_teacher_of_other_images_is_refused(file):
+    known = dict(type='Pretrained', checkpoint=file)
+    for given in (BGR, dict(RGB, std=[1, 1, 1]), dict(RGB, to_rgb=False)):
+        with pytest.raises(ConfigError) as error:
+            build_with(teacher_of(init_cfg=known, data_preprocessor=given), **RGB)
+        assert f'expects images with mean={given["mean"]}, std=' in str(error.value)
+        assert "model's, with mean=[123.675, 116.28, 103.53]" in str(error.value)
+    # one that is known is not compared with one that is not
+    for given, own in ((RGB, RGB), (dict(num_classes=6), RGB), (BGR, {}), (None, RGB)):
+        build_with(teacher_of(init_cfg=known, data_preprocessor=given), **own)
 
 
 def test_a_teacher_of_timm(tmp_path):
@@ -166,6 +188,13 @@ def test_mistakes(file, tmp_path):
         with pytest.raises(ConfigError, match='model.teacher has no weights: give init_cfg'):
             build(**teacher)
     known = dict(type='Pretrained', checkpoint=file)
+    for teacher, message in (
+        ('resnet50', "model.teacher must be the config of a classifier, a dict, got 'resnet50'"),
+        (teacher_of(init_cfg=[known]), r'init_cfg must be one dict.* got \[\{'),
+        (dict(teacher_of(init_cfg=known), head=None), 'has no head.*: give model.teacher.head'),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            build_with(teacher)
     for changes, message in (
         (dict(prefix='student'), 'lacks head.fc.weight, head.fc.bias of the teacher'),
         (dict(checkpoint=str(tmp_path / 'none.pth')), 'none.pth'),
@@ -187,7 +216,7 @@ def test_mistakes(file, tmp_path):
         MODELS.build(dict(type='DistillationClsHead', num_classes=2, in_channels=3, alpha=2))
 
 
-def test_fine_tuning_hears_nobody(imagenet, tmp_path):
+def test_fine_tuning_has_no_teacher(imagenet, tmp_path):
     """The teacher of a recipe knows other classes."""
     cfg = tiny_config(CONFIG, imagenet, str(tmp_path))
     cfg.model.teacher = teacher_of(pretrained='somewhere.pth')

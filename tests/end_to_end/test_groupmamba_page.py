@@ -15,7 +15,7 @@ from sparx_mm.state_dicts import GROUPMAMBA, flatten_classifier
 
 pytest.importorskip('mmpretrain')
 TEXT = (ROOT / 'docs/groupmamba.md').read_text()
-TEACHERS, EXAMPLE = re.findall(r'^```python\n(.*?)^```', TEXT, re.M | re.S)
+TIMMS, MMPRETRAINS, EXAMPLE = re.findall(r'^```python\n(.*?)^```', TEXT, re.M | re.S)
 CONFIG = ROOT / 'configs/mmpretrain/groupmamba_t_in1k.py'
 
 
@@ -82,11 +82,16 @@ def test_it_trains_from_a_classifier_of_other_classes(imagenet, tmp_path):
 
 
 def test_the_teachers_are_there():
-    cfg = Config.fromstring(TEACHERS, '.py')
+    cfg = Config.fromstring(TIMMS, '.py')
     init_default_scope('mmpretrain')
-    import sparx_mm.distillation  # noqa: F401
+    from sparx_mm.distillation import _check_images
 
-    teacher = cfg.mmpretrains
+    teacher = Config.fromstring(MMPRETRAINS, '.py').model.teacher
+    # the recipe takes it
+    recipe = load_config(str(CONFIG), dict(model=dict(teacher=teacher)))
+    assert recipe.model.teacher == {k: v for k, v in teacher.items() if k != '_delete_'}
+    _check_images(recipe.model.teacher, MODELS.build(recipe.model.data_preprocessor))
+    teacher = recipe.model.teacher
     del teacher['init_cfg']
     model = MODELS.build(teacher).eval()
     with torch.no_grad():
