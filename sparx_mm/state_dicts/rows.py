@@ -197,8 +197,8 @@ def _join(values, parts):
     """Join tensors along their first axis; return None if one is missing or does not fit."""
     if len(values) < parts or not all(isinstance(v, torch.Tensor) for v in values):
         return values[0] if len(values) == parts else None
-    shapes = {value.shape[1:] for value in values}
-    return torch.cat(values) if len(shapes) == 1 and all(v.dim() for v in values) else None
+    shapes = {value.shape for value in values}
+    return torch.cat(values) if len(shapes) == 1 and values[0].dim() else None
 
 
 def _split(value, parts):
