@@ -12,6 +12,8 @@ from sparx_mm.kernels import (
 )
 from sparx_mm.kernels.depthwise_conv.reference import ACTIVATIONS
 
+from ..errors import ConfigError
+
 # sides of kernels whose sums our GPU kernels hold in registers
 _GPU_SIDES = (3, 5)
 # side of the largest depthwise kernel for whose weight gradient oneDNN has code
@@ -57,12 +59,20 @@ class DepthwiseConv(nn.Conv2d):
         dim (int): Number of channels C.
         kernel_size (int): Side of the kernel, odd.
         bias (bool): Learn a bias. Default: True.
+
+    Raises:
+        ConfigError: If ``kernel_size`` is not odd.
     """
 
     # True: what is convolved is added
     residual = False
 
     def __init__(self, dim: int, kernel_size: int, bias: bool = True) -> None:
+        if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
+            raise ConfigError(
+                'the side of a depthwise kernel (d_conv of a mixer) must be an odd int from 1, '
+                f'got {kernel_size!r}'
+            )
         super().__init__(dim, dim, kernel_size, padding=kernel_size // 2, groups=dim, bias=bias)
 
     def forward(self, x: torch.Tensor, activation: str = 'none') -> torch.Tensor:

@@ -30,7 +30,7 @@ class ModulatedGroupMamba(ScanParameters):
         d_state (int): States N per channel. Default: 1.
         dt_rank (int or str): Rank R of delta's projection in a group of
             D = C / 4 channels; ``'auto'`` is ceil(D / 16). Default: ``'auto'``.
-        d_conv (int): Side of the depthwise convolution's kernel. Default: 3.
+        d_conv (int): Side of the depthwise convolution's kernel, odd. Default: 3.
         reduction (int): C as a multiple of the channel gate's hidden channels,
             rounded down. Default: 16.
 
@@ -39,7 +39,8 @@ class ModulatedGroupMamba(ScanParameters):
         owns_norm (bool): True: a layer has no norm before this mixer.
 
     Raises:
-        ConfigError: If ``dim`` is not a multiple of 4.
+        ConfigError: If ``dim`` is not a multiple of 4, ``d_conv`` is not odd or
+            ``reduction`` is below 1.
     """
 
     owns_norm = True
@@ -57,6 +58,8 @@ class ModulatedGroupMamba(ScanParameters):
                 f'ModulatedGroupMamba deals channels out to {NUM_GROUPS} groups, got {dim}: give '
                 'embed_dims that are multiples of it'
             )
+        if not isinstance(reduction, int) or reduction < 1:
+            raise ConfigError(f'reduction must be an int from 1, got {reduction!r}')
         super().__init__(dim // NUM_GROUPS, NUM_GROUPS, d_state, 1.0, dt_rank)
         self.in_channels = dim
         self.norm = LayerNorm2d(dim)

@@ -15,12 +15,7 @@ class ClassBlock(BaseModule):
 
     The block of GroupMamba (https://arxiv.org/abs/2407.13772) on the pooled
     channels t, a map of one position, with the norm after its mixer:
-
-    .. code-block:: text
-
-        t = t + norm1(mixer(t))
-        t = t + ffn(norm2(t))
-        t = norm(t)
+    ``t = t + norm1(mixer(t))``, ``t = t + ffn(norm2(t))``, ``t = norm(t)``.
 
     Args:
         in_channels (int): Channels C of the last map.

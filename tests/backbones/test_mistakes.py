@@ -26,7 +26,7 @@ class OwnStem(nn.Conv2d):
         (dict(mixer=dict(d_state='a')), "mixer SS2D cannot be built with {.*'d_state': 'a'"),
         (dict(mixer=dict(ssm_ratio=(2, 2))), 'mixer SS2D cannot be built with'),
         (dict(mixer=dict(ssm_ratio=0)), 'mixer SS2D cannot be built with'),
-        (dict(mixer=dict(d_conv=None)), 'mixer SS2D cannot be built with'),
+        (dict(mixer=dict(d_conv=None)), r'd_conv of a mixer\) must be an odd int from 1, got None'),
         (dict(mixer=dict(type=NoChannels)), 'mixer NoChannels has no in_channels'),
         (dict(mixer=dict(type=None)), 'mixer needs a type that is registered, got None'),
         (dict(stem=dict(in_channels='3')), "stem ConvStem cannot be built with .*'in_channels': '3'"),

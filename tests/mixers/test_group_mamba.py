@@ -102,6 +102,16 @@ def test_autocast_scans_and_norms_in_float32():
     assert seen[2:] == [torch.float32, torch.float32]
 
 
-def test_channels_that_are_no_groups():
-    with pytest.raises(ConfigError, match='deals channels out to 4 groups, got 30'):
-        ModulatedGroupMamba(30)
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(dim=30), 'deals channels out to 4 groups, got 30'),
+        (dict(dim=8, reduction=0), 'reduction must be an int from 1, got 0'),
+        (dict(dim=8, reduction=0.5), 'reduction must be an int from 1, got 0.5'),
+        (dict(dim=8, d_conv=4), r'd_conv of a mixer\) must be an odd int from 1, got 4'),
+        (dict(dim=8, d_conv=-1), 'odd int from 1, got -1'),
+    ],
+)
+def test_mistakes(options, message):
+    with pytest.raises(ConfigError, match=message):
+        ModulatedGroupMamba(**options)
