@@ -215,9 +215,7 @@ def selftest() -> int:
 
 def main() -> None:
     """Print the report, or run the self-test."""
-    parser = argparse.ArgumentParser(
-        prog='python -m sparx_mm.info', description=__doc__.splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.error = lambda message: fail(f'{message} (see {parser.prog} --help)', 2)
     parser.add_argument(
         '--selftest',

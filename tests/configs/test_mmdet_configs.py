@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from detection import CONFIGS, ROOT, tiny_config
+from detection import ROOT, tiny_config
 from mmengine.hooks import EMAHook
 
 from sparx_mm.run import ArgumentParser, CfgOptionsAction, build_runner
@@ -57,7 +57,9 @@ def trained(shapes, tmp_path):
         parser = ArgumentParser()
         parser.add_argument('--cfg-options', nargs='*', action=CfgOptionsAction)
         options = parser.parse_args(['--cfg-options', *switches]).cfg_options
-        cfg = tiny_config(CONFIGS[0], shapes, str(tmp_path), **(options or {}))
+        cfg = tiny_config(
+            ROOT / 'configs/mmdet/mask_rcnn_sparx_b_1x.py', shapes, str(tmp_path), **(options or {})
+        )
         cfg.train_cfg.max_epochs = 1
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
         runner = build_runner(cfg, ('train',))

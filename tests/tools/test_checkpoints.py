@@ -6,13 +6,13 @@ import sys
 import pytest
 import torch
 from archs import PICO
-from detection import CONFIGS, ROOT, tiny_config
+from detection import ROOT, tiny_config
 from hostile import payloads
 
 from sparx_mm import SparXMamba
 from sparx_mm.state_dicts import SPARX
 
-CONFIG = CONFIGS[0]
+CONFIG = ROOT / 'configs/mmdet/mask_rcnn_sparx_b_1x.py'
 # how each tool is given a file
 READERS = dict(
     load_from=('train', ['{config}', '--cfg-options', 'load_from={file}']),

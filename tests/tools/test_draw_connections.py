@@ -41,7 +41,7 @@ def test_the_backbone_of_a_config(draw):
     [
         ([], 'required: config'),
         (['none.py'], 'no config file'),
-        (['SparXMambo'], "no backbone 'SparXMambo': give one of ['SparXMamba"),
+        (['SparXMambo'], "no backbone 'SparXMambo': give one of ['GroupMamba'"),
         (['SparXMamba', '--cfg-options', 'arch=huge'], "arch 'huge'"),
         (['SparXMamba', '--cfg-options', 'arch'], 'not of the form KEY=VALUE'),
         (['SparXMamba', '--out', 'a.nothing'], 'a.nothing cannot be written'),
