@@ -1,9 +1,11 @@
 """Training and testing from a config, as tools/train.py and test.py do."""
 
+import itertools
 import os
 import os.path as osp
 from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -65,6 +67,7 @@ DEFAULT_HOOKS = dict(
 # mmengine's own default, without which a run saves nothing
 CHECKPOINT_HOOK = dict(type='CheckpointHook', interval=1)
 _FIRST = 'training fails in its first step'
+_run_numbers = itertools.count(1)
 # mmengine's own default hooks, which a config leaves out by None
 MMENGINE_HOOKS = (
     'runtime_info',
@@ -301,7 +304,7 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
     settle_workers(cfg)
     if get_device() == 'cpu':
         keep_freed_memory()
-    _settle_visualizer(cfg)
+    _settle_names(cfg)
     with config_errors(cfg.to_dict()):
         build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
         runner = build(cfg)
@@ -362,14 +365,21 @@ def _check_run(cfg: Config) -> None:
     init_distributed(cfg)
 
 
-def _settle_visualizer(cfg: Config) -> None:
-    """Leave out the name of a visualizer if an earlier run of this process has taken it.
+def _settle_names(cfg: Config) -> None:
+    """Give a later run of this process names of its own.
 
-    mmengine then names it after the run. By the old name it would be the earlier one,
-    which writes into the folder of its own run.
+    mmengine keeps the default scope, the log, the counters and the visualizer of a run
+    by name. A run is named after its config and the second, and its visualizer as the
+    config says: of two runs with one name, the later one would get the library of the
+    earlier one and write into its files.
     """
+    number = next(_run_numbers)
+    if number > 1:
+        name = cfg.get('experiment_name') or Path(cfg.filename or 'run').stem
+        cfg.experiment_name = f'{name}-{number}'
     visualizer = cfg.get('visualizer')
     if isinstance(visualizer, dict) and Visualizer.check_instance_created(visualizer.get('name')):
+        # mmengine then names it after the run
         del visualizer['name']
 
 
