@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from detection import CONFIGS, tiny_config
+from detection import CONFIG, tiny_config
 from mmengine.structures import InstanceData
 
 from sparx_mm.demo import draw_predictions, write_picture
@@ -33,7 +33,7 @@ class _Oracle(torch.nn.Module):
 @pytest.fixture(scope='module')
 def dataset(shapes, tmp_path_factory):
     work_dir = str(tmp_path_factory.mktemp('work'))
-    cfg = tiny_config(CONFIGS[0], shapes, work_dir)
+    cfg = tiny_config(CONFIG, shapes, work_dir)
     return build_runner(cfg, ('test',)).test_dataloader.dataset
 
 

@@ -7,7 +7,7 @@ import shutil
 import cv2
 import pytest
 import torch
-from rotated import COLOURS, CONFIGS, tiny_config
+from rotated import COLOURS, CONFIG, tiny_config
 from tool_process import run_tool
 
 from sparx_mm.errors import UserError
@@ -21,7 +21,7 @@ NO_VALIDATION = dict.fromkeys(('val_cfg', 'val_dataloader', 'val_evaluator'))
 def config(dota, tmp_path_factory):
     """Write the smallest config, for the drawn set and without validation."""
     path = tmp_path_factory.mktemp('config') / 'tiny.py'
-    cfg = tiny_config(CONFIGS[-1], dota, train_cfg__max_epochs=1, default_hooks__logger__interval=1)
+    cfg = tiny_config(CONFIG, dota, train_cfg__max_epochs=1, default_hooks__logger__interval=1)
     cfg.update(NO_VALIDATION)
     cfg.default_hooks.checkpoint.save_best = None
     cfg.dump(path)
@@ -108,6 +108,6 @@ def test_a_loss_without_an_operator_for_the_cpu(config, tmp_path, monkeypatch):
 
 def test_flops_of_a_shipped_config(tmp_path):
     """Count at the size of DOTA's patches, with as many boxes as the RPN proposes."""
-    log = run_tool('get_flops', CONFIGS[-1], folder=tmp_path)
+    log = run_tool('get_flops', CONFIG, folder=tmp_path)
     assert '1024x1024' in log
     assert 'backbone' in log and 'roi_head' in log

@@ -14,6 +14,8 @@ from sparx_mm.demo import CLASSES, draw_sample
 from sparx_mm.run import load_config
 
 CONFIGS = sorted((ROOT / 'configs/mmpretrain').glob('*.py'))
+# for tests that any would do
+CONFIG = ROOT / 'configs/mmpretrain/sparx_t_in1k.py'
 
 
 def make_imagenet(root, num_train=2, num_val=1, size=48) -> None:

@@ -11,6 +11,8 @@ from sparx_mm.run import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / 'configs/mmdet').glob('*.py'))
+# for tests that any would do
+CONFIG = ROOT / 'configs/mmdet/mask_rcnn_sparx_t_1x.py'
 
 
 def tiny_options(shapes, **options) -> dict:

@@ -10,6 +10,8 @@ from sparx_mm.config_nodes import walk
 from sparx_mm.run import load_config
 
 CONFIGS = sorted((ROOT / 'configs/mmrotate').glob('*.py'))
+# for tests that any would do
+CONFIG = ROOT / 'configs/mmrotate/oriented_rcnn_sparx_t_1x.py'
 # two of DOTA's classes, with the colour that each is drawn in
 COLOURS = {'plane': (220, 60, 60), 'ship': (60, 90, 220)}
 

@@ -11,6 +11,8 @@ from sparx_mm.demo import draw_sample
 from sparx_mm.run import load_config
 
 CONFIGS = sorted((ROOT / 'configs/mmseg').glob('*.py'))
+# for tests that any would do
+CONFIG = ROOT / 'configs/mmseg/upernet_sparx_t.py'
 # ids in the files of what is drawn; 0 has no class, 150 is the last one
 IDS = (1, 2, 13, 44, 88, 150)
 

@@ -1,9 +1,9 @@
 """What the options of test.py make of a config of mmseg."""
 
 import pytest
-from classification import CONFIGS as MMPRETRAIN_CONFIGS
-from detection import CONFIGS as MMDET_CONFIGS
-from segmentation import CONFIGS
+from classification import CONFIG as CLASSIFIER
+from detection import CONFIG as DETECTOR
+from segmentation import CONFIG as SEGMENTOR
 
 from sparx_mm.errors import UserError
 from sparx_mm.run import load_config
@@ -12,7 +12,7 @@ from sparx_mm.run.evaluation_options import dump_predictions, paint_predictions,
 
 @pytest.fixture
 def cfg():
-    return load_config(str(CONFIGS[-1]))
+    return load_config(str(SEGMENTOR))
 
 
 def test_out_is_a_folder(cfg, tmp_path):
@@ -75,7 +75,7 @@ def test_show_dir(cfg, tmp_path):
 
 
 def test_show_dir_for_a_classifier(tmp_path):
-    cfg = load_config(str(MMPRETRAIN_CONFIGS[0]))
+    cfg = load_config(str(CLASSIFIER))
     paint_predictions(cfg, False, 'painted', 2)
     # all that mmpretrain's hook takes, and each image
     assert cfg.default_hooks.visualization == dict(
@@ -100,6 +100,6 @@ def test_tta_reaches_every_data_set(cfg):
 
 
 def test_tta_needs_its_settings():
-    cfg = load_config(str(MMDET_CONFIGS[0]))
+    cfg = load_config(str(DETECTOR))
     with pytest.raises(UserError, match='no tta_model and no tta_pipeline'):
         use_tta(cfg)

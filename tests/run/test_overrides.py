@@ -1,7 +1,7 @@
 """An override that changes nothing is one warning, which names the key that would."""
 
 import pytest
-from detection import CONFIGS
+from detection import CONFIG
 
 from sparx_mm.run import load_config
 
@@ -87,5 +87,5 @@ def test_keys_that_a_config_has_not(load, option, known):
 
 
 def test_the_shipped_configs(capsys):
-    load_config(str(CONFIGS[0]), {'train_pipeline.2.scale': (32, 32), 'load_from': 'a.pth'})
+    load_config(str(CONFIG), {'train_pipeline.2.scale': (32, 32), 'load_from': 'a.pth'})
     assert 'give train_dataloader.dataset.pipeline.2.scale\n' in capsys.readouterr().err

@@ -5,15 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from detection import CONFIGS, ROOT, tiny_options
+from detection import CONFIG, ROOT, tiny_options
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook, EMAHook, IterTimerHook, LoggerHook
 
 from sparx_mm.errors import UserError
 from sparx_mm.run import load_config
 from sparx_mm.run import runner as run
-
-CONFIG = str(CONFIGS[0])
 
 
 class _Loader(list):
@@ -58,7 +56,7 @@ def runners(monkeypatch):
 
 @pytest.fixture
 def usual(shapes, tmp_path):
-    return dict(config=CONFIG, work_dir=str(tmp_path), cfg_options=tiny_options(shapes))
+    return dict(config=str(CONFIG), work_dir=str(tmp_path), cfg_options=tiny_options(shapes))
 
 
 def _options(usual, **more):

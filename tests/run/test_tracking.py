@@ -4,7 +4,7 @@ import json
 import struct
 
 import pytest
-from detection import CONFIGS
+from detection import CONFIG
 from mmengine.config import Config
 from small_run import Head, make_runner
 
@@ -18,12 +18,12 @@ def test_a_missing_package_is_one_line_with_the_extra(monkeypatch):
     monkeypatch.setattr('sparx_mm.run.tracking.find_spec', lambda name: None)
     message = r"^--track wandb: the package wandb is not installed: .*'\.\[track\]'"
     with pytest.raises(UserError, match=message) as error:
-        runner.train(str(CONFIGS[0]), track=['wandb'])
+        runner.train(str(CONFIG), track=['wandb'])
     assert '\n' not in str(error.value)
 
 
 def test_a_config_keeps_its_own_backends():
-    cfg = load_config(str(CONFIGS[0]), work_dir='runs/first')
+    cfg = load_config(str(CONFIG), work_dir='runs/first')
     own = dict(type='mmengine.WandbVisBackend', init_kwargs=dict(project='own'))
     cfg.visualizer.vis_backends.append(own)
     add_trackers(cfg, ['wandb', 'tensorboard', 'tensorboard'])

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from detection import CONFIGS, tiny_config
+from detection import CONFIG, tiny_config
 from mmengine.optim import OptimWrapper, OptimWrapperDict, build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from tool_process import run_tool
@@ -11,7 +11,6 @@ from torch import nn
 from sparx_mm.engine import make_optim_table
 
 pytestmark = pytest.mark.stack
-CONFIG = CONFIGS[0]
 
 
 def parse(table):
