@@ -197,8 +197,10 @@ def compare(calls, device, repeats):
         for _ in range(min(_WARM_UP, counts[name]) - 1):
             call.run()
     times = {name: [] for name in calls}
+    turns = list(calls.items())
     for i in range(repeats):
-        for name, call in calls.items():
+        # backwards every other time, so that no call always follows one that empties the cache
+        for name, call in turns[:: -1 if i % 2 else 1]:
             if i < counts[name]:
                 times[name].append(_milliseconds(call.run, device, flush))
     return {
