@@ -12,6 +12,7 @@ __all__ = [
     'VSSD',
     'GroupMamba',
     'HierarchicalBackbone',
+    'PlainMamba',
     'SparXMamba',
     'SparXSwin',
     'VMamba',
@@ -44,7 +45,15 @@ except ImportError as error:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 else:
     from . import backbones, necks
-    from .backbones import VSSD, GroupMamba, HierarchicalBackbone, SparXMamba, SparXSwin, VMamba
+    from .backbones import (
+        VSSD,
+        GroupMamba,
+        HierarchicalBackbone,
+        PlainMamba,
+        SparXMamba,
+        SparXSwin,
+        VMamba,
+    )
     from .model_index import config_path
 
     def __getattr__(name):

@@ -2,10 +2,23 @@
 
 # registers the parts that an arch names by type
 from .. import aggregators, mixers  # noqa: F401
+from .base import Backbone
 from .groupmamba import GroupMamba
 from .hierarchical import HierarchicalBackbone
+from .plain import PlainBackbone
+from .plainmamba import PlainMamba
 from .sparx import SparXMamba, SparXSwin
 from .vmamba import VMamba
 from .vssd import VSSD
 
-__all__ = ['VSSD', 'GroupMamba', 'HierarchicalBackbone', 'SparXMamba', 'SparXSwin', 'VMamba']
+__all__ = [
+    'VSSD',
+    'Backbone',
+    'GroupMamba',
+    'HierarchicalBackbone',
+    'PlainBackbone',
+    'PlainMamba',
+    'SparXMamba',
+    'SparXSwin',
+    'VMamba',
+]

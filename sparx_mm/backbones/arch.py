@@ -7,7 +7,7 @@ that is a sequence itself, of as many entries, is given once for each stage.
 turn.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -66,13 +66,8 @@ def resolve_arch(
         >>> resolve_arch(dict(base='tiny', dpe=(True, False)), zoo, defaults)['dpe']
         (True, False)
     """
-    resolved = {**dict.fromkeys(SWITCHES, False), **_complete(arch, zoo, defaults, family)}
-    missing = sorted(key for key in KEYS if key not in resolved)
-    if missing:
-        raise ConfigError(
-            f'arch keys {missing} are missing; give them, or '
-            f'base={next(iter(zoo), "NAME")!r} for those of a named arch'
-        )
+    defaults = {**dict.fromkeys(SWITCHES, False), **defaults}
+    resolved = complete_arch(arch, zoo, defaults, family, KEYS)
     if resolved['connections'] is not None:
         resolved['connections'] = _complete_connections(resolved['connections'])
     _check(resolved)
@@ -120,7 +115,39 @@ def layer_value(value: Any, layer: int) -> Any:
     return {key: layer_value(inner, layer) for key, inner in value.items()}
 
 
-def _complete(arch, zoo, defaults, family):
+def complete_arch(
+    arch: str | dict,
+    zoo: Mapping[str, dict],
+    defaults: dict,
+    family: str,
+    keys: Sequence[str],
+) -> dict:
+    """Put an arch over the ones that it is based on, whatever its keys are.
+
+    Args:
+        arch (str or dict): See `resolve_arch`.
+        zoo (Mapping): Variants by name.
+        defaults (dict): What the variants share.
+        family (str): Name of the backbone, for messages.
+        keys (Sequence[str]): Keys that an arch of the family has.
+
+    Returns:
+        dict: A value for each of the keys; a new dict.
+
+    Raises:
+        ConfigError: If a name or key is unknown, or a key is missing.
+    """
+    completed = _complete(arch, zoo, defaults, family, keys)
+    missing = sorted(key for key in keys if key not in completed)
+    if missing:
+        raise ConfigError(
+            f'arch keys {missing} are missing; give them, or '
+            f'base={next(iter(zoo), "NAME")!r} for those of a named arch'
+        )
+    return completed
+
+
+def _complete(arch, zoo, defaults, family, keys):
     if not isinstance(arch, dict):
         if not isinstance(arch, str) or arch not in zoo:
             raise ConfigError(
@@ -129,10 +156,10 @@ def _complete(arch, zoo, defaults, family):
         arch = zoo[arch]
     changes = deepcopy(dict(arch))
     base = changes.pop('base', None)
-    unknown = sorted(set(changes) - set(KEYS))
+    unknown = sorted(set(changes) - set(keys))
     if unknown:
-        raise ConfigError(f'arch keys {unknown} are unknown; allowed are {sorted([*KEYS, "base"])}')
-    below = deepcopy(defaults) if base is None else _complete(base, zoo, defaults, family)
+        raise ConfigError(f'arch keys {unknown} are unknown; allowed are {sorted([*keys, "base"])}')
+    below = deepcopy(defaults) if base is None else _complete(base, zoo, defaults, family, keys)
     return _merge(below, changes)
 
 

@@ -7,12 +7,12 @@ from ..errors import ConfigError
 
 
 def resolve_out_indices(out_indices: int | Sequence[int], num_stages: int) -> tuple[int, ...]:
-    """Resolve the stages whose maps a backbone returns.
+    """Resolve the stages, or layers, whose maps a backbone returns.
 
     Args:
         out_indices (int or Sequence[int]): One stage or several in ascending order;
             -1 is the last.
-        num_stages (int): Number of stages of the arch.
+        num_stages (int): Number of stages, or layers, of the arch.
 
     Returns:
         tuple[int, ...]: Stages from 0.
@@ -36,7 +36,7 @@ def resolve_out_indices(out_indices: int | Sequence[int], num_stages: int) -> tu
 
 
 class FeatureInfo(list):
-    """What a backbone's stages give, by timm's names.
+    """What a backbone's stages, or layers where it has no stages, give, by timm's names.
 
     A list with a dict for each stage that is built: ``num_chs``, its channels;
     ``reduction``, the side of the image as a multiple of the map's; ``module``, its name.
@@ -44,15 +44,26 @@ class FeatureInfo(list):
     Args:
         channels (Sequence[int]): Channels of each stage.
         out_indices (Sequence[int]): Stages whose maps are returned.
+        reductions (Sequence[int], optional): Reduction of each stage. None: 4, 8, 16
+            and so on. Default: None.
+        part (str): Name of the module that holds the stages. Default: ``'stages'``.
 
     Attributes:
         out_indices (tuple[int, ...]): The same stages.
     """
 
-    def __init__(self, channels: Sequence[int], out_indices: Sequence[int]) -> None:
+    def __init__(
+        self,
+        channels: Sequence[int],
+        out_indices: Sequence[int],
+        reductions: Sequence[int] | None = None,
+        part: str = 'stages',
+    ) -> None:
+        if reductions is None:
+            reductions = [4 * 2**i for i in range(len(channels))]
         super().__init__(
-            dict(num_chs=number, reduction=4 * 2**i, module=f'stages.{i}')
-            for i, number in enumerate(channels)
+            dict(num_chs=number, reduction=reduction, module=f'{part}.{i}')
+            for i, (number, reduction) in enumerate(zip(channels, reductions))
         )
         self.out_indices = tuple(out_indices)
 

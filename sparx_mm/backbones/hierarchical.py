@@ -5,19 +5,14 @@ from collections.abc import Sequence
 import torch
 from mmengine.model import BaseModule, ModuleDict, ModuleList
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from sparx_mm.kernels import uses_triton
-
-from ..errors import ConfigError
-from ..layers import Layer, build_norm, checkpoint_layer, draw_weights
-from ..registry import build_part, takes_option
-from ..state_dicts import KeyMap, nest_classifier
+from ..layers import Layer, build_norm, checkpoint_layer
+from ..registry import build_part
+from ..state_dicts import KeyMap
 from .arch import layer_value, plan_stage, resolve_arch, stage_arch
+from .base import Backbone, check_options, share_norm_cfg, take_channels
 from .connections import STAGE_INPUT, LayerPlan
 from .feature_info import FeatureInfo, resolve_out_indices
-from .finite_maps import FiniteMaps
-from .pretrained import PretrainedBackboneInit, check_init_cfg, split_init_cfg
 
 
 class Stage(BaseModule):
@@ -57,7 +52,7 @@ class Stage(BaseModule):
         return x
 
 
-class HierarchicalBackbone(BaseModule):
+class HierarchicalBackbone(Backbone):
     """Stem and stages of layers, from a table of architectures.
 
     A family is a subclass that supplies ``arch_zoo``, its variants by name,
@@ -135,11 +130,7 @@ class HierarchicalBackbone(BaseModule):
             ValueError.
     """
 
-    arch_zoo: dict[str, dict] = {}
-    arch_defaults: dict = {}
-    key_map: KeyMap = KeyMap('HierarchicalBackbone')
-    # for convolutions of more than one position
-    convolution_rule = 'trunc_normal'
+    key_map = KeyMap('HierarchicalBackbone')
 
     def __init__(
         self,
@@ -153,27 +144,17 @@ class HierarchicalBackbone(BaseModule):
         init_cfg: dict | list[dict] | None = None,
         in_channels: int | None = None,
     ) -> None:
-        check_init_cfg(init_cfg)
-        super().__init__(init_cfg=init_cfg)
+        super().__init__(init_cfg)
         self.arch = resolve_arch(arch, self.arch_zoo, self.arch_defaults, type(self).__name__)
         dims, depths = self.arch['embed_dims'], self.arch['depths']
         num_stages = len(depths)
         self.out_indices = resolve_out_indices(out_indices, num_stages)
-        if not isinstance(frozen_stages, int) or not -1 <= frozen_stages <= num_stages:
-            raise ConfigError(
-                f'frozen_stages must be an int in [-1, {num_stages}], got {frozen_stages!r}'
-            )
-        if not isinstance(drop_path_rate, (int, float)) or not 0 <= drop_path_rate < 1:
-            raise ConfigError(f'drop_path_rate must be in [0, 1), got {drop_path_rate!r}')
-        self.frozen_stages = frozen_stages
-        self.norm_eval = norm_eval
+        check_options(frozen_stages, drop_path_rate, num_stages)
         # only what the returned maps need is built, so no parameter goes unused
         num_stages = self.out_indices[-1] + 1
         archs = [stage_arch(self.arch, i) for i in range(num_stages)]
-        if norm_cfg is not None:
-            archs = _share_norm_cfg(archs, norm_cfg, type(self).__name__)
-        if in_channels is not None:
-            archs[0]['stem'] = _take_channels(archs[0]['stem'], in_channels)
+        archs = _share_norm_cfg(archs, norm_cfg, type(self).__name__)
+        archs[0]['stem'] = take_channels(archs[0]['stem'], in_channels)
         self.feature_info = FeatureInfo(dims[:num_stages], self.out_indices)
         self.num_features = dims[num_stages - 1]
 
@@ -197,36 +178,9 @@ class HierarchicalBackbone(BaseModule):
             }
         )
         self._trunk_norms = [i for i in range(num_stages) if archs[i]['trunk_norm']]
-        self._finite_maps = FiniteMaps()
-        for module in self.modules():
-            draw_weights(module, self.convolution_rule)
-        self._freeze_stages()
+        self._finish(frozen_stages, norm_eval)
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Extract features.
-
-        Args:
-            x (Tensor): Images of shape (B, 3, H, W), or as many channels as the
-                stem takes; any size from 1x1 unless the stem says otherwise.
-
-        Returns:
-            tuple[Tensor]: For each stage i of ``out_indices`` a map of shape
-            (B, C_i, H_i, W_i), with H_0 = ceil(H / 4), or floor where the stem
-            does not pad, and H_i = ceil(H_{i-1} / 2). In eval mode, NaN or
-            infinity in the last one is warned of once.
-
-        Raises:
-            ConfigError: If the images have another shape, or a number of channels
-                that is not the stem's ``in_channels``.
-        """
-        _check_images(x, getattr(self.stem, 'in_channels', None))
-        images = x
-        if x.device.type == 'cpu' or uses_triton(x):
-            # convert to channels-last once: the scan and the norms read it without a
-            # copy, and on the CPU depthwise convolutions run about twice as fast. On
-            # a GPU without our kernels torch's GroupNorm would copy each map back, so
-            # the input's layout stays
-            x = x.contiguous(memory_format=torch.channels_last)
+    def _extract(self, x):
         x = self.stem(x)
         outs = []
         for i, stage in enumerate(self.stages):
@@ -237,23 +191,11 @@ class HierarchicalBackbone(BaseModule):
             if i in self._trunk_norms:
                 x = out
             if i in self.out_indices:
-                # contiguous, because mmcv's operators (RoIAlign among them)
-                # read a channels-last map as if it were contiguous, without an
-                # error: a detector would train on scrambled features
-                outs.append(out.contiguous())
-        if not self.training:
-            self._finite_maps.look(self, images, outs[-1])
-        return tuple(outs)
+                outs.append(out)
+        return outs
 
-    def compile(self, **kwargs) -> None:
-        """Compile in place, layer by layer; see `Layer.compile`.
-
-        Args:
-            **kwargs: Arguments of `torch.compile`.
-        """
-        for stage in self.stages:
-            for layer in stage.layers:
-                layer.compile(**kwargs)
+    def _iterate_layers(self):
+        return [layer for stage in self.stages for layer in stage.layers]
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Checkpoint the activations of each layer from now on, as ``with_cp`` does.
@@ -264,25 +206,6 @@ class HierarchicalBackbone(BaseModule):
         for stage in self.stages:
             stage.with_cp = enable
 
-    def train(self, mode: bool = True) -> 'HierarchicalBackbone':
-        """Set training mode; frozen parts and kept norms stay in eval.
-
-        Args:
-            mode (bool): False: eval mode. Default: True.
-
-        Returns:
-            HierarchicalBackbone: The backbone itself.
-        """
-        super().train(mode)
-        if mode:
-            for part in self._frozen_parts():
-                part.eval()
-            if self.norm_eval:
-                for module in self.modules():
-                    if isinstance(module, _BatchNorm):
-                        module.eval()
-        return self
-
     def _frozen_parts(self):
         if self.frozen_stages < 0:
             return []
@@ -290,11 +213,6 @@ class HierarchicalBackbone(BaseModule):
         parts += self.downsamples[: max(self.frozen_stages - 1, 0)]
         parts += [norm for i, norm in self.norms.items() if int(i) < self.frozen_stages]
         return parts
-
-    def _freeze_stages(self):
-        for part in self._frozen_parts():
-            part.eval()
-            part.requires_grad_(False)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Return the depth of a parameter, for layer-wise learning rates.
@@ -331,96 +249,22 @@ class HierarchicalBackbone(BaseModule):
         is_trunk = part == 'norms' and int(rest[0]) in self._trunk_norms
         return is_trunk and int(rest[0]) < len(self.stages) - 1
 
-    def init_weights(self) -> None:
-        """Initialise as ``init_cfg`` says; a file must cover the backbone.
-
-        Raises:
-            CoverageError: If a ``Pretrained`` file has fewer of this
-                backbone's tensors than it should.
-        """
-        given, files = self.init_cfg, []
-        if not self.is_init:
-            others, files = split_init_cfg(given)
-            self.init_cfg = others
-        try:
-            super().init_weights()
-        finally:
-            self.init_cfg = given
-        # files last, because parts may initialise themselves before
-        for cfg in files:
-            PretrainedBackboneInit(**{k: v for k, v in cfg.items() if k != 'type'})(self)
-
-    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
-        # in place, because the children are handed this very dict afterwards
-        translated = self.key_map.drop_derived(state_dict, prefix)
-        translated = self.key_map.to_own(translated, prefix)
-        state_dict.clear()
-        state_dict.update(translated)
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
-    @classmethod
-    def _checkpoint_filter(cls, state_dict, *args):
-        # in place, because mmpretrain's classifiers register this as a hook that
-        # runs before they load a state dict
-        nested = nest_classifier(state_dict, cls.key_map)
-        state_dict.clear()
-        state_dict.update(nested)
-
-
-def _check_images(x, channels):
-    if x.ndim != 4:
-        raise ConfigError(f'images must have the shape (B, C, H, W), got {tuple(x.shape)}')
-    # a stem of somebody else's need not say what it takes, and a tracer has no numbers
-    if torch.jit.is_tracing() or channels in (None, x.shape[1]):
-        return
-    number, stack = f'{x.shape[1]} channels', ''
-    if x.shape[1] == 1:
-        number, stack = '1 channel', f' stack a gray array {channels} times,'
-    raise ConfigError(
-        f'got {number} of an image, and the stem takes {channels}: load images with '
-        f"color_type='color',{stack} or give the backbone in_channels={x.shape[1]}"
-    )
-
-
-def _take_channels(stem, in_channels):
-    """Give a stem's config the number of image channels."""
-    if not isinstance(in_channels, int) or in_channels < 1:
-        raise ConfigError(f'in_channels must be an int from 1, got {in_channels!r}')
-    if not takes_option(stem, 'in_channels'):
-        raise ConfigError(f'the stem {stem.get("type")!r} takes no in_channels: leave it out')
-    if stem.get('in_channels', in_channels) != in_channels:
-        raise ConfigError(
-            f"in_channels is {in_channels}, and that of the arch's stem {stem['in_channels']}: "
-            'leave one of them out'
-        )
-    return dict(stem, in_channels=in_channels)
-
 
 def _share_norm_cfg(archs, norm_cfg, family):
-    """Give the parts that take a ``norm_cfg`` and have none of their own the backbone's."""
-
-    def share(value):
-        if isinstance(value, (list, tuple)):
-            return type(value)(map(share, value))
-        if not isinstance(value, dict):
-            return value
-        value = {key: share(inner) for key, inner in value.items()}
-        if takes_option(value, 'norm_cfg'):
-            value.setdefault('norm_cfg', norm_cfg)
-        return value
-
-    shared = []
-    for arch in archs:
-        arch = dict(arch, stem=share(arch['stem']), downsample=share(arch['downsample']))
-        if arch['connections'] is not None:
-            aggregator = share(arch['connections']['aggregator'])
-            arch['connections'] = dict(arch['connections'], aggregator=aggregator)
-        shared.append(arch)
-    if shared == archs:
-        raise ConfigError(
-            f'no part of this {family} takes a norm_cfg of the backbone, got {norm_cfg}: leave it '
-            "out, or give a part's own in the arch"
+    """Give stems, downsamplings and aggregators of stages the backbone's ``norm_cfg``."""
+    parts = [
+        dict(
+            stem=arch['stem'],
+            downsample=arch['downsample'],
+            connections=arch['connections'] and arch['connections']['aggregator'],
         )
+        for arch in archs
+    ]
+    shared = []
+    for arch, part in zip(archs, share_norm_cfg(parts, norm_cfg, family)):
+        if part['connections'] is not None:
+            part['connections'] = dict(arch['connections'], aggregator=part['connections'])
+        shared.append({**arch, **part})
     return shared
 
 

@@ -5,6 +5,7 @@ from .downsample import ConvDownsample, InvertedDownsample, PatchMerging
 from .ffn import MLP, ConvFFN
 from .layer import Layer
 from .norm import BatchNorm2d, GroupNorm, LayerNorm2d, build_norm
+from .plain import ConvolvedLayer, PlainStem
 from .pointwise import PointwiseConv, pointwise
 from .position import DynamicPositionEncoding
 from .projection import IdentityProjection, LinearProjection
@@ -20,6 +21,7 @@ __all__ = [
     'ConvDownsample',
     'ConvFFN',
     'ConvStem',
+    'ConvolvedLayer',
     'DeepStem',
     'DepthwiseConv',
     'DropPath',
@@ -32,6 +34,7 @@ __all__ = [
     'LinearProjection',
     'PatchEmbed',
     'PatchMerging',
+    'PlainStem',
     'PointwiseConv',
     'ResidualDepthwiseConv',
     'ResidualStem',

@@ -9,6 +9,7 @@ options. It has an attribute ``in_channels`` and maps (B, in_channels, H, W) to
 from .attention import Attention
 from .group_mamba import ModulatedGroupMamba
 from .noncausal_ssd import NonCausalSSD, RotaryNonCausalSSD
+from .snake_scan import SnakeScan
 from .ss2d import SS2D
 from .ssm import SSM, BiSSM
 from .window_attention import ShiftedWindowAttention
@@ -22,4 +23,5 @@ __all__ = [
     'NonCausalSSD',
     'RotaryNonCausalSSD',
     'ShiftedWindowAttention',
+    'SnakeScan',
 ]

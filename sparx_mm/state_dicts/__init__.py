@@ -7,6 +7,7 @@ from .classifier import flatten_classifier, nest_classifier
 from .families import (
     FAMILIES,
     GROUPMAMBA,
+    PLAINMAMBA,
     SPARX,
     SWIN,
     VMAMBA,
@@ -19,11 +20,17 @@ from .keymap import KeyMap
 from .match import CoverageError, Report, match, require_finite
 from .names import fold_names, summarize
 from .nesting import drop_other_weights, find_weights, strip_prefix, weights_key
-from .position_table import find_resized, resize_position_table, resize_tables
+from .position_table import (
+    find_resized,
+    resize_position_grid,
+    resize_position_table,
+    resize_tables,
+)
 
 __all__ = [
     'FAMILIES',
     'GROUPMAMBA',
+    'PLAINMAMBA',
     'SPARX',
     'SWIN',
     'VMAMBA',
@@ -42,6 +49,7 @@ __all__ = [
     'match',
     'nest_classifier',
     'require_finite',
+    'resize_position_grid',
     'resize_position_table',
     'resize_tables',
     'strip_prefix',

@@ -19,6 +19,8 @@ from .position_table import POSITION_TABLE
 from .rows import compile_name
 
 _LAYER = compile_name(OWN_LAYER)
+# of a backbone without stages; the start alone is that of Swin's stages too
+_PLAIN_LAYER = re.compile(r'layers\.(\d+)\.((?:norm1|proj|mixer|conv|conv_norm)\..+)')
 _STAGE = re.compile(r'(stages|downsamples)\.(\d+)\.')
 _PART = re.compile(r'stem|\w+\.\d+')
 
@@ -106,39 +108,50 @@ def _keep_parts(report, given):
     )
 
 
-def _part(name):
-    """Return the part that a tensor is in: half a layer, or a module outside of them."""
+def _in_layer(name):
+    """Return a tensor's stage, layer and name in it, None outside of layers."""
     layer = _LAYER.fullmatch(name)
     if layer:
+        return layer.groups()
+    layer = _PLAIN_LAYER.fullmatch(name)
+    return layer and ('0', *layer.groups())
+
+
+def _part(name):
+    """Return the part that a tensor is in: half a layer, or a module outside of them."""
+    layer = _in_layer(name)
+    if layer:
         # a layer's two shortcuts go around its mixer and its FFN
-        stage, index, rest = layer.groups()
+        stage, index, rest = layer
         return stage, index, rest.startswith(('norm2.', 'ffn.'))
     part = _PART.match(name)
     return part[0] if part else name
 
 
 def _is_proj(name):
-    layer = _LAYER.fullmatch(name)
-    return layer and layer[3].startswith('proj.')
+    layer = _in_layer(name)
+    return layer and layer[2].startswith('proj.')
 
 
 def _is_mixing(name):
     # a mixer may have no parameters; the norm before it has
-    layer = _LAYER.fullmatch(name)
-    return layer and layer[3].startswith(('norm1.', 'mixer.'))
+    layer = _in_layer(name)
+    return layer and layer[2].startswith(('norm1.', 'mixer.'))
 
 
 def _unexpected_names(report, key_map) -> Iterable[str]:
     """Yield names of a backbone's tensors that this one should have had."""
-    built = len(_layout(report.own))
+    built = _layout(report.own)
     released = key_map.released_names(report.unused)
     for name in report.unused:
-        stage = _STAGE.match(name)
+        stage, layer = _STAGE.match(name), _PLAIN_LAYER.match(name)
         # other names are those of a head
         if name not in released and not stage and not name.startswith('stem.'):
             continue
-        # stages after the last of out_indices are not built
-        beyond = stage and int(stage[2]) >= built - (stage[1] != 'stages')
+        # stages and layers after the last of out_indices are not built
+        beyond = (stage and int(stage[2]) >= len(built) - (stage[1] != 'stages')) or (
+            layer and int(layer[1]) >= built[0][0]
+        )
         if key_map.is_required(name) and not beyond:
             yield name
 
@@ -184,13 +197,13 @@ def _family_message(own, key_map, other, prefix, in_parts):
 def _misfit_message(report, given, key_map, archs):
     """Say what a file of the right family lacks, or whose it is."""
     theirs, ours = _layout(given), _layout(report.own)
-    if theirs[: len(ours)] != ours:
+    if not _has_layers(theirs, ours, report.own):
         names = [_arch_name(layout, archs) for layout in (theirs, ours)]
         if all(names) and names[0] != names[1] and len(theirs) >= len(ours):
             return "this is a '{}' file, the model is '{}'".format(*names)
         return (
-            f'the file has layers and channels {_layout_text(given)} by '
-            f'stage, the model {_layout_text(report.own)}'
+            f'the file has layers and channels {_layout_text(given)}{" by stage" * (len(ours) > 1)}'
+            f', the model {_layout_text(report.own)}'
         )
     parts = []
     absent = [name for name in report.missing if key_map.is_required(name)]
@@ -209,16 +222,23 @@ def _misfit_message(report, given, key_map, archs):
     )
 
 
+def _has_layers(theirs, ours, own):
+    """Return True if a file has the layers that are built of the model, or more behind them."""
+    if any(map(_PLAIN_LAYER.match, own)):
+        return len(theirs) == 1 and theirs[0][0] >= ours[0][0] and theirs[0][1] == ours[0][1]
+    return theirs[: len(ours)] == ours
+
+
 def _layout(tensors: Mapping[str, torch.Tensor]) -> tuple[tuple[int, int], ...]:
     """Count the layers and channels of each stage, by own names."""
     depths: dict[int, int] = {}
     dims: dict[int, int] = {}
     for name, value in tensors.items():
-        layer = _LAYER.fullmatch(name)
+        layer = _in_layer(name)
         if layer:
-            stage = int(layer[1])
-            depths[stage] = max(depths.get(stage, 0), int(layer[2]) + 1)
-            if layer[3] in ('norm1.weight', 'norm2.weight') and hasattr(value, 'shape'):
+            stage, index, rest = int(layer[0]), int(layer[1]), layer[2]
+            depths[stage] = max(depths.get(stage, 0), index + 1)
+            if rest in ('norm1.weight', 'norm2.weight') and hasattr(value, 'shape'):
                 dims[stage] = value.shape[0] if value.dim() else 0
     return tuple((depths[i], dims.get(i, 0)) for i in sorted(depths))
 
@@ -230,7 +250,10 @@ def _layout_text(tensors):
 
 def _arch_name(layout, archs):
     for name, arch in archs.items():
-        whole = tuple(zip(arch.get('depths', ()), arch.get('embed_dims', ())))
+        if 'num_layers' in arch:
+            whole = ((arch['num_layers'], arch['embed_dims']),)
+        else:
+            whole = tuple(zip(arch.get('depths', ()), arch.get('embed_dims', ())))
         if whole[: len(layout)] == layout:
             return name
     return None

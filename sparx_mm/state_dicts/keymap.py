@@ -14,8 +14,10 @@ from .rows import Row, RowTable
 
 T = TypeVar('T')
 
-# start of the names of a layer's tensors in every backbone of this package
+# starts of the names of a layer's tensors in the backbones of this package: with stages,
+# and without
 OWN_LAYER = 'stages.{}.layers.{}.'
+PLAIN_LAYER = 'layers.{}.'
 _BN_COUNTER = 'num_batches_tracked'
 
 

@@ -1,13 +1,14 @@
-"""Tables of relative position biases, resized to windows of another size."""
+"""Tables of relative position biases and maps of position embeddings, resized."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
 POSITION_TABLE = 'relative_position_bias_table'
+POSITION_GRID = 'pos_embed'
 
 
 def resize_position_table(table: torch.Tensor, length: int) -> torch.Tensor:
@@ -37,15 +38,28 @@ def resize_position_table(table: torch.Tensor, length: int) -> torch.Tensor:
         return table
     # ((2w-1)^2, heads) -> (1, heads, 2w-1, 2w-1)
     maps = table.t().unflatten(1, (sides[0], sides[0])).unsqueeze(0)
-    if table.dtype != torch.float64:
-        # float32, because not every device resizes in 16 bits
-        maps = maps.float()
-    maps = F.interpolate(maps, size=(sides[1], sides[1]), mode='bicubic', align_corners=False)
-    return maps[0].flatten(1).t().contiguous().to(table.dtype)
+    maps = resize_position_grid(maps, (sides[1], sides[1]))
+    return maps[0].flatten(1).t().contiguous()
+
+
+def resize_position_grid(grid: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Resize a map of position embeddings bicubically.
+
+    Args:
+        grid (Tensor): Map of shape (1, C, H, W).
+        size (Sequence[int]): Rows and columns of the other map.
+
+    Returns:
+        Tensor: Map of shape (1, C, *size), in the dtype of ``grid``.
+    """
+    # float32, because not every device resizes in 16 bits
+    wide = grid if grid.dtype == torch.float64 else grid.float()
+    wide = F.interpolate(wide, size=tuple(size), mode='bicubic', align_corners=False)
+    return wide.to(grid.dtype)
 
 
 def resize_tables(file: Mapping[str, Any], model: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-    """Resize a file's tables of relative position biases to a model's.
+    """Resize a file's position tables and maps to a model's.
 
     Args:
         file (Mapping): Names and tensors; it is not changed.
@@ -55,11 +69,15 @@ def resize_tables(file: Mapping[str, Any], model: Mapping[str, torch.Tensor]) ->
         dict: The content of ``file``, in its order. A table that cannot be
         resized, for example one of another number of heads, stays as it is.
     """
-    resized = {
-        name: resize_position_table(value, len(model[name]))
-        for name, value in file.items()
-        if _resizable(name, value, model.get(name))
-    }
+    resized = {}
+    for name, value in file.items():
+        own = model.get(name)
+        if not _alike(value, own):
+            continue
+        if name.endswith(POSITION_TABLE) and value.dim() == 2 and _has_squares(value, own):
+            resized[name] = resize_position_table(value, len(own))
+        elif name.endswith(POSITION_GRID) and value.dim() == 4 and value.shape != own.shape:
+            resized[name] = resize_position_grid(value, own.shape[2:])
     return {**file, **resized}
 
 
@@ -76,16 +94,17 @@ def find_resized(file: Mapping[str, Any], resized: Mapping[str, Any]) -> list[st
     return [name for name in file if resized[name] is not file[name]]
 
 
-def _resizable(name: str, value: Any, own: torch.Tensor | None) -> bool:
-    return (
-        name.endswith(POSITION_TABLE)
-        and own is not None
-        and isinstance(value, torch.Tensor)
-        and value.is_floating_point()
-        and value.dim() == own.dim() == 2
-        and value.shape[1] == own.shape[1]
-        and all(_side(len(table)) for table in (value, own))
-    )
+def _alike(value: Any, own: torch.Tensor | None) -> bool:
+    """Return True if two tensors differ in nothing but their numbers of positions."""
+    if own is None or not isinstance(value, torch.Tensor) or value.dim() != own.dim():
+        return False
+    # positions are the rows of a table, and rows and columns of maps
+    shapes = [t.shape[1:] if t.dim() == 2 else t.shape[:2] for t in (value, own)]
+    return value.is_floating_point() and shapes[0] == shapes[1]
+
+
+def _has_squares(value: torch.Tensor, own: torch.Tensor) -> bool:
+    return all(_side(len(table)) for table in (value, own))
 
 
 def _side(length: int) -> int | None:

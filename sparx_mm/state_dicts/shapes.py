@@ -4,6 +4,7 @@ All of them only reorder or reshape values, and leave a tensor that already
 has the other shape as it is.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -76,6 +77,27 @@ def _dt_to_own(value):
     return value
 
 
+def _with_axis(axis, dims):
+    """Make the change to a shape with one more axis of length 1, from ``dims`` axes."""
+    return Shape(
+        lambda value: value.unsqueeze(axis) if value.dim() == dims else value,
+        lambda value: value.squeeze(axis) if value.dim() > dims else value,
+    )
+
+
+def _tokens_to_grid(value):
+    side = math.isqrt(value.shape[1]) if value.dim() == 3 else 0
+    if side and side * side == value.shape[1]:
+        # (1, side*side, C) -> (1, C, side, side)
+        value = value.transpose(1, 2).unflatten(2, (side, side)).contiguous()
+    return value
+
+
+def _grid_to_tokens(value):
+    # (1, C, H, W) -> (1, H*W, C)
+    return value.flatten(2).transpose(1, 2).contiguous() if value.dim() == 4 else value
+
+
 SAME = Shape(_same)
 # a 1x1 convolution that some files save as a linear layer
 CONV = Shape(_linear_to_conv)
@@ -89,3 +111,7 @@ MERGING = Shape(_merging_to_own, _merging_to_released)
 X_PROJ = Shape(_x_proj_to_own, _x_proj_to_released)
 # the scan's projection of dt, one matrix per direction here
 DT_PROJ = Shape(_dt_to_own)
+# the same of a scan whose directions share their parameters
+ONE_X_PROJ, ONE_DT_PROJ, ONE_DT_BIAS = _with_axis(2, 2), _with_axis(0, 2), _with_axis(0, 1)
+# a position embedding that is saved by tokens of a square map
+POSITIONS = Shape(_tokens_to_grid, _grid_to_tokens)

@@ -1,5 +1,6 @@
 """The released models' outputs and gradients, from the released layout."""
 
+import itertools
 import json
 import re
 
@@ -8,6 +9,7 @@ import parity
 import pytest
 import torch
 
+from sparx_mm import PlainMamba
 from sparx_mm.layers import LayerNorm2d
 
 # (family, flavour, variant, height, width, faint weights)
@@ -53,22 +55,37 @@ GOLDENS = [
         for g in (('t', 64, 64), ('t', 96, 160), ('s', 64, 64), ('b', 64, 64))
     ),
     ('groupmamba', 'dense', 't', 64, 64, True),
+    *(
+        ('plainmamba', 'seg', *g, False)
+        for g in (('l1', 64, 96), ('l1', 53, 37), ('l2', 64, 96), ('l3', 64, 96))
+    ),
+    ('plainmamba', 'seg', 'l1', 64, 96, True),
 ]
-# the networks of detectors, but for their scales
-SAME = [('seg', 's'), ('seg', 'b')]
+# the networks of detectors, but for their scales, and those with more of the same layers
+SAME = [('seg', 's'), ('seg', 'b'), ('seg', 'l2'), ('seg', 'l3')]
 MARKED = [pytest.param(*g, marks=[pytest.mark.faults] * (g[1:3] in SAME)) for g in GOLDENS]
 # the references were stored in float32; that rounding is below 1e-6
 TOLERANCES = {torch.float64: 5e-6, torch.float32: 1e-4}
 # the released code of these itself errs by up to 8e-5 in float32
 WIDER = {**TOLERANCES, torch.float32: 2e-4}
 # number of gradients that the references hold
-GRADIENTS = {'sparx': 19, 'vmamba': 37, 'vssd': 47, 'groupmamba': 72}
-GRADIENT_FLAVOURS = dict(sparx='det', vmamba='det', vssd='dense', groupmamba='dense')
+GRADIENTS = {'sparx': 19, 'vmamba': 37, 'vssd': 47, 'groupmamba': 72, 'plainmamba': 15}
+# network and size of image that the gradients are of
+GRADIENT_OF = {
+    **dict.fromkeys(('sparx', 'vmamba'), ('det', 't', 64, 64)),
+    **dict.fromkeys(('vssd', 'groupmamba'), ('dense', 't', 64, 64)),
+    'plainmamba': ('seg', 'l1', 64, 96),
+}
 every_family = pytest.mark.parametrize('family', GRADIENTS)
 
 
 def file_name(flavour, variant, height, width, faint):
     return f'{"faint" if faint else flavour}_{variant}_{height}x{width}'
+
+
+def gradient_file(kind, family):
+    _, variant, height, width = GRADIENT_OF[family]
+    return f'{kind}_{variant}_{height}x{width}'
 
 
 def test_no_golden_is_left_out():
@@ -88,6 +105,7 @@ def test_outputs(family, flavour, variant, height, width, faint):
     expected = parity.golden(file_name(flavour, variant, height, width, faint), family)
     # of a large map only every n-th row and column is kept
     steps = expected.pop('strides', None)
+    expected = {name: value for name, value in expected.items() if name.startswith('out')}
     steps = [1] * 4 if steps is None else steps.tolist()
     image = parity.image(variant, height, width, family)
     tolerances = WIDER if family in ('vssd', 'groupmamba') else TOLERANCES
@@ -125,15 +143,38 @@ def test_classifies(family, kind, prefix):
             assert (logits - expected).abs().max() < tolerance, dtype
 
 
+@pytest.mark.parametrize(
+    'variant, dtype',
+    [
+        pytest.param(*kind, marks=[pytest.mark.faults] * (kind != ('l1', torch.float32)))
+        for kind in itertools.product(('l1', 'l2', 'l3'), TOLERANCES)
+    ],
+)
+def test_classifies_without_stages(variant, dtype):
+    """Mean of the normed map and a linear layer."""
+    state = parity.released_state('cls', variant, 'plainmamba')
+    head = torch.nn.Linear(state['ln1.weight'].numel(), 1000)
+    head.load_state_dict({name: state.pop(f'head.fc.{name}') for name in ('weight', 'bias')})
+    with torch.device('meta'):
+        backbone = PlainMamba(variant, out_indices=-1)
+    backbone.load_state_dict(state, strict=True, assign=True)
+    expected = parity.golden(f'cls_{variant}_224x224', 'plainmamba')['logits']
+    image = parity.image(variant, 224, 224, 'plainmamba')
+    with torch.no_grad():
+        (x,) = backbone.eval().to(dtype)(image.to(dtype))
+        logits = head.to(dtype)(x.mean((2, 3)))
+    assert (logits - expected).abs().max() < TOLERANCES[dtype]
+
+
 @pytest.fixture(scope='module')
 def gradients():
     """Loss and gradients of a dense flavour, by family and released name."""
     found = {}
     for family in GRADIENTS:
-        flavour = GRADIENT_FLAVOURS[family]
-        model = parity.reference_model(flavour, 't', family, norm_eval=True).double()
+        flavour, variant, *size = GRADIENT_OF[family]
+        model = parity.reference_model(flavour, variant, family, norm_eval=True).double()
         model.train()
-        image = parity.image('t', 64, 64, family).double().requires_grad_()
+        image = parity.image(variant, *size, family).double().requires_grad_()
         loss = sum(
             (out * torch.from_numpy(deterministic.make_cotangent(i, out.shape))).mean()
             for i, out in enumerate(model(image))
@@ -148,8 +189,9 @@ def gradients():
 @every_family
 def test_gradients(gradients, family):
     loss, grads = gradients[family]
-    expected = parity.golden('grad_t_64x64', family)
-    assert torch.allclose(loss, expected.pop('loss').double(), rtol=1e-6)
+    expected = parity.golden(gradient_file('grad', family), family)
+    if 'loss' in expected:
+        assert torch.allclose(loss, expected.pop('loss').double(), rtol=1e-6)
     assert len(expected) == GRADIENTS[family]
     for name, grad in expected.items():
         difference = (grads[name].reshape(grad.shape) - grad).abs().max()
@@ -159,7 +201,8 @@ def test_gradients(gradients, family):
 @every_family
 def test_gradient_norms(gradients, family):
     _, grads = gradients[family]
-    expected = json.loads((parity.DATA / family / 'grad_norms_t_64x64.json').read_text())
+    path = parity.DATA / family / f'{gradient_file("grad_norms", family)}.json'
+    expected = json.loads(path.read_text())
     assert set(expected) == set(grads) - {'input'}
     for name, norm in expected.items():
         # a bias before a norm without batch statistics can have a gradient of

@@ -5,15 +5,24 @@ from functools import cache
 from pathlib import Path
 
 import deterministic
+import deterministic_mamba
 import numpy as np
 import pytest
 import torch
 from archs import LEARNABLE
 
-from sparx_mm import VSSD, GroupMamba, SparXMamba, VMamba
+from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, VMamba
 
 DATA = Path(__file__).parents[1] / 'data'
-FAMILIES = {'sparx': SparXMamba, 'vmamba': VMamba, 'vssd': VSSD, 'groupmamba': GroupMamba}
+FAMILIES = {
+    'sparx': SparXMamba,
+    'vmamba': VMamba,
+    'vssd': VSSD,
+    'groupmamba': GroupMamba,
+    'plainmamba': PlainMamba,
+}
+# rules for the weights of the others
+RULES = {'plainmamba': deterministic_mamba}
 # names of the references' variants
 ARCHS = {
     't': 'tiny',
@@ -28,6 +37,9 @@ ARCHS = {
     'm': 'micro',
     'iccv_t': 'tiny-iccv',
     'iccv_s': 'small-iccv',
+    'l1': 'l1',
+    'l2': 'l2',
+    'l3': 'l3',
 }
 # released files of SparX: each task and each size in `make test`, all pairs of them in
 # `make test-faults`
@@ -47,7 +59,7 @@ SIZES = ['t', *(pytest.param(variant, marks=pytest.mark.faults) for variant in '
 def arch_of(flavour, variant, family='sparx') -> dict:
     """Return the arch of a released file: of a classifier, detector or segmentor."""
     arch = dict(base=ARCHS[variant])
-    if flavour == 'cls':
+    if flavour == 'cls' and family != 'plainmamba':
         # the head has the norm
         norms = (*[dict()] * 3, None) if family == 'groupmamba' else None
         arch.update(out_norm=norms)
@@ -64,7 +76,8 @@ def manifest(flavour, variant, family='sparx'):
 
 def released_state(flavour, variant, family='sparx', faint=False):
     """Make a state dict as a released file holds it, with deterministic weights."""
-    state = deterministic.make_state(manifest(flavour, variant, family), faint)
+    rules = RULES.get(family, deterministic)
+    state = rules.make_state(manifest(flavour, variant, family), faint)
     return {key: torch.as_tensor(value) for key, value in state.items()}
 
 
@@ -83,6 +96,8 @@ def image(variant, height, width, family='sparx'):
     if family in ('vssd', 'groupmamba'):
         # names of the other two families' inputs are without them
         variant = f'{family}:{variant}'
+    if family == 'plainmamba':
+        variant = f'plainmamba_{variant}'
     return torch.from_numpy(deterministic.make_input(variant, height, width))
 
 

@@ -5,16 +5,20 @@ from collections.abc import Iterable
 
 from ..keymap import KeyMap
 from .groupmamba import GROUPMAMBA
+from .plainmamba import PLAINMAMBA
 from .sparx import SPARX
 from .swin import SWIN
 from .vmamba import VMAMBA
 from .vssd import VSSD
 
 # families that have a backbone here
-FAMILIES = (SPARX, VMAMBA, VSSD, GROUPMAMBA)
+FAMILIES = (SPARX, VMAMBA, VSSD, GROUPMAMBA, PLAINMAMBA)
 # files of these families have such layers, beside which a mark counts: other
 # networks have a `stem.0.bias` too
-_LAYER = re.compile(r'(|.*\.)(?:layers\.\d+\.blocks|stages\.\d+\.layers|block[1-4])\.\d+\..*')
+_LAYER = re.compile(
+    r'(|.*\.)(?:(?:layers\.\d+\.blocks|stages\.\d+\.layers|block[1-4])\.\d+'
+    r'|layers\.\d+\.(?:mamba|mixer))\..*'
+)
 # a layer has a norm before its mixer, or before its FFN if the mixer has its own
 _OWN_LAYER = re.compile(r'(|.*\.)stages\.\d+\.layers\.\d+\.norm[12]\..+')
 

@@ -1,0 +1,216 @@
+"""Backbones without stages: a stem and layers that all keep the size of its map."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import ModuleDict, ModuleList
+from torch import nn
+
+from ..errors import ConfigError
+from ..layers import ConvolvedLayer, Layer, build_norm, checkpoint_layer
+from ..registry import build_part
+from ..state_dicts import KeyMap
+from .arch import complete_arch
+from .base import Backbone, check_options, share_norm_cfg, take_channels
+from .feature_info import FeatureInfo, resolve_out_indices
+
+# configs of parts, of which the last two may be None: they are left out
+_PARTS = ('stem', 'mixer', 'projection', 'norm', 'ffn', 'out_norm')
+_KEYS = ('embed_dims', 'num_layers', 'convolved_layers', *_PARTS)
+# name of the norm after the last layer, whatever its number is
+_LAST = 'last'
+
+
+class PlainBackbone(Backbone):
+    """Stem and layers, from a table of architectures.
+
+    A family is a subclass that supplies ``arch_zoo``, its variants by name,
+    ``arch_defaults``, what they share, and ``key_map``, the names of its
+    released files. An arch has these keys:
+
+    - ``embed_dims`` (int): Channels of all maps.
+    - ``num_layers`` (int): Number of layers.
+    - ``convolved_layers`` (Sequence[int]): Layers whose result passes a depthwise
+      convolution, see `ConvolvedLayer`.
+    - ``stem`` (dict): Config of what shrinks the image, built with ``dim``. Its
+      attribute ``reduction`` says by how much.
+    - ``mixer`` (dict): Config of the token mixer, built with ``dim``.
+    - ``projection`` (dict): Config of what makes the mixer's input, built with
+      ``dim`` and ``out_channels``.
+    - ``norm`` (dict): Config of the norms in a layer.
+    - ``ffn`` (dict, optional): Config of the FFN, built with ``dim``. None: the
+      layers end after the mixer.
+    - ``out_norm`` (dict, optional): Config of the norm of each returned map.
+      None: maps are returned as they are.
+    - ``base`` (str): Name of the variant that a dict changes.
+
+    Of a config without ``type``, or of the same one, only what is given changes.
+
+    Args:
+        arch (str or dict): Name of a variant, or a dict that overrides keys
+            of ``arch_defaults``, or of ``base``. Default: ``'l1'``.
+        out_indices (int or Sequence[int], optional): Layers whose maps are returned, -1
+            the last one; each gets an output norm. Layers after the last of them are
+            not built. None: the last layer of each quarter. Default: None.
+        drop_path_rate (float): Stochastic depth rate of the last layer; it
+            grows linearly from 0 at the first. Default: 0.
+        norm_cfg (dict, optional): Config of the batch norms in the stem. None:
+            ``type='BN'``. Default: None.
+        frozen_stages (int): Layers without gradients, which stay in eval
+            mode. -1: none; 0: the stem; k: the stem and the first k layers.
+            Default: -1.
+        norm_eval (bool): Keep all batch norms in eval mode. Default: False.
+        with_cp (bool): Checkpoint the activations of each layer: less
+            memory, more time. Default: False.
+        init_cfg (dict or list[dict], optional): mmengine initialisation
+            config; ``dict(type='Pretrained', checkpoint=FILE, prefix=None)``
+            also reads files with the released names. Default: None.
+        in_channels (int, optional): Number of image channels. Files of RGB images
+            are adapted to it when they are loaded. None: that of the arch's stem,
+            3 unless it says otherwise. Default: None.
+
+    Attributes:
+        stem (nn.Module): Maps images to the map that the first layer reads, positions
+            included.
+        layers (ModuleList): The layers, each from (B, C, H, W) to the same shape.
+        norms (ModuleDict): Norm of each returned map, by the number of its layer;
+            that of the arch's last layer is called ``'last'``.
+        feature_info (FeatureInfo): Channels and sizes of the maps, by timm's names.
+        num_features (int): Channels of the last map.
+
+    Raises:
+        ConfigError: If an argument is not one of those above. It is a
+            ValueError.
+    """
+
+    key_map = KeyMap('PlainBackbone')
+
+    def __init__(
+        self,
+        arch: str | dict = 'l1',
+        out_indices: int | Sequence[int] | None = None,
+        drop_path_rate: float = 0.0,
+        norm_cfg: dict | None = None,
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+        in_channels: int | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.arch = _resolve_arch(arch, self.arch_zoo, self.arch_defaults, type(self).__name__)
+        dim, num_layers = self.arch['embed_dims'], self.arch['num_layers']
+        if out_indices is None:
+            out_indices = sorted({math.ceil(num_layers * k / 4) - 1 for k in (1, 2, 3, 4)})
+        self.out_indices = resolve_out_indices(out_indices, num_layers)
+        check_options(frozen_stages, drop_path_rate, num_layers)
+        (stem,) = share_norm_cfg([self.arch['stem']], norm_cfg, type(self).__name__)
+        self.stem = build_part(take_channels(stem, in_channels), 'stem', dim=dim)
+        # only what the returned maps need is built, so no parameter goes unused
+        built = self.out_indices[-1] + 1
+        rates = [drop_path_rate * i / max(num_layers - 1, 1) for i in range(built)]
+        self.layers = ModuleList(_build_layer(self.arch, i, rates[i]) for i in range(built))
+        norm = self.arch['out_norm']
+        self.norms = ModuleDict(
+            {
+                self._norm_name(i): nn.Identity() if norm is None else build_norm(norm, dim)
+                for i in self.out_indices
+            }
+        )
+        reduction = getattr(self.stem, 'reduction', None)
+        self.feature_info = FeatureInfo(
+            [dim] * built, self.out_indices, [reduction] * built, 'layers'
+        )
+        self.num_features = dim
+        self.with_cp = with_cp
+        self._finish(frozen_stages, norm_eval)
+
+    def _norm_name(self, layer: int) -> str:
+        return _LAST if layer == self.arch['num_layers'] - 1 else str(layer)
+
+    def _extract(self, x):
+        x = self.stem(x)
+        outs = []
+        for i, layer in enumerate(self.layers):
+            if self.with_cp and self.training and torch.is_grad_enabled():
+                x = checkpoint_layer(layer, x, ())
+            else:
+                x = layer(x)
+            if i in self.out_indices:
+                outs.append(self.norms[self._norm_name(i)](x))
+        return outs
+
+    def _iterate_layers(self):
+        return self.layers
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Checkpoint the activations of each layer from now on, as ``with_cp`` does.
+
+        Args:
+            enable (bool): False: keep them. Default: True.
+        """
+        self.with_cp = enable
+
+    def _frozen_parts(self):
+        if self.frozen_stages < 0:
+            return []
+        frozen = [i for i in self.out_indices if i < self.frozen_stages]
+        norms = [self.norms[self._norm_name(i)] for i in frozen]
+        return [self.stem, *self.layers[: self.frozen_stages], *norms]
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Return the depth of a parameter, for layer-wise learning rates.
+
+        Args:
+            param_name (str): Name of the parameter.
+            prefix (str): Start of the backbone's names, for example
+                ``'backbone.'``. Default: ``''``.
+
+        Returns:
+            tuple[int, int]: Its depth (0 for the stem, 1 and up for the
+            layers, the last for the output norms) and the number of depths;
+            a name outside ``prefix`` has the last.
+        """
+        num_depths = len(self.layers) + 2
+        depth = num_depths - 1
+        if param_name.startswith(prefix):
+            part, number, *_ = param_name[len(prefix) :].split('.')
+            if part in ('stem', 'layers'):
+                depth = 0 if part == 'stem' else 1 + int(number)
+        return depth, num_depths
+
+
+def _resolve_arch(arch, zoo, defaults, family):
+    arch = complete_arch(arch, zoo, defaults, family, _KEYS)
+    for key in ('embed_dims', 'num_layers'):
+        if not isinstance(arch[key], int) or arch[key] < 1:
+            raise ConfigError(
+                f'arch key {key!r} of {family} must be an int from 1: it has no '
+                f'stages, got {arch[key]!r}'
+            )
+    for key in _PARTS:
+        if not isinstance(arch[key], dict) and (arch[key] is not None or key in _PARTS[:4]):
+            raise ConfigError(f'arch key {key!r} must be a config, a dict, got {arch[key]!r}')
+    convolved = arch['convolved_layers']
+    if not isinstance(convolved, (list, tuple)) or not set(convolved) <= set(
+        range(arch['num_layers'])
+    ):
+        raise ConfigError(
+            f"arch key 'convolved_layers' needs a sequence of numbers of layers, from 0 to "
+            f'{arch["num_layers"] - 1}, got {convolved!r}'
+        )
+    return arch
+
+
+def _build_layer(arch, index, rate):
+    kind = ConvolvedLayer if index in arch['convolved_layers'] else Layer
+    return kind(
+        dim=arch['embed_dims'],
+        mixer=arch['mixer'],
+        proj=arch['projection'],
+        ffn=arch['ffn'],
+        norm=arch['norm'],
+        dpe=False,
+        drop_path_rate=rate,
+    )

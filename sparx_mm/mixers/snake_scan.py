@@ -1,0 +1,186 @@
+"""Selective scans along snakes, which never jump on a map, as a token mixer."""
+
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from sparx_mm.kernels import selective_scan, without_autocast
+
+from ..layers import DepthwiseConv, PointwiseConv, pointwise
+from ..registry import MODELS
+from .scan_parameters import ScanParameters, widen
+
+NUM_DIRECTIONS = 4
+# rows of ``direction_Bs``
+START, RIGHT, LEFT, UP, DOWN = range(5)
+# sizes of maps whose moves are kept
+_KEPT_SIZES = 32
+
+
+@MODELS.register_module()
+class SnakeScan(ScanParameters):
+    """Scan of PlainMamba (https://arxiv.org/abs/2403.17695) in four directions.
+
+    Depthwise convolution, SiLU, four selective scans with the same parameters, whose
+    outputs are summed, a gate and a projection; the input projection is the layer's. One
+    scan runs over the rows from the top left, every other row backwards, one over the
+    columns so, and two are their reverses. A learned vector for the move that led to a
+    position is added to the scan's B there.
+
+    Two properties of the released networks are kept, on which their weights depend. Only
+    the scanned channels are put in the order of a direction: step sizes, B and C stay in
+    the order of rows. And the bias of the step sizes counts twice.
+
+    Args:
+        dim (int): Number of output channels C.
+        d_state (int): States N per channel. Default: 16.
+        ssm_ratio (float): Number of scanned channels D as a multiple of C.
+            Default: 2.
+        dt_rank (int or str): Rank R of delta's projection; ``'auto'`` is
+            ceil(C / 16). Default: ``'auto'``.
+        d_conv (int): Side of the depthwise convolution's kernel, odd. Default: 7.
+
+    Attributes:
+        in_channels (int): Number of channels 2D that ``forward`` takes.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        d_state: int = 16,
+        ssm_ratio: float = 2.0,
+        dt_rank: int | str = 'auto',
+        d_conv: int = 7,
+    ) -> None:
+        super().__init__(dim, 1, d_state, ssm_ratio, dt_rank)
+        self.in_channels = 2 * self.inner_channels
+        self.conv = DepthwiseConv(self.inner_channels, d_conv)
+        self.direction_Bs = nn.Parameter(torch.empty(5, d_state))
+        self.out_proj = PointwiseConv(self.inner_channels, dim)
+        self.reset_scan_parameters()
+        nn.init.trunc_normal_(self.direction_Bs, std=0.02)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Mix tokens.
+
+        Args:
+            x (Tensor): Map of shape (B, 2D, H, W); what is scanned comes first, and the
+                gate after it.
+
+        Returns:
+            Tensor: Map of shape (B, C, H, W).
+        """
+        x, z = x.chunk(2, dim=1)
+        x = self.conv(x, 'silu')
+        # (B, R+2N, H, W)
+        p = pointwise(x, self.x_proj_weight.unsqueeze(-1))
+        weights = map(widen, (self.dt_weight, self.dt_bias, self.A_log, self.D, self.direction_Bs))
+        return self.out_proj(_scan(x, p, *weights).to(z.dtype) * F.silu(z))
+
+
+# because a scan multiplies the rounding error of its step sizes
+@without_autocast
+def _scan(x, p, dt_weight, dt_bias, A_log, D, direction_Bs):
+    """Scan (B, D, H, W) in all directions and sum, in float32 at least; the shape stays."""
+    u, p = x.to(D.dtype), p.flatten(2).to(D.dtype)
+    d_state = A_log.shape[1]
+    # (B, R+2N, L) -> (B, R, L), (B, N, L), (B, N, L)
+    dt, B, C = p.split([dt_weight.shape[2], d_state, d_state], dim=1)
+    # (1, D, R) @ (B, R, L) -> (B, D, L), for each direction (B, 4*D, L)
+    delta = (dt_weight @ dt).repeat(1, NUM_DIRECTIONS, 1)
+    # (4, L, N) -> (4, N, L)
+    moves = F.embedding(_moves_on(x), direction_Bs).transpose(1, 2)
+    A, D, bias = (
+        value.repeat(NUM_DIRECTIONS, *[1] * (value.dim() - 1))
+        # the bias acts twice
+        for value in (-A_log.exp(), D, 2 * dt_bias[0])
+    )
+    y = selective_scan(
+        to_snakes(u).flatten(1, 2),
+        delta,
+        A,
+        B.unsqueeze(1) + moves,
+        C.unsqueeze(1).expand(-1, NUM_DIRECTIONS, -1, -1),
+        D,
+        bias,
+        delta_softplus=True,
+    )
+    return sum_snakes(y.unflatten(1, (NUM_DIRECTIONS, -1)), x)
+
+
+def to_snakes(x: torch.Tensor) -> torch.Tensor:
+    """Order the positions of a map along the four scans.
+
+    Args:
+        x (Tensor): Map of shape (B, D, H, W).
+
+    Returns:
+        Tensor: Sequences of shape (B, 4, D, H*W): by rows from the top left, its
+        reverse, by columns, its reverse.
+    """
+    rows, columns = _turn_back(x).flatten(2), _turn_back(x.transpose(2, 3)).flatten(2)
+    return torch.stack([rows, rows.flip(2), columns, columns.flip(2)], 1)
+
+
+def sum_snakes(y: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Put the sequences of the four scans back on a map and sum them.
+
+    Args:
+        y (Tensor): Sequences of shape (B, 4, D, H*W), see `to_snakes`.
+        like (Tensor): A map of shape (B, D, H, W).
+
+    Returns:
+        Tensor: Map of shape (B, D, H, W).
+    """
+    rows, rows_back, columns, columns_back = y.unbind(1)
+    # reshaped as another tensor, because torch's exporter to ONNX takes sizes as constants
+    rows = (rows + rows_back.flip(2)).reshape_as(like)
+    columns = (columns + columns_back.flip(2)).reshape_as(like.transpose(2, 3))
+    return _turn_back(rows) + _turn_back(columns).transpose(2, 3)
+
+
+def snake_moves(height: int, width: int, device: torch.device | None = None) -> torch.Tensor:
+    """Say which move leads to each position of the four scans.
+
+    Args:
+        height (int): Rows H of the map.
+        width (int): Its columns W.
+        device (torch.device, optional): Device of the result. Default: the current one.
+
+    Returns:
+        Tensor: `START`, `RIGHT`, `LEFT`, `UP` or `DOWN`, of shape (4, H*W).
+    """
+    rows = torch.arange(height, device=device).view(1, 1, -1, 1).expand(1, 1, height, width)
+    columns = torch.arange(width, device=device).expand(1, 1, height, width)
+    # (1, 2, H, W) -> (4, 2, L), what a position is on each axis beyond the one before it
+    places = to_snakes(torch.cat([rows, columns], 1))[0]
+    down, right = (places[..., 1:] - places[..., :-1]).unbind(1)
+    moves = RIGHT * (right == 1) + LEFT * (right == -1) + UP * (down == -1) + DOWN * (down == 1)
+    return F.pad(moves, (1, 0), value=START)
+
+
+def _turn_back(x):
+    """Reverse every other row of (B, D, H, W); it is its own inverse."""
+    is_odd = torch.arange(x.shape[2], device=x.device).view(-1, 1) % 2 == 1
+    return torch.where(is_odd, x.flip(3), x)
+
+
+def _moves_on(x):
+    """Return the moves on a map, from an earlier call where there was one."""
+    height, width = x.shape[2:]
+    is_eager = type(x) is torch.Tensor and not (
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()
+        # the memory of a captured graph is not ours to keep
+        or (x.is_cuda and torch.cuda.is_current_stream_capturing())
+    )
+    return (_kept_moves if is_eager else snake_moves)(height, width, x.device)
+
+
+@lru_cache(_KEPT_SIZES)
+def _kept_moves(height, width, device):
+    # a tensor of inference mode could not be used in training
+    with torch.inference_mode(False):
+        return snake_moves(height, width, device)
