@@ -101,9 +101,7 @@ class PlainBackbone(Backbone):
         super().__init__(init_cfg)
         self.arch = _resolve_arch(arch, self.arch_zoo, self.arch_defaults, type(self).__name__)
         dim, num_layers = self.arch['embed_dims'], self.arch['num_layers']
-        if out_indices is None:
-            out_indices = sorted({math.ceil(num_layers * k / 4) - 1 for k in (1, 2, 3, 4)})
-        self.out_indices = resolve_out_indices(out_indices, num_layers)
+        self.out_indices = _resolve_layers(out_indices, num_layers)
         check_options(frozen_stages, drop_path_rate, num_layers)
         (stem,) = share_norm_cfg([self.arch['stem']], norm_cfg, type(self).__name__)
         self.stem = build_part(take_channels(stem, in_channels), 'stem', dim=dim)
@@ -125,6 +123,19 @@ class PlainBackbone(Backbone):
         self.num_features = dim
         self.with_cp = with_cp
         self._finish(frozen_stages, norm_eval)
+
+    @classmethod
+    def map_channels(cls, arch='l1', out_indices=None):
+        """Return channels and numbers of the maps; see `Backbone.map_channels`.
+
+        Args:
+            arch (str or dict): The backbone's argument. Default: ``'l1'``.
+            out_indices (int or Sequence[int], optional): The backbone's argument.
+                Default: None.
+        """
+        arch = _resolve_arch(arch, cls.arch_zoo, cls.arch_defaults, cls.__name__)
+        layers = _resolve_layers(out_indices, arch['num_layers'])
+        return [arch['embed_dims']] * len(layers), layers
 
     def _norm_name(self, layer: int) -> str:
         return _LAST if layer == self.arch['num_layers'] - 1 else str(layer)
@@ -179,6 +190,13 @@ class PlainBackbone(Backbone):
             if part in ('stem', 'layers'):
                 depth = 0 if part == 'stem' else 1 + int(number)
         return depth, num_depths
+
+
+def _resolve_layers(out_indices, num_layers):
+    """Resolve the layers whose maps are returned; None is the last one of each quarter."""
+    if out_indices is None:
+        out_indices = sorted({math.ceil(num_layers * k / 4) - 1 for k in (1, 2, 3, 4)})
+    return resolve_out_indices(out_indices, num_layers)
 
 
 def _resolve_arch(arch, zoo, defaults, family):

@@ -1,15 +1,12 @@
 """The check that necks and heads take the channels that a backbone gives."""
 
-import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
-from ..backbones import HierarchicalBackbone
-from ..backbones.arch import resolve_arch
-from ..backbones.feature_info import resolve_out_indices
+from ..backbones import Backbone
 from ..config_nodes import walk
 from ..errors import ConfigError, UserError
 
@@ -54,17 +51,14 @@ def check_channels(cfg: Config) -> None:
 
 
 def _map_channels(backbone: dict) -> tuple[list[int], tuple[int, ...]] | None:
-    """Return the channels of a backbone's maps and its stages; None if they are unknown."""
+    """Return the channels and numbers of a backbone's maps; None if they are unknown."""
     kind = backbone.get('type')
     cls = MODELS.get(kind) if isinstance(kind, str) else kind
-    if not (isinstance(cls, type) and issubclass(cls, HierarchicalBackbone)):
+    if not (isinstance(cls, type) and issubclass(cls, Backbone)):
         return None
-    defaults = inspect.signature(cls).parameters
-    arch, stages = (backbone.get(k, defaults[k].default) for k in ('arch', 'out_indices'))
+    given = {key: backbone[key] for key in ('arch', 'out_indices') if key in backbone}
     try:
-        dims = resolve_arch(arch, cls.arch_zoo, cls.arch_defaults)['embed_dims']
-        stages = resolve_out_indices(stages, len(dims))
-        return [dims[i] for i in stages], stages
+        return cls.map_channels(**given)
     except (ConfigError, TypeError):
         # the backbone says it better when it is built
         return None
