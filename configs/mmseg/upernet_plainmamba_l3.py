@@ -9,7 +9,8 @@ _base_ = [
 model = dict(
     backbone=dict(
         **_base_.backbone,
-        out_indices=_base_.out_indices,
+        # the last layer of each quarter
+        out_indices=None,
         drop_path_rate=_base_.drop_path.seg,
         init_cfg=_base_.init_cfg,
     ),

@@ -152,7 +152,7 @@ for path in {[str(path) for path in configs]}:
     find(OPTIM_WRAPPER_CONSTRUCTORS, cfg.optim_wrapper.constructor)
     if 'neck' in cfg.model:
         find(MODELS, cfg.model.neck.type)
-    for hook in cfg.default_hooks.values():
+    for hook in filter(None, cfg.default_hooks.values()):
         find(HOOKS, hook.type)
     for step in cfg.train_dataloader.dataset.pipeline:
         find(TRANSFORMS, step.type)

@@ -1,7 +1,5 @@
 # PlainMamba-L1
 backbone = dict(type='PlainMamba', arch=dict(base='l1'))
-# the last layer of each quarter
-out_indices = [5, 11, 17, 23]
 embed_dims = [192, 192, 192, 192]
 drop_path = dict(seg=0.1, cls=0.2)
 init_cfg = dict(

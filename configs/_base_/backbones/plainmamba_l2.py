@@ -1,7 +1,5 @@
 # PlainMamba-L2
 backbone = dict(type='PlainMamba', arch=dict(base='l2'))
-# the last layer of each quarter
-out_indices = [5, 11, 17, 23]
 embed_dims = [384, 384, 384, 384]
 drop_path = dict(seg=0.2, cls=0.2)
 init_cfg = dict(

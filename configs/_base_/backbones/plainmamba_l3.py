@@ -1,7 +1,5 @@
 # PlainMamba-L3
 backbone = dict(type='PlainMamba', arch=dict(base='l3'))
-# the last layer of each quarter
-out_indices = [8, 17, 26, 35]
 embed_dims = [448, 448, 448, 448]
 drop_path = dict(seg=0.3, cls=0.4)
 init_cfg = dict(
