@@ -264,6 +264,8 @@ def test_weights_are_those_of_the_configs():
     short = dict(micro='m', tiny='t', small='s', base='b')
     for (family, arch), cells in _rows('README.md').items():
         prefix = dict(SparXMamba='sparx_mamba', SparXSwin='sparx_swin').get(family, family.lower())
-        config = Config.fromfile(ROOT / f'configs/_base_/backbones/{prefix}_{short.get(arch, arch)}.py')
+        config = Config.fromfile(
+            ROOT / f'configs/_base_/backbones/{prefix}_{short.get(arch, arch)}.py'
+        )
         url = config.get('init_cfg', {}).get('checkpoint', '').partition('#')[0]
         assert cells[-1] == (f'[file]({url})' if url else 'not released')

@@ -100,7 +100,6 @@ def test_initialisation():
     assert 0.019 < model.stem.pos_embed.std() < 0.021
 
 
-@pytest.mark.tries('an argument of a backbone')
 @pytest.mark.parametrize(
     'options, text',
     [

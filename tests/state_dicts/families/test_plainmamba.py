@@ -85,6 +85,10 @@ def test_a_file_without_a_tensor_is_refused():
     del released['layers.2.mamba.direction_Bs']
     with pytest.raises(CoverageError, match=r'lacks layers\.2\.mixer\.direction_Bs'):
         fit(model, released, PLAINMAMBA)
+    # of more layers, if those behind the model's last one would be left out
+    deeper = PlainMamba(dict(PICO_PLAINMAMBA, num_layers=5)).state_dict()
+    with pytest.raises(CoverageError, match='has layers and channels 5x40, the model 4x40'):
+        fit(model, deeper, PLAINMAMBA)
     # a convolution after the first layer that the model does not have
     other = PlainMamba(dict(PICO_PLAINMAMBA, convolved_layers=())).state_dict()
     with pytest.raises(CoverageError, match=r'no place for layers\.0\.conv'):
