@@ -55,8 +55,8 @@ class PlainBackbone(Backbone):
             not built. None: the last layer of each quarter. Default: None.
         drop_path_rate (float): Stochastic depth rate of the last layer; it
             grows linearly from 0 at the first. Default: 0.
-        norm_cfg (dict, optional): Config of the batch norms in the stem. None:
-            ``type='BN'``. Default: None.
+        norm_cfg (dict, optional): Config of the batch norms in the stem and after
+            convolved layers. None: ``type='BN'``. Default: None.
         frozen_stages (int): Layers without gradients, which stay in eval
             mode. -1: none; 0: the stem; k: the stem and the first k layers.
             Default: -1.
@@ -108,7 +108,9 @@ class PlainBackbone(Backbone):
         # only what the returned maps need is built, so no parameter goes unused
         built = self.out_indices[-1] + 1
         rates = [drop_path_rate * i / max(num_layers - 1, 1) for i in range(built)]
-        self.layers = ModuleList(_build_layer(self.arch, i, rates[i]) for i in range(built))
+        self.layers = ModuleList(
+            _build_layer(self.arch, i, rates[i], norm_cfg) for i in range(built)
+        )
         norm = self.arch['out_norm']
         self.norms = ModuleDict(
             {
@@ -186,9 +188,9 @@ class PlainBackbone(Backbone):
         num_depths = len(self.layers) + 2
         depth = num_depths - 1
         if param_name.startswith(prefix):
-            part, number, *_ = param_name[len(prefix) :].split('.')
+            part, *rest = param_name[len(prefix) :].split('.')
             if part in ('stem', 'layers'):
-                depth = 0 if part == 'stem' else 1 + int(number)
+                depth = 0 if part == 'stem' else 1 + int(rest[0])
         return depth, num_depths
 
 
@@ -221,9 +223,10 @@ def _resolve_arch(arch, zoo, defaults, family):
     return arch
 
 
-def _build_layer(arch, index, rate):
-    kind = ConvolvedLayer if index in arch['convolved_layers'] else Layer
-    return kind(
+def _build_layer(arch, index, rate, norm_cfg):
+    is_convolved = index in arch['convolved_layers']
+    own = dict(norm_cfg=norm_cfg) if is_convolved and norm_cfg else {}
+    return (ConvolvedLayer if is_convolved else Layer)(
         dim=arch['embed_dims'],
         mixer=arch['mixer'],
         proj=arch['projection'],
@@ -231,4 +234,5 @@ def _build_layer(arch, index, rate):
         norm=arch['norm'],
         dpe=False,
         drop_path_rate=rate,
+        **own,
     )
