@@ -101,6 +101,14 @@ class PyramidFFN(nn.Module):
         self.fc2 = nn.Linear(hidden, dim)
 
     def forward(self, tokens: torch.Tensor, sizes: Sizes) -> torch.Tensor:
-        """Map tokens (B, L, C) of maps of these sizes to the same shape."""
+        """Run the network.
+
+        Args:
+            tokens (Tensor): Tokens of shape (B, L, C).
+            sizes (Sizes): Sizes of their maps.
+
+        Returns:
+            Tensor: Tokens of shape (B, L, C).
+        """
         maps = to_maps(self.fc1(tokens), sizes)
         return self.fc2(to_tokens(*(self.dwconv(one, 'gelu') for one in maps)))

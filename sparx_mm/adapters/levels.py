@@ -48,8 +48,8 @@ def to_maps(tokens: torch.Tensor, sizes: Sizes) -> list[torch.Tensor]:
     maps, start = [], 0
     for height, width in sizes:
         one = tokens[:, start : start + height * width]
-        # (B, H*W, C) -> (B, C, H, W)
-        maps.append(one.transpose(1, 2).unflatten(2, (height, width)))
+        # (B, H*W, C) -> (B, H, W, C) -> (B, C, H, W)
+        maps.append(one.unflatten(1, (height, width)).permute(0, 3, 1, 2))
         start = start + height * width
     return maps
 

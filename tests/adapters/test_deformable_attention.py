@@ -31,9 +31,7 @@ def test_sampling_is_mmcvs(ops):
     places = (torch.rand(2, 7, 3, 3, 4, 2) * 1.6 - 0.3).double().requires_grad_()
     weights = torch.rand(2, 7, 3, 3, 4).double().requires_grad_()
     found = sample_levels(value, SIZES, places.unbind(3), weights)
-    expected = ops.multi_scale_deformable_attn_pytorch(
-        value, torch.tensor(SIZES), places, weights
-    )
+    expected = ops.multi_scale_deformable_attn_pytorch(value, torch.tensor(SIZES), places, weights)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-13)
     cotangent = torch.randn_like(found)
     leaves = value, places, weights

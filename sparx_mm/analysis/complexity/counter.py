@@ -60,6 +60,8 @@ _NORMS = {
 }
 _INTERPOLATION = {
     aten.upsample_bilinear2d: _per_output_element(4),
+    # what deformable attention reads between the cells of a map
+    aten.grid_sampler_2d: _per_output_element(4),
     aten.upsample_nearest2d: _per_output_element(1),
     # by overload too, because torch decomposes it otherwise
     aten.upsample_nearest2d.default: _per_output_element(1),
