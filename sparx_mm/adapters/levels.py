@@ -48,8 +48,9 @@ def to_maps(tokens: torch.Tensor, sizes: Sizes) -> list[torch.Tensor]:
     maps, start = [], 0
     for height, width in sizes:
         one = tokens[:, start : start + height * width]
+        # not unflattened, because torch's exporter to ONNX takes its sizes as constants
         # (B, H*W, C) -> (B, H, W, C) -> (B, C, H, W)
-        maps.append(one.unflatten(1, (height, width)).permute(0, 3, 1, 2))
+        maps.append(one.reshape(one.shape[0], height, width, -1).permute(0, 3, 1, 2))
         start = start + height * width
     return maps
 

@@ -36,7 +36,7 @@ def sample_levels(
         operator = _mmcv_operator()
         if operator is not None:
             return _sample_by_mmcv(operator, value, sizes, places, weights)
-    batch, _, heads, channels = value.shape
+    heads, channels = value.shape[2:]
     total = None
     for i, one in enumerate(to_maps(value.flatten(2), sizes)):
         # (B, heads*C, H, W) -> (B*heads, C, H, W)
@@ -49,7 +49,7 @@ def sample_levels(
         part = (read * weights[:, :, :, i].transpose(1, 2).flatten(0, 1).unsqueeze(1)).sum(-1)
         total = part if total is None else total + part
     # (B*heads, C, Q) -> (B, Q, heads*C)
-    return total.unflatten(0, (batch, heads)).flatten(1, 2).transpose(1, 2)
+    return total.unflatten(0, (-1, heads)).flatten(1, 2).transpose(1, 2)
 
 
 @cache
