@@ -6,6 +6,7 @@ from torch import nn
 
 from sparx_mm.adapters import DeformableAttention, sample_levels
 from sparx_mm.adapters.levels import cell_centres, to_maps, to_tokens
+from sparx_mm.adapters.sampling import _sample_by_mmcv
 from sparx_mm.errors import ConfigError
 
 SIZES = [(6, 10), (3, 5), (1, 3)]
@@ -42,6 +43,24 @@ def test_sampling_is_mmcvs(ops):
     for ours, theirs in gradients:
         assert theirs.abs().max() > 0.1
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+@pytest.mark.stack
+def test_mmcvs_operator_is_given_what_it_takes(ops):
+    """Its plain form in its place, because the operator is for GPUs."""
+
+    def operator(value, sizes, starts, places, weights, images):
+        assert all(x.is_contiguous() for x in (value, places, weights))
+        assert starts.tolist() == [0, 60, 75] and len(value) % images == 0
+        return ops.multi_scale_deformable_attn_pytorch(value, sizes, places, weights)
+
+    torch.manual_seed(0)
+    # as the attention has it, heads cut from the channels of a transposed tensor
+    value = torch.randn(LENGTH, 3, 12).transpose(0, 1).unflatten(2, (3, 4))
+    places = torch.rand(3, 7, 3, 3, 4, 2).unbind(3)
+    weights = torch.rand(3, 7, 3, 4, 3).transpose(3, 4)
+    found = _sample_by_mmcv(operator, value, SIZES, places, weights)
+    torch.testing.assert_close(found, sample_levels(value, SIZES, places, weights))
 
 
 @pytest.mark.stack
