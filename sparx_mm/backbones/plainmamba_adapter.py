@@ -95,6 +95,19 @@ class PlainMambaAdapter(PlainMamba):
             [dim] * len(_STRIDES), self.out_indices, _STRIDES, 'adapter.norms'
         )
 
+    @classmethod
+    def map_channels(cls, arch='l1', out_indices=(0, 1, 2, 3)):
+        """Return channels and numbers of the maps; see `Backbone.map_channels`.
+
+        Args:
+            arch (str or dict): The backbone's argument. Default: ``'l1'``.
+            out_indices (int or Sequence[int]): The backbone's argument.
+                Default: (0, 1, 2, 3).
+        """
+        (dim,), _ = super().map_channels(arch, -1)
+        maps = resolve_out_indices(out_indices, len(_STRIDES))
+        return [dim] * len(maps), maps
+
     def _extract(self, x):
         height, width = x.shape[2:]
         x = pad_to_multiple(x, _STRIDES[-1])

@@ -14,6 +14,7 @@ VARIED = [
     'vmamba_t_1x',
     'vssd_t_1x',
     'groupmamba_t_1x',
+    'plainmamba_l1_1x',
     'sparx_demo_shapes',
 ]
 
