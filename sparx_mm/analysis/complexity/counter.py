@@ -219,6 +219,9 @@ def _backbone_parts(backbone: Backbone):
         yield from _layer_parts(name, backbone.layers)
     else:
         yield from _stage_parts(backbone)
+    adapter = getattr(backbone, 'adapter', None)
+    if adapter is not None:
+        yield ('adapter',), adapter
     yield ('output norms',), backbone.norms
 
 
