@@ -8,7 +8,7 @@ from mmengine.hooks import EMAHook
 from sparx_mm import PlainMambaAdapter
 from sparx_mm.engine.hooks.coverage import load_whole
 from sparx_mm.run import ArgumentParser, CfgOptionsAction, build_runner
-from sparx_mm.state_dicts import PLAINMAMBA
+from sparx_mm.state_dicts import PLAINMAMBA, CoverageError
 
 # each family of backbones, and the demo
 VARIED = [
@@ -54,6 +54,9 @@ def test_a_released_detector_of_plainmamba_loads_whole(head, shapes, tmp_path):
     file = {**{f'backbone.{name}': value for name, value in whole.items()}, **own}
     file = PLAINMAMBA.to_released(file, 'backbone.')
     assert 'backbone.interactions.3.extra_extractors.1.ffn.dwconv.dwconv.weight' in file
+    counters = {k: v.float() for k, v in file.items() if k.endswith('num_batches_tracked')}
+    with pytest.raises(CoverageError, match='l1_1x.pth does not fill the model: .* of torch.int64'):
+        load_whole(model, dict(state_dict=file | counters), 'l1_1x.pth')
     load_whole(model, dict(state_dict=file), 'l1_1x.pth')
     for name, value in model.state_dict().items():
         assert value.equal(own[name]), name
