@@ -169,6 +169,7 @@ def test_channel_affine():
         torch.testing.assert_close(out[:, c], x[:, c] * scale + bias)
 
 
+@pytest.mark.tries('a batch of one image in the batch norm')
 @pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
 def test_one_image_of_tokens(layout):
     """A map that is a view of tokens: torch gives its gradient wrongly."""
