@@ -58,6 +58,7 @@ def test_onnxruntime_runs_any_batch_height_and_width(network):
 
 # symbolic sizes take it half a minute
 @pytest.mark.faults
+@pytest.mark.tries("a backbone's torch.export program")
 @torch.no_grad()
 def test_torch_exports_any_batch_height_and_width(network):
     sides = {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}

@@ -58,7 +58,7 @@ def test_the_layers_of_a_detector_start_another_network(small):
     ]
 
 
-@pytest.mark.tries('a PlainMamba file with a part of an adapter')
+@pytest.mark.tries('a part of an adapter in a file')
 @pytest.mark.parametrize(
     'name',
     [
