@@ -61,6 +61,7 @@ def test_it_is_the_released_network():
             assert (out - expected[f'out{i}']).abs().max() < tolerance, (dtype, i)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('arch, heads', [('l1', 6), ('l2', 6), ('l3', 8)])
 def test_sizes_and_heads(arch, heads):
     with torch.device('meta'):
@@ -191,35 +192,43 @@ def test_other_norms_and_channels():
     assert len(model.eval()(images(1, 4, 32, 32))) == 4
 
 
-def test_every_operation_is_counted():
-    """The adapter's products by hand; what it samples counts as interpolation."""
+@pytest.mark.slow
+def test_every_product_is_counted():
+    """The adapter's, by hand, beside those of the network alone."""
     shape = (64, 96)
     with torch.device('meta'):
         model = PlainMambaAdapter(PICO_PLAINMAMBA, num_heads=2)
-        found, interpolated = (
-            count_complexity(model, shape, name).total().macs
-            for name in ('plain', 'paper-interpolation')
-        )
+        found = count_complexity(model, shape, 'plain')
         alone = PlainMamba(dict(PICO_PLAINMAMBA, out_norm=None), out_indices=-1)
         inner = count_complexity(alone, shape, 'plain').total().macs
-    # positions at strides 4 to 32, and of the adapter's tokens
-    positions = quarter, *finer, coarse = 384, 96, 24, 6
-    (tokens, small), dim, places = (126, 24), 24, 2 * 4
+    # positions at stride 4, of the adapter's tokens and at stride 16
+    quarter, tokens, small = 384, 126, 24
+    dim, hidden, places = 40, 10, 2 * 4
     # projections of queries, of what is sampled, and the FFN
     injector = small * dim * (9 * places + dim) + tokens * dim * dim
     extractor = tokens * dim * (3 * places + dim) + small * dim * dim
-    extractor += tokens * (2 * dim * 6 + 9 * 6)
+    extractor += tokens * (2 * dim * hidden + 9 * hidden)
     prior = 9 * 64 * 4 * quarter * (3 + 64 + 64)
     for inputs, outputs, count in ((64, 128, 96), (128, 256, 24), (256, 256, 6)):
         prior += count * outputs * (9 * inputs + dim)
     prior += quarter * 64 * dim
     up = quarter * dim * dim
-    assert found - inner == 4 * injector + 6 * extractor + prior + up
-    sampled = dim * 4 * (4 * 3 * small + 6 * tokens)
-    resized = dim * sum(positions)
-    norms = interpolated - found - 4 * (sampled + resized)
-    # those of the network alone are counted too
-    assert norms > 0
+    expected = 4 * injector + 6 * extractor + prior + up
+    assert found.total().macs - inner == expected
+    assert found.parts['adapter',].macs == expected
+
+
+def test_what_is_sampled_counts_as_interpolation():
+
+    class Sampler(nn.Module):
+        def forward(self, x):
+            return nn.functional.grid_sample(x, x.new_zeros(1, 5, 7, 2), align_corners=False)
+
+    counts = [
+        count_complexity(Sampler(), (8, 8), name).total().macs
+        for name in ('paper', 'paper-interpolation')
+    ]
+    assert counts == [0, 4 * 3 * 5 * 7]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +237,7 @@ def test_every_operation_is_counted():
         (dict(arch=dict(PICO_PLAINMAMBA, num_layers=6)), 'a multiple of 4, got 6'),
         (dict(arch=dict(PICO_PLAINMAMBA, out_norm=dict(type='LN2d'))), 'have batch norms'),
         (dict(out_indices=(0, 4)), 'out_indices must be ascending'),
-        (dict(num_heads=5), 'must divide its 24 channels, got 5'),
+        (dict(num_heads=7), 'must divide its 40 channels, got 7'),
     ],
 )
 def test_mistakes(options, message):
