@@ -33,6 +33,7 @@ HEIGHTS = {
     'engine': 7,
     'distillation': 6,
     'backbones': 5,
+    'adapters': 4,
     'necks': 4,
     'aggregators': 4,
     'mixers': 4,

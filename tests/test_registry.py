@@ -9,12 +9,33 @@ from mmengine.runner import Runner
 from torch import nn
 
 import sparx_mm.engine  # noqa: F401, makes a broken torchvision importable
-from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, SparXSwin, VMamba, layers, mixers
-from sparx_mm.necks import ClassBlock, NormPooling
+from sparx_mm import (
+    VSSD,
+    GroupMamba,
+    PlainMamba,
+    PlainMambaAdapter,
+    SparXMamba,
+    SparXSwin,
+    VMamba,
+    layers,
+    mixers,
+)
+from sparx_mm.necks import ClassBlock, NormPooling, SimpleFeaturePyramid
 from sparx_mm.registry import MODELS, build_part
 
 pytestmark = pytest.mark.stack
-FOR_ALL = (SparXMamba, SparXSwin, VMamba, VSSD, GroupMamba, PlainMamba, ClassBlock, NormPooling)
+FOR_ALL = (
+    SparXMamba,
+    SparXSwin,
+    VMamba,
+    VSSD,
+    GroupMamba,
+    PlainMamba,
+    PlainMambaAdapter,
+    ClassBlock,
+    NormPooling,
+    SimpleFeaturePyramid,
+)
 
 
 class Impostor(nn.Module):

@@ -146,13 +146,19 @@ class PlainBackbone(Backbone):
         x = self.stem(x)
         outs = []
         for i, layer in enumerate(self.layers):
+            x = self._run_layers([layer], x)
+            if i in self.out_indices:
+                outs.append(self.norms[self._norm_name(i)](x))
+        return outs
+
+    def _run_layers(self, layers, x):
+        """Run layers in a row."""
+        for layer in layers:
             if self.with_cp and self.training and torch.is_grad_enabled():
                 x = checkpoint_layer(layer, x, ())
             else:
                 x = layer(x)
-            if i in self.out_indices:
-                outs.append(self.norms[self._norm_name(i)](x))
-        return outs
+        return x
 
     def _iterate_layers(self):
         return self.layers

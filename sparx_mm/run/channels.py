@@ -14,6 +14,10 @@ from ..errors import ConfigError, UserError
 TAKES_ALL = ('ChannelMapper', 'CSPNeXtPAFPN', 'FPN', 'MultiLevelNeck', 'PAFPN', 'YOLOXPAFPN')
 # necks that give as many channels as the last map has
 KEEPS_LAST = ('GlobalAveragePooling', 'NormPooling')
+# necks that give num_outs maps of out_channels
+GIVES_ALIKE = ('FPN', 'SimpleFeaturePyramid', 'SimpleFPN')
+# option of a neck for the one map that it reads, whose in_channels are others
+ONE_MAP = 'backbone_channel'
 
 
 def check_channels(cfg: Config) -> None:
@@ -26,7 +30,7 @@ def check_channels(cfg: Config) -> None:
         cfg (Config): A whole config; its packages are imported.
 
     Raises:
-        UserError: If ``in_channels`` is something else than the maps.
+        UserError: If ``in_channels``, or a neck's ``backbone_channel``, is something else than the maps.
     """
     for key, model in walk(cfg.get('model') or {}, 'model'):
         backbone = model.get('backbone')
@@ -35,7 +39,8 @@ def check_channels(cfg: Config) -> None:
             continue
         channels, out_indices = given
         for name, part, taken in _readers(model, channels):
-            wanted = part.get('in_channels')
+            option = ONE_MAP if ONE_MAP in part else 'in_channels'
+            wanted = part.get(option)
             taken = list(taken) if isinstance(wanted, (list, tuple)) else taken[-1]
             wanted = list(wanted) if isinstance(wanted, (list, tuple)) else wanted
             if wanted == taken:
@@ -45,8 +50,8 @@ def check_channels(cfg: Config) -> None:
             between = '' if name.startswith('neck') or not neck else f', {key}.neck {_outs(neck)}'
             raise UserError(
                 f'{key}.backbone gives maps of {", ".join(map(str, channels))} channels '
-                f'(out_indices {out_indices}){between}; {key}.{name}.in_channels is {wanted}'
-                f'{index}: give {key}.{name}.in_channels={str(taken).replace(" ", "")}'
+                f'(out_indices {out_indices}){between}; {key}.{name}.{option} is {wanted}'
+                f'{index}: give {key}.{name}.{option}={str(taken).replace(" ", "")}'
             )
 
 
@@ -93,6 +98,8 @@ def _readers(model: dict, maps: Sequence[int]) -> Iterator[tuple[str, dict, Sequ
 
 def _reads(neck: dict, maps: Sequence[int]) -> bool:
     """Return True if what a neck reads of the maps is known."""
+    if ONE_MAP in neck:
+        return True
     wanted = neck.get('in_channels')
     if isinstance(wanted, int):
         # one of several maps may be picked
@@ -111,7 +118,7 @@ def _neck_channels(neck: dict, maps: Sequence[int]) -> list[int]:
     """Return the channels of a neck's maps; none if they are unknown."""
     if _kind(neck) in KEEPS_LAST:
         return [maps[-1]]
-    if _kind(neck) == 'FPN' and isinstance(neck.get('num_outs'), int):
+    if _kind(neck) in GIVES_ALIKE and isinstance(neck.get('num_outs'), int):
         return [neck.get('out_channels')] * neck['num_outs']
     return []
 

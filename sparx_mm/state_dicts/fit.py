@@ -77,7 +77,7 @@ def fit(
     report = match(own, given)
     if in_parts:
         report = _keep_parts(report, given)
-    elif any(key_map.is_required(name) for name in own if name not in report.weights) or any(
+    elif key_map.required_names(own.keys() - report.weights.keys(), given) or any(
         _unexpected_names(report, key_map)
     ):
         other = found.get(prefix)
@@ -208,7 +208,7 @@ def _misfit_message(report, given, key_map, archs):
             f', the model {_layout_text(report.own)}'
         )
     parts = []
-    absent = [name for name in report.missing if key_map.is_required(name)]
+    absent = key_map.required_names(report.missing, given)
     if absent:
         parts.append(f'it lacks {summarize(absent)}')
     if report.reshaped:

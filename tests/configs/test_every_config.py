@@ -45,8 +45,10 @@ SPARED = dict(
     VSSD={'A_log', 'D'},
     GroupMamba={'A_log', 'D', 'skip_scale'},
     PlainMamba={'A_log', 'D', 'direction_Bs', 'pos_embed'},
+    PlainMambaAdapter={'A_log', 'D', 'direction_Bs', 'pos_embed', 'level_embed'},
 )
 LOSSES = dict(
+    retinanet={'loss_cls', 'loss_bbox'},
     mask_rcnn={'loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox', 'loss_mask'},
     semantic_fpn={'decode.loss_ce'},
     upernet={'decode.loss_ce', 'aux.loss_ce'},
@@ -123,7 +125,10 @@ def test_heads_have_the_channels_of_the_backbone(path):
         index = model.auxiliary_head.in_index
         expected.update(decode_head=channels, auxiliary_head=channels[index])
     found = {
-        part: model[part].in_channels for part in expected if 'in_channels' in model.get(part, ())
+        part: model[part][option]
+        for part in expected
+        for option in ('in_channels', 'backbone_channel')
+        if option in model.get(part, ())
     }
     assert found and found == {part: expected[part] for part in found}
 

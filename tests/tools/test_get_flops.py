@@ -94,8 +94,8 @@ def test_tables_of_a_paper(table):
         (['none.py'], 'no config file'),
         (
             ['SparXMambo'],
-            "give one of ['GroupMamba', 'PlainMamba', 'SparXMamba', 'SparXSwin', 'VMamba', 'VSSD'], "
-            'another',
+            "give one of ['GroupMamba', 'PlainMamba', 'PlainMambaAdapter', 'SparXMamba', 'SparXSwin', "
+            "'VMamba', 'VSSD'], another",
         ),
         (['SparXMamba', '--shape', '0'], 'at least 1, got 0 0'),
         (['SparXMamba', '--shape', '1', '2', '3'], 'one or two numbers, got 3'),

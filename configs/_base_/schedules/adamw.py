@@ -12,7 +12,7 @@ optim_wrapper = dict(
     # spared in classifiers D, norms and all biases, in detectors and segmentors only the norms of
     # layers and of outputs. Those of GroupMamba decayed A_log and the dt bias, and spared D, the scale
     # of a product before a norm (skip_scale), norms and all other biases. Those of PlainMamba spared
-    # what is spared here, and in classifiers all biases too.
+    # what is spared here, and in classifiers and detectors all biases too.
     # norm_decay_mult reaches every BN, GN and LN by its class; custom_keys match parts of names.
     paramwise_cfg=dict(
         # Ratio of a layer's learning rate to that of the next layer; 1 gives all layers the same.
@@ -26,6 +26,7 @@ optim_wrapper = dict(
             'mixer.skip_scale': dict(decay_mult=0.0),
             'mixer.direction_Bs': dict(decay_mult=0.0),
             'stem.pos_embed': dict(decay_mult=0.0),
+            'adapter.level_embed': dict(decay_mult=0.0),
             'relative_position_bias_table': dict(decay_mult=0.0),
         },
     ),

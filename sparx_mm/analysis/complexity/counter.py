@@ -60,6 +60,8 @@ _NORMS = {
 }
 _INTERPOLATION = {
     aten.upsample_bilinear2d: _per_output_element(4),
+    # what deformable attention reads between the cells of a map
+    aten.grid_sampler_2d: _per_output_element(4),
     aten.upsample_nearest2d: _per_output_element(1),
     # by overload too, because torch decomposes it otherwise
     aten.upsample_nearest2d.default: _per_output_element(1),
@@ -217,6 +219,9 @@ def _backbone_parts(backbone: Backbone):
         yield from _layer_parts(name, backbone.layers)
     else:
         yield from _stage_parts(backbone)
+    adapter = getattr(backbone, 'adapter', None)
+    if adapter is not None:
+        yield ('adapter',), adapter
     yield ('output norms',), backbone.norms
 
 
