@@ -7,6 +7,7 @@ from .groupmamba import GroupMamba
 from .hierarchical import HierarchicalBackbone
 from .plain import PlainBackbone
 from .plainmamba import PlainMamba
+from .plainmamba_adapter import PlainMambaAdapter
 from .sparx import SparXMamba, SparXSwin
 from .vmamba import VMamba
 from .vssd import VSSD
@@ -18,6 +19,7 @@ __all__ = [
     'HierarchicalBackbone',
     'PlainBackbone',
     'PlainMamba',
+    'PlainMambaAdapter',
     'SparXMamba',
     'SparXSwin',
     'VMamba',

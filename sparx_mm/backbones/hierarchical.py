@@ -180,6 +180,19 @@ class HierarchicalBackbone(Backbone):
         self._trunk_norms = [i for i in range(num_stages) if archs[i]['trunk_norm']]
         self._finish(frozen_stages, norm_eval)
 
+    @classmethod
+    def map_channels(cls, arch='tiny', out_indices=(0, 1, 2, 3)):
+        """Return channels and numbers of the maps; see `Backbone.map_channels`.
+
+        Args:
+            arch (str or dict): The backbone's argument. Default: ``'tiny'``.
+            out_indices (int or Sequence[int]): The backbone's argument.
+                Default: (0, 1, 2, 3).
+        """
+        dims = resolve_arch(arch, cls.arch_zoo, cls.arch_defaults)['embed_dims']
+        stages = resolve_out_indices(out_indices, len(dims))
+        return [dims[i] for i in stages], stages
+
     def _extract(self, x):
         x = self.stem(x)
         outs = []

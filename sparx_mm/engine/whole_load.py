@@ -92,8 +92,11 @@ def _count_classes(checkpoint, report, heads):
     file = checkpoint.get('state_dict', checkpoint)
     for head, ours in heads.items():
         for name in report.reshaped:
+            if not (report.own[name].dim() and getattr(file.get(name), 'ndim', 0)):
+                # a counter of batches
+                continue
             # a softmax with a background has one output more than there are classes
             background = len(report.own[name]) - ours
-            if name.startswith(f'{head}.') and name in file and background in (0, 1):
+            if name.startswith(f'{head}.') and background in (0, 1):
                 return len(file[name]) - background
     return None

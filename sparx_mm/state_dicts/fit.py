@@ -21,6 +21,8 @@ from .rows import compile_name
 _LAYER = compile_name(OWN_LAYER)
 # of a backbone without stages; the start alone is that of Swin's stages too
 _PLAIN_LAYER = re.compile(r'layers\.(\d+)\.((?:norm1|proj|mixer|conv|conv_norm)\..+)')
+# of a backbone without stages whose last layer is built
+_LAST_NORM = 'norms.last.'
 _STAGE = re.compile(r'(stages|downsamples)\.(\d+)\.')
 _PART = re.compile(r'stem|\w+\.\d+')
 
@@ -75,7 +77,7 @@ def fit(
     report = match(own, given)
     if in_parts:
         report = _keep_parts(report, given)
-    elif any(key_map.is_required(name) for name in own if name not in report.weights) or any(
+    elif key_map.required_names(own.keys() - report.weights.keys(), given) or any(
         _unexpected_names(report, key_map)
     ):
         other = found.get(prefix)
@@ -150,7 +152,7 @@ def _unexpected_names(report, key_map) -> Iterable[str]:
             continue
         # stages and layers after the last of out_indices are not built
         beyond = (stage and int(stage[2]) >= len(built) - (stage[1] != 'stages')) or (
-            layer and int(layer[1]) >= built[0][0]
+            layer and int(layer[1]) >= built[0][0] and not _has_last_layer(report.own)
         )
         if key_map.is_required(name) and not beyond:
             yield name
@@ -206,7 +208,7 @@ def _misfit_message(report, given, key_map, archs):
             f', the model {_layout_text(report.own)}'
         )
     parts = []
-    absent = [name for name in report.missing if key_map.is_required(name)]
+    absent = key_map.required_names(report.missing, given)
     if absent:
         parts.append(f'it lacks {summarize(absent)}')
     if report.reshaped:
@@ -224,9 +226,13 @@ def _misfit_message(report, given, key_map, archs):
 
 def _has_layers(theirs, ours, own):
     """Return True if a file has the layers that are built of the model, or more behind them."""
-    if any(map(_PLAIN_LAYER.match, own)):
+    if any(map(_PLAIN_LAYER.match, own)) and not _has_last_layer(own):
         return len(theirs) == 1 and theirs[0][0] >= ours[0][0] and theirs[0][1] == ours[0][1]
     return theirs[: len(ours)] == ours
+
+
+def _has_last_layer(own):
+    return any(name.startswith(_LAST_NORM) for name in own)
 
 
 def _layout(tensors: Mapping[str, torch.Tensor]) -> tuple[tuple[int, int], ...]:

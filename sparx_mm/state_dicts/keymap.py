@@ -43,6 +43,8 @@ class KeyMap:
         optional (str): Pattern of own names that a file of another task may
             lack, or have in addition. Batch counters of batch norms always may.
             Default: the output norms.
+        whole (str): Pattern of optional names of a part that a file has whole or not
+            at all. Default: matches no name.
         derived (str): Pattern of names of tensors that a model computes anew and
             that are never loaded. Default: matches no name.
     """
@@ -56,6 +58,7 @@ class KeyMap:
         head: Sequence[tuple] = (),
         mark: str = r'(?!)',
         optional: str = r'norms\..*',
+        whole: str = r'(?!)',
         derived: str = r'(?!)',
     ) -> None:
         self.family = family
@@ -73,6 +76,7 @@ class KeyMap:
         self._table = RowTable([*in_layer, *(Row(*row) for row in top)])
         self._mark = re.compile(rf'(|.*\.)(?:{mark})')
         self._optional = re.compile(optional)
+        self._whole = re.compile(whole)
         self._derived = re.compile(derived)
 
     def __repr__(self) -> str:
@@ -99,6 +103,21 @@ class KeyMap:
             own_name (str): Name of the tensor in a backbone of this package.
         """
         return not (self._optional.fullmatch(own_name) or is_bn_counter(own_name))
+
+    def required_names(self, names: Iterable[str], file: Iterable[str]) -> list[str]:
+        """List the tensors that a certain file of the family must have.
+
+        Args:
+            names (Iterable[str]): Names in a backbone of this package.
+            file (Iterable[str]): Own names of the file's tensors.
+        """
+        begun = any(map(self._whole.fullmatch, file))
+        return [
+            name
+            for name in names
+            if self.is_required(name)
+            or (begun and self._whole.fullmatch(name) and not is_bn_counter(name))
+        ]
 
     def own_names(self, names: Iterable[str]) -> dict[str, str]:
         """Find the own names of a released file's names.

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from archs import PICO, PICO_GROUPMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
+from archs import PICO, PICO_GROUPMAMBA, PICO_PLAINMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
 
-from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, SparXSwin, VMamba
 from sparx_mm.state_dicts.image_channels import adapt_image_channels
 
 
@@ -16,6 +16,7 @@ from sparx_mm.state_dicts.image_channels import adapt_image_channels
         (VMamba, PICO_VMAMBA),
         (VSSD, PICO_VSSD),
         (GroupMamba, PICO_GROUPMAMBA),
+        (PlainMamba, PICO_PLAINMAMBA),
     ],
 )
 @pytest.mark.parametrize('out_indices', [(0, 1, 2, 3), (1, 2), -1])
@@ -27,8 +28,9 @@ def test_it_is_what_the_maps_are(family, arch, out_indices):
     assert info.reduction() == [64 // m.shape[2] for m in maps]
     assert model.num_features == maps[-1].shape[1]
     for name, channels in zip(info.module_name(), info.channels()):
-        layer = model.get_submodule(name).layers[-1]
-        assert layer.norm2.weight.shape == (channels,)
+        part = model.get_submodule(name)
+        norm = part.norm1 if family is PlainMamba else part.layers[-1].norm2
+        assert norm.weight.shape == (channels,)
 
 
 def test_timms_own_answers_alike():

@@ -29,6 +29,7 @@ COUNTED = (
     'groupmamba_t_in1k',
     'mask_rcnn_sparx_t_3x',
     'oriented_rcnn_sparx_t_1x',
+    'retinanet_plainmamba_l1_1x',
     'semantic_fpn_sparx_swin_t',
     'sparx_t_in1k',
     'upernet_vssd_m',
@@ -108,7 +109,7 @@ def test_facts_are_those_of_the_config(name):
     if 'shapes' not in name:
         assert facts['Batch Size'] == cfg.auto_scale_lr.base_batch_size
     family = MODELS[name]['In Collection']
-    assert family.replace('-', '') == cfg.model.backbone.type
+    assert family.replace('-', '') == cfg.model.backbone.type.removesuffix('Adapter')
 
 
 def test_weights_of_classifiers_are_those_that_backbones_start_from():

@@ -4,11 +4,11 @@ import warnings
 
 import pytest
 import torch
-from archs import PICO, PICO_GROUPMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
+from archs import PICO, PICO_GROUPMAMBA, PICO_PLAINMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
 from mmseg.models.utils import Upsample
 from torch.export import Dim
 
-from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, SparXSwin, VMamba
 from sparx_mm.aggregators import DMCA
 from sparx_mm.export.segmentor import MatrixPool2d, replace_layers
 from sparx_mm.kernels import ss2d
@@ -23,6 +23,8 @@ from sparx_mm.export.runtimes import open_openvino  # noqa: E402
 
 # VMamba, whose parts SparXMamba has too, is exported in tests/export/test_command.py
 FAMILIES = ((SparXMamba, PICO), (SparXSwin, PICO_SWIN), (VSSD, PICO_VSSD))
+# of scans of sequences
+SEQUENCES = ((GroupMamba, PICO_GROUPMAMBA), (PlainMamba, PICO_PLAINMAMBA))
 # windows fit in some maps and not in others; sides that no stride divides
 SIZES = ((1, 3, 130, 63), (3, 3, 40, 33))
 
@@ -71,7 +73,7 @@ def test_torch_exports_any_batch_height_and_width(family, arch):
 
 
 # torch.export takes its scans of sequences at sizes of more than 64 positions alone
-@pytest.mark.parametrize('family, arch', (*FAMILIES, (GroupMamba, PICO_GROUPMAMBA)))
+@pytest.mark.parametrize('family, arch', (*FAMILIES, *SEQUENCES))
 @torch.no_grad()
 def test_onnxruntime_runs_any_batch_height_and_width(family, arch):
     model = backbone(family, arch)

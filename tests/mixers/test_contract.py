@@ -45,6 +45,7 @@ MIXERS = {
     'BiSSM': dict(type='BiSSM'),
     'window': dict(type='ShiftedWindowAttention', num_heads=2, window_size=3),
     'group mamba': dict(type='ModulatedGroupMamba', d_state=2),
+    'snake scan': dict(type='SnakeScan', d_state=4, d_conv=3),
     'attention': dict(type='Attention', num_heads=2),
     'NonCausalSSD': dict(type='NonCausalSSD', num_heads=2, d_state=6),
     'RotaryNonCausalSSD': dict(type='RotaryNonCausalSSD', num_heads=4, d_state=8, ssm_ratio=1),

@@ -1,6 +1,12 @@
 """Printed tables of papers beside this package's own counts."""
 
-from . import groupmamba, sparx, vmamba, vssd
+from . import groupmamba, plainmamba, sparx, vmamba, vssd
 
 # by the name that tools/get_flops.py --paper takes
-PAPERS = dict(sparx=sparx.ROWS, vmamba=vmamba.ROWS, vssd=vssd.ROWS, groupmamba=groupmamba.ROWS)
+PAPERS = dict(
+    sparx=sparx.ROWS,
+    vmamba=vmamba.ROWS,
+    vssd=vssd.ROWS,
+    groupmamba=groupmamba.ROWS,
+    plainmamba=plainmamba.ROWS,
+)
