@@ -70,10 +70,7 @@ def device_name(device):
 
 
 def clock():
-    """Read the time of this thread in seconds, and that of the day if torch has several.
-
-    Other programs disturb a thread's own time little.
-    """
+    """Read a clock in seconds: of this thread alone if torch has one, which others disturb little."""
     return time.thread_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 
