@@ -131,8 +131,8 @@ def test_the_examples_run(page, block, tmp_path, monkeypatch):
     exec(compile(block, page, 'exec'), {'__name__': 'example'})
 
 
-@pytest.mark.parametrize('page,block', _python_blocks('docs/sparx.md'))
-def test_the_statements_on_sparx_hold(page, block):
+@pytest.mark.parametrize('page,block', _python_blocks('docs/sparx.md', 'docs/learned_inputs.md'))
+def test_the_statements_of_a_page_hold(page, block):
     with torch.device('meta'):
         exec(compile(block, page, 'exec'), {'__name__': 'example'})
 

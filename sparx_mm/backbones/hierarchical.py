@@ -9,7 +9,7 @@ from torch import nn
 from ..layers import Layer, build_norm, checkpoint_layer
 from ..registry import build_part
 from ..state_dicts import KeyMap
-from .arch import layer_value, plan_stage, resolve_arch, stage_arch
+from .arch import layer_value, plan_inputs, plan_stage, resolve_arch, stage_arch
 from .base import Backbone, check_options, share_norm_cfg, take_channels
 from .connections import STAGE_INPUT, LayerPlan
 from .feature_info import FeatureInfo, resolve_out_indices
@@ -23,19 +23,25 @@ class Stage(BaseModule):
         plans (Sequence[LayerPlan]): Their connections.
         with_cp (bool): Checkpoint activations while training.
             Default: False.
+        inputs (Sequence[Sequence[int]], optional): By layer, the maps whose weighted
+            sum it starts from, the last map last. None: each layer starts from the
+            last map alone. Default: None.
     """
 
     def __init__(
-        self, layers: Sequence[Layer], plans: Sequence[LayerPlan], with_cp: bool = False
+        self,
+        layers: Sequence[Layer],
+        plans: Sequence[LayerPlan],
+        with_cp: bool = False,
+        inputs: Sequence[Sequence[int]] | None = None,
     ) -> None:
         super().__init__()
         self.layers = ModuleList(layers)
         self.sources = [plan.sources for plan in plans]
+        self.inputs = inputs or [()] * len(layers)
+        read = [{*a, *b} for a, b in zip(self.sources, self.inputs)]
         # needed_later[i]: maps that layers after i still read
-        self.needed_later = [
-            {source for later in self.sources[i + 1 :] for source in later}
-            for i in range(len(layers))
-        ]
+        self.needed_later = [set().union(*read[i + 1 :]) for i in range(len(layers))]
         self.with_cp = with_cp
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -43,10 +49,12 @@ class Stage(BaseModule):
         maps = {STAGE_INPUT: x}
         for i, layer in enumerate(self.layers):
             read = [maps[source] for source in self.sources[i]]
+            # the last one is x
+            earlier = [maps[source] for source in self.inputs[i][:-1]]
             if self.with_cp and self.training and torch.is_grad_enabled():
-                x = checkpoint_layer(layer, x, read)
+                x = checkpoint_layer(layer, x, read, earlier)
             else:
-                x = layer(x, read)
+                x = layer(x, read, earlier)
             maps[i] = x
             maps = {s: maps[s] for s in self.needed_later[i] if s in maps}
         return x
@@ -82,6 +90,9 @@ class HierarchicalBackbone(Backbone):
       ``sources``, ``input_in_window``) and ``aggregator``, the config of what
       takes the projection's place in such a layer, built with ``dim``,
       ``num_sources`` and ``out_channels``. None: a plain chain of layers.
+    - ``inputs`` (str): ``'weighted'``: a layer starts from the sum of the stage's input
+      and all earlier layers' outputs, each times a learned scalar, of 1 for the last
+      one and 0 for the others at first. ``'last'``, the default: from the last one.
     - ``base`` (str): Name of the variant that a dict changes; that of a config is
       changed by ``--cfg-options model.backbone.arch.base=small``.
 
@@ -283,7 +294,7 @@ def _share_norm_cfg(archs, norm_cfg, family):
 
 def _build_stage(arch, rates, with_cp):
     """Build the layers of a stage from its own values of the arch."""
-    plans, layers = plan_stage(arch), []
+    plans, inputs, layers = plan_stage(arch), plan_inputs(arch), []
     for i, (plan, rate) in enumerate(zip(plans, rates)):
         own = layer_value(arch, i)
         layers.append(
@@ -298,6 +309,7 @@ def _build_stage(arch, rates, with_cp):
                 skip_scale=own['skip_scale'],
                 drop_path_rate=rate,
                 num_sources=len(plan.sources),
+                num_inputs=len(inputs[i]),
             )
         )
-    return Stage(layers, plans, with_cp)
+    return Stage(layers, plans, with_cp, inputs)

@@ -6,6 +6,7 @@ from mmengine.runner import BaseLoop
 from torch import nn
 
 from ..state_dicts import CoverageError
+from ..state_dicts.keymap import starts_neutral
 from ..state_dicts.match import Report
 from ..state_dicts.names import summarize
 
@@ -47,6 +48,7 @@ def require_whole(model: nn.Module, report: Report, source: str, checkpoint: dic
         for name in (*report.missing, *report.reshaped)
         if not _AUXILIARY.match(name)
         and (name in report.reshaped or name in learned or name.endswith(_STATISTICS))
+        and (name in report.reshaped or not starts_neutral(name))
     ]
     if not lacking:
         return

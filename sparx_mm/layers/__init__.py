@@ -12,6 +12,7 @@ from .projection import IdentityProjection, LinearProjection
 from .recompute import checkpoint_layer
 from .shortcut import ChannelAffine, DropPath
 from .stem import ConvStem, DeepStem, PatchEmbed, ResidualStem
+from .weighted_sum import WeightedSum
 from .weights import draw_weights
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     'PointwiseConv',
     'ResidualDepthwiseConv',
     'ResidualStem',
+    'WeightedSum',
     'build_norm',
     'checkpoint_layer',
     'draw_weights',

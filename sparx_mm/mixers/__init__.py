@@ -7,6 +7,7 @@ options. It has an attribute ``in_channels`` and maps (B, in_channels, H, W) to
 """
 
 from .attention import Attention
+from .channel_ssm import ChannelSSM
 from .group_mamba import ModulatedGroupMamba
 from .noncausal_ssd import NonCausalSSD, RotaryNonCausalSSD
 from .snake_scan import SnakeScan
@@ -19,6 +20,7 @@ __all__ = [
     'SSM',
     'Attention',
     'BiSSM',
+    'ChannelSSM',
     'ModulatedGroupMamba',
     'NonCausalSSD',
     'RotaryNonCausalSSD',

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import torch
 
 from .families import SWIN, find_families
-from .keymap import OWN_LAYER, KeyMap
+from .keymap import OWN_LAYER, KeyMap, starts_neutral
 from .match import CoverageError, Report, match, require_finite
 from .names import summarize
 from .nesting import strip_prefix
@@ -93,7 +93,11 @@ def _keep_parts(report, given):
     differing = {_part(name) for name in report.reshaped}
     # a part with tensors that the other does not have is another kind of part,
     # but an aggregator may have the place of a projection
-    differing |= {_part(name) for name in given.keys() ^ report.own.keys() if not _is_proj(name)}
+    differing |= {
+        _part(name)
+        for name in given.keys() ^ report.own.keys()
+        if not (_is_proj(name) or starts_neutral(name))
+    }
     weights = {k: v for k, v in report.weights.items() if _part(k) not in differing}
     if not weights:
         raise CoverageError(
@@ -154,7 +158,7 @@ def _unexpected_names(report, key_map) -> Iterable[str]:
         beyond = (stage and int(stage[2]) >= len(built) - (stage[1] != 'stages')) or (
             layer and int(layer[1]) >= built[0][0] and not _has_last_layer(report.own)
         )
-        if key_map.is_required(name) and not beyond:
+        if key_map.is_part(name) and not beyond:
             yield name
 
 

@@ -19,6 +19,7 @@ T = TypeVar('T')
 OWN_LAYER = 'stages.{}.layers.{}.'
 PLAIN_LAYER = 'layers.{}.'
 _BN_COUNTER = 'num_batches_tracked'
+_WEIGHTED_SUM = 'weighted_sum.weight'
 
 
 class KeyMap:
@@ -98,6 +99,14 @@ class KeyMap:
 
     def is_required(self, own_name: str) -> bool:
         """Return True if every file of the family must have a tensor.
+
+        Args:
+            own_name (str): Name of the tensor in a backbone of this package.
+        """
+        return self.is_part(own_name) and not starts_neutral(own_name)
+
+    def is_part(self, own_name: str) -> bool:
+        """Return True if a model must have a tensor that a file of its arch has.
 
         Args:
             own_name (str): Name of the tensor in a backbone of this package.
@@ -208,3 +217,12 @@ def is_bn_counter(name: str) -> bool:
         name (str): Its name; no output depends on the tensor.
     """
     return name.endswith(_BN_COUNTER)
+
+
+def starts_neutral(name: str) -> bool:
+    """Return True if a model with a tensor as it starts computes what one without it does.
+
+    Args:
+        name (str): Its name; the scalars of weighted sums are such tensors.
+    """
+    return name.endswith(_WEIGHTED_SUM)

@@ -22,6 +22,35 @@ SMALL = {
     PlainMamba: dict(embed_dims=24, num_layers=4, stem=dict(width=12)),
 }
 ARCHS = [(family, name) for family in FAMILIES for name in family.arch_zoo]
+
+
+class Changed(dict):
+    """A tiny arch with other parts, by a name for tests."""
+
+    # pytest and a set below ask for it
+    __hash__ = object.__hash__
+
+    def __init__(self, name, **changes):
+        super().__init__(base='tiny', **changes)
+        self.__name__ = name
+
+
+# what no family has of its own
+AVERAGE = dict(aggregator=dict(type='WeightedAverage'))
+CHANNELS = dict(alternate=(dict(type='SS2D'), dict(type='ChannelSSM')))
+ARCHS += [
+    (SparXMamba, Changed('weighted', inputs='weighted', connections=AVERAGE)),
+    (
+        VMamba,
+        Changed(
+            'channelscans',
+            inputs='weighted',
+            mixer=CHANNELS,
+            projection=dict(alternate=(dict(type='LinearProjection'), dict(type='Identity'))),
+            ffn=None,
+        ),
+    ),
+]
 # of the layers that other archs of these have, in other numbers
 DEEPER = {(VSSD, name) for name in ('small', 'base', 'small-iccv')}
 DEEPER |= {(GroupMamba, name) for name in ('small', 'base')}

@@ -6,7 +6,8 @@ optim_wrapper = dict(
     # Gradients are not clipped. Clip the norm of all of them by
     #   optim_wrapper.clip_grad.max_norm=1.0
     constructor='LayerDecayOptimWrapperConstructor',
-    # A_log, D, norms, positions and directions are not decayed, as in Mamba's and Swin's practice. The
+    # A_log, D, norms, positions and directions are not decayed, as in Mamba's and Swin's practice, nor
+    # are the scalars of weighted sums, because decay would take the maps themselves towards 0. The
     # official runs of SparX-Mamba decayed A_log, D, the dt bias, batch norms and biases; train as
     # they did by paramwise_cfg=None. The official runs of VMamba decayed A_log and the dt bias, and
     # spared in classifiers D, norms and all biases, in detectors and segmentors only the norms of
@@ -27,6 +28,7 @@ optim_wrapper = dict(
             'mixer.direction_Bs': dict(decay_mult=0.0),
             'stem.pos_embed': dict(decay_mult=0.0),
             'adapter.level_embed': dict(decay_mult=0.0),
+            'weighted_sum': dict(decay_mult=0.0),
             'relative_position_bias_table': dict(decay_mult=0.0),
         },
     ),
