@@ -27,7 +27,7 @@ OTHERS = [*classification.CONFIGS, *rotated.CONFIGS]
 CONFIGS = [*DENSE, *OTHERS]
 # all sizes of a family get the same small arch, so `make test` trains the tiny one
 SAME = re.compile(r'(.*_)?(sparx|sparx_swin|vmamba|vssd|groupmamba)_([msb]|iccv_.)(_.*)?')
-# and aerial sets the same network: one with lists, one without, and the drawn one remain
+# configs of aerial sets differ in the data: `make test` trains one of a set with lists and one without
 SAME_DATA = re.compile(r'upernet_sparx_.*_\d+|.*_sparx_t_(potsdam|loveda)_\d+|.*_512')
 
 
