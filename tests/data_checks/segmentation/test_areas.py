@@ -162,6 +162,13 @@ def test_mistakes_in_the_folder_of_patches(vaihingen, change, message):
     assert (vaihingen / 'splits/test.txt').read_text() == before
 
 
+def test_a_folder_that_cannot_be_made(vaihingen):
+    shutil.rmtree(vaihingen / 'splits')
+    (vaihingen / 'splits').touch()
+    with pytest.raises(UserError, match=r'splits cannot be made \(File exists\)'):
+        write_area_lists('vaihingen', str(vaihingen))
+
+
 def _change(root, change):
     command, *_, path = change.format(root=root).split()
     folder, name = Path(path).parent, Path(path).name
