@@ -89,8 +89,6 @@ class PlainMambaAdapter(PlainMamba):
             )
         if num_heads is None:
             num_heads = 6 if dim % 6 == 0 else 8
-        if self.pruning.ratios:
-            raise ConfigError('an adapter reads whole maps between layers: leave pruning out')
         self.out_indices = resolve_out_indices(out_indices, len(_STRIDES))
         self.adapter = ViTAdapter(
             dim,
