@@ -17,6 +17,7 @@ __all__ = [
     'SparXMamba',
     'SparXSwin',
     'VMamba',
+    'Vim',
     'backbones',
     'config_path',
     'load',
@@ -54,6 +55,7 @@ else:
         PlainMambaAdapter,
         SparXMamba,
         SparXSwin,
+        Vim,
         VMamba,
     )
     from .model_index import config_path

@@ -10,6 +10,7 @@ from torch import Tensor
 from .. import dispatch
 from ..checks import check_floating, check_not_empty, check_shapes
 from ..operator import define_operator
+from .gaps import fold_gaps
 from .last_state import scan_with_last_state
 from .reference import selective_scan as _reference
 
@@ -27,6 +28,7 @@ def selective_scan(
     delta_softplus: bool = False,
     *,
     z: Tensor | None = None,
+    gap: Tensor | None = None,
     return_last_state: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Scan sequences selectively (Mamba, section 3.2), with mamba-ssm's names of arguments.
@@ -34,10 +36,11 @@ def selective_scan(
     With delta := softplus(delta + delta_bias), where asked for, over the
     positions t
 
-        h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t
+        h_t = exp((delta_t + gap_t) A) h_{t-1} + delta_t B_t u_t
         y_t = C_t . h_t + D u_t
 
-    and, with a gate, y := y silu(z).
+    and, with a gate, y := y silu(z). Gaps are positions that were left out: a state
+    only decays there.
 
     Of mamba-ssm's `selective_scan_fn` these are missing: complex A, B and C; B and C of
     shape (D, N), the same at all positions; z by position, where it stands before
@@ -59,6 +62,9 @@ def selective_scan(
         delta_softplus (bool): Apply softplus to the step sizes. Default: False.
         z (Tensor, optional): Gate of the outputs, of shape (B, D, L), of any floating
             dtype as delta. Default: no gate.
+        gap (Tensor, optional): Step sizes of the positions that were left out before
+            each one, summed, not negative, of shape (B, D, L), of any floating dtype as
+            delta. Step sizes must not be negative then. Default: no position was.
         return_last_state (bool): Return the state at the last position too, in which a
             caller goes on. Default: False.
 
@@ -75,20 +81,25 @@ def selective_scan(
         >>> selective_scan(u, u, -torch.rand(8, 3), B, B).shape
         torch.Size([2, 8, 5])
     """
+    given_D, given_bias = D, delta_bias
     D, delta_bias = (
         u.new_zeros(u.shape[1:2], dtype=A.dtype) if t is None and isinstance(u, Tensor) else t
         for t in (D, delta_bias)
     )
-    _check(u, delta, A, B, C, D, delta_bias, z)
+    _check(u, delta, A, B, C, D, delta_bias, z, gap)
     if B.dim() == 3:
         B, C = B.unsqueeze(1), C.unsqueeze(1)
     arguments = (u, delta, A, B, C, D, delta_bias, delta_softplus)
     if dispatch.requested() == 'reference':
-        return _reference(*arguments, z=z, return_last_state=return_last_state)
+        return _reference(*arguments, z=z, gap=gap, return_last_state=return_last_state)
+    if gap is not None:
+        arguments = fold_gaps(u, delta, A, B, C, given_bias, delta_softplus, gap)
     if return_last_state:
         y, last = scan_with_last_state(lambda *tensors: _operator(*tensors)[0], *arguments)
     else:
         y = _operator(*arguments)[0]
+    if gap is not None and given_D is not None:
+        y = y + D[:, None] * u
     if z is not None:
         y = y.to(A.dtype) * F.silu(z.to(A.dtype))
     y = y.to(u.dtype)
@@ -104,6 +115,7 @@ def _check(
     D: Tensor,
     delta_bias: Tensor,
     z: Tensor | None,
+    gap: Tensor | None,
 ) -> None:
     op, sizes = 'selective_scan', {}
     check_shapes(
@@ -121,9 +133,10 @@ def _check(
             f'groups of B, got {sizes["D"]} and {sizes["G"]}'
         )
     inputs = dict(delta=delta, B=B, C=C)
-    if z is not None:
-        check_shapes(op, sizes, z=(z, ('B', 'D', 'L')))
-        inputs.update(z=z)
+    for name, tensor in (('z', z), ('gap', gap)):
+        if tensor is not None:
+            check_shapes(op, sizes, **{name: (tensor, ('B', 'D', 'L'))})
+            inputs[name] = tensor
     check_floating(op, ('u', u), inputs, dict(A=A, D=D, delta_bias=delta_bias))
 
 

@@ -23,13 +23,14 @@ def selective_scan(
     delta_softplus: bool = False,
     *,
     z: torch.Tensor | None = None,
+    gap: torch.Tensor | None = None,
     return_last_state: bool = False,
 ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
     """Compute `sparx_mm.kernels.selective_scan` by its definition.
 
     Args:
-        u, delta, A, B, C, D, delta_bias, delta_softplus, z, return_last_state: As for
-            that function.
+        u, delta, A, B, C, D, delta_bias, delta_softplus, z, gap, return_last_state: As
+            for that function.
 
     Returns:
         Tensor or tuple[Tensor, Tensor]: Outputs of shape (B, D, L) in the dtype of u,
@@ -46,11 +47,12 @@ def selective_scan(
         delta = delta + delta_bias[:, None]
     if delta_softplus:
         delta = softplus(delta)
+    decayed = delta if gap is None else delta + gap.to(dtype)
     h = u.new_zeros(batch, channels, A.shape[1])
     outputs = []
     for t in range(length):
-        delta_t = delta[:, :, t, None]
-        h = torch.exp(delta_t * A) * h + delta_t * B[..., t] * u[:, :, t, None]
+        delta_t, decayed_t = delta[:, :, t, None], decayed[:, :, t, None]
+        h = torch.exp(decayed_t * A) * h + delta_t * B[..., t] * u[:, :, t, None]
         outputs.append((h * C[..., t]).sum(-1))
     y = torch.stack(outputs, -1) if outputs else torch.zeros_like(u)
     y = y if D is None else y + D[:, None] * u

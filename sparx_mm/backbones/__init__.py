@@ -9,6 +9,8 @@ from .plain import PlainBackbone
 from .plainmamba import PlainMamba
 from .plainmamba_adapter import PlainMambaAdapter
 from .sparx import SparXMamba, SparXSwin
+from .token_pruning import TokenPruning
+from .vim import Vim
 from .vmamba import VMamba
 from .vssd import VSSD
 
@@ -22,5 +24,7 @@ __all__ = [
     'PlainMambaAdapter',
     'SparXMamba',
     'SparXSwin',
+    'TokenPruning',
     'VMamba',
+    'Vim',
 ]

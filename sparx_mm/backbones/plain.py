@@ -14,6 +14,7 @@ from ..state_dicts import KeyMap
 from .arch import complete_arch
 from .base import Backbone, check_options, share_norm_cfg, take_channels
 from .feature_info import FeatureInfo, resolve_out_indices
+from .token_pruning import TokenPruning, run_on_kept
 
 # configs of parts, of which the last two may be None: they are left out
 _PARTS = ('stem', 'mixer', 'projection', 'norm', 'ffn', 'out_norm')
@@ -69,6 +70,9 @@ class PlainBackbone(Backbone):
         in_channels (int, optional): Number of image channels. Files of RGB images
             are adapted to it when they are loaded. None: that of the arch's stem,
             3 unless it says otherwise. Default: None.
+        pruning (dict, optional): Arguments of `TokenPruning`, which drops tokens after some
+            of the layers: ``dict(layers=(5, 11), keep=0.7)``. Dropped tokens have their last
+            value on maps that are returned. Default: None.
 
     Attributes:
         stem (nn.Module): Maps images to the map that the first layer reads, positions
@@ -97,6 +101,7 @@ class PlainBackbone(Backbone):
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
         in_channels: int | None = None,
+        pruning: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
         self.arch = _resolve_arch(arch, self.arch_zoo, self.arch_defaults, type(self).__name__)
@@ -124,6 +129,7 @@ class PlainBackbone(Backbone):
         )
         self.num_features = dim
         self.with_cp = with_cp
+        self.pruning = _build_pruning(pruning, self.layers)
         self._finish(frozen_stages, norm_eval)
 
     @classmethod
@@ -145,20 +151,32 @@ class PlainBackbone(Backbone):
     def _extract(self, x):
         x = self.stem(x)
         outs = []
+        # places of the tokens that are left, and the last value of all; None: x is a map
+        kept = whole = None
         for i, layer in enumerate(self.layers):
-            x = self._run_layers([layer], x)
+            drops = i in self.pruning.ratios
+            if kept is None and not drops:
+                x = self._run(layer, x)
+            else:
+                x, scanned = self._run(layer, x, kept, run=run_on_kept)
+            if drops:
+                class_position = getattr(self.stem, 'class_position', None)
+                x, kept, whole = self.pruning.drop(i, x, scanned, kept, whole, class_position)
             if i in self.out_indices:
-                outs.append(self.norms[self._norm_name(i)](x))
+                out = x if kept is None else kept.scatter(x, whole)
+                outs.append(self.norms[self._norm_name(i)](out))
         return outs
 
     def _run_layers(self, layers, x):
         """Run layers in a row."""
         for layer in layers:
-            if self.with_cp and self.training and torch.is_grad_enabled():
-                x = checkpoint_layer(layer, x, ())
-            else:
-                x = layer(x)
+            x = self._run(layer, x)
         return x
+
+    def _run(self, layer, x, *others, run=nn.Module.__call__):
+        if self.with_cp and self.training and torch.is_grad_enabled():
+            return checkpoint_layer(layer, x, *others, run=run)
+        return run(layer, x, *others)
 
     def _iterate_layers(self):
         return self.layers
@@ -227,6 +245,15 @@ def _resolve_arch(arch, zoo, defaults, family):
             f'{arch["num_layers"] - 1}, got {convolved!r}'
         )
     return arch
+
+
+def _build_pruning(given, layers):
+    if given is not None and not isinstance(given, dict):
+        raise ConfigError(f'pruning must be a dict of arguments of TokenPruning, got {given!r}')
+    options = dict(dict(layers=()) if given is None else given, type=TokenPruning)
+    pruning = build_part(options, 'pruning')
+    pruning.check(layers)
+    return pruning
 
 
 def _build_layer(arch, index, rate, norm_cfg):

@@ -54,7 +54,7 @@ def use_weights(cfg: Config, weights: str | None, task: str) -> tuple[str, bool]
     if not families:
         raise UserError(
             f'--weights {weights} holds no backbone of SparX, VMamba, VSSD, GroupMamba, '
-            f'PlainMamba or Swin: give '
+            f'PlainMamba, Vim or Swin: give '
             "a released file, one of a run, or 'none'"
         )
     prefix, family = next(iter(families.items()))

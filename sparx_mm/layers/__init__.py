@@ -1,10 +1,12 @@
 """What a network is built of beside mixers and aggregators."""
 
+from .class_token import ClassTokenStem
 from .depthwise import DepthwiseConv, ResidualDepthwiseConv
 from .downsample import ConvDownsample, InvertedDownsample, PatchMerging
 from .ffn import MLP, ConvFFN
+from .kept_tokens import KeptTokens, take_tokens
 from .layer import Layer
-from .norm import BatchNorm2d, GroupNorm, LayerNorm2d, build_norm
+from .norm import BatchNorm2d, GroupNorm, LayerNorm2d, RMSNorm2d, build_norm
 from .plain import ConvolvedLayer, PlainStem
 from .pointwise import PointwiseConv, pointwise
 from .position import DynamicPositionEncoding
@@ -19,6 +21,7 @@ __all__ = [
     'MLP',
     'BatchNorm2d',
     'ChannelAffine',
+    'ClassTokenStem',
     'ConvDownsample',
     'ConvFFN',
     'ConvStem',
@@ -30,6 +33,7 @@ __all__ = [
     'GroupNorm',
     'IdentityProjection',
     'InvertedDownsample',
+    'KeptTokens',
     'Layer',
     'LayerNorm2d',
     'LinearProjection',
@@ -37,6 +41,7 @@ __all__ = [
     'PatchMerging',
     'PlainStem',
     'PointwiseConv',
+    'RMSNorm2d',
     'ResidualDepthwiseConv',
     'ResidualStem',
     'WeightedSum',
@@ -44,4 +49,5 @@ __all__ = [
     'checkpoint_layer',
     'draw_weights',
     'pointwise',
+    'take_tokens',
 ]

@@ -85,11 +85,28 @@ class LayerNorm2d(nn.LayerNorm):
         return x.permute(0, 3, 1, 2)
 
 
+class RMSNorm2d(nn.RMSNorm):
+    """RMSNorm over the channels of each position; their mean is not subtracted.
+
+    The result is channels-last whatever the input is, as it is computed, and float32 at
+    least.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise a (B, C, H, W) map; the shape stays."""
+        # (B, C, H, W) -> (B, H, W, C) -> (B, C, H, W)
+        x = x.permute(0, 2, 3, 1)
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        scale = (x.square().mean(3, keepdim=True) + self.eps).rsqrt()
+        return (x * scale * self.weight).permute(0, 3, 1, 2)
+
+
 _NORMS = {
     'BN': BatchNorm2d,
     'BN2d': BatchNorm2d,
     'GN': GroupNorm,
     'LN2d': LayerNorm2d,
+    'RMS2d': RMSNorm2d,
     'SyncBN': nn.SyncBatchNorm,
 }
 

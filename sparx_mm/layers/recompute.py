@@ -1,7 +1,8 @@
 """Activation checkpointing that leaves batch-norm statistics alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import nn
@@ -25,8 +26,8 @@ def _spare_running_stats(module):
 
 
 def checkpoint_layer(
-    layer: nn.Module, x: torch.Tensor, *others: Sequence[torch.Tensor]
-) -> torch.Tensor:
+    layer: nn.Module, x: torch.Tensor, *others: Any, run: Callable = nn.Module.__call__
+) -> Any:
     """Run ``layer(x, *others)`` now and again in the backward pass.
 
     The second run sees the same random numbers, and updates no running
@@ -35,12 +36,15 @@ def checkpoint_layer(
     Args:
         layer (nn.Module): A layer such as `Layer`.
         x (Tensor): Its input, of shape (B, C, H, W).
-        *others (Sequence[Tensor]): What it reads beside, see `Layer.forward`.
+        *others (Any): What it reads beside, see `Layer.forward`.
+        run (Callable): Function of layer, x and others that is run. Default: the layer
+            itself.
 
     Returns:
-        Tensor: The layer's output.
+        Any: The layer's output, or what ``run`` returns.
     """
     return checkpoint(
+        run,
         layer,
         x,
         *others,

@@ -7,6 +7,7 @@ options. It has an attribute ``in_channels`` and maps (B, in_channels, H, W) to
 """
 
 from .attention import Attention
+from .bidirectional_mamba import BidirectionalMamba
 from .channel_ssm import ChannelSSM
 from .group_mamba import ModulatedGroupMamba
 from .noncausal_ssd import NonCausalSSD, RotaryNonCausalSSD
@@ -20,6 +21,7 @@ __all__ = [
     'SSM',
     'Attention',
     'BiSSM',
+    'BidirectionalMamba',
     'ChannelSSM',
     'ModulatedGroupMamba',
     'NonCausalSSD',

@@ -8,11 +8,11 @@ from torch import nn
 
 from sparx_mm.kernels import selective_scan, without_autocast
 
-from ..layers import DepthwiseConv, PointwiseConv, pointwise
+from ..layers import DepthwiseConv, KeptTokens, PointwiseConv, pointwise
 from ..registry import MODELS
+from .kept_scan import NUM_DIRECTIONS, scan_kept_snakes
 from .scan_parameters import ScanParameters, widen
 
-NUM_DIRECTIONS = 4
 # rows of ``direction_Bs``
 START, RIGHT, LEFT, UP, DOWN = range(5)
 # sizes of maps whose moves are kept
@@ -72,31 +72,54 @@ class SnakeScan(ScanParameters):
         Returns:
             Tensor: Map of shape (B, C, H, W).
         """
+        return self.mix(x)[0]
+
+    def mix(
+        self, x: torch.Tensor, kept: KeptTokens | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mix all tokens of a map, or those that are kept.
+
+        The convolution sees zeros where no token is kept.
+
+        Args:
+            x (Tensor): As for ``forward``, or kept tokens of shape (B, 2D, k, 1).
+            kept (KeptTokens, optional): Their places. Default: all tokens are kept.
+
+        Returns:
+            tuple[Tensor, Tensor]: What ``forward`` returns, and the sum of the scans, with
+            D channels; of kept tokens, both of shape (B, ., k, 1).
+        """
         x, z = x.chunk(2, dim=1)
-        x = self.conv(x, 'silu')
+        if kept is None:
+            x = self.conv(x, 'silu')
+        else:
+            x = kept.gather(self.conv(kept.scatter(x), 'silu'))
         # (B, R+2N, H, W)
         p = pointwise(x, self.x_proj_weight.unsqueeze(-1))
         weights = map(widen, (self.dt_weight, self.dt_bias, self.A_log, self.D, self.direction_Bs))
-        return self.out_proj(_scan(x, p, *weights).to(z.dtype) * F.silu(z))
+        y = _scan(x, p, *weights, kept)
+        return self.out_proj(y.to(z.dtype) * F.silu(z)), y
 
 
 # because a scan multiplies the rounding error of its step sizes
 @without_autocast
-def _scan(x, p, dt_weight, dt_bias, A_log, D, direction_Bs):
+def _scan(x, p, dt_weight, dt_bias, A_log, D, direction_Bs, kept):
     """Scan (B, D, H, W) in all directions and sum, in float32 at least; the shape stays."""
     u, p = x.to(D.dtype), p.flatten(2).to(D.dtype)
-    d_state = A_log.shape[1]
+    # the bias acts twice
+    A, bias = -A_log.exp(), 2 * dt_bias[0]
+    if kept is not None:
+        weights = dt_weight[0], bias, A, D, direction_Bs
+        y = scan_kept_snakes(u.flatten(2), p, *weights, _moves_on(kept.like), kept)
+        return y.unsqueeze(3)
+    d_state = A.shape[1]
     # (B, R+2N, L) -> (B, R, L), (B, N, L), (B, N, L)
     dt, B, C = p.split([dt_weight.shape[2], d_state, d_state], dim=1)
     # (1, D, R) @ (B, R, L) -> (B, D, L), for each direction (B, 4*D, L)
     delta = (dt_weight @ dt).repeat(1, NUM_DIRECTIONS, 1)
     # (4, L, N) -> (4, N, L)
     moves = F.embedding(_moves_on(x), direction_Bs).transpose(1, 2)
-    A, D, bias = (
-        value.repeat(NUM_DIRECTIONS, *[1] * (value.dim() - 1))
-        # the bias acts twice
-        for value in (-A_log.exp(), D, 2 * dt_bias[0])
-    )
+    A, D, bias = (value.repeat(NUM_DIRECTIONS, *[1] * (value.dim() - 1)) for value in (A, D, bias))
     y = selective_scan(
         to_snakes(u).flatten(1, 2),
         delta,

@@ -57,7 +57,10 @@ def flatten_classifier(state_dict: Mapping[str, T], key_map: KeyMap) -> dict[str
         dict: The same values in the same order; ``state_dict`` itself, copied, if
         it is no such classifier.
     """
-    has_head = all(any(name.startswith(start) for name in state_dict) for start in _HEAD)
+    found = key_map.head.find_released([f'{start}weight' for start in _HEAD])
+    has_head = found and all(name in state_dict for name in found)
+    # the released names of a family can be mmpretrain's
+    has_head = has_head and all(released != (name,) for name, (released, _) in found.items())
     if not has_head or find_prefixes(state_dict) != [_BACKBONE]:
         return dict(state_dict)
     renamed = key_map.head.to_released(state_dict)

@@ -24,6 +24,8 @@ PICO_PLAINMAMBA = dict(
     stem=dict(width=16, grid=3),
     mixer=dict(d_state=4, d_conv=3),
 )
+# images of 32x48
+PICO_VIM = dict(embed_dims=24, num_layers=4, stem=dict(img_size=(32, 48)))
 # what makes a detector's arch of another one: the scale that it learns
 LEARNABLE = dict(connections=dict(aggregator=dict(attn_scale='learnable')))
 

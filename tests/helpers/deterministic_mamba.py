@@ -1,4 +1,4 @@
-"""Deterministic weights of PlainMamba, beside those of `deterministic`.
+"""Deterministic weights of PlainMamba and Vim, beside those of `deterministic`.
 
 Streams, inputs and cotangents are the same; these rules differ, of which the first
 that matches counts (`owner.leaf` ends the key):

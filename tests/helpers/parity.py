@@ -11,7 +11,7 @@ import pytest
 import torch
 from archs import LEARNABLE
 
-from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, VMamba
+from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, Vim, VMamba
 
 DATA = Path(__file__).parents[1] / 'data'
 FAMILIES = {
@@ -20,9 +20,10 @@ FAMILIES = {
     'vssd': VSSD,
     'groupmamba': GroupMamba,
     'plainmamba': PlainMamba,
+    'vim': Vim,
 }
 # rules for the weights of the others
-RULES = {'plainmamba': deterministic_mamba}
+RULES = dict.fromkeys(('plainmamba', 'vim'), deterministic_mamba)
 # names of the references' variants
 ARCHS = {
     't': 'tiny',
@@ -59,7 +60,7 @@ SIZES = ['t', *(pytest.param(variant, marks=pytest.mark.faults) for variant in '
 def arch_of(flavour, variant, family='sparx') -> dict:
     """Return the arch of a released file: of a classifier, detector or segmentor."""
     arch = dict(base=ARCHS[variant])
-    if flavour == 'cls' and family != 'plainmamba':
+    if flavour == 'cls' and family not in RULES:
         # the head has the norm
         norms = (*[dict()] * 3, None) if family == 'groupmamba' else None
         arch.update(out_norm=norms)
@@ -96,8 +97,8 @@ def image(variant, height, width, family='sparx'):
     if family in ('vssd', 'groupmamba'):
         # names of the other two families' inputs are without them
         variant = f'{family}:{variant}'
-    if family == 'plainmamba':
-        variant = f'plainmamba_{variant}'
+    if family in RULES:
+        variant = f'{family}_{variant}'
     return torch.from_numpy(deterministic.make_input(variant, height, width))
 
 

@@ -43,6 +43,7 @@ MIXERS = {
     'SS2D with a gate': dict(type='SS2D', d_state=4, gate=True),
     'SSM': dict(type='SSM'),
     'BiSSM': dict(type='BiSSM'),
+    'bidirectional mamba': dict(type='BidirectionalMamba', d_state=3),
     'ChannelSSM': dict(type='ChannelSSM', width=4, dt_rank=2),
     'window': dict(type='ShiftedWindowAttention', num_heads=2, window_size=3),
     'group mamba': dict(type='ModulatedGroupMamba', d_state=2),

@@ -89,7 +89,10 @@ def test_trust_runs_it(read, tmp_path):
     status, line = read('convert', content, '--trust-checkpoint')
     assert trace.exists()
     # and goes on to say what is wrong besides
-    assert status == 1 and 'holds no SparX, VMamba, VSSD, GroupMamba or PlainMamba backbone' in line
+    assert (
+        status == 1
+        and 'holds no SparX, VMamba, VSSD, GroupMamba, PlainMamba or Vim backbone' in line
+    )
 
 
 @pytest.mark.parametrize('reader', READERS)

@@ -95,7 +95,7 @@ def test_tables_of_a_paper(table):
         (
             ['SparXMambo'],
             "give one of ['GroupMamba', 'PlainMamba', 'PlainMambaAdapter', 'SparXMamba', 'SparXSwin', "
-            "'VMamba', 'VSSD'], another",
+            "'VMamba', 'VSSD', 'Vim'], another",
         ),
         (['SparXMamba', '--shape', '0'], 'at least 1, got 0 0'),
         (['SparXMamba', '--shape', '1', '2', '3'], 'one or two numbers, got 3'),

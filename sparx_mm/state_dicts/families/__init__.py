@@ -8,11 +8,12 @@ from .groupmamba import GROUPMAMBA
 from .plainmamba import PLAINMAMBA
 from .sparx import SPARX
 from .swin import SWIN
+from .vim import VIM
 from .vmamba import VMAMBA
 from .vssd import VSSD
 
 # families that have a backbone here
-FAMILIES = (SPARX, VMAMBA, VSSD, GROUPMAMBA, PLAINMAMBA)
+FAMILIES = (SPARX, VMAMBA, VSSD, GROUPMAMBA, PLAINMAMBA, VIM)
 # files of these families have such layers, beside which a mark counts: other
 # networks have a `stem.0.bias` too
 _LAYER = re.compile(
