@@ -8,24 +8,7 @@ import torch
 
 from ..autocast import without_autocast
 from ..softplus import softplus
-
-
-def scan_order(height: int, width: int, device: torch.device | None = None) -> torch.Tensor:
-    """List the positions of a flattened map in the order of each direction.
-
-    Args:
-        height (int): Number of rows of the map.
-        width (int): Number of columns of the map.
-        device (torch.device, optional): Device of the result. Default: torch's
-            default device.
-
-    Returns:
-        Tensor: Indices of shape (4, height * width): 0 row-major, 1 column-major,
-        2 the reverse of 0, 3 the reverse of 1.
-    """
-    rows = torch.arange(height * width, device=device)
-    columns = rows.view(height, width).t().flatten()
-    return torch.stack([rows, columns, rows.flip(0), columns.flip(0)])
+from .orders import cross_orders
 
 
 @without_autocast
@@ -52,7 +35,7 @@ def ss2d(
     # (B, D, H, W) -> (B, D, L), (B, H, W, 4, R + 2N) -> (B, L, 4, R + 2N)
     x, dt_B_C = x.to(dtype).flatten(2), dt_B_C.to(dtype).flatten(1, 2)
     y = torch.zeros_like(x)
-    for k, order in enumerate(scan_order(height, width, x.device)):
+    for k, order in enumerate(cross_orders(height, width, x.device)):
         u = x[:, :, order]
         dt, B, C = dt_B_C[:, order, k].split([rank, state, state], dim=-1)
         delta = softplus(torch.einsum('blr,dr->bld', dt, dt_weight[k]) + dt_bias[k])

@@ -1,0 +1,47 @@
+"""The orders in which the four directions of a scan walk over a map.
+
+An order lists the positions of a flattened map, each of them once. The sizes may be
+symbolic, so that a network that calls these functions compiles and exports for any size.
+"""
+
+import torch
+
+
+def cross_orders(height: int, width: int, device: torch.device | str | None = None) -> torch.Tensor:
+    """List the positions along rows, along columns, and both backwards.
+
+    Args:
+        height (int): Number of rows of the map.
+        width (int): Number of columns of the map.
+        device (torch.device or str, optional): Device of the result. Default: torch's
+            default device.
+
+    Returns:
+        Tensor: Indices of shape (4, height * width): 0 row-major, 1 column-major,
+        2 the reverse of 0, 3 the reverse of 1.
+    """
+    rows = torch.arange(height * width, device=device)
+    columns = rows.view(height, width).t().flatten()
+    return torch.stack([rows, columns, rows.flip(0), columns.flip(0)])
+
+
+def diagonal_orders(
+    height: int, width: int, device: torch.device | str | None = None
+) -> torch.Tensor:
+    """List the positions along rows, columns, anti-diagonals and diagonals (CS2D).
+
+    With i for the row and j for the column of a position, anti-diagonals are sorted by
+    (i + j, i), and diagonals by (i - j, i): each of them is walked from its top.
+
+    Args:
+        height, width, device: As for `cross_orders`.
+
+    Returns:
+        Tensor: Indices of shape (4, height * width): 0 row-major, 1 column-major,
+        2 anti-diagonals, from the top left corner, 3 diagonals, from the top right one.
+    """
+    i = torch.arange(height, device=device).unsqueeze(1)
+    j = torch.arange(width, device=device)
+    # no two positions have the same key
+    keys = [i * width + j, i + j * height, (i + j) * height + i, (i - j) * height + i]
+    return torch.stack([key.flatten().argsort() for key in keys])
