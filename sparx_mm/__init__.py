@@ -1,7 +1,7 @@
 """SparX vision backbones for OpenMMLab.
 
-Importing registers the backbones in mmengine's MODELS and PretrainedSwin among
-its initializers, and changes nothing else. Without mmengine,
+Importing registers the backbones in mmengine's MODELS, PretrainedSwin and
+PretrainedVMamba among its initializers, and changes nothing else. Without mmengine,
 `sparx_mm.kernels` and `sparx_mm.info` still work.
 """
 
@@ -15,6 +15,7 @@ __all__ = [
     'PlainMamba',
     'SparXMamba',
     'SparXSwin',
+    'VMUNetEncoder',
     'VMamba',
     'backbones',
     'config_path',
@@ -53,6 +54,7 @@ else:
         SparXMamba,
         SparXSwin,
         VMamba,
+        VMUNetEncoder,
     )
     from .model_index import config_path
 

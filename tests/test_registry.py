@@ -2,19 +2,28 @@
 
 import pytest
 import torch
-from archs import PICO, PICO_GROUPMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
+from archs import PICO, PICO_GROUPMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VMUNET, PICO_VSSD
 from mmengine.registry import MODELS as ROOT
 from mmengine.registry import DefaultScope, Registry
 from mmengine.runner import Runner
 from torch import nn
 
 import sparx_mm.engine  # noqa: F401, makes a broken torchvision importable
-from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba, layers, mixers
+from sparx_mm import (
+    VSSD,
+    GroupMamba,
+    SparXMamba,
+    SparXSwin,
+    VMamba,
+    VMUNetEncoder,
+    layers,
+    mixers,
+)
 from sparx_mm.necks import ClassBlock, NormPooling
 from sparx_mm.registry import MODELS, build_part
 
 pytestmark = pytest.mark.stack
-FOR_ALL = (SparXMamba, SparXSwin, VMamba, VSSD, GroupMamba, ClassBlock, NormPooling)
+FOR_ALL = (SparXMamba, SparXSwin, VMamba, VSSD, GroupMamba, VMUNetEncoder, ClassBlock, NormPooling)
 
 
 class Impostor(nn.Module):
@@ -63,6 +72,7 @@ def test_parts_are_registered_in_their_own_scope_alone():
         (VMamba, PICO_VMAMBA),
         (VSSD, PICO_VSSD),
         (GroupMamba, PICO_GROUPMAMBA),
+        (VMUNetEncoder, PICO_VMUNET),
     ],
 )
 def test_another_library_in_scope_changes_nothing(other_scope, family, arch):

@@ -9,6 +9,7 @@ from .plain import PlainBackbone
 from .plainmamba import PlainMamba
 from .sparx import SparXMamba, SparXSwin
 from .vmamba import VMamba
+from .vmunet import VMUNetEncoder
 from .vssd import VSSD
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     'PlainMamba',
     'SparXMamba',
     'SparXSwin',
+    'VMUNetEncoder',
     'VMamba',
 ]

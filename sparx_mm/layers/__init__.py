@@ -2,7 +2,9 @@
 
 from .depthwise import DepthwiseConv, ResidualDepthwiseConv
 from .downsample import ConvDownsample, InvertedDownsample, PatchMerging
-from .ffn import MLP, ConvFFN
+from .ffn import EFFN, MLP, ConvFFN
+from .fusion import AddFusion, MFMSFusion
+from .gates import ChannelGate, ChannelMLP, SpatialGate
 from .layer import Layer
 from .norm import BatchNorm2d, GroupNorm, LayerNorm2d, build_norm
 from .plain import ConvolvedLayer, PlainStem
@@ -12,12 +14,17 @@ from .projection import IdentityProjection, LinearProjection
 from .recompute import checkpoint_layer
 from .shortcut import ChannelAffine, DropPath
 from .stem import ConvStem, DeepStem, PatchEmbed, ResidualStem
+from .upsample import PatchExpand
 from .weights import draw_weights
 
 __all__ = [
+    'EFFN',
     'MLP',
+    'AddFusion',
     'BatchNorm2d',
     'ChannelAffine',
+    'ChannelGate',
+    'ChannelMLP',
     'ConvDownsample',
     'ConvFFN',
     'ConvStem',
@@ -32,12 +39,15 @@ __all__ = [
     'Layer',
     'LayerNorm2d',
     'LinearProjection',
+    'MFMSFusion',
     'PatchEmbed',
+    'PatchExpand',
     'PatchMerging',
     'PlainStem',
     'PointwiseConv',
     'ResidualDepthwiseConv',
     'ResidualStem',
+    'SpatialGate',
     'build_norm',
     'checkpoint_layer',
     'draw_weights',

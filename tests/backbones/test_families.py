@@ -4,16 +4,17 @@ import pytest
 import torch
 from finite_differences import FORMATS, gradient_error
 
-from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba, VMUNetEncoder
 from sparx_mm.backbones.arch import resolve_arch
 from sparx_mm.registry import MODELS
 
-FAMILIES = (SparXMamba, SparXSwin, VMamba, VSSD, GroupMamba)
+FAMILIES = (SparXMamba, SparXSwin, VMamba, VSSD, GroupMamba, VMUNetEncoder)
 # parts that only a width of its own can tell
 SMALL = {
     SparXMamba: dict(embed_dims=(24, 32, 40, 48)),
     SparXSwin: dict(embed_dims=(24, 32, 40, 48), mixer=dict(num_heads=(3, 4, 5, 6))),
     VMamba: dict(embed_dims=(24, 32, 40, 48)),
+    VMUNetEncoder: dict(embed_dims=(24, 32, 40, 48)),
     # of a gate with few hidden channels, one image may reach none
     GroupMamba: dict(embed_dims=(24, 32, 40, 48), mixer=dict(reduction=1)),
     VSSD: dict(embed_dims=(24, 32, 40, 48), mixer=dict(num_heads=(2, 4, 5, 6))),
@@ -89,9 +90,11 @@ def test_full_size_shapes(family, name):
     with torch.device('meta'):
         model = family(name)
         outs = model(torch.empty(2, 3, 64, 96))
-    dims = model.arch['embed_dims']
+    sizes = [*zip(model.arch['embed_dims'], (4, 8, 16, 32))]
+    # the inputs of its stages, and the last map
+    sizes += sizes[-1:] * family.returns_inputs
     assert [tuple(out.shape) for out in outs] == [
-        (2, dim, 64 // stride, 96 // stride) for dim, stride in zip(dims, (4, 8, 16, 32))
+        (2, dim, 64 // stride, 96 // stride) for dim, stride in sizes
     ]
     assert all(out.is_contiguous() for out in outs)
 
@@ -115,6 +118,7 @@ def test_out_indices(family, name, out_indices):
     missing, _ = part.load_state_dict(whole.state_dict(), strict=False)
     assert not missing
     expected = whole(images())
+    out_indices = (*out_indices, *[4] * family.returns_inputs)
     for i, out in zip(out_indices, part(images()), strict=True):
         assert out.equal(expected[i])
     train_step(part, images())

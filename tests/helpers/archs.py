@@ -16,6 +16,7 @@ PICO_VSSD = dict(
     embed_dims=(16, 24, 32, 40), depths=(1, 2, 3, 2), mixer=dict(num_heads=(2, 4, 4, 5))
 )
 PICO_GROUPMAMBA = dict(embed_dims=(16, 24, 32, 40), depths=(1, 2, 3, 2))
+PICO_VMUNET = dict(embed_dims=(16, 24, 32, 40), depths=(1, 2, 3, 2))
 # what makes a detector's arch of another one: the scale that it learns
 LEARNABLE = dict(connections=dict(aggregator=dict(attn_scale='learnable')))
 
