@@ -37,7 +37,7 @@ COMMAND = ROOT / 'tools/sparx-mm'
 # has its version, which pip records
 PACKAGE = ROOT / 'sparx_mm/__init__.py'
 # further extras; they are tested with the default distribution alone
-MORE = dict(onedl=('pretrain', 'rotate', 'export', 'track', 'clients', 'docs'), openmmlab=())
+MORE = dict(onedl=('pretrain', 'rotate', 'export', 'track', 'geo', 'clients', 'docs'), openmmlab=())
 
 
 def requirements(name):

@@ -16,6 +16,7 @@ if not torch.cuda.is_available():
 
 import pytest
 import yapf.yapflib.yapf_api
+from aerial import SETS, make_set
 from classification import make_imagenet
 from mmengine.dataset import base_dataset
 from mmengine.utils import ManagerMixin
@@ -106,6 +107,15 @@ def ade(tmp_path_factory):
     """Draw a set in ADE20K's layout: 4 training and 3 validation images."""
     root = tmp_path_factory.mktemp('data') / 'ade'
     make_ade(root)
+    return root
+
+
+@pytest.fixture(scope='session')
+def aerial(tmp_path_factory):
+    """Draw aerial sets of a few patches of 64 px, in folders by their names."""
+    root = tmp_path_factory.mktemp('data')
+    for name in SETS:
+        make_set(root / name, name)
     return root
 
 

@@ -5,11 +5,8 @@ label maps. Nothing is downloaded, and a few hundred images are enough to train
 and measure a model in minutes.
 """
 
-import json
 import os
 import os.path as osp
-import shutil
-import tempfile
 from collections.abc import Callable
 
 import cv2
@@ -17,9 +14,8 @@ import numpy as np
 
 from ..errors import UserError
 from .drawing import CLASSES, draw_sample
+from .drawn_set import SPLITS, check_numbers, write_json, write_set
 
-SPLITS = ('train', 'val')
-# written last: a folder without it is not ours or not complete
 MANIFEST = 'shapes.json'
 
 
@@ -35,10 +31,9 @@ def make_shapes(
 
     ``root`` gets ``annotations/instances_{train,val}.json``, the folders
     ``train`` and ``val`` of PNG files, ``labels/train`` and ``labels/val`` of
-    label maps of the same names (see `Sample.label_map`), and a manifest. The
-    set is drawn in a temporary folder beside it and then renamed, so that a
-    ``root`` is always complete. The same arguments draw the same pixels; the
-    two splits are drawn from different seeds.
+    label maps of the same names (see `Sample.label_map`), and a manifest; see
+    `write_set`. The same arguments draw the same pixels; the two splits are
+    drawn from different seeds.
 
     Args:
         root (str): Folder of the set.
@@ -57,11 +52,7 @@ def make_shapes(
         FileExistsError: If ``root`` holds files that are not part of a drawn set.
         UserError: If pycocotools, which encodes the masks, is missing.
     """
-    if min(num_train, num_val) < 1 or size < 16 or seed < 0:
-        raise ValueError(
-            'num_train and num_val must be at least 1, size at least 16 and '
-            f'seed not negative, got {num_train}, {num_val}, {size}, {seed}'
-        )
+    check_numbers(num_train, num_val, size, seed)
     manifest = dict(
         what='shapes drawn by sparx_mm',
         version=2,
@@ -71,29 +62,27 @@ def make_shapes(
         size=size,
         seed=seed,
     )
-    root = osp.abspath(root)
-    old = _read_manifest(root)
-    if old == manifest:
-        return False
-    os.makedirs(osp.dirname(root), exist_ok=True)
-    temporary = tempfile.mkdtemp(prefix=f'.{osp.basename(root)}-', dir=osp.dirname(root))
-    try:
-        # readable by all, because mkdtemp makes it private
-        os.chmod(temporary, 0o755)
-        total, done = num_train + num_val, 0
+
+    def write(folder):
         for number, split in enumerate(SPLITS):
-            count = manifest[f'num_{split}']
-            for _ in _write_split(temporary, split, count, size, (seed, number)):
-                done += 1
-                if progress is not None:
-                    progress(done, total)
-        _write_json(osp.join(temporary, MANIFEST), manifest)
-        if osp.isdir(root):
-            shutil.rmtree(root)
-        os.rename(temporary, root)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return True
+            yield from _write_split(folder, split, manifest[f'num_{split}'], size, (seed, number))
+
+    return write_set(root, MANIFEST, manifest, _list_files, write, progress)
+
+
+def _list_files(manifest):
+    return {
+        file
+        for split in SPLITS
+        for file in (
+            f'annotations/instances_{split}.json',
+            *(
+                f'{folder}/{index:06d}.png'
+                for folder in (split, f'labels/{split}')
+                for index in range(manifest[f'num_{split}'])
+            ),
+        )
+    }
 
 
 def _write_split(root, split, count, size, seed):
@@ -125,7 +114,7 @@ def _write_split(root, split, count, size, seed):
             )
         yield
     categories = [dict(id=i + 1, name=name) for i, name in enumerate(CLASSES)]
-    _write_json(
+    write_json(
         osp.join(root, 'annotations', f'instances_{split}.json'),
         dict(
             info=dict(description='shapes drawn by sparx_mm'),
@@ -147,40 +136,3 @@ def _import_mask_utils():
             'masks: pip install pycocotools'
         ) from error
     return mask
-
-
-def _write_json(path, content):
-    with open(path, 'w') as file:
-        json.dump(content, file)
-
-
-def _read_manifest(root):
-    """Return the manifest of a set that holds its own files and no others."""
-    if not osp.isdir(root) or not os.listdir(root):
-        return None
-    try:
-        with open(osp.join(root, MANIFEST)) as file:
-            manifest = json.load(file)
-        expected = {MANIFEST}
-        for split in SPLITS:
-            expected.add(f'annotations/instances_{split}.json')
-            expected.update(
-                f'{folder}/{index:06d}.png'
-                for folder in (split, f'labels/{split}')
-                for index in range(manifest[f'num_{split}'])
-            )
-    except (OSError, ValueError, KeyError, TypeError):
-        expected = set()
-    found = {
-        osp.relpath(osp.join(folder, name), root).replace(os.sep, '/')
-        for folder, _, names in os.walk(root)
-        for name in names
-    }
-    foreign = sorted(found - expected)
-    if foreign:
-        raise FileExistsError(
-            f'{root} holds files that are not of a drawn set, for example '
-            f'{foreign[0]}; choose another folder'
-        )
-    # a set that lacks an image is another one, to be drawn again
-    return manifest if found == expected else {}

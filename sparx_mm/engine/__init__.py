@@ -11,6 +11,7 @@ from ..compat import config_layout, config_names, gray_images, torchvision_stub
 from . import counters, inferencers
 from .counters import flop_handles
 from .evaluation.label_maps import DumpLabelMaps
+from .evaluation.selective_iou import SelectiveIoUMetric
 from .hooks.checkpoint import SafeCheckpointHook
 from .hooks.coverage import CoverageHook
 from .hooks.finite import FiniteHook
@@ -36,6 +37,7 @@ __all__ = [
     'ResumableFSDPStrategy',
     'ResumeHook',
     'SafeCheckpointHook',
+    'SelectiveIoUMetric',
     'WandbCurves',
     'flop_handles',
     'make_optim_table',

@@ -42,6 +42,8 @@ TASKS = dict(
         library='mmpretrain', heads=('',), data='imagenet_bs256', metric='accuracy/top1'
     ),
 )
+# ends of names of configs that differ from another in the schedule or the data alone
+OTHERS = ('_1x', '_3x', '_in1k', '_shapes', '_aerial', '_256', '_512')
 # Mask R-CNN without its masks
 WITHOUT_MASKS = {'faster_rcnn': 'mask_rcnn'}
 
@@ -63,7 +65,7 @@ def list_models(task: str) -> dict[str, Path]:
                 continue
             for head in rules.heads:
                 own = WITHOUT_MASKS.get(head, head)
-                if name.startswith(own) and not name.endswith(('_1x', '_3x', '_in1k', '_shapes')):
+                if name.startswith(own) and not name.endswith(OTHERS):
                     found[head + name[len(own) :]] = path
     return found
 

@@ -32,6 +32,10 @@ class Preparation:
         steps (list[dict]): A pipeline for tests. Its first step loads an image; steps that
             load labels are left out.
 
+    Attributes:
+        takes_windows (bool): True if the loader makes BGR of 8 bits as OpenCV does, so that
+            windows of a file can be prepared in its place.
+
     Raises:
         UserError: If its first step loads no image.
     """
@@ -47,6 +51,7 @@ class Preparation:
         own = type_name(steps[0]) == 'LoadImageFromFile'
         self._load = LoadCheckedImage(**loader) if own else TRANSFORMS.build(steps[0])
         self._color = getattr(self._load, 'color_type', 'color') == 'color'
+        self.takes_windows = own and self._color and self._load.imdecode_backend == 'cv2'
         self._rest = Compose(steps[1:])
 
     def load(self, image: str | np.ndarray) -> dict:

@@ -17,10 +17,13 @@ from ..libraries import find_library
 from . import tiled
 from .drawing import make_painter
 from .pipeline import Preparation, Unreadable
+from .scenes import Scene, open_scene
 from .sources import Frame, find_sources
 from .tiles import Tile, check_tiling, tile_rows
 
 Image = str | os.PathLike | np.ndarray
+# most pixels on a side of a drawn label map
+DRAWN = 4096
 _MEMORY = 'give a smaller batch size, or --tile SIZE for large images'
 
 
@@ -106,8 +109,8 @@ class Predictor:
             overlap (float): See `predict`. Default: 0.2.
 
         Yields:
-            tuple: Each frame in order, its loaded pixels, and its data sample. The last two are
-            None if the frame has a fault.
+            tuple: Each frame in order, its loaded pixels (a `Scene` for a TIFF that is read by
+            windows), and its data sample. The last two are None if the frame has a fault.
 
         Raises:
             UserError: If an option is out of range, or if memory does not suffice.
@@ -136,8 +139,10 @@ class Predictor:
     def draw(self, pixels: np.ndarray, sample: BaseDataElement, score_thr: float = 0.3):
         """Draw a prediction with the library's own visualizer.
 
+        A label map of more than `DRAWN` pixels a side is drawn smaller.
+
         Args:
-            pixels (ndarray): The image: BGR of shape (H, W, 3).
+            pixels (ndarray or Scene): The image: BGR of shape (H, W, 3).
             sample (BaseDataElement): What was predicted of it.
             score_thr (float): Score above which instances are drawn. Default: 0.3.
 
@@ -146,6 +151,8 @@ class Predictor:
         """
         if self._painter is None:
             self._painter = make_painter(self.cfg, self.metainfo)
+        if 'pred_sem_seg' in sample:
+            pixels, sample = _shrink(pixels, sample)
         return self._painter(pixels, sample, score_thr)
 
     def _load(self, frame: Frame, number: int):
@@ -178,7 +185,7 @@ class Predictor:
 
     def _predict_tiled(self, frame, number, batch_size, score_thr, side, overlap):
         try:
-            sample = self._open(frame)
+            sample = self._open_scene(frame) or self._open(frame)
             pixels, path = sample['img'], sample.get('img_path')
 
             def run(tiles: Iterable[Tile]) -> Iterator[BaseDataElement]:
@@ -197,6 +204,13 @@ class Predictor:
         except Unreadable as error:
             return frame._replace(fault=str(error)), None, None
 
+    def _open_scene(self, frame: Frame) -> dict | None:
+        """Open a large label map's image without reading it, where that gives the same pixels."""
+        if self.task != 'segmentation' or not self._preparation.takes_windows:
+            return None
+        scene = None if isinstance(frame.image, np.ndarray) else open_scene(frame.image)
+        return None if scene is None else dict(img=scene, img_path=str(frame.image))
+
     def _open(self, frame: Frame) -> dict:
         if frame.image is None:
             raise Unreadable(frame.fault)
@@ -209,6 +223,14 @@ def _above(sample: BaseDataElement, score_thr: float) -> BaseDataElement:
         found = sample.pred_instances
         sample.pred_instances = found[found.scores >= score_thr]
     return sample
+
+
+def _shrink(pixels: np.ndarray | Scene, sample: BaseDataElement):
+    """Leave out rows and columns of a large image and its label map."""
+    step = -(-max(pixels.shape[:2]) // DRAWN)
+    labels = sample.pred_sem_seg.data[..., ::step, ::step]
+    small = type(sample)(pred_sem_seg=type(sample.pred_sem_seg)(data=labels))
+    return pixels[::step, ::step], small
 
 
 def _shapes(prepared: dict) -> tuple:

@@ -1,16 +1,19 @@
 """Files of predictions: COCO JSON, index PNGs, and JSON lines."""
 
 import json
+import logging
 import os.path as osp
 
 import cv2
 import numpy as np
+from mmengine.logging import print_log
 from mmengine.structures import BaseDataElement
 
 from ..checkpoint_io import write_text
 from ..engine.evaluation.label_maps import file_ids
 from ..errors import UserError
 from .places import find_place, write_picture
+from .scenes import find_ground, loses_ground, write_geotiff
 
 
 class CocoWriter:
@@ -96,6 +99,8 @@ def _rounded(values):
 class LabelMapWriter:
     """An index PNG for each image, with the ids of the data set's own files.
 
+    That of a GeoTIFF is a GeoTIFF in the same place on the ground, if rasterio is installed.
+
     Args:
         folder (str): Folder whose subfolder ``labels`` gets the files.
         metainfo (dict): ``classes``, and perhaps ``label_map`` and ``reduce_zero_label``.
@@ -116,9 +121,22 @@ class LabelMapWriter:
         # imported lazily, as in DumpLabelMaps
         from PIL import Image
 
-        path = find_place(self.path, name, '.png', self._used)
-        labels = sample.pred_sem_seg.data.numpy().reshape(shape)
-        Image.fromarray(self._ids[labels.astype(np.int64)]).save(path)
+        source = sample.get('img_path')
+        ground = find_ground(source)
+        path = find_place(self.path, name, '.tif' if ground else '.png', self._used)
+        # not copied, because that of a scene has gigabytes
+        labels = np.asarray(sample.pred_sem_seg.data.numpy().reshape(shape), np.int64)
+        if ground:
+            write_geotiff(path, self._ids[labels], ground)
+            return
+        if loses_ground(source):
+            print_log(
+                f'{path} does not say where {source} is on the ground: pip install rasterio for a '
+                'GeoTIFF that does',
+                'current',
+                logging.WARNING,
+            )
+        Image.fromarray(self._ids[labels]).save(path)
 
     def close(self) -> None:
         """Do nothing: all files are written."""

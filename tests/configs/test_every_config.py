@@ -12,6 +12,7 @@ import pytest
 import rotated
 import segmentation
 import torch
+from aerial import find_set
 from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import nn
@@ -26,11 +27,14 @@ OTHERS = [*classification.CONFIGS, *rotated.CONFIGS]
 CONFIGS = [*DENSE, *OTHERS]
 # all sizes of a family get the same small arch, so `make test` trains the tiny one
 SAME = re.compile(r'(.*_)?(sparx|sparx_swin|vmamba|vssd|groupmamba)_([msb]|iccv_.)(_.*)?')
+# and aerial sets the same network: one with lists, one without, and the drawn one remain
+SAME_DATA = re.compile(r'upernet_sparx_.*_\d+|.*_sparx_t_(potsdam|loveda)_\d+|.*_512')
 
 
 def _marks(path):
+    same = SAME.fullmatch(path.stem) or SAME_DATA.fullmatch(path.stem)
     kinds = [pytest.mark.stack] if path in DENSE else []
-    return [*kinds, pytest.mark.faults] if SAME.fullmatch(path.stem) else kinds
+    return [*kinds, pytest.mark.faults] if same else kinds
 
 
 MARKED = [pytest.param(path, marks=_marks(path)) for path in CONFIGS]
@@ -80,7 +84,11 @@ def test_names_tell_head_network_and_schedule(path):
     assert bases['models'].startswith(head or 'classifier')
     # Semantic FPN and UperNet have one schedule each
     of_head = dict(semantic_fpn='80k', upernet='160k')
-    schedule = dict(in1k='300e', shapes='demo').get(rest, rest or of_head[head])
+    if re.fullmatch(r'[a-z]+_\d+', rest):
+        # an aerial set and the side of its crops
+        assert bases['datasets'] == rest
+        rest = '80k'
+    schedule = dict(in1k='300e', shapes='demo', aerial='demo').get(rest, rest or of_head[head])
     assert bases['schedules'].endswith(f'_{schedule}')
 
 
@@ -159,7 +167,7 @@ for path in {[str(path) for path in configs]}:
 
 
 @pytest.fixture(scope='module', params=MARKED, ids=_stem)
-def trained(request, shapes, ade, imagenet, dota, tmp_path_factory):
+def trained(request, shapes, ade, aerial, imagenet, dota, tmp_path_factory):
     """Make a config small and train a step: its path, runner and losses."""
     path = request.param
     made_by, data = dict(
@@ -170,6 +178,8 @@ def trained(request, shapes, ade, imagenet, dota, tmp_path_factory):
     )[path.parent.name]
     if 'shapes' in path.stem:
         data = shapes
+    if find_set(path.stem):
+        data = aerial / find_set(path.stem)
     torch.manual_seed(0)
     cfg = made_by.tiny_config(path, data, str(tmp_path_factory.mktemp('run')))
     runner = build_runner(cfg, ('train',))

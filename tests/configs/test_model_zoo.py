@@ -105,7 +105,7 @@ def test_facts_are_those_of_the_config(name):
     cfg, facts = config(name), MODELS[name]['Metadata']
     assert facts.get('Epochs') == cfg.train_cfg.get('max_epochs')
     assert facts.get('Iterations') == cfg.train_cfg.get('max_iters')
-    if 'shapes' not in name:
+    if 'demo' not in name:
         assert facts['Batch Size'] == cfg.auto_scale_lr.base_batch_size
     family = MODELS[name]['In Collection']
     assert family.replace('-', '') == cfg.model.backbone.type

@@ -9,12 +9,16 @@ TASKS = {
     'configs/mmdet': ('Detection', 'Mask R-CNN on COCO, counted at 800x1280. Box / mask AP.'),
     'configs/mmseg': (
         'Segmentation',
-        'UperNet and Semantic FPN on ADE20K, counted at 512x2048, parameters with the auxiliary '
-        'head. mIoU at one scale / at six, each also flipped.',
+        'UperNet and Semantic FPN on ADE20K, or on the aerial set in the name, in crops of the size '
+        'behind it. Counted at 512x2048, parameters with the auxiliary head. mIoU at one scale / at '
+        'six, each also flipped.',
     ),
     'configs/mmpretrain': ('Classification', 'ImageNet-1k at 224. Top-1 accuracy.'),
     'configs/mmrotate': ('Rotated detection', 'Oriented R-CNN on DOTA v1.0, counted at 1024x1024.'),
 }
+DEMOS = dict(
+    shapes='[the demo](results/demo.md)', demo_aerial='[drawn towns](remote_sensing.md#drawn-towns)'
+)
 HEAD = """# Model zoo
 
 Every config that comes with the package, as `model-index.yml` and the metafiles in `configs/` list them for OpenMMLab's tools.
@@ -91,7 +95,7 @@ def _row(model):
         f'{facts["Parameters"] / 1e6:.1f}{NBSP}M',
         f'{facts["FLOPs"] / 1e9:.1f}',
         f'{NBSP}/{NBSP}'.join(printed),
-        '[the demo](results/demo.md)' if 'shapes' in model['Name'] else here,
+        next((page for data, page in DEMOS.items() if data in model['Name']), here),
         weights,
     )
     return f'| {" | ".join(cells)} |'.replace('|  |', '| |')
