@@ -47,7 +47,8 @@ def define_operator(
             last part is the name.
         tensors (Sequence[str]): Names of the tensors.
         options (Sequence[str]): What follows them, as torch's schemas write it:
-            ``'bool softplus'``. Default: nothing.
+            ``'bool softplus'``, or ``'bool softplus=True'`` if each backend has the
+            same default. Default: nothing.
         states_of (Sequence[str]): Names of the arguments on which, beside the first,
             the shape of the states depends. Default: none.
         count_flops (Callable, optional): Function from the shapes of the arguments to
@@ -60,11 +61,12 @@ def define_operator(
     """
     name, count = package.rpartition('.')[2], len(tensors)
     arguments = ', '.join([*(f'Tensor {n}' for n in tensors), *options])
-    names = [*tensors, *(option.split()[1] for option in options)]
+    names = [*tensors, *(option.split()[1].partition('=')[0] for option in options)]
     shaping = [names.index(n) for n in states_of]
 
     def shape_arguments(*inputs: Any) -> list:
-        return [inputs[0], *(inputs[i] for i in shaping)]
+        # torch leaves out options at the end that are their defaults
+        return [inputs[0], *(inputs[i] for i in shaping if i < len(inputs))]
 
     def fake(x: torch.Tensor, *others: Any) -> tuple[torch.Tensor, torch.Tensor]:
         shape = dispatch.select(package, x).states_shape(*shape_arguments(x, *others))

@@ -3,7 +3,7 @@
 import torch
 
 from .._triton import depthwise
-from .._triton.maps import flatten_map, unflatten_map
+from ..maps import flatten_map, unflatten_map
 from .torch import states_shape
 
 # channels to a program: 128 bytes in 16 bits

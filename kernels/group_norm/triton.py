@@ -4,7 +4,7 @@ import torch
 import triton
 
 from .._triton import norms
-from .._triton.maps import flatten_map, unflatten_map
+from ..maps import flatten_map, unflatten_map
 from .torch import states_shape
 
 # channels and positions to a tile: 128 bytes of 16-bit channels in a row

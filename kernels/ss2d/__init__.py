@@ -9,13 +9,20 @@ from torch import Tensor
 from .. import dispatch
 from ..checks import check_floating, check_not_empty, check_shapes
 from ..operator import define_operator
+from .orders import ORDERS
 from .reference import ss2d as _reference
 
 __all__ = ['ss2d']
 
 
 def ss2d(
-    x: Tensor, dt_B_C: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor, D: Tensor
+    x: Tensor,
+    dt_B_C: Tensor,
+    dt_weight: Tensor,
+    dt_bias: Tensor,
+    A: Tensor,
+    D: Tensor,
+    orders: str = 'cross',
 ) -> Tensor:
     """Scan a map selectively in four directions (SS2D, VMamba's cross-scan).
 
@@ -25,9 +32,9 @@ def ss2d(
         h_t = exp(delta_t A_k) h_{t-1} + delta_t B_t x_t
         y_t = C_t . h_t + D_k x_t
 
-    and the four y are summed at the positions of the map. Directions: 0
-    row-major, 1 column-major, 2 the reverse of 0, 3 the reverse of 1. No
-    direction flips or copies the map.
+    and the four y are summed at the positions of the map. Directions 0 and 1 are
+    row-major and column-major; 2 and 3 are their reverses, or anti-diagonals and
+    diagonals.
 
     Args:
         x (Tensor): Map of shape (B, D, H, W), in either memory format; float16,
@@ -40,13 +47,17 @@ def ss2d(
         dt_bias (Tensor): Bias of the step sizes, of shape (4, D).
         A (Tensor): Decay rates, negative, of shape (4, D, N).
         D (Tensor): Weight of the direct path, of shape (4, D).
+        orders (str): ``'cross'``, or ``'diagonal'`` for CS2D
+            (https://arxiv.org/abs/2410.05624); `orders.py` defines both.
+            Default: ``'cross'``.
 
     Returns:
         Tensor: Map of shape (B, D, H, W) in the dtype and memory format of x.
         Step sizes and states are float32 at least.
 
     Raises:
-        ValueError: If a shape, dtype or device does not fit the others.
+        ValueError: If a shape, dtype or device does not fit the others, or there are
+            no such orders.
 
     Example:
         >>> x, dt_B_C = torch.rand(1, 8, 3, 5), torch.rand(1, 3, 5, 4, 2 + 2)
@@ -55,9 +66,11 @@ def ss2d(
         torch.Size([1, 8, 3, 5])
     """
     _check(x, dt_B_C, dt_weight, dt_bias, A, D)
+    if orders not in ORDERS:
+        raise ValueError(f'ss2d: orders must be one of {", ".join(ORDERS)}, got {orders!r}')
     if dispatch.requested() == 'reference':
-        return _reference(x, dt_B_C, dt_weight, dt_bias, A, D)
-    return _operator(x, dt_B_C, dt_weight, dt_bias, A, D)[0]
+        return _reference(x, dt_B_C, dt_weight, dt_bias, A, D, orders)
+    return _operator(x, dt_B_C, dt_weight, dt_bias, A, D, orders)[0]
 
 
 def _check(
@@ -91,6 +104,7 @@ def _count_flops(
     dt_bias: Sequence[int],
     A: Sequence[int],
     D: Sequence[int],
+    *others: Any,
     **kwargs: Any,
 ) -> int:
     """Count 9 L D N + L D multiply-adds a direction and L D R for its step sizes.
@@ -107,6 +121,8 @@ def _count_flops(
 _operator = define_operator(
     __name__,
     tensors=('x', 'dt_B_C', 'dt_weight', 'dt_bias', 'A', 'D'),
-    states_of=('A',),
+    # by default those of programs that were exported before there were others
+    options=('str orders="cross"',),
+    states_of=('A', 'orders'),
     count_flops=_count_flops,
 )

@@ -4,6 +4,8 @@ An order lists the positions of a flattened map, each of them once. The sizes ma
 symbolic, so that a network that calls these functions compiles and exports for any size.
 """
 
+import functools
+
 import torch
 
 
@@ -45,3 +47,23 @@ def diagonal_orders(
     # no two positions have the same key
     keys = [i * width + j, i + j * height, (i + j) * height + i, (i - j) * height + i]
     return torch.stack([key.flatten().argsort() for key in keys])
+
+
+ORDERS = dict(cross=cross_orders, diagonal=diagonal_orders)
+
+
+@functools.lru_cache(maxsize=64)
+def order_table(orders: str, height: int, width: int, device: torch.device) -> torch.Tensor:
+    """Look up orders as the backends read them; for code that nothing traces.
+
+    Args:
+        orders (str): A key of ``ORDERS``.
+        height (int): Number of rows of the map.
+        width (int): Number of columns of the map.
+        device (torch.device): Device of the result.
+
+    Returns:
+        Tensor: Indices of shape (4, height * width), int32; not to be written to.
+    """
+    # made on the CPU: a copy from there is complete for every stream that reads it
+    return ORDERS[orders](height, width, 'cpu').int().to(device)

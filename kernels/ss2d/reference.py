@@ -8,7 +8,7 @@ import torch
 
 from ..autocast import without_autocast
 from ..softplus import softplus
-from .orders import cross_orders
+from .orders import ORDERS
 
 
 @without_autocast
@@ -19,11 +19,12 @@ def ss2d(
     dt_bias: torch.Tensor,
     A: torch.Tensor,
     D: torch.Tensor,
+    orders: str = 'cross',
 ) -> torch.Tensor:
     """Compute `sparx_mm.kernels.ss2d` by its definition.
 
     Args:
-        x, dt_B_C, dt_weight, dt_bias, A, D (Tensor): As for that function.
+        x, dt_B_C, dt_weight, dt_bias, A, D, orders: As for that function.
 
     Returns:
         Tensor: Map of shape (B, D, H, W) in the dtype of x.
@@ -35,7 +36,7 @@ def ss2d(
     # (B, D, H, W) -> (B, D, L), (B, H, W, 4, R + 2N) -> (B, L, 4, R + 2N)
     x, dt_B_C = x.to(dtype).flatten(2), dt_B_C.to(dtype).flatten(1, 2)
     y = torch.zeros_like(x)
-    for k, order in enumerate(cross_orders(height, width, x.device)):
+    for k, order in enumerate(ORDERS[orders](height, width, x.device)):
         u = x[:, :, order]
         dt, B, C = dt_B_C[:, order, k].split([rank, state, state], dim=-1)
         delta = softplus(torch.einsum('blr,dr->bld', dt, dt_weight[k]) + dt_bias[k])

@@ -3,7 +3,7 @@
 import torch
 
 from .._triton import launch
-from .._triton.maps import flatten_map, unflatten_map
+from ..maps import flatten_map, unflatten_map
 
 
 def states_shape(x: torch.Tensor, A: torch.Tensor) -> tuple[int, ...]:

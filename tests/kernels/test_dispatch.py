@@ -551,11 +551,11 @@ def test_widest_vectors():
 
     # without the cache, whose kernels bring no text
     kernel = njit(ss2d_numba.ss2d_fwd_kernel._function, fastmath=parallel.FASTMATH, nogil=True)
-    x, y = torch.ones(1, 2, 2, 32), torch.empty(1, 2, 2, 32)
-    low, weight, row = torch.ones(1, 2, 2, 4, 3), torch.ones(4, 32, 1), torch.ones(4, 32)
-    states = torch.empty(1, 8, 1, 32)
-    arrays = [t.numpy() for t in (x, low, weight, row, -weight, row, y, y, states)]
-    kernel(*arrays, 1, 32, 0, 1)
+    x, y = torch.ones(1, 4, 32), torch.empty(1, 4, 32)
+    low, weight, row = torch.ones(1, 4, 4, 3), torch.ones(4, 32, 1), torch.ones(4, 32)
+    states, table = torch.empty(1, 8, 1, 32), torch.empty(4, 0, dtype=torch.int32)
+    arrays = [t.numpy() for t in (x, low, weight, row, -weight, row, y, y, states, table)]
+    kernel(*arrays, 2, 2, 1, 32, 0, 1)
     (assembly,) = kernel.inspect_asm().values()
     # a few stem from copies; arithmetic makes hundreds
     assert assembly.count('zmm') > 200

@@ -10,7 +10,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sparx_mm.kernels import ss2d
 from sparx_mm.kernels.ss2d import torch as ss2d_torch
-from sparx_mm.kernels.ss2d.orders import cross_orders, diagonal_orders
 from sparx_mm.kernels.ss2d.reference import ss2d as reference
 from sparx_mm.kernels.testing import map_arguments, run_backend
 
@@ -77,28 +76,6 @@ def test_long_scan_stays_accurate(evaluate, assert_near):
     given = evaluate(ss2d, [t.float() for t in inputs])
     # sums of 20,000 terms in float32
     assert_near(given, wanted, 5e-5)
-
-
-def test_cross_orders():
-    assert cross_orders(2, 3).tolist() == [
-        [0, 1, 2, 3, 4, 5],
-        [0, 3, 1, 4, 2, 5],
-        [5, 4, 3, 2, 1, 0],
-        [5, 2, 4, 1, 3, 0],
-    ]
-
-
-@pytest.mark.parametrize('height, width', [(1, 1), (1, 7), (7, 1), (5, 3), (4, 9), (6, 6)])
-def test_diagonal_orders(height, width):
-    cells = [(i, j) for i in range(height) for j in range(width)]
-    keys = [
-        lambda i, j: (i, j),
-        lambda i, j: (j, i),
-        lambda i, j: (i + j, i),
-        lambda i, j: (i - j, i),
-    ]
-    wanted = [[i * width + j for i, j in sorted(cells, key=lambda c: key(*c))] for key in keys]
-    assert diagonal_orders(height, width).tolist() == wanted
 
 
 def test_gradcheck():

@@ -1,4 +1,4 @@
-"""Maps as the Triton kernels take them: channels-last, without a copy if they lie so."""
+"""Maps as the kernels take them: channels-last, without a copy if they lie so."""
 
 import torch
 
