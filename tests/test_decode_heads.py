@@ -82,6 +82,8 @@ def test_the_official_maps(official, name, faint):
         hook.remove()
 
 
+# the same network on another size
+@pytest.mark.faults
 @torch.no_grad()
 def test_the_official_logits_of_a_larger_image(official):
     load_whole(official.float(), dict(state_dict=vmunet.official_state()), 'vmunet.pth')
@@ -117,7 +119,7 @@ def test_official_files_are_converted_there_and_back(tmp_path):
 
 
 def test_files_that_do_not_fit(tmp_path):
-    state = vmunet.official_state()
+    state = dict(vmunet.official_state())
     with torch.device('meta'):
         model = vmunet.segmentor(num_classes=5)
     with pytest.raises(CoverageError, match=r'\(6, 24, 1, 1\) instead of \(5, 24, 1, 1\)'):

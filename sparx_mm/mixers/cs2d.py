@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from sparx_mm.kernels import selective_scan, without_autocast
+from sparx_mm.kernels import selective_scan, ss2d, without_autocast
 from sparx_mm.kernels.ss2d.orders import diagonal_orders
 
 from ..layers import ChannelGate, DepthwiseConv, Layer, PointwiseConv, SpatialGate, build_norm
@@ -22,7 +22,7 @@ def scan_in_orders(
     D: torch.Tensor,
     orders: torch.Tensor,
 ) -> torch.Tensor:
-    """Scan a map in four orders of its positions, and add the results.
+    """Scan a map in four orders of its positions, by scans of sequences.
 
     Args:
         x, dt_B_C, dt_weight, dt_bias, A, D (Tensor): As for `sparx_mm.kernels.ss2d`.
@@ -66,7 +66,10 @@ def scan_diagonals(x: torch.Tensor, *parameters: torch.Tensor) -> torch.Tensor:
     Returns:
         Tensor: Map of shape (B, D, H, W).
     """
-    return scan_in_orders(x, *parameters, diagonal_orders(*x.shape[2:], x.device))
+    if torch.jit.is_tracing():
+        # because in ONNX the operator scans along rows and columns alone
+        return scan_in_orders(x, *parameters, diagonal_orders(*x.shape[2:], x.device))
+    return ss2d(x, *parameters, orders='diagonal')
 
 
 @MODELS.register_module()

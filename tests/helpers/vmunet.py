@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import deterministic
@@ -67,6 +68,7 @@ def golden(name):
         return {key: torch.from_numpy(file[key]) for key in file}
 
 
+@cache
 def official_state(faint=False):
     """Make an official file's state dict, with the reference's deterministic weights.
 
