@@ -154,7 +154,7 @@ def test_every_parameter_is_trained(arch, fusion):
     head = dict(
         loss_decode=[
             dict(type='CrossEntropyLoss', loss_name='loss_ce'),
-            dict(type='DiceLoss', loss_name='loss_dice'),
+            dict(type='DiceLoss', use_sigmoid=False, loss_name='loss_dice'),
         ]
     )
     model = pico(arch, fusion, head=head, backbone=dict(norm_eval=True)).train()

@@ -28,7 +28,10 @@ CONFIGS = [*DENSE, *OTHERS]
 # all sizes of a family get the same small arch, so `make test` trains the tiny one
 SAME = re.compile(r'(.*_)?(sparx|sparx_swin|vmamba|vssd|groupmamba)_([msb]|iccv_.)(_.*)?')
 # and aerial sets the same network: one with lists, one without, and the drawn one remain
-SAME_DATA = re.compile(r'upernet_sparx_.*_\d+|.*_sparx_t_(potsdam|loveda)_\d+|.*_512')
+SAME_DATA = re.compile(
+    r'upernet_sparx_.*_\d+|.*_sparx_t_(potsdam|loveda)_\d+|.*_512'
+    r'|.*unet_(potsdam|loveda|isaid)_\d+'
+)
 
 
 def _marks(path):
@@ -47,11 +50,14 @@ SPARED = dict(
     VMamba={'A_log', 'D'},
     VSSD={'A_log', 'D'},
     GroupMamba={'A_log', 'D', 'skip_scale'},
+    VMUNetEncoder={'A_log', 'D'},
 )
 LOSSES = dict(
     mask_rcnn={'loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox', 'loss_mask'},
     semantic_fpn={'decode.loss_ce'},
     upernet={'decode.loss_ce', 'aux.loss_ce'},
+    vmunet={'decode.loss_ce', 'decode.loss_dice'},
+    cvmh_unet={'decode.loss_ce', 'decode.loss_dice'},
     classifier={'loss'},
     oriented_rcnn={'loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox'},
 )
@@ -81,7 +87,8 @@ def test_names_tell_head_network_and_schedule(path):
     bases = _bases(path)
     network = bases['backbones'].replace('sparx_mamba', 'sparx')
     head, rest = re.fullmatch(rf'(.*?)_?{network}_?(.*)', path.stem).groups()
-    assert bases['models'].startswith(head or 'classifier')
+    # a U-shaped segmentor is named by its backbone
+    assert bases['models'].startswith(head or ('classifier' if rest == 'in1k' else network))
     # Semantic FPN and UperNet have one schedule each
     of_head = dict(semantic_fpn='80k', upernet='160k')
     if re.fullmatch(r'[a-z]+_\d+', rest):
@@ -115,7 +122,10 @@ def _channels(backbone):
     """Look up the channels of the maps of a backbone, which tests of its family hold it to."""
     family = MODELS.get(backbone.type)
     dims = resolve_arch(backbone.arch, family.arch_zoo, family.arch_defaults)['embed_dims']
-    return [dims[i] for i in backbone.get('out_indices', range(4))]
+    # the encoder of a U-shaped segmentor returns its last map too
+    return [
+        dims[i] for i in (*backbone.get('out_indices', range(4)), *[-1] * family.returns_inputs)
+    ]
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=_stem)
@@ -127,6 +137,8 @@ def test_heads_have_the_channels_of_the_backbone(path):
         # UperNet, whose heads read the maps themselves
         index = model.auxiliary_head.in_index
         expected.update(decode_head=channels, auxiliary_head=channels[index])
+    if model.get('decode_head', {}).get('type') == 'VMUNetHead':
+        expected.update(decode_head=channels)
     found = {
         part: model[part].in_channels for part in expected if 'in_channels' in model.get(part, ())
     }

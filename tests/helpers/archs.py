@@ -16,7 +16,8 @@ PICO_VSSD = dict(
     embed_dims=(16, 24, 32, 40), depths=(1, 2, 3, 2), mixer=dict(num_heads=(2, 4, 4, 5))
 )
 PICO_GROUPMAMBA = dict(embed_dims=(16, 24, 32, 40), depths=(1, 2, 3, 2))
-PICO_VMUNET = dict(embed_dims=(16, 24, 32, 40), depths=(1, 2, 3, 2))
+# the decoder halves its channels
+PICO_VMUNET = dict(embed_dims=(8, 16, 32, 64), depths=(1, 2, 3, 2))
 # what makes a detector's arch of another one: the scale that it learns
 LEARNABLE = dict(connections=dict(aggregator=dict(attn_scale='learnable')))
 
@@ -31,6 +32,8 @@ def learnable(arch) -> dict:
 def pico_for(config) -> dict:
     """Return the small arch of the backbone that a config file is named after."""
     name = Path(config).stem
+    if 'unet' in name:
+        return dict(PICO_VMUNET, base='tiny-cvss' if 'cvmh' in name else 'tiny')
     if 'vssd' in name:
         return dict(PICO_VSSD, base='tiny-iccv') if 'iccv' in name else PICO_VSSD
     if 'groupmamba' in name:

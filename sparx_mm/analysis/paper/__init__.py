@@ -1,6 +1,12 @@
 """Printed tables of papers beside this package's own counts."""
 
-from . import groupmamba, sparx, vmamba, vssd
+from . import cvmh_unet, groupmamba, sparx, vmamba, vssd
 
 # by the name that tools/get_flops.py --paper takes
-PAPERS = dict(sparx=sparx.ROWS, vmamba=vmamba.ROWS, vssd=vssd.ROWS, groupmamba=groupmamba.ROWS)
+PAPERS = dict(
+    sparx=sparx.ROWS,
+    vmamba=vmamba.ROWS,
+    vssd=vssd.ROWS,
+    groupmamba=groupmamba.ROWS,
+    cvmh_unet=cvmh_unet.ROWS,
+)
