@@ -46,7 +46,7 @@ class Check(NamedTuple):
     """Result of checking an operator with one size and dtype.
 
     Attributes:
-        operator (str): Name of the operator.
+        operator (str): Name of the operator, ``'ss2d_diagonal'`` for `ss2d` with those orders.
         size (str): Sizes of its inputs.
         dtype (torch.dtype): Dtype of its inputs.
         backend (str): Backend that ran, '' if none could.
@@ -139,6 +139,14 @@ _OPERATORS = dict(
         map_arguments,
         'BDHWRN',
         _MAPS,
+    ),
+    ss2d_diagonal=_Operator(
+        functools.partial(ss2d, orders='diagonal'),
+        functools.partial(ss2d_reference, orders='diagonal'),
+        lambda *tensors: run_backend(ss2d_torch, *tensors, 'diagonal'),
+        map_arguments,
+        'BDHWRN',
+        _MAPS[1:3],
     ),
     selective_scan=_Operator(
         functools.partial(selective_scan, delta_softplus=True),
@@ -248,7 +256,8 @@ def _check(
     backend, error, problem = '', float('nan'), ''
     try:
         tensor = torch.empty(0, dtype=dtype, device=device)
-        module = dispatch.select(f'{__package__}.{name}', tensor).__name__
+        package = name.removesuffix('_diagonal')
+        module = dispatch.select(f'{__package__}.{package}', tensor).__name__
         backend = module.rpartition('.')[2]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)

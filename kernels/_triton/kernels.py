@@ -14,6 +14,8 @@ Tensors that several kernels read and write, with int64 addresses throughout:
 - delta: (B, L, D), the step sizes before bias and softplus;
 - weight: (K, R, D), from dt to step sizes; bias and D: (K, D);
 - A: (K, D, N);
+- table: (K, L), int32, for each direction the positions of the map in its order, read
+  where it walks neither along rows nor along columns;
 - states: (B, K, ceil(L / STATE_STRIDE), N, D), before every STATE_STRIDE-th position;
 - partial: (SPLITS, B, L, D), sums over the directions of a program.
 
@@ -46,6 +48,7 @@ def scan_chunk_kernel(
     weight_ptr,
     bias_ptr,
     A_ptr,
+    table_ptr,
     totals_ptr,
     sums_ptr,
     height,
@@ -61,6 +64,7 @@ def scan_chunk_kernel(
     RANK: tl.constexpr,
     STATE: tl.constexpr,
     SOFTPLUS: tl.constexpr,
+    TABLE: tl.constexpr,
     BLOCK: tl.constexpr,
     ROWS: tl.constexpr,
 ):
@@ -73,7 +77,7 @@ def scan_chunk_kernel(
 
     Args:
         x_ptr: x, or dy (B, L, D).
-        delta_ptr, dt_B_C_ptr, weight_ptr, bias_ptr, A_ptr: See the module.
+        delta_ptr, dt_B_C_ptr, weight_ptr, bias_ptr, A_ptr, table_ptr: See the module.
         totals_ptr: Results (B, K, slots, N, D), written at every ``slot_chunk``-th
             slot.
         sums_ptr: Sums (B, K, chunks, D) of the step sizes, written; they give each
@@ -86,6 +90,7 @@ def scan_chunk_kernel(
         BACKWARD: True to scan gradients.
         CHANNELS, DIRECTIONS, GROUPS, RANK, STATE: D, K, G, R and N.
         SOFTPLUS: True to apply softplus to the step sizes.
+        TABLE: True if there is a table.
         BLOCK: Number of channels to a program.
         ROWS: Number of positions taken at a time.
     """
@@ -107,7 +112,7 @@ def scan_chunk_kernel(
         total = tl.zeros([BLOCK], tl.float32)
         delta_sum = tl.zeros([BLOCK], tl.float32)
         for position in range(start, min(start + chunk, length), ROWS):
-            offsets = map_offsets(position, k, height, width, ROWS)
+            offsets = map_offsets(table_ptr, position, k, height, width, TABLE, ROWS)
             delta, slope = load_deltas(
                 delta_ptr,
                 dt_B_C_ptr,
@@ -201,6 +206,7 @@ def scan_fwd_kernel(
     weight_ptr,
     bias_ptr,
     A_ptr,
+    table_ptr,
     D_ptr,
     states_ptr,
     partial_ptr,
@@ -217,6 +223,7 @@ def scan_fwd_kernel(
     RANK: tl.constexpr,
     STATE: tl.constexpr,
     SOFTPLUS: tl.constexpr,
+    TABLE: tl.constexpr,
     STATE_STRIDE: tl.constexpr,
     BLOCK: tl.constexpr,
     ROWS: tl.constexpr,
@@ -229,8 +236,8 @@ def scan_fwd_kernel(
     program leaves its sum in partial.
 
     Args:
-        x_ptr, delta_ptr, dt_B_C_ptr, weight_ptr, bias_ptr, A_ptr, D_ptr: See the
-            module.
+        x_ptr, delta_ptr, dt_B_C_ptr, weight_ptr, bias_ptr, A_ptr, table_ptr, D_ptr: See
+            the module.
         states_ptr: States, written; those at the entry of chunks are read if there
             are several chunks.
         partial_ptr: Sums over the directions of a program, written.
@@ -242,6 +249,7 @@ def scan_fwd_kernel(
         CHANNELS, DIRECTIONS, GROUPS, RANK, STATE: D, K, G, R and N.
         SPLITS: Number of programs that share the directions.
         SOFTPLUS: True to apply softplus to the step sizes.
+        TABLE: True if there is a table.
         STATE_STRIDE: Number of positions from one kept state to the next.
         BLOCK: Number of channels to a program.
         ROWS: Number of positions taken at a time.
@@ -284,7 +292,7 @@ def scan_fwd_kernel(
                 h,
                 mask=mask & (position % STATE_STRIDE == 0),
             )
-            offsets = map_offsets(position, k, height, width, ROWS)
+            offsets = map_offsets(table_ptr, position, k, height, width, TABLE, ROWS)
             u = load_rows(x_ptr, offsets, channel, mask, position, length, CHANNELS, ROWS)
             B = load_scalars(p_dt_B_C + RANK + n, offsets, position, length, STRIDE, ROWS)
             C = load_scalars(p_dt_B_C + RANK + STATE + n, offsets, position, length, STRIDE, ROWS)
@@ -330,6 +338,7 @@ def scan_bwd_kernel(
     weight_ptr,
     bias_ptr,
     A_ptr,
+    table_ptr,
     D_ptr,
     entries_ptr,
     partial_ptr,
@@ -348,6 +357,7 @@ def scan_bwd_kernel(
     RANK: tl.constexpr,
     STATE: tl.constexpr,
     SOFTPLUS: tl.constexpr,
+    TABLE: tl.constexpr,
     STATE_STRIDE: tl.constexpr,
     BLOCK: tl.constexpr,
     ROWS: tl.constexpr,
@@ -362,8 +372,8 @@ def scan_bwd_kernel(
     Args:
         dy_ptr: Gradient of y (B, L, D).
         states_ptr: States from `scan_fwd_kernel`.
-        x_ptr, delta_ptr, dt_B_C_ptr, weight_ptr, bias_ptr, A_ptr, D_ptr: See the
-            module.
+        x_ptr, delta_ptr, dt_B_C_ptr, weight_ptr, bias_ptr, A_ptr, table_ptr, D_ptr: See
+            the module.
         entries_ptr: Gradients (B, K, chunks, N, D) of the states after the chunks,
             read if there are several.
         partial_ptr: Sums of dx over the directions of a program, written.
@@ -371,7 +381,7 @@ def scan_bwd_kernel(
         dB_dC_ptr: Parts (blocks of a group, B, L, K G, 2N) of dB and dC, written.
         dparameters_ptr: Parts (3, B chunks, K, N, D) of dA, dbias and dD, written.
         height, width, group_blocks, chunk: As for `scan_fwd_kernel`; likewise:
-        CHUNKED, CHANNELS, DIRECTIONS, SPLITS, GROUPS, RANK, STATE, SOFTPLUS,
+        CHUNKED, CHANNELS, DIRECTIONS, SPLITS, GROUPS, RANK, STATE, SOFTPLUS, TABLE,
             STATE_STRIDE, BLOCK, ROWS: Constants.
     """
     i_image, i_group, i_block, channel, mask = program_block(group_blocks, CHANNELS, GROUPS, BLOCK)
@@ -430,7 +440,7 @@ def scan_bwd_kernel(
             )
             # scan from the kept state to the first of these rows
             for before in range(first, position, ROWS):
-                offsets = map_offsets(before, k, height, width, ROWS)
+                offsets = map_offsets(table_ptr, before, k, height, width, TABLE, ROWS)
                 u = load_rows(x_ptr, offsets, channel, mask, before, length, CHANNELS, ROWS)
                 B = load_scalars(p_dt_B_C + RANK + n, offsets, before, length, STRIDE, ROWS)
                 delta, slope = load_deltas(
@@ -451,7 +461,7 @@ def scan_bwd_kernel(
                 )
                 for t in tl.static_range(ROWS):
                     h = tl.exp2(delta[t] * rate) * h + delta[t] * u[t] * B[t]
-            offsets = map_offsets(position, k, height, width, ROWS)
+            offsets = map_offsets(table_ptr, position, k, height, width, TABLE, ROWS)
             u = load_rows(x_ptr, offsets, channel, mask, position, length, CHANNELS, ROWS)
             grad = load_rows(dy_ptr, offsets, channel, mask, position, length, CHANNELS, ROWS)
             du = load_rows(

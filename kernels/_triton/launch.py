@@ -98,7 +98,7 @@ class _Launch:
     """Sizes of a pass over a map, and the launches made of them.
 
     Args:
-        x, delta, dt_B_C, weight, bias, A, size, softplus: As for `forward`.
+        x, delta, dt_B_C, weight, bias, A, size, softplus, table: As for `forward`.
         widest (int): Greatest number of channels to a program.
     """
 
@@ -112,10 +112,12 @@ class _Launch:
         A: torch.Tensor,
         size: tuple[int, int],
         softplus: bool,
+        table: torch.Tensor | None,
         widest: int,
     ) -> None:
-        self.inputs = delta, dt_B_C, weight, bias, A
-        self.softplus = softplus
+        # x for a table that nothing reads
+        self.inputs = delta, dt_B_C, weight, bias, A, x if table is None else table
+        self.flags = dict(SOFTPLUS=softplus, TABLE=table is not None)
         self.batch, length, channels = x.shape
         self.directions, _, self.state = A.shape
         self.groups = dt_B_C.shape[2] // self.directions
@@ -149,7 +151,7 @@ class _Launch:
         """
         if self.chunks == 1:
             return
-        A = self.inputs[-1]
+        *_, A, _ = self.inputs
         sums = A.new_empty(self.batch, self.directions, self.chunks, self.channels)
         slots = totals.shape[2]
         kernels.scan_chunk_kernel[self.programs, self.chunks, self.directions](
@@ -166,7 +168,7 @@ class _Launch:
             GROUPS=self.groups,
             RANK=self.rank,
             STATE=self.state,
-            SOFTPLUS=self.softplus,
+            **self.flags,
             BLOCK=self.plan.block,
             ROWS=_ROWS[self.plan.block],
             num_warps=1,
@@ -204,7 +206,7 @@ class _Launch:
             GROUPS=self.groups,
             RANK=self.rank,
             STATE=self.state,
-            SOFTPLUS=self.softplus,
+            **self.flags,
             STATE_STRIDE=STATE_STRIDE,
             BLOCK=self.plan.block,
             ROWS=rows,
@@ -245,6 +247,7 @@ def forward(
     D: torch.Tensor,
     size: tuple[int, int],
     softplus: bool,
+    table: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Scan a map in each direction and sum.
 
@@ -261,11 +264,13 @@ def forward(
         D (Tensor): Weight of the direct path, of shape (K, D).
         size (tuple[int, int]): Height and width, L in all.
         softplus (bool): Apply softplus to the step sizes.
+        table (Tensor, optional): Positions of the map in the order of each direction, of
+            shape (K, L), int32. Default: rows, columns and their reverses.
 
     Returns:
         tuple[Tensor, Tensor]: y like x, and the kept states of `states_shape`.
     """
-    launch = _Launch(x, delta, dt_B_C, weight, bias, A, size, softplus, 128)
+    launch = _Launch(x, delta, dt_B_C, weight, bias, A, size, softplus, table, 128)
     states = A.new_empty(states_shape(*x.shape[:2], A))
     y = torch.empty_like(x)
     with torch.cuda.device_of(x):
@@ -298,20 +303,21 @@ def backward(
     D: torch.Tensor,
     size: tuple[int, int],
     softplus: bool,
+    table: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, ...]:
     """Compute the gradients of `forward`.
 
     Args:
         dy (Tensor): Gradient of y, like x.
         states (Tensor): Kept states from `forward`.
-        x, delta, dt_B_C, weight, bias, A, D, size, softplus: As given to `forward`.
+        x, delta, dt_B_C, weight, bias, A, D, size, softplus, table: As given to `forward`.
 
     Returns:
         tuple[Tensor, ...]: Gradients of x, like x; of the step sizes before
         softplus, of shape (K, B, L, D), bfloat16 or float32; of B and C, of shape
         (B, L, K G, 2N), float32; of A, bias and D, of their shapes.
     """
-    launch = _Launch(x, delta, dt_B_C, weight, bias, A, size, softplus, 64)
+    launch = _Launch(x, delta, dt_B_C, weight, bias, A, size, softplus, table, 64)
     batch, length, channels = x.shape
     directions, _, state = A.shape
     chunks = launch.chunks

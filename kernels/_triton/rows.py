@@ -56,32 +56,41 @@ def program_block(group_blocks, CHANNELS: tl.constexpr, GROUPS: tl.constexpr, BL
 
 
 @triton.jit
-def map_offsets(position, k, height, width, ROWS: tl.constexpr):
+def map_offsets(table_ptr, position, k, height, width, TABLE: tl.constexpr, ROWS: tl.constexpr):
     """Locate ROWS successive positions of a direction on the map.
 
     Args:
+        table_ptr: Orders (K, L), read if there is a table.
         position: First position, counted in the direction's order.
-        k: Direction: 0 row-major, 1 column-major, 2 and 3 their reverses.
+        k: Direction: without a table 0 row-major, 1 column-major, 2 and 3 their
+            reverses.
         height: Number of rows H of the map.
         width: Number of columns W of the map.
+        TABLE: True if there is a table.
         ROWS: Number of positions.
 
     Returns:
         tuple: For each position its offset in the row-major map (int64).
     """
     length = height * width
-    # a line is what positions are counted along: a column, or the whole map
-    line = tl.where(k % 2 == 1, height, length)
-    stride = tl.where(k % 2 == 1, width, 1)
-    i = position % line
-    offset = i * stride + position // line
     offsets = ()
-    for t in tl.static_range(ROWS):
-        # directions 2 and 3 are 0 and 1 from the other end
-        offsets = offsets + (tl.where(k < 2, offset, length - 1 - offset).to(tl.int64),)
-        i += 1
-        offset += tl.where(i == line, stride + 1 - line * stride, stride)
-        i = tl.where(i == line, 0, i)
+    if TABLE:
+        table_ptr += wide(k) * length + position
+        for t in tl.static_range(ROWS):
+            offset = tl.load(table_ptr + t, mask=position + t < length, other=0)
+            offsets = offsets + (offset.to(tl.int64),)
+    else:
+        # a line is what positions are counted along: a column, or the whole map
+        line = tl.where(k % 2 == 1, height, length)
+        stride = tl.where(k % 2 == 1, width, 1)
+        i = position % line
+        offset = i * stride + position // line
+        for t in tl.static_range(ROWS):
+            # directions 2 and 3 are 0 and 1 from the other end
+            offsets = offsets + (tl.where(k < 2, offset, length - 1 - offset).to(tl.int64),)
+            i += 1
+            offset += tl.where(i == line, stride + 1 - line * stride, stride)
+            i = tl.where(i == line, 0, i)
     return offsets
 
 

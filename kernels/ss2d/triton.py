@@ -4,14 +4,17 @@ import torch
 
 from .._triton import launch
 from ..maps import flatten_map, unflatten_map
+from .orders import order_table
 
 
-def states_shape(x: torch.Tensor, A: torch.Tensor) -> tuple[int, ...]:
+def states_shape(x: torch.Tensor, A: torch.Tensor, orders: str = 'cross') -> tuple[int, ...]:
     """Return the shape of the states that forward keeps for backward.
 
     Args:
         x (Tensor): Map of shape (B, D, H, W).
         A (Tensor): Decay rates of shape (4, D, N).
+        orders (str): Orders of the directions; the shape is the same for all.
+            Default: ``'cross'``.
 
     Returns:
         tuple[int, ...]: (B, 4, ceil(H W / STATE_STRIDE), N, D).
@@ -27,13 +30,16 @@ def _arguments(
     dt_bias: torch.Tensor,
     A: torch.Tensor,
     D: torch.Tensor,
+    orders: str,
 ) -> tuple:
     """Lay the inputs out as `_triton.launch.forward` takes them."""
     flat = flatten_map(x)
     # (4, D, R) -> (4, R, D)
     parameters = (t.contiguous() for t in (dt_weight.transpose(1, 2), dt_bias, A, D))
+    size = tuple(x.shape[2:])
+    table = None if orders == 'cross' else order_table(orders, *size, x.device)
     # x again for delta, because no step sizes are read where there is a rank
-    return (flat, flat, dt_B_C.flatten(1, 2).contiguous(), *parameters, tuple(x.shape[2:]), True)
+    return flat, flat, dt_B_C.flatten(1, 2).contiguous(), *parameters, size, True, table
 
 
 def forward(
@@ -43,18 +49,18 @@ def forward(
     dt_bias: torch.Tensor,
     A: torch.Tensor,
     D: torch.Tensor,
+    orders: str = 'cross',
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Scan a map in float32 states.
 
     Args:
-        x, dt_B_C, dt_weight, dt_bias, A, D (Tensor): As for
-            `sparx_mm.kernels.ss2d`.
+        x, dt_B_C, dt_weight, dt_bias, A, D, orders: As for `sparx_mm.kernels.ss2d`.
 
     Returns:
         tuple[Tensor, Tensor]: y of shape (B, D, H, W), channels-last, and the kept
         states.
     """
-    y, states = launch.forward(*_arguments(x, dt_B_C, dt_weight, dt_bias, A, D))
+    y, states = launch.forward(*_arguments(x, dt_B_C, dt_weight, dt_bias, A, D, orders))
     return unflatten_map(y, x.shape[2:]), states
 
 
@@ -67,20 +73,21 @@ def backward(
     dt_bias: torch.Tensor,
     A: torch.Tensor,
     D: torch.Tensor,
+    orders: str = 'cross',
 ) -> tuple[torch.Tensor, ...]:
     """Compute the gradients of `forward`.
 
     Args:
         dy (Tensor): Gradient of y, of shape (B, D, H, W).
         states (Tensor): Kept states from `forward`.
-        x, dt_B_C, dt_weight, dt_bias, A, D (Tensor): As given to `forward`.
+        x, dt_B_C, dt_weight, dt_bias, A, D, orders: As given to `forward`.
 
     Returns:
         tuple[Tensor, ...]: Gradients of x, dt_B_C, dt_weight, dt_bias, A and D, of
         their shapes.
     """
     rank = dt_weight.shape[2]
-    arguments = _arguments(x, dt_B_C, dt_weight, dt_bias, A, D)
+    arguments = _arguments(x, dt_B_C, dt_weight, dt_bias, A, D, orders)
     _, _, low, weight, *_ = arguments
     dx, dz, dB_dC, dA, dbias, dD = launch.backward(flatten_map(dy), states, *arguments)
     # (4, B, L, D) -> (4, B * L, D), (B, L, 4, R) -> (4, B * L, R)

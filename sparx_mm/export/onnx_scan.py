@@ -168,6 +168,29 @@ def scan_lines(u, delta, A, B, C):
 
 
 @script(_domain, default_opset=op)
+def scan_projected(u, dt_B_C, weight, bias, A):
+    """Scan lines by a low-rank projection, K directions at once.
+
+    Args:
+        u: Inputs, (P, B, L, K, D).
+        dt_B_C: Projection, (P, B, L, K, R + 2N).
+        weight: Weight from dt to step sizes, (K, D, R).
+        bias: Bias of the step sizes, (K, D).
+        A: Decay rates, (K, D, N).
+
+    Returns:
+        Outputs like u.
+    """
+    rank = op.Shape(weight, start=2, end=3)
+    states = op.Shape(A, start=2, end=3)
+    dt, B, C = op.Split(dt_B_C, op.Concat(rank, states, states, axis=0), axis=4)
+    # (P, B, L, K, 1, R) @ (K, R, D) -> (P, B, L, K, 1, D) -> (P, B, L, K, D)
+    z = op.MatMul(op.Unsqueeze(dt, [4]), op.Transpose(weight, perm=[0, 2, 1]))
+    delta = step_sizes(op.Squeeze(z, [4]) + bias)
+    return scan_lines(u, delta, A, B, C)
+
+
+@script(_domain, default_opset=op)
 def reverse(lines):
     """Turn around (P, B, L, 1, ...) lines and their positions."""
     return op.Slice(lines, [-1, -1], [-2147483647, -2147483647], [0, 2], [-1, -1])
@@ -189,19 +212,13 @@ def scan_both_ways(u, dt_B_C, weight, bias, A):
     """
     p0, p1 = op.Split(dt_B_C, num_outputs=2, axis=3)
     p = op.Concat(p0, reverse(p1), axis=3)
-    rank = op.Shape(weight, start=2, end=3)
-    states = op.Shape(A, start=2, end=3)
-    dt, B, C = op.Split(p, op.Concat(rank, states, states, axis=0), axis=4)
-    # (P, B, L, 2, 1, R) @ (2, R, D) -> (P, B, L, 2, 1, D) -> (P, B, L, 2, D)
-    z = op.MatMul(op.Unsqueeze(dt, [4]), op.Transpose(weight, perm=[0, 2, 1]))
-    delta = step_sizes(op.Squeeze(z, [4]) + bias)
-    y = scan_lines(op.Concat(u, reverse(u), axis=3), delta, A, B, C)
+    y = scan_projected(op.Concat(u, reverse(u), axis=3), p, weight, bias, A)
     y0, y1 = op.Split(y, num_outputs=2, axis=3)
     return op.Squeeze(y0 + reverse(y1), [3])
 
 
 @script(_domain, default_opset=op)
-def ss2d(x, dt_B_C, dt_weight, dt_bias, A, D):
+def ss2d_cross(x, dt_B_C, dt_weight, dt_bias, A, D):
     """Compute `sparx_mm.kernels.ss2d`, rows and columns as lines.
 
     Args:
@@ -233,6 +250,86 @@ def ss2d(x, dt_B_C, dt_weight, dt_bias, A, D):
     direct = op.Unsqueeze(op.ReduceSum(D, [0], keepdims=0), [1, 2]) * op.Squeeze(u, [4])
     y = op.Transpose(rows, perm=[1, 3, 2, 0]) + op.Transpose(columns, perm=[1, 3, 0, 2])
     return op.CastLike(y + direct, x), op.Identity(A)
+
+
+@script(_domain, default_opset=op)
+def diagonal_orders(height, width):
+    """List positions as `diagonal_orders` of `sparx_mm.kernels` does, for any size.
+
+    Args:
+        height, width: Size of the map, of shape (1,) each.
+
+    Returns:
+        The positions in the order of each direction, (4, L), and the place of each
+        position in these orders, likewise.
+    """
+    i = op.Unsqueeze(op.Range(0, op.Squeeze(height), 1), [1])
+    j = op.Range(0, op.Squeeze(width), 1)
+    keys = op.Concat(
+        op.Reshape(i * width + j, [1, -1]),
+        op.Reshape(i + j * height, [1, -1]),
+        op.Reshape((i + j) * height + i, [1, -1]),
+        op.Reshape((i - j) * height + i, [1, -1]),
+        axis=0,
+    )
+    _, orders = op.TopK(keys, height * width, axis=1, largest=0)
+    _, places = op.TopK(orders, height * width, axis=1, largest=0)
+    return orders, places
+
+
+@script(_domain, default_opset=op)
+def ordered_lines(positions, orders, height, width):
+    """Bring positions in the order of each direction, cut into H lines of W.
+
+    Args:
+        positions: Values at the positions of a map, (B, ..., D).
+        orders: Indices of them, (4, L).
+        height, width: Size of the map, of shape (1,) each.
+
+    Returns:
+        Lines, (W, B, H, 4, D).
+    """
+    shape = op.Concat([0], [4], height, width, [-1], axis=0)
+    # (B, 4, L, D) -> (B, 4, H, W, D) -> (W, B, H, 4, D)
+    lines = op.Reshape(op.Gather(positions, orders, axis=1), shape)
+    return op.Transpose(lines, perm=[3, 0, 2, 1, 4])
+
+
+@script(_domain, default_opset=op)
+def ss2d_diagonal(x, dt_B_C, dt_weight, dt_bias, A, D):
+    """Compute `sparx_mm.kernels.ss2d` with diagonal orders.
+
+    Args:
+        x, dt_B_C, dt_weight, dt_bias, A, D: As for that function.
+
+    Returns:
+        The map like x, and what nothing reads: the operator has two outputs.
+    """
+    height = op.Shape(x, start=2, end=3)
+    width = op.Shape(x, start=3, end=4)
+    orders, places = diagonal_orders(height, width)
+    # (4, 1)
+    k = op.Unsqueeze(op.Range(0, 4, 1), [1])
+    # (B, D, H, W) -> (B, H, W, D) -> (B, L, D)
+    channels = op.Shape(x, start=1, end=2)
+    flat = op.Concat([0], [-1], channels, axis=0)
+    u = op.Reshape(op.Transpose(op.Cast(x, to=1), perm=[0, 2, 3, 1]), flat)
+    # (B, H, W, 4, R + 2N) -> (B, 4 L, R + 2N)
+    p = op.Reshape(op.Cast(dt_B_C, to=1), op.Concat([0], [-1], op.Shape(dt_B_C, start=4), axis=0))
+    y = scan_projected(
+        ordered_lines(u, orders, height, width),
+        ordered_lines(p, orders * 4 + k, height, width),
+        dt_weight,
+        dt_bias,
+        A,
+    )
+    # (W, B, H, 4, D) -> (B, 4, H, W, D) -> (B, 4 L, D) -> (B, 4, L, D) -> (B, L, D)
+    sequences = op.Reshape(op.Transpose(y, perm=[1, 3, 2, 0, 4]), flat)
+    back = op.Gather(sequences, places + k * (height * width), axis=1)
+    y_all = op.ReduceSum(back, [1], keepdims=0) + op.ReduceSum(D, [0], keepdims=0) * u
+    # (B, L, D) -> (B, D, L) -> (B, D, H, W)
+    y_map = op.Reshape(op.Transpose(y_all, perm=[0, 2, 1]), op.Shape(x))
+    return op.CastLike(y_map, x), op.Identity(A)
 
 
 @script(_domain, default_opset=op)
@@ -316,4 +413,4 @@ def scan_of_sizes(u, delta, A, B, C, D, delta_bias):
 
 
 # what the operators become, all with two outputs
-OPERATORS = (ss2d, scan_with_softplus, scan_of_sizes)
+OPERATORS = (ss2d_cross, ss2d_diagonal, scan_with_softplus, scan_of_sizes)

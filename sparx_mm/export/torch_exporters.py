@@ -84,23 +84,35 @@ def teach_exporters(scan: str = 'lines') -> dict[Callable, Callable]:
         raise UserError(f'the form of the scans {scan!r} is none of {", ".join(SCANS)}')
     flat = {one.name: FlatFunction(one, SCANS[scan]) for one in onnx_scan.OPERATORS}
 
+    def ss2d(x, dt_B_C, dt_weight, dt_bias, A, D, orders='cross'):
+        return flat[f'ss2d_{orders}'](x, dt_B_C, dt_weight, dt_bias, A, D)
+
     def selective_scan(u, delta, A, B, C, D, delta_bias, delta_softplus):
         return flat[_variant(delta_softplus)](u, delta, A, B, C, D, delta_bias)
 
     traced = {name: _symbolic(function) for name, function in flat.items()}
 
+    @parse_args(*'vvvvvvs')
+    def ss2d_symbolic(g, x, dt_B_C, dt_weight, dt_bias, A, D, orders):
+        return traced[f'ss2d_{orders}'](g, x, dt_B_C, dt_weight, dt_bias, A, D)
+
     @parse_args(*'vvvvvvvb')
-    def symbolic(g, u, delta, A, B, C, D, delta_bias, delta_softplus):
+    def scan_symbolic(g, u, delta, A, B, C, D, delta_bias, delta_softplus):
         return traced[_variant(delta_softplus)](g, u, delta, A, B, C, D, delta_bias)
 
     symbolics = {f'{onnx_scan.DOMAIN}::{name}': function for name, function in traced.items()}
-    symbolics = {**SYMBOLICS, **symbolics, f'{onnx_scan.DOMAIN}::selective_scan': symbolic}
+    symbolics = {
+        **SYMBOLICS,
+        **symbolics,
+        f'{onnx_scan.DOMAIN}::ss2d': ss2d_symbolic,
+        f'{onnx_scan.DOMAIN}::selective_scan': scan_symbolic,
+    }
     for name, function in symbolics.items():
         # 1 is the version of our own domain, which torch takes by default
         torch.onnx.register_custom_op_symbolic(name, function, 1)
     operators = torch.ops.sparx_mm
     return {
-        operators.ss2d.default: flat['ss2d'],
+        operators.ss2d.default: ss2d,
         operators.selective_scan.default: selective_scan,
     }
 

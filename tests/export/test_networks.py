@@ -85,8 +85,9 @@ def test_onnxruntime_runs_any_batch_height_and_width(family, arch):
 class Scan(torch.nn.Module):
     """The operator and its parameters, with step sizes from 0 to 60."""
 
-    def __init__(self, states):
+    def __init__(self, states, orders):
         super().__init__()
+        self.orders = orders
         torch.manual_seed(states)
         self.parameters_ = (
             4 * torch.randn(4, 8, 2),
@@ -96,20 +97,20 @@ class Scan(torch.nn.Module):
         )
 
     def forward(self, images, projection):
-        return ss2d(images, projection, *self.parameters_)
+        return ss2d(images, projection, *self.parameters_, self.orders)
 
 
 @pytest.mark.parametrize('scan', ['lines', 'doubling'])
-@pytest.mark.parametrize('states', [1, 3])
+@pytest.mark.parametrize('states, orders', [(1, 'cross'), (3, 'cross'), (3, 'diagonal')])
 @torch.no_grad()
-def test_the_scan_in_standard_operators(scan, states):
+def test_the_scan_in_standard_operators(scan, states, orders):
     def inputs(batch, height, width):
         return (
             torch.randn(batch, 8, height, width),
             torch.randn(batch, height, width, 4, 2 + 2 * states),
         )
 
-    module, names = Scan(states), ('images', 'projection')
+    module, names = Scan(states, orders), ('images', 'projection')
     file = make_onnx(module, inputs(2, 5, 4), (names, ('y',)), scan)
     # the exporter lets the batch of the second input vary, and not its sides
     for axis in (1, 2):

@@ -1,5 +1,6 @@
 """A user's own torch.onnx.export, and the scan of sequences in standard operators."""
 
+import functools
 import warnings
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch.export import Dim
 
 from sparx_mm.errors import UserError
-from sparx_mm.kernels import selective_scan
+from sparx_mm.kernels import selective_scan, ss2d
 from sparx_mm.mixers import SS2D, BiSSM
 
 onnxruntime = pytest.importorskip('onnxruntime')
@@ -58,7 +59,13 @@ def test_sequences_are_scanned_in_standard_operators(scan, states, groups, softp
         assert far(module(x), file.SerializeToString(), x) < 1e-5
 
 
-@pytest.mark.parametrize('mixer, dynamo', [(BiSSM, True), (BiSSM, False), (SS2D, True)])
+class DiagonalScan(SS2D):
+    scan = staticmethod(functools.partial(ss2d, orders='diagonal'))
+
+
+@pytest.mark.parametrize(
+    'mixer, dynamo', [(BiSSM, True), (BiSSM, False), (SS2D, True), (DiagonalScan, True)]
+)
 @torch.no_grad()
 def test_a_users_own_export_writes_the_scans(mixer, dynamo, tmp_path):
     module, path = mixer(8).eval(), str(tmp_path / 'a.onnx')

@@ -142,6 +142,7 @@ def cases() -> Iterator[tuple[str, ModuleType, list]]:
         for name, size in MAPS.items():
             arguments = testing.map_arguments(*size, dtype=DTYPES[dtype], device='meta')
             yield f'ss2d {name} {dtype}', ss2d_triton, arguments
+            yield f'ss2d diagonal {name} {dtype}', ss2d_triton, [*arguments, 'diagonal']
         for name, size in SEQUENCES.items():
             arguments = testing.sequence_arguments(*size, dtype=DTYPES[dtype], device='meta')
             yield f'selective_scan {name} {dtype}', scan_triton, [*arguments, True]
@@ -259,7 +260,7 @@ def main():
     )
     parser.add_argument('--json', action='store_true', help='print a JSON object a line')
     args = parser.parse_args()
-    layout = '{:<30}{:<22}{:>5}{:>8}{:>11}{:>8}{:>14}  {}'
+    layout = '{:<32}{:<22}{:>5}{:>8}{:>11}{:>8}{:>14}  {}'
     if not args.json:
         print(layout.format(*Measured._fields))
     for row in compiled_kernels(args.arch, args.only, args.only_spilling):

@@ -107,11 +107,31 @@ def compare(device, evaluate, assert_near):
 
 soft_scan = functools.partial(selective_scan, delta_softplus=True)
 soft_definition = functools.partial(scan_definition, delta_softplus=True)
+diagonal_scan = functools.partial(ss2d, orders='diagonal')
+diagonal_definition = functools.partial(ss2d_definition, orders='diagonal')
 
 
 @pytest.mark.parametrize('size', MAPS)
 def test_maps(size, compare):
     compare(ss2d, ss2d_definition, map_arguments(*size, torch.float32))
+
+
+# a single row and column, several images and states
+@pytest.mark.parametrize('size', [(1, 4, 1, 17, 1, 1), (1, 4, 15, 1, 1, 1), (2, 3, 3, 2, 1, 3)])
+def test_diagonals_of_maps(size, compare):
+    compare(diagonal_scan, diagonal_definition, map_arguments(*size, torch.float32))
+
+
+def test_diagonals_of_16_bit_maps(compare):
+    compare(diagonal_scan, diagonal_definition, map_arguments(1, 5, 4, 5, 3, 1, torch.bfloat16))
+
+
+# all directions to a program, and one with several chunks
+@pytest.mark.parametrize('splits, chunk', [(1, 35), (4, 16)])
+def test_diagonals_shared_out(splits, chunk, compare, use_plan):
+    use_plan(splits=splits, chunk=chunk)
+    inputs = map_arguments(1, 3, 5, 7, 2, 1, torch.float32)
+    compare(diagonal_scan, diagonal_definition, inputs)
 
 
 @pytest.mark.parametrize('size', SEQUENCES)

@@ -23,7 +23,8 @@ FEW = (
 )
 CASES = {
     '80': FEW,
-    '90': f'{FEW}|ss2d (224/0 float16|224/3 float32|odd bfloat16)|selective_scan N=8 bfloat16'
+    '90': f'{FEW}|ss2d (224/0 float16|224/3 float32|(diagonal )?odd bfloat16)'
+    '|selective_scan N=8 bfloat16'
     '|depthwise_conv 224/0 (3x3 gelu|5x5 silu) float16',
     '100': FEW,
     # only compiled: Triton brings no program that looks inside

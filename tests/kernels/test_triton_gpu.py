@@ -71,23 +71,32 @@ def assert_near(name, given, wanted, tolerance):
 
 # T's stage 0 of two detector images, and of 8 and 32 images of 1024 x 1024
 @pytest.mark.parametrize('dtype', TOLERANCES)
-@pytest.mark.parametrize('batch, height, width', [(2, 200, 334), (8, 256, 256), (32, 256, 256)])
-def test_large_maps(batch, height, width, dtype):
+@pytest.mark.parametrize(
+    'batch, height, width, orders',
+    [
+        (2, 200, 334, 'cross'),
+        (2, 200, 334, 'diagonal'),
+        (8, 256, 256, 'cross'),
+        (32, 256, 256, 'cross'),
+        (32, 256, 256, 'diagonal'),
+    ],
+)
+def test_large_maps(batch, height, width, orders, dtype):
     channels = 192
     need_memory(batch * height * width * channels, 80)
     inputs = map_arguments(batch, channels, height, width, 6, 1, dtype, 'cuda')
     inputs[0] = inputs[0].to(memory_format=torch.channels_last)
     dy = torch.randn_like(inputs[0])
     inputs = [t.requires_grad_() for t in inputs]
-    y = ss2d(*inputs)
+    y = ss2d(*inputs, orders)
     dx, ddt_B_C, *dparameters = torch.autograd.grad(y, inputs, dy)
     sums = [torch.zeros_like(t, dtype=torch.float64) for t in dparameters]
     with torch.no_grad():
         for b in range(batch):
             arguments = image(inputs, b)
-            wanted, states = ss2d_torch.forward(*arguments)
+            wanted, states = ss2d_torch.forward(*arguments, orders)
             assert_near(f'y of {b}', y[b : b + 1], wanted, TOLERANCES[dtype])
-            wanted = ss2d_torch.backward(dy[b : b + 1].double(), states, *arguments)
+            wanted = ss2d_torch.backward(dy[b : b + 1].double(), states, *arguments, orders)
             assert_near(f'dx of {b}', dx[b : b + 1], wanted[0], TOLERANCES[dtype])
             assert_near(f'ddt_B_C of {b}', ddt_B_C[b : b + 1], wanted[1], TOLERANCES[dtype])
             for total, part in zip(sums, wanted[2:]):
