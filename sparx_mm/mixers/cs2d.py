@@ -1,75 +1,15 @@
 """Selective scans along rows, columns and both kinds of diagonals, and CVMH-UNet's block."""
 
+from functools import partial
+
 import torch
 from torch import nn
 
-from sparx_mm.kernels import selective_scan, ss2d, without_autocast
-from sparx_mm.kernels.ss2d.orders import diagonal_orders
+from sparx_mm.kernels import ss2d
 
 from ..layers import ChannelGate, DepthwiseConv, Layer, PointwiseConv, SpatialGate, build_norm
 from ..registry import MODELS
-from .ss2d import NUM_DIRECTIONS, SS2D
-
-
-# because a scan multiplies the rounding error of its step sizes
-@without_autocast
-def scan_in_orders(
-    x: torch.Tensor,
-    dt_B_C: torch.Tensor,
-    dt_weight: torch.Tensor,
-    dt_bias: torch.Tensor,
-    A: torch.Tensor,
-    D: torch.Tensor,
-    orders: torch.Tensor,
-) -> torch.Tensor:
-    """Scan a map in four orders of its positions, by scans of sequences.
-
-    Args:
-        x, dt_B_C, dt_weight, dt_bias, A, D (Tensor): As for `sparx_mm.kernels.ss2d`.
-        orders (Tensor): Indices of shape (4, H * W), a row for each direction.
-
-    Returns:
-        Tensor: Map of shape (B, D, H, W) in the dtype of x.
-    """
-    dtype = torch.promote_types(x.dtype, A.dtype)
-    # (B, D, H, W) -> (B, D, L) -> (B, 4, D, L)
-    u = x.to(dtype).flatten(2)[:, :, orders].transpose(1, 2)
-    # (B, H, W, 4, R+2N) -> (B, 4, R+2N, L), each direction in its order
-    p = dt_B_C.to(dtype).flatten(1, 2).permute(0, 2, 3, 1)
-    p = p.gather(3, orders.unsqueeze(1).expand_as(p))
-    states = A.shape[2]
-    dt, B, C = p.split([dt_weight.shape[2], states, states], 2)
-    # (4, D, R) @ (B, 4, R, L) -> (B, 4, D, L)
-    delta = dt_weight @ dt
-    y = selective_scan(
-        u.flatten(1, 2),
-        delta.flatten(1, 2),
-        A.flatten(0, 1),
-        B,
-        C,
-        D.flatten(),
-        dt_bias.flatten(),
-        delta_softplus=True,
-    ).unflatten(1, (NUM_DIRECTIONS, -1))
-    places = orders.argsort(1).unsqueeze(1)
-    # (B, 4, D, L) -> (B, D, L) -> (B, D, H, W)
-    return y.gather(3, places.expand_as(y)).sum(1).view_as(x).to(x.dtype)
-
-
-def scan_diagonals(x: torch.Tensor, *parameters: torch.Tensor) -> torch.Tensor:
-    """Scan along rows, columns, anti-diagonals and diagonals, forwards alone.
-
-    Args:
-        x (Tensor): Map of shape (B, D, H, W).
-        *parameters (Tensor): The others of `sparx_mm.kernels.ss2d`.
-
-    Returns:
-        Tensor: Map of shape (B, D, H, W).
-    """
-    if torch.jit.is_tracing():
-        # because in ONNX the operator scans along rows and columns alone
-        return scan_in_orders(x, *parameters, diagonal_orders(*x.shape[2:], x.device))
-    return ss2d(x, *parameters, orders='diagonal')
+from .ss2d import SS2D
 
 
 @MODELS.register_module()
@@ -86,7 +26,7 @@ class CS2D(SS2D):
         **kwargs: Those of `SS2D`.
     """
 
-    scan = staticmethod(scan_diagonals)
+    scan = staticmethod(partial(ss2d, orders='diagonal'))
 
 
 @MODELS.register_module()
