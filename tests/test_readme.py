@@ -10,7 +10,16 @@ from archs import PICO, PICO_VMAMBA
 from mmengine.config import Config
 from mmengine.registry import HOOKS, MODELS
 
-from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba, config_path, engine
+from sparx_mm import (
+    VSSD,
+    GroupMamba,
+    SparXMamba,
+    SparXSwin,
+    VMamba,
+    VMUNetEncoder,
+    config_path,
+    engine,
+)
 from sparx_mm.analysis import count_complexity
 from sparx_mm.libraries import LIBRARIES
 from sparx_mm.model_index import weights_url
@@ -19,7 +28,10 @@ from sparx_mm.registry import MODELS as PARTS
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / 'docs').rglob('*.md'))
 PAGES = ('README.md', 'CONTRIBUTING.md', *DOCS)
-FAMILIES = {family.__name__: family for family in (SparXMamba, SparXSwin, VMamba, VSSD, GroupMamba)}
+FAMILIES = {
+    family.__name__: family
+    for family in (SparXMamba, SparXSwin, VMamba, VSSD, GroupMamba, VMUNetEncoder)
+}
 
 
 def _text(page):

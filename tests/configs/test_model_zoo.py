@@ -33,6 +33,7 @@ COUNTED = (
     'sparx_t_in1k',
     'upernet_vssd_m',
     'vmamba_t_in1k',
+    'vmunet_vaihingen_256',
 )
 # a row of the README and the model of its two columns of AP
 ROW = r'\| (?:`(\w+)`)? ?\| `(\w+)` \|[^|]+\|[^|]+\|[^|]+\|([^|]+)\|([^|]+)\|[^|]+\|'
