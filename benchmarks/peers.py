@@ -9,6 +9,8 @@
 - ``two_level``: within lines, then over lines, in plain torch;
 - ``log_depth``: pairs of positions, then over pairs, in plain torch;
 - ``loop``: the definition.
+
+Beside them, for orders other than along rows and columns, `permuted`.
 """
 
 import functools
@@ -22,6 +24,7 @@ from sparx_mm.kernels import selective_scan, without_autocast
 from sparx_mm.kernels.selective_scan.reference import selective_scan as selective_loop
 from sparx_mm.kernels.softplus import softplus
 from sparx_mm.kernels.ss2d import torch as ss2d_torch
+from sparx_mm.kernels.ss2d.orders import ORDERS
 from sparx_mm.kernels.ss2d.reference import ss2d as reference
 from sparx_mm.kernels.testing import run_backend
 
@@ -116,6 +119,80 @@ def unfused(scan, x, dt_B_C, dt_weight, dt_bias, A, D):
     )
     y = y.unflatten(1, (NUM_DIRECTIONS, -1))
     return _CrossMerge.apply(y, *x.shape[2:])
+
+
+@functools.lru_cache(maxsize=16)
+def _orders_and_places(orders, height, width, device):
+    """List positions by place in each order, (L, 4) flat, and places by position."""
+    table = ORDERS[orders](height, width, device)
+    # of a row of D values in (L, 4, D)
+    places = NUM_DIRECTIONS * table.argsort(1) + torch.arange(4, device=device)[:, None]
+    return table.t().flatten(), places.t().flatten()
+
+
+# each is the other's adjoint
+class _Permute(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, order, places):
+        ctx.indices = order, places
+        return x.index_select(1, order)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return _bring_back(grad, ctx.indices[1]), None, None
+
+
+class _BringBack(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, copies, order, places):
+        ctx.indices = order, places
+        return _bring_back(copies, places)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad.index_select(1, ctx.indices[0]), None, None
+
+
+def _bring_back(copies, places):
+    """Sum four copies in the order of the map, (B, 4 L, D) -> (B, L, D)."""
+    return copies.index_select(1, places).unflatten(1, (-1, NUM_DIRECTIONS)).sum(2)
+
+
+def permuted(x, dt_B_C, dt_weight, dt_bias, A, D, orders='diagonal'):
+    """Copy the map in the order of each direction, scan the copies at once, sum them.
+
+    Positions are copied as rows of channels, which the scan of sequences reads as they lie.
+
+    Args:
+        x, dt_B_C, dt_weight, dt_bias, A, D, orders: As for `sparx_mm.kernels.ss2d`.
+
+    Returns:
+        Tensor: Map of shape (B, D, H, W).
+    """
+    height, width = x.shape[2:]
+    indices = _orders_and_places(orders, height, width, x.device)
+    # (B, D, H, W) -> (B, L, D) -> (B, 4 L, D) -> (B, L, 4 D)
+    copies = _Permute.apply(x.permute(0, 2, 3, 1).flatten(1, 2), *indices)
+    u = copies.unflatten(1, (-1, NUM_DIRECTIONS)).flatten(2)
+    # (B, H, W, 4, R + 2N) -> (B, L, 4, R + 2N)
+    low, table = dt_B_C.flatten(1, 2), indices[0].view(-1, NUM_DIRECTIONS)
+    low = torch.stack([low[:, table[:, k], k] for k in range(NUM_DIRECTIONS)], 2)
+    dt, B, C = low.split([dt_weight.shape[-1], A.shape[-1], A.shape[-1]], 3)
+    delta = torch.einsum('blkr,kdr->blkd', dt, dt_weight.to(dt.dtype))
+    y = selective_scan(
+        u.transpose(1, 2),
+        delta.flatten(2).transpose(1, 2),
+        A.flatten(0, 1),
+        B.permute(0, 2, 3, 1),
+        C.permute(0, 2, 3, 1),
+        D.flatten(),
+        delta_bias=dt_bias.flatten(),
+        delta_softplus=True,
+    )
+    # (B, 4 D, L) -> (B, L, 4 D) -> (B, 4 L, D)
+    y = y.transpose(1, 2).unflatten(2, (NUM_DIRECTIONS, -1)).flatten(1, 2)
+    # (B, L, D) -> (B, D, L) -> (B, D, H, W)
+    return _BringBack.apply(y, *indices).transpose(1, 2).unflatten(2, (height, width))
 
 
 def _mamba_scan(*args, **kwargs):

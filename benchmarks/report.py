@@ -86,9 +86,10 @@ def header(title, args, ratio_of='a form over ss2d'):
     Returns:
         str: Markdown.
     """
+    own = args.device.type == 'cpu' and torch.get_num_threads() == 1
     return (
-        f'{machine(title, args)}\n\nMinimum and median of '
-        f'{args.repeats} calls in milliseconds (fewer calls of very slow '
+        f'{machine(title, args)}\n\nMinimum and median of {args.repeats} calls in '
+        f'milliseconds{" of the thread" if own else ""} (fewer calls of very slow '
         f'forms), all in turns; "x" is {ratio_of}, by the minimum.'
     )
 

@@ -12,10 +12,12 @@ of dt_B_C and s bytes an element, that is s (2E + P) and s (3E + 2P), and the
 parameters.
 """
 
+import functools
+
 from agreement import check, disagreement, evaluate
 from measure import Call, Sample, compare, copy_bandwidth, nbytes, out_of_memory_as_none
 from options import make_parser, parse, short
-from peers import Form, choose
+from peers import Form, choose, permuted
 from report import Report, against_cells, header, missing_peers, number, progress, table, time_cells
 from scan_forms import FULL_TOLERANCES, check_full, check_small, make_inputs, run_form, truth
 
@@ -39,6 +41,14 @@ COLUMNS = (
     'x time',
     'x memory',
 )
+# of the table of orders, its own row first
+ORDER_FORMS = {
+    'diagonal': Form(functools.partial(ss2d, orders='diagonal')),
+    'cross': Form(ss2d),
+    'permuted': Form(permuted),
+}
+# states of SparX-Mamba, and of VMamba's first release, which VM-UNet keeps
+STATES = (1, 16)
 # time against length, with the channels of the first stage
 SIDES = (14, 28, 56, 112, 224)
 BATCH = dict(cuda=32, cpu=1)
@@ -156,6 +166,20 @@ def whole_network(stages):
     }
 
 
+def stage_maps(images):
+    """List batch, channels, height and width of the layers' maps at each stage.
+
+    Args:
+        images (Input): Images that the network is given.
+    """
+    maps = []
+    height, width = images.height, images.width
+    for dim, stride in zip(EMBED_DIMS, (4, 2, 2, 2)):
+        height, width = -(-height // stride), -(-width // stride)
+        maps.append((images.batch, dim, height, width))
+    return maps
+
+
 def stage_table(forms, images, args, bandwidth):
     """Check and time all stages for one input of the network.
 
@@ -168,11 +192,7 @@ def stage_table(forms, images, args, bandwidth):
     Returns:
         str: The table.
     """
-    maps = []
-    height, width = images.height, images.width
-    for dim, stride in zip(EMBED_DIMS, (4, 2, 2, 2)):
-        height, width = -(-height // stride), -(-width // stride)
-        maps.append((images.batch, dim, height, width))
+    maps = stage_maps(images)
     rows, samples, moved = [], {False: [], True: []}, {False: [], True: []}
     for shape in maps:
         progress(f'{images}: scan of {shape}')
@@ -197,6 +217,37 @@ def stage_table(forms, images, args, bandwidth):
             bandwidth,
         )
     return f'## {images}\n\n{table(COLUMNS, rows)}'
+
+
+def orders_table(images, args, bandwidth):
+    """Check and time the scan along diagonals, in the operator and by permuted copies.
+
+    Args:
+        images (Input): Images that the network is given.
+        args (Namespace): Command line.
+        bandwidth (float): Bandwidth of a copy, in bytes per second.
+
+    Returns:
+        str: The table.
+    """
+    rows, diagonal = [], ORDER_FORMS['diagonal'].run
+    others = {name: form for name, form in ORDER_FORMS.items() if name != 'cross'}
+    for state in STATES:
+        for batch, dim, *size in stage_maps(images):
+            title = ' x '.join(map(str, (batch, 2 * dim, *size))) + f', N = {state}'
+            progress(f'{images}: orders of {title}')
+            check_small(others, dim, images.dtype, args.device, 'diagonal', state)
+            inputs, dy = make_inputs(batch, dim, *size, images.dtype, args.device, state)
+            check_full({'permuted': others['permuted']}, inputs, dy, diagonal)
+            for backward in PASSES:
+                times = time_forms(ORDER_FORMS, inputs, dy, backward, args.repeats)
+                moved = fused_bytes(inputs, dy, backward)
+                rows += form_rows(title, backward, times, moved, bandwidth, 'diagonal')
+    return (
+        f'## Orders: {images}\n\n"diagonal" is ss2d along rows, columns, anti-diagonals and '
+        'diagonals, "permuted" the same by copies in these orders and one scan of sequences, '
+        f'"cross" ss2d along rows, columns and their reverses.\n\n{table(COLUMNS, rows)}'
+    )
 
 
 def length_table(dtype, args):
@@ -260,8 +311,9 @@ def main():
     parser = make_parser('Time the four-direction scan, forward and backward')
     parser.add_argument(
         '--only',
-        choices=['stages', 'length'],
-        help='one part; default: the stages of the network, then time against length',
+        choices=['stages', 'length', 'orders'],
+        help='one part; default: the stages of the network, then time against length, then '
+        'other orders',
     )
     args = parse(parser)
     report = Report(args.output)
@@ -278,14 +330,18 @@ def main():
         + f' A copy moves {number(bandwidth / 1e9)} GB/s.'
         + missing_peers(missing)
     )
-    if args.only != 'length':
+    if args.only in (None, 'stages'):
         for images in args.inputs:
             block = out_of_memory_as_none(lambda: stage_table(forms, images, args, bandwidth))
             report.add(block or f'## {images}\n\nOut of memory.')
-    if args.only != 'stages':
+    if args.only in (None, 'length'):
         for dtype in dtypes:
             block = out_of_memory_as_none(lambda: length_table(dtype, args))
             report.add(block or '## Time against length: out of memory')
+    if args.only in (None, 'orders'):
+        for images in args.inputs:
+            block = out_of_memory_as_none(lambda: orders_table(images, args, bandwidth))
+            report.add(block or f'## Orders: {images}\n\nOut of memory.')
 
 
 if __name__ == '__main__':

@@ -27,7 +27,7 @@ FULL_TOLERANCES = {
 }
 
 
-def make_inputs(batch, dim, height, width, dtype, device):
+def make_inputs(batch, dim, height, width, dtype, device, state=1):
     """Draw arguments of one layer's scan, at initialisation's magnitudes.
 
     Args:
@@ -36,6 +36,7 @@ def make_inputs(batch, dim, height, width, dtype, device):
         dtype (torch.dtype): Dtype of x and dt_B_C.
         device (torch.device): Device of the tensors; x is channels-last, as the
             backbone leaves it.
+        state (int): Number of states N. Default: 1.
 
     Returns:
         tuple[list[Tensor], Tensor]: The arguments of ss2d, which require
@@ -46,13 +47,13 @@ def make_inputs(batch, dim, height, width, dtype, device):
     with device:
         maps = (
             torch.randn(batch, channels, height, width),
-            torch.randn(batch, height, width, 4, rank + 2),
+            torch.randn(batch, height, width, 4, rank + 2 * state),
         )
         parameters = (
             (torch.rand(4, channels, rank) * 2 - 1) * rank**-0.5,
             # the inverse softplus of 0.001 to 0.1
             torch.empty(4, channels).uniform_(-6.9, -2.25),
-            -torch.ones(4, channels, 1),
+            -torch.ones(4, channels, state),
             torch.ones(4, channels),
         )
         x, dt_B_C = maps
@@ -62,12 +63,13 @@ def make_inputs(batch, dim, height, width, dtype, device):
     return [t.requires_grad_() for t in inputs], dy
 
 
-def truth(inputs, dy):
+def truth(inputs, dy, orders='cross'):
     """Compute output and gradients in float64, image by image to save memory.
 
     Args:
         inputs (list[Tensor]): Arguments of ss2d.
         dy (Tensor): Gradient of its output.
+        orders (str): Orders of its directions. Default: ``'cross'``.
 
     Returns:
         list[Tensor]: The output, then the gradients.
@@ -77,7 +79,7 @@ def truth(inputs, dy):
     for image in zip(x.split(1), dt_B_C.split(1), dy.split(1)):
         arguments = [*image[:2], *parameters]
         arguments = [t.detach().requires_grad_() for t in arguments]
-        images.append(evaluate(two_level, arguments, image[2:]))
+        images.append(evaluate(lambda *t: two_level(*t, orders), arguments, image[2:]))
     y, dx, ddt_B_C, *rest = zip(*images)
     return [*map(torch.cat, (y, dx, ddt_B_C)), *map(sum, rest)]
 
@@ -100,7 +102,7 @@ def run_form(form, inputs, dy, backward):
         return [form.run(*inputs)]
 
 
-def check_small(forms, dim, dtype, device):
+def check_small(forms, dim, dtype, device, orders='cross', state=1):
     """Compare forms with float64 on a small map of a stage's channels.
 
     Args:
@@ -108,27 +110,30 @@ def check_small(forms, dim, dtype, device):
         dim (int): Channels of the stage; its layers scan twice as many.
         dtype (torch.dtype): Dtype of x and dt_B_C.
         device (torch.device): Device of the tensors.
+        orders (str): Orders of the directions. Default: ``'cross'``.
+        state (int): Number of states N. Default: 1.
     """
-    inputs, dy = make_inputs(dim=dim, dtype=dtype, device=device, **SMALL)
-    wanted = truth(inputs, dy)
+    inputs, dy = make_inputs(dim=dim, dtype=dtype, device=device, state=state, **SMALL)
+    wanted = truth(inputs, dy, orders)
     for name, form in forms.items():
         error = disagreement(evaluate(form.run, inputs, [dy]), wanted)
         check(f'{name} with {2 * dim} channels in {short(dtype)}', error, TOLERANCES[dtype])
 
 
-def check_full(forms, inputs, dy):
+def check_full(forms, inputs, dy, own=ss2d):
     """Compare peers with ss2d, as far as their lengths and memory allow.
 
     Args:
         forms (dict[str, Form]): Forms by name.
         inputs (list[Tensor]): Arguments of ss2d.
         dy (Tensor): Gradient of its output.
+        own (Callable): What they are compared with. Default: ss2d along rows and columns.
 
     Returns:
         list[str]: Names of the forms that ran out of memory.
     """
     too_large = []
-    own = evaluate(ss2d, inputs, [dy])
+    wanted = evaluate(own, inputs, [dy])
     length = dy[0, 0].numel()
     for name, form in forms.items():
         backward = form.takes(length, backward=True)
@@ -137,7 +142,7 @@ def check_full(forms, inputs, dy):
             if given is None:
                 too_large.append(name)
                 continue
-            error = disagreement(given, own[: len(given)])
+            error = disagreement(given, wanted[: len(given)])
             check(
                 f'{name} on {tuple(dy.shape)} in {short(dy.dtype)}',
                 error,

@@ -1,5 +1,6 @@
 """Every peer computes what the definition says."""
 
+import functools
 import sys
 import types
 
@@ -24,13 +25,13 @@ SIZES = [
 CPU = torch.device('cpu')
 
 
-def assert_is_reference(function, size):
+def assert_is_reference(function, size, definition=reference):
     from agreement import evaluate
 
     inputs = [t.requires_grad_() for t in map_arguments(*size)]
     dy = torch.randn_like(inputs[0])
     given = evaluate(function, inputs, [dy])
-    wanted = evaluate(reference, inputs, [dy])
+    wanted = evaluate(definition, inputs, [dy])
     for a, b in zip(given, wanted, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
 
@@ -41,6 +42,13 @@ def test_output_and_every_gradient(name, size):
     from peers import FORMS
 
     assert_is_reference(FORMS[name].run, size)
+
+
+@pytest.mark.parametrize('size', SIZES)
+def test_permuted_copies(size):
+    from peers import permuted
+
+    assert_is_reference(permuted, size, functools.partial(reference, orders='diagonal'))
 
 
 @pytest.fixture

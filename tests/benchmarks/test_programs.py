@@ -63,8 +63,10 @@ def test_scan(scan, run, tmp_path, device):
     assert 'float32: scan of (1, 8, 9, 9)' in err
     assert f'torch {torch.__version__}' in out and 'revision ' in out
     cells = rows(out)
-    # 4 stages and their sum, 2 passes, 3 forms; 2 sides, 2 passes
-    assert len(cells) == 5 * 2 * 3 + 2 * 2
+    # 4 stages and their sum, 2 passes, 3 forms; 2 sides, 2 passes; of orders 2 numbers of
+    # states, 4 stages, 2 passes, 3 forms
+    assert len(cells) == 5 * 2 * 3 + 2 * 2 + 2 * 4 * 2 * 3
+    assert [row[2] for row in cells[-3:]] == ['diagonal', 'cross', 'permuted']
     assert [row[2] for row in cells[:3]] == ['ss2d', 'unfused', 'loop']
     assert all(float(row[3]) > 0 for row in cells[:30])
     # peak memory; of the sum of the stages there is none
