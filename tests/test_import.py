@@ -294,5 +294,5 @@ def test_setup_cfg_lists_every_package():
 
 def test_version_is_the_installed_one_and_that_of_the_changelog():
     assert sparx_mm.__version__ == metadata.version('sparx_mm')
-    headings = re.findall(r'^## (\S+)', (ROOT / 'CHANGELOG.md').read_text(), re.M)
+    headings = re.findall(r'^## (\d\S+)', (ROOT / 'CHANGELOG.md').read_text(), re.M)
     assert headings[0].rstrip(',') == sparx_mm.__version__
