@@ -42,12 +42,14 @@ NETWORKS = {
         ('VMamba', 'tiny'),
         ('VSSD', 'tiny'),
         ('GroupMamba', 'tiny'),
+        ('PlainMamba', 'l2'),
     ),
     'small': (
         ('SparXMamba', 'small'),
         ('VMamba', 'small'),
         ('VSSD', 'small'),
         ('GroupMamba', 'small'),
+        ('PlainMamba', 'l3'),
     ),
     'base': (
         ('SparXMamba', 'base'),

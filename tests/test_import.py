@@ -34,6 +34,7 @@ HEIGHTS = {
     'decode_heads': 6,
     'distillation': 6,
     'backbones': 5,
+    'adapters': 4,
     'necks': 4,
     'aggregators': 4,
     'mixers': 4,

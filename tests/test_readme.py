@@ -13,6 +13,7 @@ from mmengine.registry import HOOKS, MODELS
 from sparx_mm import (
     VSSD,
     GroupMamba,
+    PlainMamba,
     SparXMamba,
     SparXSwin,
     VMamba,
@@ -30,7 +31,7 @@ DOCS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / 'docs').rglob('*.m
 PAGES = ('README.md', 'CONTRIBUTING.md', *DOCS)
 FAMILIES = {
     family.__name__: family
-    for family in (SparXMamba, SparXSwin, VMamba, VSSD, GroupMamba, VMUNetEncoder)
+    for family in (SparXMamba, SparXSwin, VMamba, VSSD, GroupMamba, PlainMamba, VMUNetEncoder)
 }
 
 
@@ -131,8 +132,8 @@ def test_the_examples_run(page, block, tmp_path, monkeypatch):
     exec(compile(block, page, 'exec'), {'__name__': 'example'})
 
 
-@pytest.mark.parametrize('page,block', _python_blocks('docs/sparx.md'))
-def test_the_statements_on_sparx_hold(page, block):
+@pytest.mark.parametrize('page,block', _python_blocks('docs/sparx.md', 'docs/learned_inputs.md'))
+def test_the_statements_of_a_page_hold(page, block):
     with torch.device('meta'):
         exec(compile(block, page, 'exec'), {'__name__': 'example'})
 
@@ -217,7 +218,10 @@ def _rows(page):
         name, arch, *cells = (cell.strip().strip('`') for cell in line.split('|'))
         family = name or family
         rows[family, arch] = cells
-    sizes = {'micro', 'tiny', 'small', 'base'}
+    sizes = {'micro', 'tiny', 'small', 'base', 'l1', 'l2', 'l3'}
+    if page == 'README.md':
+        # which has few lines
+        sizes -= {'l1', 'l3'}
     assert set(rows) == {(f, a) for f, c in FAMILIES.items() for a in set(c.arch_zoo) & sizes}
     return rows
 
@@ -227,10 +231,13 @@ def test_the_tables_are_those_of_the_archs():
     for (family, arch), shown in _rows('docs/backbones.md').items():
         with torch.device('meta'):
             model = FAMILIES[family](arch)
-        dims, depths = (' '.join(map(str, model.arch[key])) for key in ('embed_dims', 'depths'))
+        if family == 'PlainMamba':
+            dims, depths = (str(model.arch[key]) for key in ('embed_dims', 'num_layers'))
+        else:
+            dims, depths = (' '.join(map(str, model.arch[key])) for key in ('embed_dims', 'depths'))
         count = f'{sum(p.numel() for p in model.parameters()) / 1e6:.1f} M'
         assert shown == [dims, depths, count]
-        assert short[family, arch][:2] == [dims, count]
+        assert short.get((family, arch), [dims, count])[:2] == [dims, count]
 
 
 @pytest.mark.slow
@@ -258,6 +265,8 @@ def test_weights_are_those_of_the_configs():
     short = dict(micro='m', tiny='t', small='s', base='b')
     for (family, arch), cells in _rows('README.md').items():
         prefix = dict(SparXMamba='sparx_mamba', SparXSwin='sparx_swin').get(family, family.lower())
-        config = Config.fromfile(ROOT / f'configs/_base_/backbones/{prefix}_{short[arch]}.py')
+        config = Config.fromfile(
+            ROOT / f'configs/_base_/backbones/{prefix}_{short.get(arch, arch)}.py'
+        )
         url = config.get('init_cfg', {}).get('checkpoint', '').partition('#')[0]
         assert cells[-1] == (f'[file]({url})' if url else 'not released')

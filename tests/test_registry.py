@@ -2,7 +2,15 @@
 
 import pytest
 import torch
-from archs import PICO, PICO_GROUPMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VMUNET, PICO_VSSD
+from archs import (
+    PICO,
+    PICO_GROUPMAMBA,
+    PICO_PLAINMAMBA,
+    PICO_SWIN,
+    PICO_VMAMBA,
+    PICO_VMUNET,
+    PICO_VSSD,
+)
 from mmengine.registry import MODELS as ROOT
 from mmengine.registry import DefaultScope, Registry
 from mmengine.runner import Runner
@@ -12,6 +20,8 @@ import sparx_mm.engine  # noqa: F401, makes a broken torchvision importable
 from sparx_mm import (
     VSSD,
     GroupMamba,
+    PlainMamba,
+    PlainMambaAdapter,
     SparXMamba,
     SparXSwin,
     VMamba,
@@ -19,11 +29,23 @@ from sparx_mm import (
     layers,
     mixers,
 )
-from sparx_mm.necks import ClassBlock, NormPooling
+from sparx_mm.necks import ClassBlock, NormPooling, SimpleFeaturePyramid
 from sparx_mm.registry import MODELS, build_part
 
 pytestmark = pytest.mark.stack
-FOR_ALL = (SparXMamba, SparXSwin, VMamba, VSSD, GroupMamba, VMUNetEncoder, ClassBlock, NormPooling)
+FOR_ALL = (
+    SparXMamba,
+    SparXSwin,
+    VMamba,
+    VSSD,
+    GroupMamba,
+    PlainMamba,
+    PlainMambaAdapter,
+    VMUNetEncoder,
+    ClassBlock,
+    NormPooling,
+    SimpleFeaturePyramid,
+)
 
 
 class Impostor(nn.Module):
@@ -72,6 +94,7 @@ def test_parts_are_registered_in_their_own_scope_alone():
         (VMamba, PICO_VMAMBA),
         (VSSD, PICO_VSSD),
         (GroupMamba, PICO_GROUPMAMBA),
+        (PlainMamba, PICO_PLAINMAMBA),
         (VMUNetEncoder, PICO_VMUNET),
     ],
 )

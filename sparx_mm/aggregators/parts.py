@@ -24,8 +24,7 @@ class Aggregator(nn.Module):
 
     def __init__(self, num_sources: int) -> None:
         super().__init__()
-        if num_sources < 1:
-            raise ConfigError(f'num_sources must be at least 1, got {num_sources}')
+        check_num_sources(num_sources)
 
     def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
         """Make the mixer's input of this layer's and earlier layers' maps.
@@ -39,6 +38,19 @@ class Aggregator(nn.Module):
             Tensor: Map of shape (B, out_channels, H, W).
         """
         raise NotImplementedError
+
+
+def check_num_sources(num_sources: int) -> None:
+    """Raise unless an aggregator has sources.
+
+    Args:
+        num_sources (int): Number of earlier layers read.
+
+    Raises:
+        ConfigError: If it is below 1.
+    """
+    if num_sources < 1:
+        raise ConfigError(f'num_sources must be at least 1, got {num_sources}')
 
 
 def check_reduction(reduction: int) -> None:

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from ..backbones import HierarchicalBackbone
+from ..backbones import Backbone
 from ..errors import UserError, error_text
 from ..libraries import find_library
 from ..model_index import CONFIG_PREFIX, config_path, suggest
@@ -78,7 +78,7 @@ def _check_backbone(name):
     names = sorted(
         key
         for key, value in MODELS.module_dict.items()
-        if isinstance(value, type) and issubclass(value, HierarchicalBackbone)
+        if isinstance(value, type) and issubclass(value, Backbone)
     )
     if name not in names:
         raise UserError(

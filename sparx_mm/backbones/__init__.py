@@ -7,6 +7,7 @@ from .groupmamba import GroupMamba
 from .hierarchical import HierarchicalBackbone
 from .plain import PlainBackbone
 from .plainmamba import PlainMamba
+from .plainmamba_adapter import PlainMambaAdapter
 from .sparx import SparXMamba, SparXSwin
 from .vmamba import VMamba
 from .vmunet import VMUNetEncoder
@@ -19,6 +20,7 @@ __all__ = [
     'HierarchicalBackbone',
     'PlainBackbone',
     'PlainMamba',
+    'PlainMambaAdapter',
     'SparXMamba',
     'SparXSwin',
     'VMUNetEncoder',

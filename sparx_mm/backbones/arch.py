@@ -21,7 +21,9 @@ PARTS = ('stem', 'downsample', 'mixer', 'projection', 'norm')
 OPTIONAL_PARTS = ('ffn', 'out_norm', 'connections')
 LAYER_SWITCHES = ('dpe', 'ffn_dpe', 'skip_scale')
 SWITCHES = (*LAYER_SWITCHES, 'trunk_norm', 'pair_skip')
-KEYS = (*LISTS, *PARTS, *OPTIONAL_PARTS, *SWITCHES)
+# what `inputs` may be, the default first
+INPUTS = ('last', 'weighted')
+KEYS = (*LISTS, *PARTS, *OPTIONAL_PARTS, *SWITCHES, 'inputs')
 # of these, each layer of a stage may have its own
 BY_LAYER = ('mixer', 'projection', 'ffn', 'norm', *LAYER_SWITCHES)
 # reduces the maps of four stages to about the size of the last one's
@@ -48,7 +50,7 @@ def resolve_arch(
             changes.
         zoo (Mapping): Variants by name.
         defaults (dict): What the variants share; switches that it leaves out are
-            False.
+            False, and ``inputs`` is ``'last'``.
         family (str): Name of the backbone, for messages.
             Default: ``'the backbone'``.
 
@@ -66,7 +68,7 @@ def resolve_arch(
         >>> resolve_arch(dict(base='tiny', dpe=(True, False)), zoo, defaults)['dpe']
         (True, False)
     """
-    defaults = {**dict.fromkeys(SWITCHES, False), **defaults}
+    defaults = {**dict.fromkeys(SWITCHES, False), 'inputs': INPUTS[0], **defaults}
     resolved = complete_arch(arch, zoo, defaults, family, KEYS)
     if resolved['connections'] is not None:
         resolved['connections'] = _complete_connections(resolved['connections'])
@@ -238,6 +240,8 @@ def _check(arch):
                     raise ConfigError(f'arch key {key!r} must be a config, a dict, got {one!r}')
             elif key in SWITCHES and not isinstance(one, bool):
                 raise ConfigError(f'arch key {key!r} must be True or False, got {one!r}')
+            elif key == 'inputs' and one not in INPUTS:
+                raise ConfigError(f'arch key {key!r} must be one of {INPUTS}, got {one!r}')
             elif key in LISTS and (not isinstance(one, int) or one < 1):
                 raise ConfigError(f'arch key {key!r} needs ints from 1, got {value!r}')
 
@@ -272,6 +276,21 @@ def plan_stage(arch: dict) -> tuple[LayerPlan, ...]:
         connections['sources'],
         connections['input_in_window'],
     )
+
+
+def plan_inputs(arch: dict) -> tuple[tuple[int, ...], ...]:
+    """Plan the maps that each layer of a stage starts from the weighted sum of.
+
+    Args:
+        arch (dict): From `stage_arch`.
+
+    Returns:
+        tuple[tuple[int]]: By layer, the stage's input and all earlier layers, in order;
+        of a stage whose layers start from the last map, nothing.
+    """
+    if arch['inputs'] == 'last':
+        return ((),) * arch['depths']
+    return tuple(plan.sources for plan in stage_connections(arch['depths'], start=0, sources='all'))
 
 
 def _alternates(value: Any) -> bool:

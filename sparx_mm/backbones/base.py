@@ -51,6 +51,26 @@ class Backbone(BaseModule):
             part.eval()
             part.requires_grad_(False)
 
+    @classmethod
+    def map_channels(
+        cls, arch: str | dict, out_indices: int | Sequence[int] | None = None
+    ) -> tuple[list[int], tuple[int, ...]]:
+        """Return the channels of the maps of an arch, without building it.
+
+        Args:
+            arch (str or dict): The backbone's argument.
+            out_indices (int or Sequence[int], optional): The backbone's argument.
+                Default: the backbone's.
+
+        Returns:
+            tuple[list[int], tuple[int, ...]]: Channels of each map, and the numbers of the
+            stages or layers that they are of.
+
+        Raises:
+            ConfigError: If the backbone would refuse one of them.
+        """
+        raise NotImplementedError
+
     def _extract(self, x: torch.Tensor) -> Sequence[torch.Tensor]:
         """Map images to the maps that are returned."""
         raise NotImplementedError

@@ -9,7 +9,7 @@ from torch import nn
 from ..layers import Layer, build_norm, checkpoint_layer
 from ..registry import build_part
 from ..state_dicts import KeyMap
-from .arch import layer_value, plan_stage, resolve_arch, stage_arch
+from .arch import layer_value, plan_inputs, plan_stage, resolve_arch, stage_arch
 from .base import Backbone, check_options, share_norm_cfg, take_channels
 from .connections import STAGE_INPUT, LayerPlan
 from .feature_info import FeatureInfo, resolve_out_indices
@@ -23,6 +23,9 @@ class Stage(BaseModule):
         plans (Sequence[LayerPlan]): Their connections.
         with_cp (bool): Checkpoint activations while training.
             Default: False.
+        inputs (Sequence[Sequence[int]], optional): By layer, the maps whose weighted
+            sum it starts from, the last map last. None: each layer starts from the
+            last map alone. Default: None.
         pair_skip (bool): Add the input of every two layers to their result.
             Default: False.
     """
@@ -32,21 +35,22 @@ class Stage(BaseModule):
         layers: Sequence[Layer],
         plans: Sequence[LayerPlan],
         with_cp: bool = False,
+        inputs: Sequence[Sequence[int]] | None = None,
         pair_skip: bool = False,
     ) -> None:
         super().__init__()
         self.layers = ModuleList(layers)
         self.sources = [plan.sources for plan in plans]
+        self.inputs = inputs or [()] * len(layers)
         # added[i]: map that is added after layer i, the second of a pair
         self.added = {i: i - 2 if i > 1 else STAGE_INPUT for i in range(1, len(layers), 2)}
         if not pair_skip:
             self.added = {}
-        # needed_later[i]: maps that are still read or added after layer i
-        self.needed_later = [
-            {source for later in self.sources[i + 1 :] for source in later}
-            | {source for later, source in self.added.items() if later > i}
-            for i in range(len(layers))
-        ]
+        read = [{*a, *b} for a, b in zip(self.sources, self.inputs)]
+        for i, source in self.added.items():
+            read[i].add(source)
+        # needed_later[i]: maps that layers after i still read, or that are added there
+        self.needed_later = [set().union(*read[i + 1 :]) for i in range(len(layers))]
         self.with_cp = with_cp
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -54,10 +58,12 @@ class Stage(BaseModule):
         maps = {STAGE_INPUT: x}
         for i, layer in enumerate(self.layers):
             read = [maps[source] for source in self.sources[i]]
+            # the last one is x
+            earlier = [maps[source] for source in self.inputs[i][:-1]]
             if self.with_cp and self.training and torch.is_grad_enabled():
-                x = checkpoint_layer(layer, x, read)
+                x = checkpoint_layer(layer, x, read, earlier)
             else:
-                x = layer(x, read)
+                x = layer(x, read, earlier)
             if i in self.added:
                 x = x + maps[self.added[i]]
             maps[i] = x
@@ -96,6 +102,9 @@ class HierarchicalBackbone(Backbone):
       ``sources``, ``input_in_window``) and ``aggregator``, the config of what
       takes the projection's place in such a layer, built with ``dim``,
       ``num_sources`` and ``out_channels``. None: a plain chain of layers.
+    - ``inputs`` (str): ``'weighted'``: a layer starts from the sum of the stage's input
+      and all earlier layers' outputs, each times a learned scalar, of 1 for the last
+      one and 0 for the others at first. ``'last'``, the default: from the last one.
     - ``base`` (str): Name of the variant that a dict changes; that of a config is
       changed by ``--cfg-options model.backbone.arch.base=small``.
 
@@ -197,6 +206,21 @@ class HierarchicalBackbone(Backbone):
         )
         self._trunk_norms = [i for i in range(num_stages) if archs[i]['trunk_norm']]
         self._finish(frozen_stages, norm_eval)
+
+    @classmethod
+    def map_channels(cls, arch='tiny', out_indices=(0, 1, 2, 3)):
+        """Return channels and numbers of the maps; see `Backbone.map_channels`.
+
+        Args:
+            arch (str or dict): The backbone's argument. Default: ``'tiny'``.
+            out_indices (int or Sequence[int]): The backbone's argument.
+                Default: (0, 1, 2, 3).
+        """
+        dims = resolve_arch(arch, cls.arch_zoo, cls.arch_defaults)['embed_dims']
+        stages = resolve_out_indices(out_indices, len(dims))
+        if not cls.returns_inputs:
+            return [dims[i] for i in stages], stages
+        return [*(dims[i] for i in stages), dims[-1]], (*stages, len(dims))
 
     def _describe_maps(self, dims):
         if not self.returns_inputs:
@@ -310,7 +334,7 @@ def build_stage(arch: dict, rates: Sequence[float], with_cp: bool = False) -> St
     Returns:
         Stage: The layers with their connections.
     """
-    plans, layers = plan_stage(arch), []
+    plans, inputs, layers = plan_stage(arch), plan_inputs(arch), []
     for i, (plan, rate) in enumerate(zip(plans, rates)):
         own = layer_value(arch, i)
         layers.append(
@@ -325,6 +349,7 @@ def build_stage(arch: dict, rates: Sequence[float], with_cp: bool = False) -> St
                 skip_scale=own['skip_scale'],
                 drop_path_rate=rate,
                 num_sources=len(plan.sources),
+                num_inputs=len(inputs[i]),
             )
         )
-    return Stage(layers, plans, with_cp, arch['pair_skip'])
+    return Stage(layers, plans, with_cp, inputs, arch['pair_skip'])

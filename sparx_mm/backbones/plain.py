@@ -55,8 +55,8 @@ class PlainBackbone(Backbone):
             not built. None: the last layer of each quarter. Default: None.
         drop_path_rate (float): Stochastic depth rate of the last layer; it
             grows linearly from 0 at the first. Default: 0.
-        norm_cfg (dict, optional): Config of the batch norms in the stem. None:
-            ``type='BN'``. Default: None.
+        norm_cfg (dict, optional): Config of the batch norms in the stem and after
+            convolved layers. None: ``type='BN'``. Default: None.
         frozen_stages (int): Layers without gradients, which stay in eval
             mode. -1: none; 0: the stem; k: the stem and the first k layers.
             Default: -1.
@@ -101,16 +101,16 @@ class PlainBackbone(Backbone):
         super().__init__(init_cfg)
         self.arch = _resolve_arch(arch, self.arch_zoo, self.arch_defaults, type(self).__name__)
         dim, num_layers = self.arch['embed_dims'], self.arch['num_layers']
-        if out_indices is None:
-            out_indices = sorted({math.ceil(num_layers * k / 4) - 1 for k in (1, 2, 3, 4)})
-        self.out_indices = resolve_out_indices(out_indices, num_layers)
+        self.out_indices = _resolve_layers(out_indices, num_layers)
         check_options(frozen_stages, drop_path_rate, num_layers)
         (stem,) = share_norm_cfg([self.arch['stem']], norm_cfg, type(self).__name__)
         self.stem = build_part(take_channels(stem, in_channels), 'stem', dim=dim)
         # only what the returned maps need is built, so no parameter goes unused
         built = self.out_indices[-1] + 1
         rates = [drop_path_rate * i / max(num_layers - 1, 1) for i in range(built)]
-        self.layers = ModuleList(_build_layer(self.arch, i, rates[i]) for i in range(built))
+        self.layers = ModuleList(
+            _build_layer(self.arch, i, rates[i], norm_cfg) for i in range(built)
+        )
         norm = self.arch['out_norm']
         self.norms = ModuleDict(
             {
@@ -129,6 +129,19 @@ class PlainBackbone(Backbone):
         self.with_cp = with_cp
         self._finish(frozen_stages, norm_eval)
 
+    @classmethod
+    def map_channels(cls, arch='l1', out_indices=None):
+        """Return channels and numbers of the maps; see `Backbone.map_channels`.
+
+        Args:
+            arch (str or dict): The backbone's argument. Default: ``'l1'``.
+            out_indices (int or Sequence[int], optional): The backbone's argument.
+                Default: None.
+        """
+        arch = _resolve_arch(arch, cls.arch_zoo, cls.arch_defaults, cls.__name__)
+        layers = _resolve_layers(out_indices, arch['num_layers'])
+        return [arch['embed_dims']] * len(layers), layers
+
     def _norm_name(self, layer: int) -> str:
         return _LAST if layer == self.arch['num_layers'] - 1 else str(layer)
 
@@ -136,13 +149,19 @@ class PlainBackbone(Backbone):
         x = self.stem(x)
         outs = []
         for i, layer in enumerate(self.layers):
+            x = self._run_layers([layer], x)
+            if i in self.out_indices:
+                outs.append(self.norms[self._norm_name(i)](x))
+        return outs
+
+    def _run_layers(self, layers, x):
+        """Run layers in a row."""
+        for layer in layers:
             if self.with_cp and self.training and torch.is_grad_enabled():
                 x = checkpoint_layer(layer, x, ())
             else:
                 x = layer(x)
-            if i in self.out_indices:
-                outs.append(self.norms[self._norm_name(i)](x))
-        return outs
+        return x
 
     def _iterate_layers(self):
         return self.layers
@@ -178,10 +197,17 @@ class PlainBackbone(Backbone):
         num_depths = len(self.layers) + 2
         depth = num_depths - 1
         if param_name.startswith(prefix):
-            part, number, *_ = param_name[len(prefix) :].split('.')
+            part, *rest = param_name[len(prefix) :].split('.')
             if part in ('stem', 'layers'):
-                depth = 0 if part == 'stem' else 1 + int(number)
+                depth = 0 if part == 'stem' else 1 + int(rest[0])
         return depth, num_depths
+
+
+def _resolve_layers(out_indices, num_layers):
+    """Resolve the layers whose maps are returned; None is the last one of each quarter."""
+    if out_indices is None:
+        out_indices = sorted({math.ceil(num_layers * k / 4) - 1 for k in (1, 2, 3, 4)})
+    return resolve_out_indices(out_indices, num_layers)
 
 
 def _resolve_arch(arch, zoo, defaults, family):
@@ -206,9 +232,10 @@ def _resolve_arch(arch, zoo, defaults, family):
     return arch
 
 
-def _build_layer(arch, index, rate):
-    kind = ConvolvedLayer if index in arch['convolved_layers'] else Layer
-    return kind(
+def _build_layer(arch, index, rate, norm_cfg):
+    is_convolved = index in arch['convolved_layers']
+    own = dict(norm_cfg=norm_cfg) if is_convolved and norm_cfg else {}
+    return (ConvolvedLayer if is_convolved else Layer)(
         dim=arch['embed_dims'],
         mixer=arch['mixer'],
         proj=arch['projection'],
@@ -216,4 +243,5 @@ def _build_layer(arch, index, rate):
         norm=arch['norm'],
         dpe=False,
         drop_path_rate=rate,
+        **own,
     )

@@ -3,7 +3,7 @@
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
-from ..backbones import HierarchicalBackbone
+from ..backbones import Backbone
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -13,29 +13,29 @@ def unwrap(model: nn.Module) -> nn.Module:
     return model
 
 
-def find_backbones(model: nn.Module) -> dict[str, HierarchicalBackbone]:
+def find_backbones(model: nn.Module) -> dict[str, Backbone]:
     """Find the backbones of this package in a model.
 
     Args:
         model (nn.Module): A model, or a backbone.
 
     Returns:
-        dict[str, HierarchicalBackbone]: Each by the prefix of its parameters' names,
+        dict[str, Backbone]: Each by the prefix of its parameters' names,
         for example ``'backbone.'``, or ``''``.
     """
     return {
         f'{name}.' if name else '': module
         for name, module in model.named_modules()
-        if isinstance(module, HierarchicalBackbone)
+        if isinstance(module, Backbone)
     }
 
 
-def rename_backbones(state_dict: dict, backbones: dict[str, HierarchicalBackbone]) -> dict:
+def rename_backbones(state_dict: dict, backbones: dict[str, Backbone]) -> dict:
     """Translate the released names and shapes of a model's backbones.
 
     Args:
         state_dict (dict): Names and values; it is not changed.
-        backbones (dict[str, HierarchicalBackbone]): The backbones by the prefix of
+        backbones (dict[str, Backbone]): The backbones by the prefix of
             their names; see `find_backbones`.
 
     Returns:

@@ -6,6 +6,7 @@ from mmengine.runner import BaseLoop
 from torch import nn
 
 from ..state_dicts import CoverageError
+from ..state_dicts.keymap import starts_neutral
 from ..state_dicts.match import Report
 from ..state_dicts.names import summarize
 
@@ -47,6 +48,7 @@ def require_whole(model: nn.Module, report: Report, source: str, checkpoint: dic
         for name in (*report.missing, *report.reshaped)
         if not _AUXILIARY.match(name)
         and (name in report.reshaped or name in learned or name.endswith(_STATISTICS))
+        and (name in report.reshaped or not starts_neutral(name))
     ]
     if not lacking:
         return
@@ -92,8 +94,11 @@ def _count_classes(checkpoint, report, heads):
     file = checkpoint.get('state_dict', checkpoint)
     for head, ours in heads.items():
         for name in report.reshaped:
+            if not (report.own[name].dim() and getattr(file.get(name), 'ndim', 0)):
+                # a counter of batches
+                continue
             # a softmax with a background has one output more than there are classes
             background = len(report.own[name]) - ours
-            if name.startswith(f'{head}.') and name in file and background in (0, 1):
+            if name.startswith(f'{head}.') and background in (0, 1):
                 return len(file[name]) - background
     return None

@@ -53,7 +53,8 @@ def use_weights(cfg: Config, weights: str | None, task: str) -> tuple[str, bool]
         return f'{weights} (what fits of the whole model; the log names what stays new)', True
     if not families:
         raise UserError(
-            f'--weights {weights} holds no backbone of SparX, VMamba, VSSD, GroupMamba or Swin: give '
+            f'--weights {weights} holds no backbone of SparX, VMamba, VSSD, GroupMamba, '
+            f'PlainMamba or Swin: give '
             "a released file, one of a run, or 'none'"
         )
     prefix, family = next(iter(families.items()))

@@ -15,6 +15,7 @@ from .recompute import checkpoint_layer
 from .shortcut import ChannelAffine, DropPath
 from .stem import ConvStem, DeepStem, PatchEmbed, ResidualStem
 from .upsample import PatchExpand
+from .weighted_sum import WeightedSum
 from .weights import draw_weights
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     'ResidualDepthwiseConv',
     'ResidualStem',
     'SpatialGate',
+    'WeightedSum',
     'build_norm',
     'checkpoint_layer',
     'draw_weights',

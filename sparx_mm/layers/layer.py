@@ -11,6 +11,7 @@ from ..registry import build_part
 from .norm import build_norm
 from .position import DynamicPositionEncoding
 from .shortcut import ChannelAffine, DropPath
+from .weighted_sum import WeightedSum
 
 # kinds of input for which torch compiles one piece of code before it gives up: as many as
 # for all code of a program, because a width, a mode or a dtype each makes a kind
@@ -20,14 +21,15 @@ _KINDS = 256
 class Layer(BaseModule):
     """Position encoding, token mixer and FFN; SparX's paper, Figure 2.
 
-        x = dpe(x)
+        x = dpe(weighted_sum(earlier, x))
         x = skip1(x) + drop_path(mixer(proj(norm1(x), sources)))
         x = ffn_dpe(x)
         x = skip2(x) + drop_path(ffn(norm2(x)))
 
     A normal and a ganglion layer differ in ``proj`` alone, which makes the
     mixer's input: a projection sees only this layer's map, an aggregator also
-    reads ``sources``.
+    reads ``sources``. One whose attribute ``takes_norm`` is True is given the map as
+    it is, and the norm: ``proj(x, sources, norm1)``.
 
     Args:
         dim (int): Number of channels C.
@@ -47,6 +49,8 @@ class Layer(BaseModule):
         drop_path_rate (float): Stochastic depth rate. Default: 0.
         num_sources (int): Number of earlier maps that ``proj`` aggregates.
             0: ``proj`` is a projection. Default: 0.
+        num_inputs (int): Number of maps, ``x`` among them, that the layer starts from
+            the weighted sum of. 0: it starts from ``x``. Default: 0.
     """
 
     def __init__(
@@ -61,9 +65,11 @@ class Layer(BaseModule):
         skip_scale: bool = False,
         drop_path_rate: float = 0.0,
         num_sources: int = 0,
+        num_inputs: int = 0,
     ) -> None:
         super().__init__()
         self.num_sources = num_sources
+        self.weighted_sum = WeightedSum(num_inputs) if num_inputs else None
         self.dpe = DynamicPositionEncoding(dim) if dpe else nn.Identity()
         mixer = build_part(mixer, 'mixer', dim=dim)
         self.norm1 = _norm_before(mixer, norm, dim)
@@ -81,6 +87,7 @@ class Layer(BaseModule):
             out_channels=self.mixer.in_channels,
             **reads,
         )
+        self._takes_norm = getattr(self.proj, 'takes_norm', False)
         has_ffn = ffn is not None
         self.ffn_dpe = DynamicPositionEncoding(dim) if ffn_dpe and has_ffn else nn.Identity()
         ffn = build_part(ffn, 'ffn', dim=dim) if has_ffn else None
@@ -91,7 +98,12 @@ class Layer(BaseModule):
         self.drop_path = DropPath(drop_path_rate)
         self._compiled_mix = None
 
-    def forward(self, x: torch.Tensor, sources: Sequence[torch.Tensor] = ()) -> torch.Tensor:
+    def forward(
+        self,
+        x: torch.Tensor,
+        sources: Sequence[torch.Tensor] = (),
+        earlier: Sequence[torch.Tensor] = (),
+    ) -> torch.Tensor:
         """Run the layer.
 
         Args:
@@ -99,13 +111,20 @@ class Layer(BaseModule):
             sources (Sequence[Tensor]): Earlier maps of the stage, each
                 (B, C, H, W), in concatenation order; as many as
                 ``num_sources``. Default: ().
+            earlier (Sequence[Tensor]): Earlier maps for the weighted sum, likewise,
+                one fewer than ``num_inputs``. Default: ().
 
         Returns:
             Tensor: Map of shape (B, C, H, W).
         """
+        if self.weighted_sum is not None:
+            x = self.weighted_sum([*earlier, x])
         x = self.dpe(x)
-        y = self.norm1(x)
-        y = self.proj(y, sources) if self.num_sources else self.proj(y)
+        if self._takes_norm:
+            y = self.proj(x, sources, self.norm1)
+        else:
+            y = self.norm1(x)
+            y = self.proj(y, sources) if self.num_sources else self.proj(y)
         return (self._compiled_mix or Layer._mix)(self, x, y)
 
     def _mix(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -13,19 +13,18 @@ class BatchNorm2d(nn.BatchNorm2d):
     """BatchNorm2d whose gradients are right for one image on a CPU too.
 
     torch 2.13 reads a gradient in the order of tokens, which a permuted (1, L, C)
-    has, as if it were contiguous when the input is.
+    has, as if it were contiguous when the input is. It reads a contiguous gradient as
+    one in the order of tokens when the input has the strides of such tokens.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalise a (B, C, H, W) map; the shape stays."""
-        if (
-            x.device.type != 'cpu'
-            or is_traced()
-            or x.shape[0] != 1
-            or x.is_contiguous(memory_format=torch.channels_last)
-            or not torch.is_grad_enabled()
-        ):
+        if x.device.type != 'cpu' or is_traced() or x.shape[0] != 1 or not torch.is_grad_enabled():
             return super().forward(x)
+        if x.is_contiguous(memory_format=torch.channels_last):
+            # (1, C, H, W) -> (H, W, C) -> (1, H, W, C) -> (1, C, H, W): the stride of the one
+            # image, which is_contiguous leaves out, is that of a whole image
+            return super().forward(x[0].permute(1, 2, 0).unsqueeze(0).permute(0, 3, 1, 2))
         y = super().forward(x.contiguous(memory_format=torch.channels_last))
         return y.contiguous()
 

@@ -9,7 +9,7 @@ from ..registry import MODELS
 from ..state_dicts import resize_position_grid, resize_tables
 from .depthwise import DepthwiseConv
 from .layer import Layer
-from .norm import BatchNorm2d, build_norm
+from .norm import build_norm
 from .stem import conv3x3, pad_to_multiple
 
 # side of the patches at half of the image's size
@@ -92,13 +92,14 @@ class ConvolvedLayer(Layer):
     Args:
         dim (int): Number of channels C.
         *args: Further arguments of `Layer`.
-        **kwargs: Those by name.
+        norm_cfg (dict): Config of the batch norm. Default: ``dict(type='BN')``.
+        **kwargs: Further arguments of `Layer`, by name.
     """
 
-    def __init__(self, dim: int, *args, **kwargs) -> None:
+    def __init__(self, dim: int, *args, norm_cfg: dict = dict(type='BN'), **kwargs) -> None:
         super().__init__(dim, *args, **kwargs)
         self.conv = DepthwiseConv(dim, 3, bias=False)
-        self.conv_norm = BatchNorm2d(dim)
+        self.conv_norm = build_norm(norm_cfg, dim)
 
     def forward(self, x: torch.Tensor, sources=()) -> torch.Tensor:
         """Run the layer; see `Layer`.

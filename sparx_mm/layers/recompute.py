@@ -25,9 +25,9 @@ def _spare_running_stats(module):
 
 
 def checkpoint_layer(
-    layer: nn.Module, x: torch.Tensor, sources: Sequence[torch.Tensor]
+    layer: nn.Module, x: torch.Tensor, *others: Sequence[torch.Tensor]
 ) -> torch.Tensor:
-    """Run ``layer(x, sources)`` now and again in the backward pass.
+    """Run ``layer(x, *others)`` now and again in the backward pass.
 
     The second run sees the same random numbers, and updates no running
     statistics, so gradients and buffers equal those without checkpointing.
@@ -35,7 +35,7 @@ def checkpoint_layer(
     Args:
         layer (nn.Module): A layer such as `Layer`.
         x (Tensor): Its input, of shape (B, C, H, W).
-        sources (Sequence[Tensor]): Its sources, each (B, C, H, W).
+        *others (Sequence[Tensor]): What it reads beside, see `Layer.forward`.
 
     Returns:
         Tensor: The layer's output.
@@ -43,7 +43,7 @@ def checkpoint_layer(
     return checkpoint(
         layer,
         x,
-        sources,
+        *others,
         use_reentrant=False,
         context_fn=lambda: (nullcontext(), _spare_running_stats(layer)),
     )

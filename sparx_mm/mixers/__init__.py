@@ -7,6 +7,7 @@ options. It has an attribute ``in_channels`` and maps (B, in_channels, H, W) to
 """
 
 from .attention import Attention
+from .channel_ssm import ChannelSSM
 from .cs2d import CS2D, CVSSMixer
 from .group_mamba import ModulatedGroupMamba
 from .noncausal_ssd import NonCausalSSD, RotaryNonCausalSSD
@@ -21,6 +22,7 @@ __all__ = [
     'SSM',
     'Attention',
     'BiSSM',
+    'ChannelSSM',
     'CVSSMixer',
     'ModulatedGroupMamba',
     'NonCausalSSD',

@@ -1,15 +1,12 @@
 """The check that necks and heads take the channels that a backbone gives."""
 
-import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
-from ..backbones import HierarchicalBackbone
-from ..backbones.arch import resolve_arch
-from ..backbones.feature_info import resolve_out_indices
+from ..backbones import Backbone
 from ..config_nodes import walk
 from ..errors import ConfigError, UserError
 
@@ -17,6 +14,10 @@ from ..errors import ConfigError, UserError
 TAKES_ALL = ('ChannelMapper', 'CSPNeXtPAFPN', 'FPN', 'MultiLevelNeck', 'PAFPN', 'YOLOXPAFPN')
 # necks that give as many channels as the last map has
 KEEPS_LAST = ('GlobalAveragePooling', 'NormPooling')
+# necks that give num_outs maps of out_channels
+GIVES_ALIKE = ('FPN', 'SimpleFeaturePyramid', 'SimpleFPN')
+# option of a neck for the one map that it reads, whose in_channels are others
+ONE_MAP = 'backbone_channel'
 
 
 def check_channels(cfg: Config) -> None:
@@ -29,7 +30,7 @@ def check_channels(cfg: Config) -> None:
         cfg (Config): A whole config; its packages are imported.
 
     Raises:
-        UserError: If ``in_channels`` is something else than the maps.
+        UserError: If ``in_channels``, or a neck's ``backbone_channel``, is something else than the maps.
     """
     for key, model in walk(cfg.get('model') or {}, 'model'):
         backbone = model.get('backbone')
@@ -38,7 +39,8 @@ def check_channels(cfg: Config) -> None:
             continue
         channels, out_indices = given
         for name, part, taken in _readers(model, channels):
-            wanted = part.get('in_channels')
+            option = ONE_MAP if ONE_MAP in part else 'in_channels'
+            wanted = part.get(option)
             taken = list(taken) if isinstance(wanted, (list, tuple)) else taken[-1]
             wanted = list(wanted) if isinstance(wanted, (list, tuple)) else wanted
             if wanted == taken:
@@ -48,23 +50,20 @@ def check_channels(cfg: Config) -> None:
             between = '' if name.startswith('neck') or not neck else f', {key}.neck {_outs(neck)}'
             raise UserError(
                 f'{key}.backbone gives maps of {", ".join(map(str, channels))} channels '
-                f'(out_indices {out_indices}){between}; {key}.{name}.in_channels is {wanted}'
-                f'{index}: give {key}.{name}.in_channels={str(taken).replace(" ", "")}'
+                f'(out_indices {out_indices}){between}; {key}.{name}.{option} is {wanted}'
+                f'{index}: give {key}.{name}.{option}={str(taken).replace(" ", "")}'
             )
 
 
 def _map_channels(backbone: dict) -> tuple[list[int], tuple[int, ...]] | None:
-    """Return the channels of a backbone's maps and its stages; None if they are unknown."""
+    """Return the channels and numbers of a backbone's maps; None if they are unknown."""
     kind = backbone.get('type')
     cls = MODELS.get(kind) if isinstance(kind, str) else kind
-    if not (isinstance(cls, type) and issubclass(cls, HierarchicalBackbone)):
+    if not (isinstance(cls, type) and issubclass(cls, Backbone)):
         return None
-    defaults = inspect.signature(cls).parameters
-    arch, stages = (backbone.get(k, defaults[k].default) for k in ('arch', 'out_indices'))
+    given = {key: backbone[key] for key in ('arch', 'out_indices') if key in backbone}
     try:
-        dims = resolve_arch(arch, cls.arch_zoo, cls.arch_defaults)['embed_dims']
-        stages = resolve_out_indices(stages, len(dims))
-        return [dims[i] for i in stages], stages
+        return cls.map_channels(**given)
     except (ConfigError, TypeError):
         # the backbone says it better when it is built
         return None
@@ -99,6 +98,8 @@ def _readers(model: dict, maps: Sequence[int]) -> Iterator[tuple[str, dict, Sequ
 
 def _reads(neck: dict, maps: Sequence[int]) -> bool:
     """Return True if what a neck reads of the maps is known."""
+    if ONE_MAP in neck:
+        return True
     wanted = neck.get('in_channels')
     if isinstance(wanted, int):
         # one of several maps may be picked
@@ -117,7 +118,7 @@ def _neck_channels(neck: dict, maps: Sequence[int]) -> list[int]:
     """Return the channels of a neck's maps; none if they are unknown."""
     if _kind(neck) in KEEPS_LAST:
         return [maps[-1]]
-    if _kind(neck) == 'FPN' and isinstance(neck.get('num_outs'), int):
+    if _kind(neck) in GIVES_ALIKE and isinstance(neck.get('num_outs'), int):
         return [neck.get('out_channels')] * neck['num_outs']
     return []
 

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from torch import nn
 
-from ..backbones import HierarchicalBackbone
+from ..backbones import Backbone
 from ..errors import UserError
 
 
@@ -63,7 +63,7 @@ def compile_backbones(model: nn.Module) -> list[str]:
 
 def _backbones(model: nn.Module, name: str = '') -> Iterator[tuple[str, nn.Module]]:
     """Yield the outermost backbones and their names."""
-    is_own = isinstance(model, HierarchicalBackbone)
+    is_own = isinstance(model, Backbone)
     if is_own or name.rpartition('.')[2] == 'backbone':
         yield name, model
         return

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import torch
 
 from .families import SWIN, VMAMBA, find_families
-from .keymap import OWN_LAYER, KeyMap
+from .keymap import OWN_LAYER, KeyMap, starts_neutral
 from .match import CoverageError, Report, match, require_finite
 from .names import summarize
 from .nesting import strip_prefix
@@ -21,6 +21,8 @@ from .rows import compile_name
 _LAYER = compile_name(OWN_LAYER)
 # of a backbone without stages; the start alone is that of Swin's stages too
 _PLAIN_LAYER = re.compile(r'layers\.(\d+)\.((?:norm1|proj|mixer|conv|conv_norm)\..+)')
+# of a backbone without stages whose last layer is built
+_LAST_NORM = 'norms.last.'
 _STAGE = re.compile(r'(stages|downsamples)\.(\d+)\.')
 _PART = re.compile(r'stem|\w+\.\d+')
 # types of an init_cfg that take parts of a file, by its family
@@ -77,7 +79,7 @@ def fit(
     report = match(own, given)
     if in_parts:
         report = _keep_parts(report, given, key_map)
-    elif any(key_map.is_required(name) for name in own if name not in report.weights) or any(
+    elif key_map.required_names(own.keys() - report.weights.keys(), given) or any(
         _unexpected_names(report, key_map)
     ):
         other = found.get(prefix)
@@ -93,7 +95,11 @@ def _keep_parts(report, given, key_map):
     differing = {_part(name) for name in report.reshaped}
     # a part with tensors that the other does not have is another kind of part,
     # but an aggregator may have the place of a projection
-    differing |= {_part(name) for name in given.keys() ^ report.own.keys() if not _is_proj(name)}
+    differing |= {
+        _part(name)
+        for name in given.keys() ^ report.own.keys()
+        if not (_is_proj(name) or starts_neutral(name))
+    }
     weights = {k: v for k, v in report.weights.items() if _part(k) not in differing}
     if not weights:
         raise CoverageError(
@@ -152,9 +158,9 @@ def _unexpected_names(report, key_map) -> Iterable[str]:
             continue
         # stages and layers after the last of out_indices are not built
         beyond = (stage and int(stage[2]) >= len(built) - (stage[1] != 'stages')) or (
-            layer and int(layer[1]) >= built[0][0]
+            layer and int(layer[1]) >= built[0][0] and not _has_last_layer(report.own)
         )
-        if key_map.is_required(name) and not beyond:
+        if key_map.is_part(name) and not beyond:
             yield name
 
 
@@ -208,7 +214,7 @@ def _misfit_message(report, given, key_map, archs):
             f', the model {_layout_text(report.own)}'
         )
     parts = []
-    absent = [name for name in report.missing if key_map.is_required(name)]
+    absent = key_map.required_names(report.missing, given)
     if absent:
         parts.append(f'it lacks {summarize(absent)}')
     if report.reshaped:
@@ -226,9 +232,13 @@ def _misfit_message(report, given, key_map, archs):
 
 def _has_layers(theirs, ours, own):
     """Return True if a file has the layers that are built of the model, or more behind them."""
-    if any(map(_PLAIN_LAYER.match, own)):
+    if any(map(_PLAIN_LAYER.match, own)) and not _has_last_layer(own):
         return len(theirs) == 1 and theirs[0][0] >= ours[0][0] and theirs[0][1] == ours[0][1]
     return theirs[: len(ours)] == ours
+
+
+def _has_last_layer(own):
+    return any(name.startswith(_LAST_NORM) for name in own)
 
 
 def _layout(tensors: Mapping[str, torch.Tensor]) -> tuple[tuple[int, int], ...]:

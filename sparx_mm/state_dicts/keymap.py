@@ -19,6 +19,7 @@ T = TypeVar('T')
 OWN_LAYER = 'stages.{}.layers.{}.'
 PLAIN_LAYER = 'layers.{}.'
 _BN_COUNTER = 'num_batches_tracked'
+_WEIGHTED_SUM = 'weighted_sum.weight'
 
 
 class KeyMap:
@@ -44,6 +45,8 @@ class KeyMap:
         optional (str): Pattern of own names that a file of another task may
             lack, or have in addition. Batch counters of batch norms always may.
             Default: the output norms.
+        whole (str): Pattern of optional names of a part that a file has whole or not
+            at all. Default: matches no name.
         derived (str): Pattern of names of tensors that a model computes anew and
             that are never loaded. Default: matches no name.
         root (str): Start of all names in a model that is released whole. Default: ``''``.
@@ -58,6 +61,7 @@ class KeyMap:
         head: Sequence[tuple] = (),
         mark: str = r'(?!)',
         optional: str = r'norms\..*',
+        whole: str = r'(?!)',
         derived: str = r'(?!)',
         root: str = '',
     ) -> None:
@@ -76,6 +80,7 @@ class KeyMap:
         self._table = RowTable([*in_layer, *(Row(*row) for row in top)])
         self._mark = re.compile(rf'(|.*\.)(?:{mark})')
         self._optional = re.compile(optional)
+        self._whole = re.compile(whole)
         self._derived = re.compile(derived)
 
     def __repr__(self) -> str:
@@ -101,7 +106,30 @@ class KeyMap:
         Args:
             own_name (str): Name of the tensor in a backbone of this package.
         """
+        return self.is_part(own_name) and not starts_neutral(own_name)
+
+    def is_part(self, own_name: str) -> bool:
+        """Return True if a model must have a tensor that a file of its arch has.
+
+        Args:
+            own_name (str): Name of the tensor in a backbone of this package.
+        """
         return not (self._optional.fullmatch(own_name) or is_bn_counter(own_name))
+
+    def required_names(self, names: Iterable[str], file: Iterable[str]) -> list[str]:
+        """List the tensors that a certain file of the family must have.
+
+        Args:
+            names (Iterable[str]): Names in a backbone of this package.
+            file (Iterable[str]): Own names of the file's tensors.
+        """
+        begun = any(map(self._whole.fullmatch, file))
+        return [
+            name
+            for name in names
+            if self.is_required(name)
+            or (begun and self._whole.fullmatch(name) and not is_bn_counter(name))
+        ]
 
     def own_names(self, names: Iterable[str]) -> dict[str, str]:
         """Find the own names of a released file's names.
@@ -192,3 +220,12 @@ def is_bn_counter(name: str) -> bool:
         name (str): Its name; no output depends on the tensor.
     """
     return name.endswith(_BN_COUNTER)
+
+
+def starts_neutral(name: str) -> bool:
+    """Return True if a model with a tensor as it starts computes what one without it does.
+
+    Args:
+        name (str): Its name; the scalars of weighted sums are such tensors.
+    """
+    return name.endswith(_WEIGHTED_SUM)

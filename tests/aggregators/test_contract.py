@@ -8,6 +8,7 @@ from torch import nn
 
 from sparx_mm import SparXMamba
 from sparx_mm.aggregators.parts import shuffle_channels
+from sparx_mm.layers import WeightedSum
 from sparx_mm.registry import build_part
 
 
@@ -30,6 +31,7 @@ AGGREGATORS = {
     'no skip': dict(type='DMCA', reduction=2, skip=False),
     'concat': dict(type='ConcatAggregator'),
     'value': dict(type='ValueAggregator'),
+    'weighted': dict(type='WeightedAverage'),
     'SRA': dict(type='SRA', reduction=2),
     'CSA': dict(type='CSA', reduction=2),
     'SCA': dict(type='SCA', reduction=2),
@@ -45,7 +47,12 @@ def build(kind, dim=8, num_sources=2, out_channels=16, reduction=None, **options
     if reduction is not None and kind in REDUCED:
         config['reduction'] = reduction
     given = dict(dim=dim, num_sources=num_sources, out_channels=out_channels)
-    return build_part(config, 'aggregator', **given)
+    aggregator = build_part(config, 'aggregator', **given)
+    for module in aggregator.modules():
+        if isinstance(module, WeightedSum):
+            # which starts as the layer's own map alone
+            nn.init.uniform_(module.weight, 0.5, 1.0)
+    return aggregator
 
 
 def maps(num=3, dim=8, size=(5, 7), dtype=torch.float32):
@@ -145,8 +152,8 @@ def test_sources_with_their_weights_may_be_permuted(kind):
     before = aggregator(x, sources)
     order = [3, 0, 4, 2, 1]
     # by what a tensor has along an axis: its blocks of channels, of all
-    # sources (twice for keys and values), or of x and them
-    blocks = {40: order, 80: order, 48: [0] + [1 + i for i in order]}
+    # sources (twice for keys and values), or of x and them; or scalars of them and x
+    blocks = {40: order, 80: order, 48: [0] + [1 + i for i in order], 6: [*order, 5]}
     for tensor in aggregator.state_dict().values():
         for axis, length in enumerate(tensor.shape):
             if length in blocks:

@@ -73,7 +73,7 @@ def test_a_config_of_a_backbone(tmp_path):
         (
             'SparXMambo',
             {},
-            r"no backbone 'SparXMambo': .*\['GroupMamba', 'SparXMamba', .* 'VSSD'\], another",
+            r"no backbone 'SparXMambo': .*\['GroupMamba', 'PlainMamba', .*, 'SparXMamba', .* 'VSSD'\], another",
         ),
         # a part is registered too, and is no backbone
         ('SS2D', {}, "no backbone 'SS2D'"),

@@ -3,16 +3,17 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from archs import PICO, PICO_GROUPMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
+from archs import PICO, PICO_GROUPMAMBA, PICO_PLAINMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
 from torch import nn
 
-from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, SparXSwin, VMamba
 
 
 def losses(family, arch, autocast, steps=6) -> torch.Tensor:
     """Learn 8 images of noise by heart."""
     torch.manual_seed(0)
-    network, head = family(arch), nn.Linear(PICO['embed_dims'][-1], 5)
+    network = family(arch)
+    head = nn.Linear(network.num_features, 5)
     images, labels = torch.randn(8, 3, 64, 64), torch.arange(8) % 5
     optimizer = torch.optim.AdamW([*network.parameters(), *head.parameters()], 1e-3)
     values = []
@@ -35,6 +36,7 @@ def losses(family, arch, autocast, steps=6) -> torch.Tensor:
         (VMamba, PICO_VMAMBA),
         (VSSD, PICO_VSSD),
         (GroupMamba, PICO_GROUPMAMBA),
+        (PlainMamba, PICO_PLAINMAMBA),
     ],
 )
 def test_losses_within_a_percent(family, arch):

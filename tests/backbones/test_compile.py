@@ -6,9 +6,9 @@ import pickle
 import pytest
 import torch
 
-from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba, VMUNetEncoder
+from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, SparXSwin, VMamba, VMUNetEncoder
 
-FAMILIES = (SparXMamba, SparXSwin, VMamba, VSSD, GroupMamba, VMUNetEncoder)
+FAMILIES = (SparXMamba, SparXSwin, VMamba, VSSD, GroupMamba, PlainMamba, VMUNetEncoder)
 
 TWO_WIDTHS = dict(embed_dims=(16, 24), depths=(1, 3))
 ARCHS = {
@@ -31,6 +31,7 @@ ARCHS = {
     ),
     'VMamba': TWO_WIDTHS,
     'GroupMamba': dict(TWO_WIDTHS, ffn=dict(ratio=2)),
+    'PlainMamba': dict(embed_dims=24, num_layers=2, convolved_layers=(0,), stem=dict(width=8)),
     # a gate of one hidden channel may reach none
     'VMUNetEncoder': dict(TWO_WIDTHS, base='tiny-cvss', mixer=dict(reduction=2)),
     'VSSD': dict(
@@ -56,7 +57,8 @@ class Backend:
 def make(family, **kwargs):
     torch.manual_seed(0)
     arch = ARCHS[family.__name__]
-    return family(arch, out_indices=tuple(range(len(arch['depths']))), **kwargs)
+    count = arch['num_layers'] if family is PlainMamba else len(arch['depths'])
+    return family(arch, out_indices=tuple(range(count)), **kwargs)
 
 
 def images(*size):
@@ -118,9 +120,12 @@ def test_outputs_and_gradients_are_the_same(family, with_cp, backend):
         SparXMamba,
         SparXSwin,
         VSSD,
-        pytest.param(
-            GroupMamba,
-            marks=[pytest.mark.faults, pytest.mark.tries('a backbone that --compile compiles')],
+        *(
+            pytest.param(
+                family,
+                marks=[pytest.mark.faults, pytest.mark.tries('a backbone that --compile compiles')],
+            )
+            for family in (GroupMamba, PlainMamba)
         ),
     ),
 )
@@ -144,15 +149,18 @@ def test_sizes_and_rates_need_no_code_of_their_own(family):
 )
 def test_no_layer_breaks_the_graph(family, name):
     """Nor do the released archs reach the number of kinds at which torch gives up."""
-    narrow = dict(base=name, embed_dims=(24, 32, 40, 48))
+    if family is PlainMamba:
+        narrow, widths = dict(base=name, embed_dims=24), 1
+    else:
+        narrow, widths = dict(base=name, embed_dims=(24, 32, 40, 48)), 4
     if family in (SparXSwin, VSSD):
         narrow['mixer'] = dict(num_heads=(3, 4, 5, 6))
     model, backend = family(narrow, drop_path_rate=0.2).train(), Backend()
     model.compile(backend=backend, fullgraph=True, dynamic=True)
     outs = model(images(260, 300))
-    # four widths, the windows shifted and not, and few more: the layer without a drop
+    # each width, the windows shifted and not, and few more: the layer without a drop
     # path, a side that by chance equals a width
-    assert 4 <= backend.count <= 12
+    assert widths <= backend.count <= 12
     assert all(out.isfinite().all() for out in outs)
 
 

@@ -2,9 +2,17 @@
 
 import pytest
 import torch
-from archs import PICO, PICO_GROUPMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VMUNET, PICO_VSSD
+from archs import (
+    PICO,
+    PICO_GROUPMAMBA,
+    PICO_PLAINMAMBA,
+    PICO_SWIN,
+    PICO_VMAMBA,
+    PICO_VMUNET,
+    PICO_VSSD,
+)
 
-from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba, VMUNetEncoder
+from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, SparXSwin, VMamba, VMUNetEncoder
 from sparx_mm.state_dicts.image_channels import adapt_image_channels
 
 
@@ -16,6 +24,7 @@ from sparx_mm.state_dicts.image_channels import adapt_image_channels
         (VMamba, PICO_VMAMBA),
         (VSSD, PICO_VSSD),
         (GroupMamba, PICO_GROUPMAMBA),
+        (PlainMamba, PICO_PLAINMAMBA),
         (VMUNetEncoder, PICO_VMUNET),
     ],
 )

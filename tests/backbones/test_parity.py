@@ -95,7 +95,7 @@ def test_no_golden_is_left_out():
         for family in parity.FAMILIES
         for path in (parity.DATA / family).glob('golden_*')
     }
-    others = {(f, n) for f, n in files if re.match('(cls|faint_cls|grad)_', n)}
+    others = {(f, n) for f, n in files if re.match('(cls|faint_cls|grad|adapter)_', n)}
     assert named == files - others
 
 

@@ -4,7 +4,15 @@ import warnings
 
 import pytest
 import torch
-from archs import PICO, PICO_GROUPMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VMUNET, PICO_VSSD
+from archs import (
+    PICO,
+    PICO_GROUPMAMBA,
+    PICO_PLAINMAMBA,
+    PICO_SWIN,
+    PICO_VMAMBA,
+    PICO_VMUNET,
+    PICO_VSSD,
+)
 from torch import distributed
 from torch.distributed import checkpoint
 from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
@@ -12,7 +20,7 @@ from torch.distributed.checkpoint.state_dict import get_model_state_dict
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba, VMUNetEncoder
+from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, SparXSwin, VMamba, VMUNetEncoder
 from sparx_mm.layers import Layer
 
 NETWORKS = [
@@ -23,6 +31,7 @@ NETWORKS = [
     (VSSD, PICO_VSSD),
     (VSSD, dict(PICO_VSSD, base='tiny-iccv')),
     (GroupMamba, PICO_GROUPMAMBA),
+    (PlainMamba, PICO_PLAINMAMBA),
     (VMUNetEncoder, PICO_VMUNET),
     (VMUNetEncoder, dict(PICO_VMUNET, base='tiny-cvss')),
 ]
@@ -48,6 +57,7 @@ def test_half(network, arch, dtype, tolerance):
     [
         *((*NETWORKS[i], size) for i in (0, 2, 4, 5) for size in ((64, 64), (33, 64))),
         (*NETWORKS[6], (33, 64)),
+        (*NETWORKS[7], (33, 64)),
     ],
 )
 def test_a_traced_network_at_other_sizes(network, arch, size):

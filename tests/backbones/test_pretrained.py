@@ -6,7 +6,15 @@ import parity
 import pytest
 import torch
 import vmamba_files
-from archs import PICO, PICO_GROUPMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD, learnable
+from archs import (
+    PICO,
+    PICO_GROUPMAMBA,
+    PICO_PLAINMAMBA,
+    PICO_SWIN,
+    PICO_VMAMBA,
+    PICO_VSSD,
+    learnable,
+)
 from hostile import payloads
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModule, PretrainedInit
@@ -18,6 +26,7 @@ from sparx_mm import (
     VSSD,
     GroupMamba,
     HierarchicalBackbone,
+    PlainMamba,
     SparXMamba,
     SparXSwin,
     VMamba,
@@ -25,7 +34,7 @@ from sparx_mm import (
 )
 from sparx_mm.errors import UserError
 from sparx_mm.registry import MODELS as PARTS
-from sparx_mm.state_dicts import GROUPMAMBA, SPARX, SWIN, VMAMBA, CoverageError, fit
+from sparx_mm.state_dicts import GROUPMAMBA, PLAINMAMBA, SPARX, SWIN, VMAMBA, CoverageError, fit
 
 ROOT = Path(__file__).parents[2]
 # legally absent from an ImageNet file: what only dense tasks have
@@ -129,6 +138,7 @@ def test_half_precision_files(source, file):
         (SparXSwin, PICO_SWIN, 'stem.proj'),
         (VSSD, PICO_VSSD, 'stem.conv1.0'),
         (GroupMamba, PICO_GROUPMAMBA, 'stem.conv.0'),
+        (PlainMamba, PICO_PLAINMAMBA, 'stem.entry.0'),
     ],
 )
 @pytest.mark.parametrize('channels', [1, 4, 6])
@@ -327,6 +337,7 @@ def test_files_of_another_family_are_named(prefix, given, tmp_path):
         VMamba=VMAMBA.to_released(VMamba(PICO_VMAMBA).state_dict()),
         VSSD=state_dicts.VSSD.to_released(VSSD(PICO_VSSD).state_dict()),
         GroupMamba=GROUPMAMBA.to_released(GroupMamba(PICO_GROUPMAMBA).state_dict()),
+        PlainMamba=PLAINMAMBA.to_released(PlainMamba(PICO_PLAINMAMBA).state_dict()),
     )
     for (backbone, arch), name, found in (
         ((SparXMamba, PICO), 'SparX', 'VMamba'),
@@ -336,6 +347,8 @@ def test_files_of_another_family_are_named(prefix, given, tmp_path):
         ((VMamba, PICO_VMAMBA), 'VMamba', 'VSSD'),
         ((VMamba, PICO_VMAMBA), 'VMamba', 'GroupMamba'),
         ((GroupMamba, PICO_GROUPMAMBA), 'GroupMamba', 'SparX'),
+        ((VMamba, PICO_VMAMBA), 'VMamba', 'PlainMamba'),
+        ((PlainMamba, PICO_PLAINMAMBA), 'PlainMamba', 'VSSD'),
     ):
         path = tmp_path / 'file.pth'
         torch.save({prefix + k: v for k, v in files[found].items()}, path)

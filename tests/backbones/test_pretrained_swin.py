@@ -73,6 +73,12 @@ def changed(model):
     return {k for k, v in model.state_dict().items() if not v.equal(model.before[k])}
 
 
+def test_weighted_inputs_are_no_other_parts(plain, start):
+    model = start(plain, dict(PLAIN, inputs='weighted'))
+    assert changed(model) == changed(start(plain))
+    assert any('weighted_sum' in name for name in model.before)
+
+
 @pytest.mark.stack
 @pytest.mark.parametrize(
     'nest',

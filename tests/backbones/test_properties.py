@@ -5,7 +5,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, SparXSwin, VMamba
 
 DRAW = dict(deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 FEW = settings(max_examples=8, **DRAW)
@@ -16,7 +16,16 @@ sizes = st.tuples(st.integers(1, 70), st.integers(1, 70))
 @st.composite
 def archs(draw):
     """A family and a small arch, with any connection rule that its depths allow."""
-    family = draw(st.sampled_from((SparXMamba, SparXSwin, VMamba, VSSD, GroupMamba)))
+    family = draw(st.sampled_from((SparXMamba, SparXSwin, VMamba, VSSD, GroupMamba, PlainMamba)))
+    if family is PlainMamba:
+        num_layers = draw(st.integers(1, 6))
+        convolved = draw(st.sets(st.integers(0, num_layers - 1)))
+        return family, dict(
+            embed_dims=draw(st.sampled_from((8, 16, 24))),
+            num_layers=num_layers,
+            convolved_layers=sorted(convolved),
+            stem=dict(width=8, grid=draw(st.integers(1, 6))),
+        )
     depths = draw(st.tuples(*[st.integers(1, 4)] * 4))
     arch = dict(embed_dims=draw(st.tuples(*[st.sampled_from((8, 16, 24))] * 4)), depths=depths)
     if family is SparXSwin:
@@ -39,11 +48,12 @@ def check(drawn, size, batch):
     model = family(arch).eval()
     images = torch.rand(batch, 3, *size)
     outs = model(images)
-    height, width = (-(-side // 4) for side in size)
-    for dim, out in zip(arch['embed_dims'], outs):
+    info = model.feature_info
+    for dim, reduction, out in zip(info.channels(), info.reduction(), outs, strict=True):
+        # halved upwards again and again
+        height, width = (-(-side // reduction) for side in size)
         assert out.shape == (batch, dim, height, width)
         assert out.isfinite().all() and out.is_contiguous()
-        height, width = -(-height // 2), -(-width // 2)
     sum(out.square().mean() for out in outs).backward()
     gradients = [parameter.grad for parameter in model.parameters()]
     assert all(g is not None and g.isfinite().all() for g in gradients)

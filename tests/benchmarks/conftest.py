@@ -4,10 +4,10 @@ import sys
 
 import pytest
 import torch
-from archs import PICO, PICO_GROUPMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
+from archs import PICO, PICO_GROUPMAMBA, PICO_PLAINMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
 from detection import ROOT
 
-from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, SparXSwin, VMamba
 from sparx_mm.analysis import peers
 
 
@@ -33,8 +33,10 @@ def small(monkeypatch):
         (VMamba, PICO_VMAMBA),
         (VSSD, PICO_VSSD),
         (GroupMamba, PICO_GROUPMAMBA),
+        (PlainMamba, PICO_PLAINMAMBA),
     ):
-        monkeypatch.setitem(family.arch_zoo, 'tiny', arch)
+        name = 'l2' if family is PlainMamba else 'tiny'
+        monkeypatch.setitem(family.arch_zoo, name, arch)
     swin = dict(embed_dims=12, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1))
     convnext = dict(arch=dict(depths=[1, 1, 1, 1], channels=[8, 12, 16, 20]))
     for name, options in (('mmdet Swin-T', swin), ('mmpretrain ConvNeXt-T', convnext)):

@@ -218,13 +218,14 @@ def test_family(backbone, run, device):
         'VMamba tiny',
         'VSSD tiny',
         'GroupMamba tiny',
+        'PlainMamba l2',
         'mmdet Swin-T',
         'mmpretrain ConvNeXt-T',
     ]
     # time, memory and its ratios
     assert all(float(row[2]) > 0 and float(row[5]) > 0 for row in cells)
     assert [row[-2:] for row in cells if row[0] == 'mmdet Swin-T'] == 2 * [['1.00x', '1.00x']]
-    assert err.count('comparison with float64') == 7
+    assert err.count('comparison with float64') == 8
 
 
 def sweeps(out):

@@ -17,7 +17,6 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import nn
 
-from sparx_mm.backbones.arch import resolve_arch
 from sparx_mm.run import build_runner
 
 FOLDER = detection.ROOT / 'configs'
@@ -26,7 +25,9 @@ DENSE = [*detection.CONFIGS, *segmentation.CONFIGS]
 OTHERS = [*classification.CONFIGS, *rotated.CONFIGS]
 CONFIGS = [*DENSE, *OTHERS]
 # all sizes of a family get the same small arch, so `make test` trains the tiny one
-SAME = re.compile(r'(.*_)?(sparx|sparx_swin|vmamba|vssd|groupmamba)_([msb]|iccv_.)(_.*)?')
+SAME = re.compile(
+    r'(.*_)?(sparx|sparx_swin|vmamba|vssd|groupmamba|plainmamba)_([msb]|iccv_.|l[23])(_.*)?'
+)
 # and aerial sets the same network: one with lists, one without, and the drawn one remain
 SAME_DATA = re.compile(
     r'upernet_sparx_.*_\d+|.*_sparx_t_(potsdam|loveda)_\d+|.*_512'
@@ -50,9 +51,12 @@ SPARED = dict(
     VMamba={'A_log', 'D'},
     VSSD={'A_log', 'D'},
     GroupMamba={'A_log', 'D', 'skip_scale'},
+    PlainMamba={'A_log', 'D', 'direction_Bs', 'pos_embed'},
+    PlainMambaAdapter={'A_log', 'D', 'direction_Bs', 'pos_embed', 'level_embed'},
     VMUNetEncoder={'A_log', 'D'},
 )
 LOSSES = dict(
+    retinanet={'loss_cls', 'loss_bbox'},
     mask_rcnn={'loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox', 'loss_mask'},
     semantic_fpn={'decode.loss_ce'},
     upernet={'decode.loss_ce', 'aux.loss_ce'},
@@ -120,12 +124,10 @@ def test_drop_paths_are_in_the_bases_of_backbones():
 
 def _channels(backbone):
     """Look up the channels of the maps of a backbone, which tests of its family hold it to."""
-    family = MODELS.get(backbone.type)
-    dims = resolve_arch(backbone.arch, family.arch_zoo, family.arch_defaults)['embed_dims']
-    # the encoder of a U-shaped segmentor returns its last map too
-    return [
-        dims[i] for i in (*backbone.get('out_indices', range(4)), *[-1] * family.returns_inputs)
-    ]
+    channels, _ = MODELS.get(backbone.type).map_channels(
+        backbone.arch, backbone.get('out_indices', range(4))
+    )
+    return channels
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=_stem)
@@ -140,7 +142,10 @@ def test_heads_have_the_channels_of_the_backbone(path):
     if model.get('decode_head', {}).get('type') == 'VMUNetHead':
         expected.update(decode_head=channels)
     found = {
-        part: model[part].in_channels for part in expected if 'in_channels' in model.get(part, ())
+        part: model[part][option]
+        for part in expected
+        for option in ('in_channels', 'backbone_channel')
+        if option in model.get(part, ())
     }
     assert found and found == {part: expected[part] for part in found}
 
@@ -169,7 +174,7 @@ for path in {[str(path) for path in configs]}:
     find(OPTIM_WRAPPER_CONSTRUCTORS, cfg.optim_wrapper.constructor)
     if 'neck' in cfg.model:
         find(MODELS, cfg.model.neck.type)
-    for hook in cfg.default_hooks.values():
+    for hook in filter(None, cfg.default_hooks.values()):
         find(HOOKS, hook.type)
     for step in cfg.train_dataloader.dataset.pipeline:
         find(TRANSFORMS, step.type)

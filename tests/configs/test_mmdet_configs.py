@@ -5,7 +5,10 @@ import torch
 from detection import ROOT, tiny_config
 from mmengine.hooks import EMAHook
 
+from sparx_mm import PlainMambaAdapter
+from sparx_mm.engine.hooks.coverage import load_whole
 from sparx_mm.run import ArgumentParser, CfgOptionsAction, build_runner
+from sparx_mm.state_dicts import PLAINMAMBA, CoverageError
 
 # each family of backbones, and the demo
 VARIED = [
@@ -14,6 +17,7 @@ VARIED = [
     'vmamba_t_1x',
     'vssd_t_1x',
     'groupmamba_t_1x',
+    'plainmamba_l1_1x',
     'sparx_demo_shapes',
 ]
 
@@ -34,6 +38,28 @@ def test_predictions(name, shapes, tmp_path):
     assert found.bboxes.shape == (len(found), 4)
     assert found.masks.shape == (len(found), *sample.ori_shape)
     assert torch.isfinite(found.scores).all()
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize('head', ['mask_rcnn', 'retinanet'])
+def test_a_released_detector_of_plainmamba_loads_whole(head, shapes, tmp_path):
+    """With all four maps, also for a head that reads three."""
+    path = ROOT / f'configs/mmdet/{head}_plainmamba_l1_1x.py'
+    model = build_runner(tiny_config(path, shapes, str(tmp_path)), ('test',)).model
+    own = {
+        name: torch.rand_like(value) if value.is_floating_point() else value + 1
+        for name, value in model.state_dict().items()
+    }
+    whole = PlainMambaAdapter(model.backbone.arch | dict(out_norm=None)).state_dict()
+    file = {**{f'backbone.{name}': value for name, value in whole.items()}, **own}
+    file = PLAINMAMBA.to_released(file, 'backbone.')
+    assert 'backbone.interactions.3.extra_extractors.1.ffn.dwconv.dwconv.weight' in file
+    counters = {k: v.float() for k, v in file.items() if k.endswith('num_batches_tracked')}
+    with pytest.raises(CoverageError, match='l1_1x.pth does not fill the model: .* of torch.int64'):
+        load_whole(model, dict(state_dict=file | counters), 'l1_1x.pth')
+    load_whole(model, dict(state_dict=file), 'l1_1x.pth')
+    for name, value in model.state_dict().items():
+        assert value.equal(own[name]), name
 
 
 LAYER_DECAY = 'optim_wrapper.paramwise_cfg.layer_decay_rate=0.8'

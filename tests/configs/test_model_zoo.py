@@ -29,6 +29,7 @@ COUNTED = (
     'groupmamba_t_in1k',
     'mask_rcnn_sparx_t_3x',
     'oriented_rcnn_sparx_t_1x',
+    'retinanet_plainmamba_l1_1x',
     'semantic_fpn_sparx_swin_t',
     'sparx_t_in1k',
     'upernet_vssd_m',
@@ -111,7 +112,8 @@ def test_facts_are_those_of_the_config(name):
     family = MODELS[name]['In Collection']
     # two papers have one encoder
     encoders = {'VM-UNet': 'VMUNetEncoder', 'CVMH-UNet': 'VMUNetEncoder'}
-    assert encoders.get(family, family.replace('-', '')) == cfg.model.backbone.type
+    backbone = cfg.model.backbone.type.removesuffix('Adapter')
+    assert encoders.get(family, family.replace('-', '')) == backbone
 
 
 def test_weights_of_classifiers_are_those_that_backbones_start_from():

@@ -7,11 +7,11 @@ from multiprocessing import get_context
 
 import pytest
 import torch
-from archs import PICO, PICO_GROUPMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
+from archs import PICO, PICO_GROUPMAMBA, PICO_PLAINMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
 from detection import ROOT, tiny_config
 from mmengine.registry import MODELS, DefaultScope, init_default_scope
 
-from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, SparXSwin, VMamba
 
 PAGE = (ROOT / 'docs/other_tools.md').read_text()
 # by the heading above
@@ -43,12 +43,13 @@ NETWORKS = [
     (VMamba, PICO_VMAMBA),
     (VSSD, PICO_VSSD),
     (GroupMamba, PICO_GROUPMAMBA),
+    (PlainMamba, PICO_PLAINMAMBA),
 ]
 
 
 @pytest.fixture(
     params=[*NETWORKS, 'detector'],
-    ids=['mamba', 'swin', 'vmamba', 'vssd', 'groupmamba', 'detector'],
+    ids=['mamba', 'swin', 'vmamba', 'vssd', 'groupmamba', 'plainmamba', 'detector'],
 )
 def model(request):
     """A model, and a function from it to its maps of an image."""

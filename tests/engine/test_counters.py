@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from archs import PICO, PICO_GROUPMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
+from archs import PICO, PICO_GROUPMAMBA, PICO_PLAINMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
 from mmengine.analysis import FlopAnalyzer, complexity_analysis, get_model_complexity_info
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, SparXSwin, VMamba
 from sparx_mm.engine import flop_handles
 
 pytestmark = pytest.mark.stack
@@ -17,6 +17,7 @@ NETWORKS = {
     'VMamba': (VMamba, PICO_VMAMBA),
     'VSSD': (VSSD, PICO_VSSD),
     'GroupMamba': (GroupMamba, PICO_GROUPMAMBA),
+    'PlainMamba': (PlainMamba, PICO_PLAINMAMBA),
 }
 SIZE = 40
 
@@ -91,4 +92,4 @@ def test_torchinfo_sees_the_modules_and_not_the_scan(network, images):
     assert summary.total_params == sum(p.numel() for p in network.parameters())
     # it counts biases too, which are as many as the scans of GroupMamba
     assert 0 < summary.total_mult_adds < 1.01 * count_by_torch(network, images)
-    assert {info.class_name for info in summary.summary_list} >= {'Stage', 'Layer'}
+    assert {info.class_name for info in summary.summary_list} >= {'ModuleList', 'Layer'}

@@ -63,6 +63,14 @@ def test_what_is_missing(detector, tmp_path, drop):
         load_runner(detector, _save(tmp_path, weights))
 
 
+def test_scalars_of_weighted_sums_may_be_missing(detector, tmp_path):
+    weighted = deepcopy(detector)
+    weighted.model.backbone.arch['inputs'] = 'weighted'
+    load_runner(weighted, _save(tmp_path, _weights(detector, 'mmdet')))
+    with pytest.raises(CoverageError, match='no place for .*weighted_sum.weight'):
+        load_runner(detector, _save(tmp_path, _weights(weighted, 'mmdet')))
+
+
 def test_what_a_test_does_not_run_may_be_missing(segmentor, tmp_path):
     weights = _weights(segmentor, 'mmseg', auxiliary_head=7)
     weights = {name: v for name, v in weights.items() if not name.endswith('num_batches_tracked')}

@@ -4,14 +4,15 @@ import warnings
 
 import pytest
 import torch
-from archs import PICO, PICO_GROUPMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
+from archs import PICO, PICO_GROUPMAMBA, PICO_PLAINMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
 from mmseg.models.utils import Upsample
 from torch.export import Dim
 
-from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, SparXSwin, VMamba
 from sparx_mm.aggregators import DMCA
 from sparx_mm.export.segmentor import MatrixPool2d, replace_layers
 from sparx_mm.kernels import ss2d
+from sparx_mm.layers import WeightedSum
 
 onnxruntime = pytest.importorskip('onnxruntime')
 pytest.importorskip('onnxscript')
@@ -23,6 +24,16 @@ from sparx_mm.export.runtimes import open_openvino  # noqa: E402
 
 # VMamba, whose parts SparXMamba has too, is exported in tests/export/test_command.py
 FAMILIES = ((SparXMamba, PICO), (SparXSwin, PICO_SWIN), (VSSD, PICO_VSSD))
+# of scans of sequences
+SEQUENCES = ((GroupMamba, PICO_GROUPMAMBA), (PlainMamba, PICO_PLAINMAMBA))
+# weighted sums of both kinds, and scans over channels
+LEARNED = dict(
+    PICO_VMAMBA,
+    inputs='weighted',
+    connections=dict(starts=(None, 1, 1, 1), aggregator=dict(type='WeightedAverage', bias=False)),
+    mixer=dict(alternate=(dict(type='ChannelSSM', width=4), dict(type='SS2D'))),
+    projection=dict(alternate=(dict(type='Identity'), dict(type='LinearProjection'))),
+)
 # windows fit in some maps and not in others; sides that no stride divides
 SIZES = ((1, 3, 130, 63), (3, 3, 40, 33))
 
@@ -30,7 +41,11 @@ SIZES = ((1, 3, 130, 63), (3, 3, 40, 33))
 def backbone(family, arch):
     torch.manual_seed(0)
     # a plain layer, one that reads others and, on windows, a shifted one
-    return family(arch, out_indices=(0, 1)).eval()
+    model = family(arch, out_indices=(0, 1)).eval()
+    for module in model.modules():
+        if isinstance(module, WeightedSum):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.0)
+    return model
 
 
 def run_onnx(model, **arrays):
@@ -71,7 +86,7 @@ def test_torch_exports_any_batch_height_and_width(family, arch):
 
 
 # torch.export takes its scans of sequences at sizes of more than 64 positions alone
-@pytest.mark.parametrize('family, arch', (*FAMILIES, (GroupMamba, PICO_GROUPMAMBA)))
+@pytest.mark.parametrize('family, arch', (*FAMILIES, *SEQUENCES, (VMamba, LEARNED)))
 @torch.no_grad()
 def test_onnxruntime_runs_any_batch_height_and_width(family, arch):
     model = backbone(family, arch)

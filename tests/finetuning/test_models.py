@@ -107,6 +107,6 @@ def test_weights_that_are_no_backbone(cfg, tmp_path):
         use_weights(cfg, path, 'detection')
     torch.save({'conv.weight': torch.ones(1)}, path)
     with pytest.raises(
-        UserError, match='holds no backbone of SparX, VMamba, VSSD, GroupMamba or Swin'
+        UserError, match='holds no backbone of SparX, VMamba, VSSD, GroupMamba, PlainMamba or Swin'
     ):
         use_weights(cfg, path, 'detection')

@@ -16,6 +16,14 @@ PICO_VSSD = dict(
     embed_dims=(16, 24, 32, 40), depths=(1, 2, 3, 2), mixer=dict(num_heads=(2, 4, 4, 5))
 )
 PICO_GROUPMAMBA = dict(embed_dims=(16, 24, 32, 40), depths=(1, 2, 3, 2))
+# without stages; as wide as the last one of the others
+PICO_PLAINMAMBA = dict(
+    embed_dims=40,
+    num_layers=4,
+    convolved_layers=(0,),
+    stem=dict(width=16, grid=3),
+    mixer=dict(d_state=4, d_conv=3),
+)
 # the decoder halves its channels
 PICO_VMUNET = dict(embed_dims=(8, 16, 32, 64), depths=(1, 2, 3, 2))
 # what makes a detector's arch of another one: the scale that it learns
@@ -29,6 +37,12 @@ def learnable(arch) -> dict:
     return dict(arch, connections=dict(arch['connections'], **LEARNABLE['connections']))
 
 
+def map_channels(arch) -> list:
+    """Return the channels of the four maps of a small arch."""
+    dims = arch['embed_dims']
+    return [dims] * 4 if isinstance(dims, int) else list(dims)
+
+
 def pico_for(config) -> dict:
     """Return the small arch of the backbone that a config file is named after."""
     name = Path(config).stem
@@ -36,6 +50,8 @@ def pico_for(config) -> dict:
         return dict(PICO_VMUNET, base='tiny-cvss' if 'cvmh' in name else 'tiny')
     if 'vssd' in name:
         return dict(PICO_VSSD, base='tiny-iccv') if 'iccv' in name else PICO_VSSD
+    if 'plainmamba' in name:
+        return PICO_PLAINMAMBA
     if 'groupmamba' in name:
         return PICO_GROUPMAMBA
     return PICO_SWIN if 'swin' in name else PICO_VMAMBA if 'vmamba' in name else PICO

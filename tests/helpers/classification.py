@@ -5,7 +5,7 @@ from itertools import count
 
 import cv2
 import numpy as np
-from archs import pico_for
+from archs import map_channels, pico_for
 from detection import ROOT
 from mmengine.config import Config
 
@@ -58,7 +58,7 @@ def tiny_options(path, root, **options) -> dict:
         'model.backbone.arch': dict(arch),
         'model.data_preprocessor.num_classes': len(CLASSES),
         'model.head.num_classes': len(CLASSES),
-        'model.head.in_channels': arch['embed_dims'][-1],
+        'model.head.in_channels': map_channels(arch)[-1],
         # float16 needs a GPU
         'optim_wrapper.type': 'OptimWrapper',
         'train_dataloader.batch_size': 4,
@@ -68,8 +68,8 @@ def tiny_options(path, root, **options) -> dict:
     if 'groupmamba' in path.stem:
         # which knows other classes
         tiny['model.teacher'] = None
-    if 'swin' not in path.stem:
-        tiny['model.neck.in_channels'] = arch['embed_dims'][-1]
+    if not {'swin', 'plainmamba'} & set(path.stem.split('_')):
+        tiny['model.neck.in_channels'] = map_channels(arch)[-1]
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         tiny.update(
             {

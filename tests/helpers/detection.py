@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from archs import PICO, pico_for
+from archs import PICO, PICO_PLAINMAMBA, pico_for
 from mmengine.config import Config
 
 from sparx_mm.config_nodes import walk
@@ -66,10 +66,41 @@ def tiny_options(shapes, **options) -> dict:
     return {**tiny, **more}
 
 
+def plain_options(tiny, stem) -> dict:
+    """Change `tiny_options` for a detector on one width, of two stages or of one.
+
+    Args:
+        tiny (dict): The options.
+        stem (str): Name of the config.
+
+    Returns:
+        dict: For ``cfg_options``.
+    """
+    dim = PICO_PLAINMAMBA['embed_dims']
+    if 'sfp' in stem:
+        del tiny['model.neck.in_channels']
+        return {**tiny, 'model.neck.backbone_channel': dim}
+    if 'retinanet' not in stem:
+        channels = 'model.roi_head.bbox_head.conv_out_channels'
+        return {**tiny, 'model.neck.in_channels': [dim] * 4, channels: 32}
+    others = ('model.rpn_head', 'model.roi_head', 'model.train_cfg', 'model.test_cfg')
+    return {
+        **{key: value for key, value in tiny.items() if not key.startswith(others)},
+        'model.neck.in_channels': [dim] * 3,
+        'model.bbox_head.in_channels': 32,
+        'model.bbox_head.feat_channels': 32,
+        'model.bbox_head.num_classes': len(CLASSES),
+        'model.test_cfg.max_per_img': 20,
+    }
+
+
 def tiny_config(path, shapes, work_dir=None, **options) -> Config:
     """Load a config with `tiny_options` and images of 64 px."""
     options.setdefault('model__backbone__arch', dict(pico_for(path)))
-    cfg = load_config(str(path), tiny_options(shapes, **options), work_dir)
+    tiny = tiny_options(shapes, **options)
+    if 'plainmamba' in Path(path).stem:
+        tiny = plain_options(tiny, Path(path).stem)
+    cfg = load_config(str(path), tiny, work_dir)
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         for _, step in walk(cfg[loader]):
             if 'scale' in step:

@@ -2,7 +2,7 @@
 
 import cv2
 import numpy as np
-from archs import pico_for
+from archs import map_channels, pico_for
 from detection import ROOT
 from mmengine.config import Config
 
@@ -53,7 +53,7 @@ def tiny_options(path, root, **options) -> dict:
         dict: For ``cfg_options``.
     """
     arch = pico_for(path)
-    dims = list(arch['embed_dims'])
+    dims = map_channels(arch)
     tiny = {
         'model.backbone.arch': dict(arch),
         'model.backbone.init_cfg': None,
@@ -71,7 +71,7 @@ def tiny_options(path, root, **options) -> dict:
         tiny['model.neck.in_channels'] = dims
     else:
         tiny['model.decode_head.in_channels'] = dims
-        tiny['model.auxiliary_head.in_channels'] = dims[2]
+        tiny['model.auxiliary_head.in_channels'] = dims[3 if 'plainmamba' in path.stem else 2]
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         tiny.update(
             {

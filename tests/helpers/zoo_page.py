@@ -6,7 +6,10 @@ from sparx_mm.model_index import read_models
 # keeps a cell on one line
 NBSP = '\N{NO-BREAK SPACE}'
 TASKS = {
-    'configs/mmdet': ('Detection', 'Mask R-CNN on COCO, counted at 800x1280. Box / mask AP.'),
+    'configs/mmdet': (
+        'Detection',
+        'Mask R-CNN and RetinaNet on COCO, counted at 800x1280. Box / mask AP.',
+    ),
     'configs/mmseg': (
         'Segmentation',
         'UperNet and Semantic FPN on ADE20K, or these, VM-UNet and CVMH-UNet on the aerial set in '

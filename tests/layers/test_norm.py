@@ -169,6 +169,20 @@ def test_channel_affine():
         torch.testing.assert_close(out[:, c], x[:, c] * scale + bias)
 
 
+@pytest.mark.tries('a batch of one image in the batch norm')
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
+def test_one_image_of_tokens(layout):
+    """A map that is a view of tokens: torch gives its gradient wrongly."""
+    torch.manual_seed(0)
+    norm = BatchNorm2d(6)
+    tokens = torch.randn(1, 20, 6)
+    # (B, L, C) -> (B, C, L) -> (B, C, H, W)
+    x = tokens.transpose(1, 2).unflatten(2, (4, 5))
+    cotangent = torch.randn(1, 6, 4, 5).contiguous(memory_format=layout)
+    (found,) = torch.autograd.grad(norm(x), norm.bias, cotangent)
+    torch.testing.assert_close(found, cotangent.sum((0, 2, 3)))
+
+
 @pytest.mark.parametrize(
     'cfg, norm_type',
     [

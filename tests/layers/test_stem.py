@@ -14,6 +14,7 @@ from sparx_mm.layers import (
     LayerNorm2d,
     PatchEmbed,
     PatchMerging,
+    PlainStem,
     ResidualStem,
 )
 
@@ -84,6 +85,27 @@ def test_deep_stem(size):
     assert y.shape == (1, 8, -(-size[0] // 4), -(-size[1] // 4))
     assert [conv.weight.shape for conv in convs] == [(6, 2, 7, 7), (6, 6, 3, 3), (6, 6, 3, 3)]
     assert stem.proj.bias is not None and all(conv.bias is None for conv in convs)
+
+
+@pytest.mark.parametrize('num_convs', [0, 2])
+@pytest.mark.parametrize('size', [(1, 1), (16, 40), (33, 47)])
+def test_plain_stem(size, num_convs):
+    """Patches of 8x8 at half of the image's size, padded with zeros after the convolutions."""
+    stem = PlainStem(8, in_channels=2, num_convs=num_convs, width=6, grid=3).eval()
+    x = torch.randn(1, 2, *size)
+    norms = [stem.entry[1], *stem.convs[1::3]]
+    y = F.conv2d(x, stem.entry[0].weight, stride=2, padding=3)
+    for norm, conv in zip(norms, [*stem.convs[::3], None], strict=True):
+        y = norm(y).relu()
+        if conv is not None:
+            y = F.conv2d(y, conv.weight, padding=1)
+    shape = [-(-side // 16) for side in size]
+    padded = torch.zeros(1, 6, *(8 * side for side in shape))
+    padded[..., : y.shape[2], : y.shape[3]] = y
+    y = F.conv2d(padded, stem.proj.weight, stem.proj.bias, stride=8)
+    y += F.interpolate(stem.pos_embed, size=shape, mode='bicubic', align_corners=False)
+    torch.testing.assert_close(stem(x), y)
+    assert stem(x).shape == (1, 8, *shape)
 
 
 @pytest.mark.parametrize('part', [ConvDownsample, InvertedDownsample])

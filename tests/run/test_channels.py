@@ -29,6 +29,13 @@ LAST = dict(out_indices=(3,))
 LAST_TWO = dict(out_indices=(2, 3))
 LATER = dict(out_indices=(1, 2, 3))
 FPN = dict(type='FPN', in_channels=DIMS, out_channels=32, num_outs=4)
+SIMPLE = dict(
+    type='SimpleFeaturePyramid',
+    backbone_channel=40,
+    in_channels=[10, 20, 40, 40],
+    out_channels=32,
+    num_outs=4,
+)
 HEAD = dict(type='FPNHead', in_channels=[32] * 4, in_index=[0, 1, 2, 3])
 
 
@@ -40,6 +47,7 @@ HEAD = dict(type='FPNHead', in_channels=[32] * 4, in_index=[0, 1, 2, 3])
         ({}, dict(neck=[FPN, dict(type='BFP', in_channels=256)])),
         (LATER, dict(neck=dict(type='ChannelMapper', in_channels=[24, 32, 40]))),
         ({}, dict(neck=FPN, decode_head=HEAD, rpn_head=dict(in_channels=32))),
+        (LAST, dict(neck=SIMPLE, rpn_head=dict(in_channels=32))),
         # necks that read some of the maps
         ({}, dict(neck=dict(type='SSDNeck', in_channels=(32, 40)))),
         ({}, dict(neck=dict(type='DilatedEncoder', in_channels=40))),
@@ -99,3 +107,11 @@ def test_wrapped_models():
     inner = dict(backbone=dict(type='SparXMamba', arch=PICO, out_indices=(3,)), neck=FPN)
     with pytest.raises(UserError, match=r'^model.detector.backbone gives maps of 40 channels'):
         check_channels(Config(dict(model=dict(type='SoftTeacher', detector=inner))))
+
+
+def test_the_one_map_of_a_simple_pyramid():
+    line = r'model.neck.backbone_channel is 192: give model.neck.backbone_channel=40$'
+    with pytest.raises(UserError, match=line):
+        _check(LAST, neck=dict(SIMPLE, backbone_channel=192))
+    with pytest.raises(UserError, match=r'model.rpn_head.in_channels is 256: give .*=32$'):
+        _check(LAST, neck=SIMPLE, rpn_head=dict(in_channels=256))

@@ -6,12 +6,14 @@ optim_wrapper = dict(
     # Gradients are not clipped. Clip the norm of all of them by
     #   optim_wrapper.clip_grad.max_norm=1.0
     constructor='LayerDecayOptimWrapperConstructor',
-    # A_log, D, norms and position biases are not decayed, as in Mamba's and Swin's practice. The
+    # A_log, D, norms, positions and directions are not decayed, as in Mamba's and Swin's practice, nor
+    # are the scalars of weighted sums, because decay would take the maps themselves towards 0. The
     # official runs of SparX-Mamba decayed A_log, D, the dt bias, batch norms and biases; train as
     # they did by paramwise_cfg=None. The official runs of VMamba decayed A_log and the dt bias, and
     # spared in classifiers D, norms and all biases, in detectors and segmentors only the norms of
     # layers and of outputs. Those of GroupMamba decayed A_log and the dt bias, and spared D, the scale
-    # of a product before a norm (skip_scale), norms and all other biases.
+    # of a product before a norm (skip_scale), norms and all other biases. Those of PlainMamba spared
+    # what is spared here, and in classifiers and detectors all biases too.
     # norm_decay_mult reaches every BN, GN and LN by its class; custom_keys match parts of names.
     paramwise_cfg=dict(
         # Ratio of a layer's learning rate to that of the next layer; 1 gives all layers the same.
@@ -23,6 +25,10 @@ optim_wrapper = dict(
             'A_log': dict(decay_mult=0.0),
             'mixer.D': dict(decay_mult=0.0),
             'mixer.skip_scale': dict(decay_mult=0.0),
+            'mixer.direction_Bs': dict(decay_mult=0.0),
+            'stem.pos_embed': dict(decay_mult=0.0),
+            'adapter.level_embed': dict(decay_mult=0.0),
+            'weighted_sum': dict(decay_mult=0.0),
             'relative_position_bias_table': dict(decay_mult=0.0),
         },
     ),

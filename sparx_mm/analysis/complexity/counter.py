@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from ...backbones import HierarchicalBackbone
+from ...backbones import Backbone, PlainBackbone
 from ...errors import UserError
 from .shape_run import run_on_noise, run_on_shapes
 from .table import Complexity, Part, Path
@@ -75,6 +75,8 @@ _NORMS = {
 _LAYER_NORMS = dict.fromkeys(_NORMS, _per_input_element(4))
 _INTERPOLATION = {
     aten.upsample_bilinear2d: _per_output_element(4),
+    # what deformable attention reads between the cells of a map
+    aten.grid_sampler_2d: _per_output_element(4),
     aten.upsample_nearest2d: _per_output_element(1),
     # by overload too, because torch decomposes it otherwise
     aten.upsample_nearest2d.default: _per_output_element(1),
@@ -224,7 +226,7 @@ def _run_and_count(model, shape, places, rules):
 def _parts(module: nn.Module, path: Path = ()):
     """Yield paths and modules, outer ones first; several modules may share a path."""
     yield path, module
-    if isinstance(module, HierarchicalBackbone):
+    if isinstance(module, Backbone):
         for inner, part in _backbone_parts(module):
             yield (*path, *inner), part
     # the children of the model, and of mmdet's second stage
@@ -233,23 +235,39 @@ def _parts(module: nn.Module, path: Path = ()):
             yield from _parts(child, (*path, name))
 
 
-def _backbone_parts(backbone: HierarchicalBackbone):
+def _backbone_parts(backbone: Backbone):
     yield ('stem',), backbone.stem
+    if isinstance(backbone, PlainBackbone):
+        name = 'layers'
+        yield (name,), backbone.layers
+        yield from _layer_parts(name, backbone.layers)
+    else:
+        yield from _stage_parts(backbone)
+    adapter = getattr(backbone, 'adapter', None)
+    if adapter is not None:
+        yield ('adapter',), adapter
+    yield ('output norms',), backbone.norms
+
+
+def _stage_parts(backbone):
     for i, stage in enumerate(backbone.stages):
         name = f'stage {i}'
         # keeps the position encodings, norms and shortcuts
         yield (name,), stage
         if i > 0:
             yield (name, 'downsampling'), backbone.downsamples[i - 1]
-        kinds = dict(projection=[], aggregator=[], mixer=[], ffn=[])
-        for layer, sources in zip(stage.layers, stage.sources):
-            kinds['aggregator' if sources else 'projection'].append(layer.proj)
-            kinds['mixer'].append(layer.mixer)
-            if layer.ffn is not None:
-                kinds['ffn'].append(layer.ffn)
-        for kind, modules in kinds.items():
-            yield from (((name, kind), module) for module in modules)
-    yield ('output norms',), backbone.norms
+        yield from _layer_parts(name, stage.layers)
+
+
+def _layer_parts(name, layers):
+    kinds = dict(projection=[], aggregator=[], mixer=[], ffn=[])
+    for layer in layers:
+        kinds['aggregator' if layer.num_sources else 'projection'].append(layer.proj)
+        kinds['mixer'].append(layer.mixer)
+        if layer.ffn is not None:
+            kinds['ffn'].append(layer.ffn)
+    for kind, modules in kinds.items():
+        yield from (((name, kind), module) for module in modules)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from ...backbones import HierarchicalBackbone
+from ...backbones import HierarchicalBackbone, PlainBackbone
 from ...errors import UserError
 
 
@@ -58,6 +58,9 @@ def connection_graph(model: nn.Module) -> tuple[StageGraph, ...]:
                 StageGraph(channels, tuple(stage.sources))
                 for channels, stage in zip(module.arch['embed_dims'], module.stages)
             )
+        if isinstance(module, PlainBackbone):
+            # a single stage, in which no layer reads another but the one before it
+            return (StageGraph(module.arch['embed_dims'], ((),) * len(module.layers)),)
     raise UserError(
         f'{type(model).__name__} has no backbone of sparx_mm: give a model with one, such as '
         'SparXMamba'

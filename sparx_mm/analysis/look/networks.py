@@ -8,16 +8,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from ...backbones import HierarchicalBackbone
+from ...backbones import Backbone
 from ...backbones.pretrained import PretrainedBackboneInit
 from ...checkpoint_io import load_checkpoint
 from ...errors import UserError
+from ...layers import Layer
 from ...state_dicts import find_prefixes, find_weights, strip_prefix
 from ..models import load_model
 
 # names of the token mixers: ours, Swin's and ConvNeXt's
 _MIXERS = (
-    r'stages\.\d+\.layers\.\d+\.mixer',
+    r'(stages\.\d+\.)?layers\.\d+\.mixer',
     r'stages\.\d+\.blocks\.\d+\.attn',
     r'stages\.\d+\.\d+\.depthwise_conv',
 )
@@ -80,6 +81,8 @@ class Network(NamedTuple):
     def find_layers(self, what: str, is_wanted: Callable[[nn.Module], bool]) -> dict:
         """Return our layers of a kind by stage and number, such as ``'2.3'``.
 
+        Those of a backbone without stages are by number alone.
+
         Args:
             what (str): What they have, for the message.
             is_wanted (Callable): Function from a layer to whether it is of the kind.
@@ -90,13 +93,11 @@ class Network(NamedTuple):
         Raises:
             UserError: If there are none.
         """
-        stages = getattr(self.module, 'stages', ())
-        stages = stages if isinstance(self.module, HierarchicalBackbone) else ()
+        named = self.module.named_modules() if isinstance(self.module, Backbone) else ()
         layers = {
-            f'{i}.{j}': layer
-            for i, stage in enumerate(stages)
-            for j, layer in enumerate(stage.layers)
-            if is_wanted(layer)
+            '.'.join(re.findall(r'\d+', name)): layer
+            for name, layer in named
+            if isinstance(layer, Layer) and is_wanted(layer)
         }
         if not layers:
             raise UserError(f'{self.name} has no {what}: give another --network')
@@ -144,7 +145,7 @@ def make_network(name: str, options: dict[str, Any] | None = None, device='cpu')
 
 def _load(module, label, checkpoint):
     file = find_weights(load_checkpoint(checkpoint, 'cpu'))
-    if isinstance(module, HierarchicalBackbone):
+    if isinstance(module, Backbone):
         prefixes = find_prefixes(file)
         prefix = prefixes[0] if len(prefixes) == 1 else ''
         PretrainedBackboneInit(checkpoint, prefix)(module)

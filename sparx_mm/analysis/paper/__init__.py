@@ -1,6 +1,6 @@
 """Printed tables of papers beside this package's own counts."""
 
-from . import cvmh_unet, groupmamba, sparx, vmamba, vssd
+from . import cvmh_unet, groupmamba, plainmamba, sparx, vmamba, vssd
 
 # by the name that tools/get_flops.py --paper takes
 PAPERS = dict(
@@ -8,5 +8,6 @@ PAPERS = dict(
     vmamba=vmamba.ROWS,
     vssd=vssd.ROWS,
     groupmamba=groupmamba.ROWS,
+    plainmamba=plainmamba.ROWS,
     cvmh_unet=cvmh_unet.ROWS,
 )

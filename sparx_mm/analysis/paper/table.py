@@ -9,7 +9,6 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from ...backbones.arch import resolve_arch
 from ...registry import MODELS
 from ..complexity.counter import count_complexity
 from ..complexity.table import Complexity
@@ -109,8 +108,8 @@ class Classifier(nn.Module):
 
     def __init__(self, backbone: dict, neck: str | None = None) -> None:
         super().__init__()
-        self.backbone = MODELS.build(dict(backbone, out_indices=(3,)))
-        channels = self.backbone.arch['embed_dims'][-1]
+        self.backbone = MODELS.build(dict(backbone, out_indices=-1))
+        channels = self.backbone.num_features
         self.neck = neck and MODELS.build(dict(type=neck, in_channels=channels))
         self.fc = nn.Linear(channels, 1000)
 
@@ -153,11 +152,10 @@ def _build(row, configs):
     config, reader = _TASKS[row.task]
     if config is None:
         return Classifier(backbone, _NECKS.get(row.backbone)), (row.side, row.side)
-    family = MODELS.get(row.backbone)
-    dims = resolve_arch(row.arch, family.arch_zoo, family.arch_defaults)['embed_dims']
+    dims, _ = MODELS.get(row.backbone).map_channels(row.arch)
     options = {
         'model.backbone': dict(backbone, _delete_=True),
-        f'model.{reader}.in_channels': list(dims),
+        f'model.{reader}.in_channels': dims,
     }
     if row.task == 'UperNet':
         options['model.auxiliary_head.in_channels'] = dims[2]

@@ -8,7 +8,7 @@ from mmengine.runner import CheckpointLoader
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
-from ...backbones import HierarchicalBackbone
+from ...backbones import Backbone
 from ...backbones.pretrained import dotted, split_init_cfg
 from ...state_dicts import (
     CoverageError,
@@ -56,7 +56,7 @@ class CoverageHook(Hook):
         for module in unwrap(runner.model).modules():
             _, files = split_init_cfg(getattr(module, 'init_cfg', None))
             backbones = files and find_backbones(module)
-            if not backbones or isinstance(module, HierarchicalBackbone):
+            if not backbones or isinstance(module, Backbone):
                 continue
             for cfg in files:
                 source, prefix = cfg['checkpoint'], dotted(cfg.get('prefix'))

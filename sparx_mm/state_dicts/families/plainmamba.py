@@ -2,6 +2,7 @@
 
 from ..keymap import PLAIN_LAYER, KeyMap
 from ..shapes import LINEAR, ONE_DT_BIAS, ONE_DT_PROJ, ONE_X_PROJ, POSITIONS
+from .vit_adapter import ADAPTER, ADAPTER_CORE, ADAPTER_NAMES
 
 PLAINMAMBA = KeyMap(
     'PlainMamba',
@@ -27,9 +28,13 @@ PLAINMAMBA = KeyMap(
         ('pos_embed', 'stem.pos_embed', POSITIONS),
         ('norm_layer{}.', 'norms.{}.'),
         ('ln1.', 'norms.last.'),
+        *ADAPTER,
     ),
     # the names of mmpretrain, which are older than its own
     head=(('head.fc.', 'head.fc.'),),
     # a layer of a stage may have this mixer in another family's network
     mark=r'(?<!stages\.\d\.)layers\.\d+\.(?:mamba|mixer)\.direction_Bs',
+    # a classifier or segmentor has no adapter
+    optional=rf'norms\..*|{ADAPTER_NAMES}',
+    whole=ADAPTER_CORE,
 )

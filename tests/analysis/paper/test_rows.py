@@ -7,7 +7,7 @@ import torch
 from detection import ROOT
 from paper_counts import counted, numbers
 
-from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, SparXSwin, VMamba
 from sparx_mm.analysis import PAPERS, count_complexity, load_model
 from sparx_mm.analysis.paper import table
 
@@ -21,6 +21,7 @@ FAMILIES = dict(
     vmamba='VMamba',
     vssd='VSSD',
     groupmamba='GroupMamba',
+    plainmamba='PlainMamba',
 )
 LEAF = re.compile(rf'({"|".join(TASKS)})_({"|".join(FAMILIES)})_([tsb])(_1x)?')
 SIZES = dict(t='tiny', s='small', b='base')
@@ -79,6 +80,6 @@ def test_configs_are_the_models_of_the_rows(path, row):
 
 
 def test_every_named_arch_is_there():
-    for backbone in (SparXMamba, SparXSwin, VMamba, VSSD, GroupMamba):
+    for backbone in (SparXMamba, SparXSwin, VMamba, VSSD, GroupMamba, PlainMamba):
         names = {name_of(row.arch) for row in ROWS if row.backbone == backbone.__name__}
         assert names == set(backbone.arch_zoo)

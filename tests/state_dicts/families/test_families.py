@@ -3,14 +3,15 @@
 import parity
 import pytest
 import vmamba_files
-from archs import PICO, PICO_GROUPMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
+from archs import PICO, PICO_GROUPMAMBA, PICO_PLAINMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
 from torch import nn
 
 from sparx_mm import VSSD as VSSDBackbone
-from sparx_mm import GroupMamba, SparXMamba, SparXSwin, VMamba
+from sparx_mm import GroupMamba, PlainMamba, SparXMamba, SparXSwin, VMamba
 from sparx_mm.state_dicts import (
     FAMILIES,
     GROUPMAMBA,
+    PLAINMAMBA,
     SPARX,
     SWIN,
     VMAMBA,
@@ -104,6 +105,11 @@ def test_each_mark_is_of_one_family():
         ),
         (GROUPMAMBA, [key for key, _, _ in parity.manifest('cls', 't', 'groupmamba')]),
         (GROUPMAMBA, list(GroupMamba(PICO_GROUPMAMBA).state_dict())),
+        *(
+            (PLAINMAMBA, [key for key, _, _ in parity.manifest(flavour, 'l1', 'plainmamba')])
+            for flavour in ('cls', 'seg')
+        ),
+        (PLAINMAMBA, list(PlainMamba(PICO_PLAINMAMBA).state_dict())),
         (SWIN, [SWIN_TABLE]),
     ]
     for owner, names in files:

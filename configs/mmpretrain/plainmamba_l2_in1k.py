@@ -1,0 +1,17 @@
+_base_ = [
+    '../_base_/backbones/plainmamba_l2.py',
+    './_base_/models/classifier_plainmamba.py',
+    './_base_/datasets/imagenet_bs128_crop875.py',
+    './_base_/schedules/imagenet_bs2048_low_300e.py',
+    './_base_/vmamba_runtime.py',
+]
+
+model = dict(
+    backbone=dict(**_base_.backbone, drop_path_rate=_base_.drop_path.cls),
+    head=dict(in_channels=_base_.embed_dims[-1]),
+)
+train_dataloader = dict(batch_size=256)
+optim_wrapper = dict(clip_grad=dict(max_norm=1.0))
+
+# a GPU has 256 images, enough for batch norms of its own, as in the official runs
+sync_bn = None
