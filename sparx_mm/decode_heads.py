@@ -138,12 +138,30 @@ class VMUNetHead(BaseDecodeHead):
         return self.cls_seg(self.final_expand(x))
 
     def loss_by_feat(self, seg_logits: torch.Tensor, batch_data_samples: list) -> dict:
-        """Compute the losses; see mmseg's ``BaseDecodeHead``."""
+        """Compute the losses; see mmseg's ``BaseDecodeHead``.
+
+        Args:
+            seg_logits (Tensor): Logits of the padded images, (B, num_classes, H', W').
+            batch_data_samples (list[SegDataSample]): Label maps of one size.
+
+        Returns:
+            dict: The losses, and the accuracy.
+        """
         size = batch_data_samples[0].gt_sem_seg.shape
         return super().loss_by_feat(self.fit_logits(seg_logits, size), batch_data_samples)
 
-    def predict_by_feat(self, seg_logits: torch.Tensor, batch_img_metas: list[dict]):
-        """Give logits the size of their images; see mmseg's ``BaseDecodeHead``."""
+    def predict_by_feat(
+        self, seg_logits: torch.Tensor, batch_img_metas: list[dict]
+    ) -> torch.Tensor:
+        """Give logits the size of their images; see mmseg's ``BaseDecodeHead``.
+
+        Args:
+            seg_logits (Tensor): Logits of the padded images, (B, num_classes, H', W').
+            batch_img_metas (list[dict]): Facts about the images, of one size.
+
+        Returns:
+            Tensor: Logits of shape (B, num_classes, H, W).
+        """
         meta = batch_img_metas[0]
         size = meta['img_shape']
         # a torch.Size is that of a window

@@ -34,7 +34,15 @@ class AddFusion(nn.Module):
         super().__init__()
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-        """Map two (B, C, H, W) to one."""
+        """Join two maps.
+
+        Args:
+            x (Tensor): The decoder's, of shape (B, C, H, W).
+            skip (Tensor): The encoder's, of the same shape.
+
+        Returns:
+            Tensor: Map of shape (B, C, H, W).
+        """
         return x + skip
 
 
@@ -100,7 +108,15 @@ class MFMSFusion(nn.Module):
         self.pools_frequencies = global_branch != 'ms_cam'
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-        """Map two (B, C, H, W) to one."""
+        """Join two maps.
+
+        Args:
+            x (Tensor): The decoder's, of shape (B, C, H, W).
+            skip (Tensor): The encoder's, of the same shape.
+
+        Returns:
+            Tensor: Map of shape (B, C, H, W).
+        """
         both = x + skip
         weight = (self._look_globally(both) + self.local_branch(both)).sigmoid()
         return x + weight * (skip - x)
