@@ -1,5 +1,7 @@
 """VM-UNet and CVMH-UNet as segmentors of mmseg: the official outputs, any size, training."""
 
+from types import SimpleNamespace
+
 import deterministic
 import pytest
 import torch
@@ -11,6 +13,7 @@ from sparx_mm.checkpoint_io import load_checkpoint
 from sparx_mm.checkpoint_io.convert import convert_checkpoint
 from sparx_mm.engine.hooks.coverage import load_whole
 from sparx_mm.errors import ConfigError
+from sparx_mm.export.network import make_network
 from sparx_mm.state_dicts import VMUNET as KEY_MAP
 from sparx_mm.state_dicts import CoverageError, find_families
 
@@ -241,3 +244,11 @@ def test_mistakes(options, message):
     options = dict(dict(in_channels=[32, 64, 128, 128], arch=vmunet.PICO), **options)
     with pytest.raises(ConfigError, match=message), torch.device('meta'):
         vmunet.MODELS.build(dict(type='mmseg.VMUNetHead', num_classes=6, **options))
+
+
+def test_an_exported_encoder_has_a_name_for_each_map():
+    model = pico(vmunet.PICO, 'Add').eval()
+    predictor = SimpleNamespace(model=model, classes=list('abcdef'), task='segmentation')
+    network = make_network(predictor, 'backbone')
+    assert network.outputs == ('stage1', 'stage2', 'stage3', 'stage4')
+    assert len(network.run(dict(images=images(32, 64).numpy()))) == 4
