@@ -70,10 +70,7 @@ def device_name(device):
 
 
 def clock():
-    """Read the time of this thread in seconds, and that of the day if torch has several.
-
-    Other programs disturb a thread's own time little.
-    """
+    """Read a clock in seconds: of this thread alone if torch has one, which others disturb little."""
     return time.thread_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 
@@ -197,8 +194,10 @@ def compare(calls, device, repeats):
         for _ in range(min(_WARM_UP, counts[name]) - 1):
             call.run()
     times = {name: [] for name in calls}
+    turns = list(calls.items())
     for i in range(repeats):
-        for name, call in calls.items():
+        # backwards every other time, so that no call always follows one that empties the cache
+        for name, call in turns[:: -1 if i % 2 else 1]:
             if i < counts[name]:
                 times[name].append(_milliseconds(call.run, device, flush))
     return {

@@ -52,7 +52,6 @@ def diagonal_orders(
 ORDERS = dict(cross=cross_orders, diagonal=diagonal_orders)
 
 
-@functools.lru_cache(maxsize=64)
 def order_table(orders: str, height: int, width: int, device: torch.device) -> torch.Tensor:
     """Look up orders as the backends read them; for code that nothing traces.
 
@@ -65,5 +64,13 @@ def order_table(orders: str, height: int, width: int, device: torch.device) -> t
     Returns:
         Tensor: Indices of shape (4, height * width), int32; not to be written to.
     """
+    if device.type == 'cuda' and torch.cuda.is_current_stream_capturing():
+        # a graph reads it again when it may be no longer kept
+        return ORDERS[orders](height, width, device).int()
+    return _kept_table(orders, height, width, device)
+
+
+@functools.lru_cache(maxsize=64)
+def _kept_table(orders: str, height: int, width: int, device: torch.device) -> torch.Tensor:
     # made on the CPU: a copy from there is complete for every stream that reads it
     return ORDERS[orders](height, width, 'cpu').int().to(device)

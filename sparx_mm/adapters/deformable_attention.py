@@ -32,9 +32,9 @@ class DeformableAttention(nn.Module):
 
     def __init__(self, dim: int, num_heads: int, num_levels: int, num_points: int = 4) -> None:
         super().__init__()
-        if dim % num_heads:
+        if not isinstance(num_heads, int) or num_heads < 1 or dim % num_heads:
             raise ConfigError(
-                f'num_heads of deformable attention must divide its {dim} channels, got {num_heads}'
+                f'num_heads of deformable attention must divide its {dim} channels, got {num_heads!r}'
             )
         self.num_heads = num_heads
         self.num_levels = num_levels

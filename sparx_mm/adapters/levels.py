@@ -60,15 +60,17 @@ def cell_centres(sizes: Sizes, like: torch.Tensor) -> torch.Tensor:
 
     Args:
         sizes (Sizes): Sizes of the maps.
-        like (Tensor): Tensor of the dtype and device of the result.
+        like (Tensor): Tensor of the device of the result, and of its dtype if that has 32
+            bits or more.
 
     Returns:
         Tensor: x and y from 0 to 1 of every token, of shape (L, 2).
     """
+    dtype = torch.promote_types(like.dtype, torch.float32)
     centres = []
     for height, width in sizes:
         ys, xs = (
-            (torch.arange(size, dtype=like.dtype, device=like.device) + 0.5) / size
+            (torch.arange(size, dtype=dtype, device=like.device) + 0.5) / size
             for size in (height, width)
         )
         ys, xs = torch.meshgrid(ys, xs, indexing='ij')

@@ -32,11 +32,14 @@ class PlainMambaAdapter(PlainMamba):
         drop_path_rate (float): As of `PlainMamba`, and the rate of all of the adapter's
             FFNs. Default: 0.
         norm_cfg (dict, optional): Config of all batch norms. Default: None, plain ones.
+        frozen_stages (int): As of `PlainMamba`; the adapter is always trained.
+            Default: -1.
+        norm_eval (bool): Keep all batch norms in eval mode. Default: False.
         with_cp (bool): Checkpoint the activations of each layer, and of each exchange.
             Default: False.
+        init_cfg (dict or list[dict], optional): As of `PlainMamba`; a file without an
+            adapter starts the layers. Default: None.
         in_channels (int, optional): See `PlainMamba`. Default: None.
-        **kwargs: Further arguments of `PlainMamba`. ``frozen_stages`` freezes layers of the
-            backbone; the adapter is always trained.
 
     Raises:
         ConfigError: If an argument is not one of those above.
@@ -56,18 +59,22 @@ class PlainMambaAdapter(PlainMamba):
         num_heads: int | None = None,
         drop_path_rate: float = 0.0,
         norm_cfg: dict | None = None,
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
         with_cp: bool = False,
+        init_cfg: dict | list[dict] | None = None,
         in_channels: int | None = None,
-        **kwargs,
     ) -> None:
         super().__init__(
             _without_norm(arch),
             out_indices=-1,
             drop_path_rate=drop_path_rate,
             norm_cfg=norm_cfg,
+            frozen_stages=frozen_stages,
+            norm_eval=norm_eval,
             with_cp=with_cp,
+            init_cfg=init_cfg,
             in_channels=in_channels,
-            **kwargs,
         )
         dim = self.arch['embed_dims']
         if len(self.layers) % _NUM_GROUPS:
@@ -80,10 +87,12 @@ class PlainMambaAdapter(PlainMamba):
                 f'an adapter needs a stem with the attribute reduction = {_STRIDES[2]}, '
                 f'which {type(self.stem).__name__} does not have'
             )
+        if num_heads is None:
+            num_heads = 6 if dim % 6 == 0 else 8
         self.out_indices = resolve_out_indices(out_indices, len(_STRIDES))
         self.adapter = ViTAdapter(
             dim,
-            num_heads or (6 if dim % 6 == 0 else 8),
+            num_heads,
             num_groups=_NUM_GROUPS,
             drop_path_rate=drop_path_rate,
             out_indices=self.out_indices,

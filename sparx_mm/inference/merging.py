@@ -125,36 +125,41 @@ class LabelCanvas:
         self.labels = torch.zeros(1, *shape, dtype=torch.int64)
         self._decide, self._top, self._sum, self._count = decide, 0, None, None
 
-    def add_row(self, tiles: list[Tile], logits: list[torch.Tensor]) -> None:
-        """Add a row of tiles.
+    def add(self, tile: Tile, logits: torch.Tensor) -> None:
+        """Add a tile.
 
         Args:
-            tiles (list[Tile]): Tiles with the same ``y``, below those that were added before.
-            logits (list[Tensor]): Logits (C, h, w) of each.
+            tile (Tile): The tile; none that is added later begins above it.
+            logits (Tensor): Its logits (C, h, w).
         """
-        tile, width = tiles[0], self.labels.shape[2]
         self._settle(tile.y)
-        kept, old = self._sum, 0 if self._sum is None else self._sum.shape[1]
-        self._sum = torch.zeros(len(logits[0]), tile.y + tile.height - self._top, width)
-        counts = torch.zeros(self._sum.shape[1:])
-        if old:
-            self._sum[:, :old], counts[:old] = kept, self._count
-        self._count = counts
-        for tile, one in zip(tiles, logits):
-            rows, columns = slice(tile.y - self._top, None), slice(tile.x, tile.x + tile.width)
-            self._sum[:, rows, columns] += one.float()
-            self._count[rows, columns] += 1
+        self._extend(len(logits), tile.y + tile.height - self._top)
+        top = tile.y - self._top
+        rows, columns = slice(top, top + tile.height), slice(tile.x, tile.x + tile.width)
+        self._sum[:, rows, columns] += logits.float()
+        self._count[rows, columns] += 1
 
     def finish(self) -> torch.Tensor:
         """Return the label map, of shape (1, H, W), after the last row."""
         self._settle(self.labels.shape[1])
         return self.labels
 
+    def _extend(self, channels: int, height: int) -> None:
+        """Make room for the sums of so many rows."""
+        kept, old = self._sum, 0 if self._sum is None else self._sum.shape[1]
+        if old >= height:
+            return
+        width = self.labels.shape[2]
+        self._sum, counts = torch.zeros(channels, height, width), torch.zeros(height, width)
+        if old:
+            self._sum[:, :old], counts[:old] = kept, self._count
+        self._count = counts
+
     def _settle(self, row: int) -> None:
         """Decide the labels of all rows before one."""
         done = row - self._top
         if self._sum is not None and done > 0:
-            mean = self._sum[:, :done] / self._count[:done]
+            mean = self._sum[:, :done].div_(self._count[:done])
             self.labels[:, self._top : row] = self._decide(mean)
             self._sum, self._count = self._sum[:, done:], self._count[done:]
         self._top = row

@@ -80,9 +80,9 @@ def segment(
 
     canvas, first = LabelCanvas(shape, decide), None
     for row in rows:
-        found = list(run(row))
-        canvas.add_row(row, [one.seg_logits.data for one in found])
-        first = first or found[0]
+        for tile, one in zip(row, run(row)):
+            canvas.add(tile, one.seg_logits.data)
+            first = first or one
     merged = type(first)(metainfo={**first.metainfo, 'ori_shape': shape})
     merged.pred_sem_seg = type(first.pred_sem_seg)(data=canvas.finish())
     return merged

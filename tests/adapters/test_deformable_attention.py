@@ -120,9 +120,10 @@ def test_places_are_computed_in_32_bits():
     assert found.equal(rounded.bfloat16())
 
 
-def test_heads_divide_the_channels():
-    with pytest.raises(ConfigError, match='must divide its 24 channels, got 5'):
-        DeformableAttention(24, 5, 1)
+@pytest.mark.parametrize('heads', [5, 0, -3, '6'])
+def test_heads_divide_the_channels(heads):
+    with pytest.raises(ConfigError, match=f'must divide its 24 channels, got {heads!r}'):
+        DeformableAttention(24, heads, 1)
 
 
 def test_tokens_are_maps_row_by_row():
@@ -134,3 +135,5 @@ def test_tokens_are_maps_row_by_row():
         assert one.equal(other)
     centres = cell_centres(SIZES, tokens)
     torch.testing.assert_close(centres[60 + 7], torch.tensor([2.5 / 5, 1.5 / 3]))
+    # of 8 bits, half of a map's columns would be one
+    assert cell_centres(SIZES, tokens.bfloat16()).equal(centres)

@@ -28,7 +28,7 @@ CONFIGS = [*DENSE, *OTHERS]
 SAME = re.compile(
     r'(.*_)?(sparx|sparx_swin|vmamba|vssd|groupmamba|plainmamba)_([msb]|iccv_.|l[23])(_.*)?'
 )
-# and aerial sets the same network: one with lists, one without, and the drawn one remain
+# configs of aerial sets differ in the data: `make test` trains one of a set with lists and one without
 SAME_DATA = re.compile(
     r'upernet_sparx_.*_\d+|.*_sparx_t_(potsdam|loveda)_\d+|.*_512'
     r'|.*unet_(potsdam|loveda|isaid)_\d+'

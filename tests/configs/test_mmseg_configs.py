@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from aerial import find_set
 from detection import ROOT
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import MODELS, init_default_scope
@@ -87,9 +88,12 @@ def test_sliding_and_whole_inference_agree(name, build):
 
 
 @pytest.mark.stack
-def test_tta_averages_probabilities(ade, tmp_path):
-    path = ROOT / 'configs/mmseg/semantic_fpn_sparx_t.py'
-    cfg = tiny_config(path, ade, str(tmp_path))
+@pytest.mark.parametrize(
+    'name, views', [('semantic_fpn_sparx_t', 12), ('semantic_fpn_sparx_t_vaihingen_256', 3)]
+)
+def test_tta_averages_probabilities(name, views, ade, aerial, tmp_path):
+    path, data = ROOT / f'configs/mmseg/{name}.py', find_set(name)
+    cfg = tiny_config(path, aerial / data if data else ade, str(tmp_path))
     init_default_scope('mmseg')
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
@@ -101,7 +105,7 @@ def test_tta_averages_probabilities(ade, tmp_path):
     runner.model.module.load_state_dict(model.state_dict())
     runner.model.eval()
     inputs = runner.test_dataloader.dataset[0]
-    assert len(inputs['inputs']) == 12
+    assert len(inputs['inputs']) == views
     batch = pseudo_collate([inputs])
     with torch.no_grad():
         (merged,) = runner.model.test_step(batch)
@@ -109,7 +113,7 @@ def test_tta_averages_probabilities(ade, tmp_path):
             model.test_step(dict(inputs=[image], data_samples=[sample]))[0]
             for image, sample in zip(inputs['inputs'], inputs['data_samples'])
         ]
-    mean = sum(sample.seg_logits.data.softmax(0) for sample in single) / 12
+    mean = sum(sample.seg_logits.data.softmax(0) for sample in single) / views
     assert merged.pred_sem_seg.data.equal(mean.argmax(0, keepdim=True))
     # the label map is neither flipped nor resized
     assert all(sample.gt_sem_seg.data.equal(merged.gt_sem_seg.data) for sample in single)

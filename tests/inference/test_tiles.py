@@ -95,9 +95,9 @@ def test_logits_are_averaged(shape, overlap):
     total, count = torch.zeros(3, *shape), torch.zeros(shape)
     canvas = LabelCanvas(shape, lambda logits: logits.argmax(0, keepdim=True))
     for row in rows:
-        logits = [torch.rand(3, tile.height, tile.width) for tile in row]
-        canvas.add_row(row, logits)
-        for tile, one in zip(row, logits):
+        for tile in row:
+            one = torch.rand(3, tile.height, tile.width)
+            canvas.add(tile, one)
             place = (slice(tile.y, tile.y + tile.height), slice(tile.x, tile.x + tile.width))
             total[(slice(None), *place)] += one
             count[place] += 1

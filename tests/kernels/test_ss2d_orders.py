@@ -1,6 +1,7 @@
 """The scan of maps in other orders than along rows and columns."""
 
 import functools
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sparx_mm.kernels import selective_scan, ss2d
 from sparx_mm.kernels.ss2d import torch as ss2d_torch
-from sparx_mm.kernels.ss2d.orders import ORDERS, cross_orders, diagonal_orders
+from sparx_mm.kernels.ss2d.orders import ORDERS, cross_orders, diagonal_orders, order_table
 from sparx_mm.kernels.ss2d.reference import ss2d as reference
 from sparx_mm.kernels.testing import map_arguments, run_backend
 
@@ -180,6 +181,17 @@ def test_first_call_in_inference_mode_serves_a_training_later(evaluate, assert_n
     with torch.inference_mode():
         diagonal(*inputs)
     assert_near(evaluate(diagonal, inputs), evaluate(diagonal_reference, inputs), 5e-6)
+
+
+def test_a_captured_graph_has_a_table_of_its_own(monkeypatch):
+    """Because it reads it again when sizes since then have driven it out."""
+    kept, again = (order_table('diagonal', 3, 5, torch.device('cpu')) for _ in range(2))
+    assert kept is again
+    # there is no GPU to capture on
+    monkeypatch.setattr(torch.cuda, 'is_current_stream_capturing', lambda: True)
+    monkeypatch.setitem(ORDERS, 'diagonal', lambda *size: diagonal_orders(*size[:2]))
+    own, again = (order_table('diagonal', 3, 5, SimpleNamespace(type='cuda')) for _ in range(2))
+    assert own is not again and own.dtype == kept.dtype and torch.equal(own, kept)
 
 
 def test_flops_are_those_of_any_order():

@@ -63,6 +63,9 @@ def test_help(tool, tmp_path):
         ('browse_dataset', [CONFIG], 'data set not found: {cwd}/data/coco/annotations'),
         ('make_shapes', ['shapes', '--train', '0'], 'at least 1'),
         ('make_shapes', ['/dev/null/x'], '/dev/null'),
+        ('make_aerial', ['towns', '--size', '8'], 'size at least 16'),
+        ('list_areas', ['dota'], "invalid choice: 'dota'"),
+        ('list_areas', ['potsdam'], '{cwd}/data/potsdam/img_dir/train is no folder'),
         ('finetune', ['--task', 'detection'], '--images DIR is missing'),
         ('finetune', ['--task', 'pose'], "invalid choice: 'pose'"),
         ('demo', ['--val', '0'], 'at least 1'),
@@ -136,11 +139,27 @@ def test_weights_that_cannot_be_downloaded(run, shapes, tmp_path, monkeypatch):
     assert [file.name for file in cache.iterdir()] == ['a.pth.lock']
 
 
-def test_make_shapes_draws_and_says_so(monkeypatch, capsys, tmp_path):
-    path = str(ROOT / 'tools/make_shapes.py')
+@pytest.mark.parametrize(
+    'tool, file',
+    [
+        ('make_shapes', 'annotations/instances_val.json'),
+        ('make_aerial', 'ann_dir/val/000000.png'),
+    ],
+)
+def test_a_set_is_drawn_and_it_is_said(tool, file, monkeypatch, capsys, tmp_path):
+    path = str(ROOT / f'tools/{tool}.py')
     args = ['set', '--train', '2', '--val', '1', '--size', '32']
     for told in ('drawn', 'already there'):
         monkeypatch.setattr(sys, 'argv', [path, *args])
         runpy.run_path(path, run_name='__main__')
         assert f'set: {told}, 2 training and 1 validation images' in capsys.readouterr().out
-    assert (tmp_path / 'set/annotations/instances_val.json').is_file()
+    assert (tmp_path / 'set' / file).is_file()
+
+
+def test_list_areas_says_what_it_lists(aerial, monkeypatch, capsys):
+    path = str(ROOT / 'tools/list_areas.py')
+    root = aerial / 'vaihingen'
+    monkeypatch.setattr(sys, 'argv', [path, 'vaihingen', '--root', str(root)])
+    runpy.run_path(path, run_name='__main__')
+    lines = [f'{root}/splits/{name}.txt: {n} patches' for name, n in (('train', 12), ('test', 4))]
+    assert capsys.readouterr().out.splitlines() == lines

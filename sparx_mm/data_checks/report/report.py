@@ -1,5 +1,6 @@
 """A check of every image and annotation of the data sets of a config."""
 
+import os.path as osp
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -58,7 +59,24 @@ def report_data(cfg: Config, progress: Callable[[int, int], None] | None = None)
             ours.append(report)
         reports += ours
         _check_heads(cfg, ours, reports)
+    _note_trained(reports)
     return reports
+
+
+def _note_trained(reports: Sequence[SetReport]) -> None:
+    """Note how many images of the other sets are trained on."""
+
+    def paths(report):
+        return {
+            osp.abspath(sample['img_path']) for sample in report.samples if 'img_path' in sample
+        }
+
+    own = [report for report in reports if report.key.startswith('train')]
+    trained = set().union(*map(paths, own))
+    for report in reports:
+        shared = paths(report) & trained
+        if report not in own and shared:
+            report.notes.append(f'{len(shared)} of its {len(paths(report))} images are trained on')
 
 
 def _facts(report: SetReport, labelled: bool | None) -> tuple:

@@ -62,26 +62,35 @@ def write_area_lists(name: str, root: str | None = None) -> dict[str, int]:
         dict[str, int]: Number of patches by file.
 
     Raises:
-        UserError: If the folder is not there, if a patch is of no area that is known, or if an
-            area has no patch.
+        UserError: If the folder is not there, if a patch is of no area that is known, if an area
+            has no patch, or if a list cannot be written.
     """
     rules = AREA_LISTS[name]
     root = root or rules.root
-    patches = _find_patches(osp.join(root, 'img_dir/train'), rules, name)
-    written = {}
+    folder = osp.join(root, 'img_dir/train')
+    patches = _find_patches(folder, rules, name)
     for split, areas in rules.lists.items():
         missing = [area for area in areas if area not in patches]
         if missing:
             raise UserError(
-                f'{osp.join(root, "img_dir/train")} has no patch of area {", ".join(missing)}, which '
-                f"belongs to {split}.txt: convert all scenes with mmseg's converter"
+                f'{folder} has no patch of area {", ".join(missing)}, which belongs to {split}.txt: '
+                "convert all scenes with mmseg's converter"
             )
+    written = {}
+    for split, areas in rules.lists.items():
         names = sorted(patch for area in areas for patch in patches[area])
         path = osp.join(root, 'splits', f'{split}.txt')
-        os.makedirs(osp.dirname(path), exist_ok=True)
-        write_text(path, ''.join(f'{patch}\n' for patch in names))
+        _write(path, ''.join(f'{patch}\n' for patch in names))
         written[path] = len(names)
     return written
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        os.makedirs(osp.dirname(path), exist_ok=True)
+    except OSError as error:
+        raise UserError(f'{osp.dirname(path)} cannot be made ({error.strerror})') from error
+    write_text(path, text)
 
 
 def _find_patches(folder: str, rules: AreaLists, name: str) -> dict[str, list[str]]:
@@ -101,7 +110,7 @@ def _find_patches(folder: str, rules: AreaLists, name: str) -> dict[str, list[st
         if not found or found[1] not in known:
             raise UserError(
                 f'{osp.join(folder, file)} is a patch of no area of {name} that belongs there: take '
-                f"it out, and leave the names of patches as mmseg's converter gives them"
+                "it out, and leave the names of patches as mmseg's converter gives them"
             )
         patches.setdefault(found[1], []).append(stem)
     return patches
