@@ -1,7 +1,7 @@
 """SparX vision backbones for OpenMMLab.
 
-Importing registers the backbones in mmengine's MODELS and PretrainedSwin among
-its initializers, and changes nothing else. Without mmengine,
+Importing registers the backbones in mmengine's MODELS, PretrainedSwin and
+PretrainedVMamba among its initializers, and changes nothing else. Without mmengine,
 `sparx_mm.kernels` and `sparx_mm.info` still work.
 """
 
@@ -16,6 +16,7 @@ __all__ = [
     'PlainMambaAdapter',
     'SparXMamba',
     'SparXSwin',
+    'VMUNetEncoder',
     'VMamba',
     'Vim',
     'backbones',
@@ -57,6 +58,7 @@ else:
         SparXSwin,
         Vim,
         VMamba,
+        VMUNetEncoder,
     )
     from .model_index import config_path
 

@@ -100,6 +100,7 @@ LIBRARIES = dict(
         task='segmentation',
         visualizer='SegLocalVisualizer',
         empty_set='BaseSegDataset',
+        parts=('sparx_mm.decode_heads',),
         tta_model=dict(type='SegTTAModel'),
     ),
     mmpretrain=Library(

@@ -70,6 +70,7 @@ SLOW = {
         'run/test_config_mistakes.py',
         'run/test_stock_configs.py',
         'run/test_torchrun.py',
+        'test_decode_heads.py',
         'test_distillation.py',
         'test_info.py',
         'test_install.py',

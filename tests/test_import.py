@@ -31,6 +31,7 @@ HEIGHTS = {
     'finetuning': 9,
     'data_checks': 8,
     'engine': 7,
+    'decode_heads': 6,
     'distillation': 6,
     'backbones': 5,
     'adapters': 4,
@@ -51,8 +52,8 @@ HEIGHTS = {
 }
 # without the extra `export`, as beside OpenMMLab's original packages, they cannot be imported
 NEED_ONNX = {f'sparx_mm.export.{name}' for name in ('onnx_file', 'onnx_scan', 'precision')}
-# nor, without the extra `pretrain`, this one
-NEED_MMPRETRAIN = {'sparx_mm.distillation'}
+# nor, without the library that they are parts for, these
+NEED_LIBRARY = {'sparx_mm.decode_heads': 'mmseg', 'sparx_mm.distillation': 'mmpretrain'}
 OPTIONAL = ('mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'torchvision', 'triton', 'numba', 'cv2')
 
 
@@ -208,7 +209,7 @@ def state():
                   if isinstance(value, mmengine.registry.Registry)}
     models = registries.pop('MODELS')
     # of the backbones' init_cfg
-    registries['WEIGHT_INITIALIZERS'].discard('PretrainedSwin')
+    registries['WEIGHT_INITIALIZERS'] -= {'PretrainedSwin', 'PretrainedVMamba'}
     rest = dict(
         registries=registries, environment=dict(os.environ),
         path=list(sys.path), finders=list(sys.meta_path),
@@ -253,8 +254,8 @@ def test_every_module_imports(module):
     if module in NEED_ONNX:
         for package in ('onnx', 'onnxscript'):
             pytest.importorskip(package)
-    if module in NEED_MMPRETRAIN:
-        pytest.importorskip('mmpretrain')
+    if module in NEED_LIBRARY:
+        pytest.importorskip(NEED_LIBRARY[module])
     importlib.import_module(module)
 
 

@@ -2,7 +2,15 @@
 
 import pytest
 import torch
-from archs import PICO, PICO_GROUPMAMBA, PICO_PLAINMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
+from archs import (
+    PICO,
+    PICO_GROUPMAMBA,
+    PICO_PLAINMAMBA,
+    PICO_SWIN,
+    PICO_VMAMBA,
+    PICO_VMUNET,
+    PICO_VSSD,
+)
 from mmengine.registry import MODELS as ROOT
 from mmengine.registry import DefaultScope, Registry
 from mmengine.runner import Runner
@@ -18,6 +26,7 @@ from sparx_mm import (
     SparXSwin,
     Vim,
     VMamba,
+    VMUNetEncoder,
     layers,
     mixers,
 )
@@ -34,6 +43,7 @@ FOR_ALL = (
     PlainMamba,
     PlainMambaAdapter,
     Vim,
+    VMUNetEncoder,
     ClassBlock,
     NormPooling,
     SimpleFeaturePyramid,
@@ -87,6 +97,7 @@ def test_parts_are_registered_in_their_own_scope_alone():
         (VSSD, PICO_VSSD),
         (GroupMamba, PICO_GROUPMAMBA),
         (PlainMamba, PICO_PLAINMAMBA),
+        (VMUNetEncoder, PICO_VMUNET),
     ],
 )
 def test_another_library_in_scope_changes_nothing(other_scope, family, arch):

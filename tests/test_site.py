@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 API = dict(
     backbones=[
         *('backbones', 'mixers', 'aggregators', 'layers', 'necks'),
-        *('distillation', 'registry'),
+        *('decode_heads', 'distillation', 'registry'),
     ],
     checkpoints=['checkpoint_io', 'state_dicts'],
     kernels=['kernels'],

@@ -21,8 +21,8 @@ def parse_args():
         '--to',
         choices=list(LAYOUTS),
         default='own',
-        help='names to write; mmpretrain: own names, and a released ImageNet '
-        'classifier as a model of mmpretrain; default: own',
+        help='names to write; mmpretrain, mmseg: own names, and a released ImageNet '
+        'classifier or VM-UNet as a model of that library; default: own',
     )
     parser.add_argument(
         '--publish',

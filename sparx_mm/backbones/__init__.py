@@ -12,6 +12,7 @@ from .sparx import SparXMamba, SparXSwin
 from .token_pruning import TokenPruning
 from .vim import Vim
 from .vmamba import VMamba
+from .vmunet import VMUNetEncoder
 from .vssd import VSSD
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     'SparXMamba',
     'SparXSwin',
     'TokenPruning',
+    'VMUNetEncoder',
     'VMamba',
     'Vim',
 ]

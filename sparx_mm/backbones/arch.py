@@ -20,7 +20,7 @@ LISTS = ('embed_dims', 'depths')
 PARTS = ('stem', 'downsample', 'mixer', 'projection', 'norm')
 OPTIONAL_PARTS = ('ffn', 'out_norm', 'connections')
 LAYER_SWITCHES = ('dpe', 'ffn_dpe', 'skip_scale')
-SWITCHES = (*LAYER_SWITCHES, 'trunk_norm')
+SWITCHES = (*LAYER_SWITCHES, 'trunk_norm', 'pair_skip')
 # what `inputs` may be, the default first
 INPUTS = ('last', 'weighted')
 KEYS = (*LISTS, *PARTS, *OPTIONAL_PARTS, *SWITCHES, 'inputs')

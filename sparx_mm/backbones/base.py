@@ -101,16 +101,10 @@ class Backbone(BaseModule):
         """
         _check_images(x, getattr(self.stem, 'in_channels', None))
         images = x
-        if x.device.type == 'cpu' or uses_triton(x):
-            # convert to channels-last once: the scan and the norms read it without a
-            # copy, and on the CPU depthwise convolutions run about twice as fast. On
-            # a GPU without our kernels torch's GroupNorm would copy each map back, so
-            # the input's layout stays
-            x = x.contiguous(memory_format=torch.channels_last)
         # contiguous, because mmcv's operators (RoIAlign among them) read a
         # channels-last map as if it were contiguous, without an error: a detector
         # would train on scrambled features
-        outs = tuple(out.contiguous() for out in self._extract(x))
+        outs = tuple(out.contiguous() for out in self._extract(lay_out(x)))
         if not self.training:
             self._finite_maps.look(self, images, outs[-1])
         return outs
@@ -177,6 +171,24 @@ class Backbone(BaseModule):
         nested = nest_classifier(state_dict, cls.key_map)
         state_dict.clear()
         state_dict.update(nested)
+
+
+def lay_out(x: torch.Tensor) -> torch.Tensor:
+    """Return a map in the memory format that layers are fast in.
+
+    Channels-last, once: the scan and the norms read it without a copy, and on the CPU
+    depthwise convolutions run about twice as fast. On a GPU without our kernels torch's
+    GroupNorm would copy each map back, so the input's layout stays.
+
+    Args:
+        x (Tensor): Map or images of shape (B, C, H, W).
+
+    Returns:
+        Tensor: The same values.
+    """
+    if x.device.type == 'cpu' or uses_triton(x):
+        return x.contiguous(memory_format=torch.channels_last)
+    return x
 
 
 def check_options(frozen_stages: int, drop_path_rate: float, num_stages: int) -> None:

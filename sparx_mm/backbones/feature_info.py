@@ -46,7 +46,8 @@ class FeatureInfo(list):
         out_indices (Sequence[int]): Stages whose maps are returned.
         reductions (Sequence[int], optional): Reduction of each stage. None: 4, 8, 16
             and so on. Default: None.
-        part (str): Name of the module that holds the stages. Default: ``'stages'``.
+        modules (Sequence[str], optional): Name of each stage. None: ``'stages.0'`` and so
+            on. Default: None.
 
     Attributes:
         out_indices (tuple[int, ...]): The same stages.
@@ -57,13 +58,15 @@ class FeatureInfo(list):
         channels: Sequence[int],
         out_indices: Sequence[int],
         reductions: Sequence[int] | None = None,
-        part: str = 'stages',
+        modules: Sequence[str] | None = None,
     ) -> None:
         if reductions is None:
             reductions = [4 * 2**i for i in range(len(channels))]
+        if modules is None:
+            modules = [f'stages.{i}' for i in range(len(channels))]
         super().__init__(
-            dict(num_chs=number, reduction=reduction, module=f'{part}.{i}')
-            for i, (number, reduction) in enumerate(zip(channels, reductions))
+            dict(num_chs=number, reduction=reduction, module=module)
+            for number, reduction, module in zip(channels, reductions, modules)
         )
         self.out_indices = tuple(out_indices)
 

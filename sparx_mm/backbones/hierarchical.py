@@ -26,6 +26,8 @@ class Stage(BaseModule):
         inputs (Sequence[Sequence[int]], optional): By layer, the maps whose weighted
             sum it starts from, the last map last. None: each layer starts from the
             last map alone. Default: None.
+        pair_skip (bool): Add the input of every two layers to their result.
+            Default: False.
     """
 
     def __init__(
@@ -34,13 +36,20 @@ class Stage(BaseModule):
         plans: Sequence[LayerPlan],
         with_cp: bool = False,
         inputs: Sequence[Sequence[int]] | None = None,
+        pair_skip: bool = False,
     ) -> None:
         super().__init__()
         self.layers = ModuleList(layers)
         self.sources = [plan.sources for plan in plans]
         self.inputs = inputs or [()] * len(layers)
+        # added[i]: map that is added after layer i, the second of a pair
+        self.added = {i: i - 2 if i > 1 else STAGE_INPUT for i in range(1, len(layers), 2)}
+        if not pair_skip:
+            self.added = {}
         read = [{*a, *b} for a, b in zip(self.sources, self.inputs)]
-        # needed_later[i]: maps that layers after i still read
+        for i, source in self.added.items():
+            read[i].add(source)
+        # needed_later[i]: maps that layers after i still read, or that are added there
         self.needed_later = [set().union(*read[i + 1 :]) for i in range(len(layers))]
         self.with_cp = with_cp
 
@@ -55,6 +64,8 @@ class Stage(BaseModule):
                 x = checkpoint_layer(layer, x, read, earlier)
             else:
                 x = layer(x, read, earlier)
+            if i in self.added:
+                x = x + maps[self.added[i]]
             maps[i] = x
             maps = {s: maps[s] for s in self.needed_later[i] if s in maps}
         return x
@@ -85,6 +96,7 @@ class HierarchicalBackbone(Backbone):
     - ``dpe`` (bool): Start each layer with a position encoding.
     - ``ffn_dpe`` (bool): Put a position encoding before each FFN.
     - ``skip_scale`` (bool): Scale and shift the shortcuts per channel.
+    - ``pair_skip`` (bool): Add the input of every two layers of a stage to their result.
     - ``connections`` (dict, optional): Which layers read earlier ones: the
       arguments of `stage_connections` (``strides``, ``starts``, ``windows``,
       ``sources``, ``input_in_window``) and ``aggregator``, the config of what
@@ -142,6 +154,9 @@ class HierarchicalBackbone(Backbone):
     """
 
     key_map = KeyMap('HierarchicalBackbone')
+    # True: what is returned of the stages in out_indices is what they read, and the map of
+    # the last stage follows, so that all stages are built
+    returns_inputs = False
 
     def __init__(
         self,
@@ -162,11 +177,12 @@ class HierarchicalBackbone(Backbone):
         self.out_indices = resolve_out_indices(out_indices, num_stages)
         check_options(frozen_stages, drop_path_rate, num_stages)
         # only what the returned maps need is built, so no parameter goes unused
-        num_stages = self.out_indices[-1] + 1
+        if not self.returns_inputs:
+            num_stages = self.out_indices[-1] + 1
         archs = [stage_arch(self.arch, i) for i in range(num_stages)]
         archs = _share_norm_cfg(archs, norm_cfg, type(self).__name__)
         archs[0]['stem'] = take_channels(archs[0]['stem'], in_channels)
-        self.feature_info = FeatureInfo(dims[:num_stages], self.out_indices)
+        self.feature_info = self._describe_maps(dims[:num_stages])
         self.num_features = dims[num_stages - 1]
 
         self.stem = build_part(archs[0]['stem'], 'stem', dim=dims[0])
@@ -177,7 +193,7 @@ class HierarchicalBackbone(Backbone):
         last = max(sum(depths) - 1, 1)
         rates = [drop_path_rate * i / last for i in range(sum(depths))]
         self.stages = ModuleList(
-            _build_stage(archs[i], rates[sum(depths[:i]) :], with_cp) for i in range(num_stages)
+            build_stage(archs[i], rates[sum(depths[:i]) :], with_cp) for i in range(num_stages)
         )
         self.norms = ModuleDict(
             {
@@ -185,7 +201,7 @@ class HierarchicalBackbone(Backbone):
                 if archs[i]['out_norm'] is None
                 else build_norm(archs[i]['out_norm'], dims[i])
                 for i in range(num_stages)
-                if i in self.out_indices or archs[i]['trunk_norm']
+                if i in self.out_indices and not self.returns_inputs or archs[i]['trunk_norm']
             }
         )
         self._trunk_norms = [i for i in range(num_stages) if archs[i]['trunk_norm']]
@@ -202,7 +218,20 @@ class HierarchicalBackbone(Backbone):
         """
         dims = resolve_arch(arch, cls.arch_zoo, cls.arch_defaults)['embed_dims']
         stages = resolve_out_indices(out_indices, len(dims))
-        return [dims[i] for i in stages], stages
+        if not cls.returns_inputs:
+            return [dims[i] for i in stages], stages
+        return [*(dims[i] for i in stages), dims[-1]], (*stages, len(dims))
+
+    def _describe_maps(self, dims):
+        if not self.returns_inputs:
+            return FeatureInfo(dims, self.out_indices)
+        last = len(dims) - 1
+        return FeatureInfo(
+            [*dims, dims[-1]],
+            [*self.out_indices, last + 1],
+            [4 * 2**i for i in (*range(last + 1), last)],
+            ['stem', *(f'downsamples.{i}' for i in range(last)), f'stages.{last}'],
+        )
 
     def _extract(self, x):
         x = self.stem(x)
@@ -210,13 +239,14 @@ class HierarchicalBackbone(Backbone):
         for i, stage in enumerate(self.stages):
             if i > 0:
                 x = self.downsamples[i - 1](x)
+            read = x
             x = stage(x)
             out = self.norms[str(i)](x) if str(i) in self.norms else x
             if i in self._trunk_norms:
                 x = out
             if i in self.out_indices:
-                outs.append(out)
-        return outs
+                outs.append(read if self.returns_inputs else out)
+        return [*outs, x] if self.returns_inputs else outs
 
     def _iterate_layers(self):
         return [layer for stage in self.stages for layer in stage.layers]
@@ -292,8 +322,18 @@ def _share_norm_cfg(archs, norm_cfg, family):
     return shared
 
 
-def _build_stage(arch, rates, with_cp):
-    """Build the layers of a stage from its own values of the arch."""
+def build_stage(arch: dict, rates: Sequence[float], with_cp: bool = False) -> Stage:
+    """Build the layers of a stage from its own values of an arch.
+
+    Args:
+        arch (dict): From `stage_arch`.
+        rates (Sequence[float]): Stochastic depth rate of each layer; further ones are
+            not read.
+        with_cp (bool): Checkpoint activations while training. Default: False.
+
+    Returns:
+        Stage: The layers with their connections.
+    """
     plans, inputs, layers = plan_stage(arch), plan_inputs(arch), []
     for i, (plan, rate) in enumerate(zip(plans, rates)):
         own = layer_value(arch, i)
@@ -312,4 +352,4 @@ def _build_stage(arch, rates, with_cp):
                 num_inputs=len(inputs[i]),
             )
         )
-    return Stage(layers, plans, with_cp, inputs)
+    return Stage(layers, plans, with_cp, inputs, arch['pair_skip'])

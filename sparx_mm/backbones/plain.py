@@ -125,7 +125,10 @@ class PlainBackbone(Backbone):
         )
         reduction = getattr(self.stem, 'reduction', None)
         self.feature_info = FeatureInfo(
-            [dim] * built, self.out_indices, [reduction] * built, 'layers'
+            [dim] * built,
+            self.out_indices,
+            [reduction] * built,
+            [f'layers.{i}' for i in range(built)],
         )
         self.num_features = dim
         self.with_cp = with_cp

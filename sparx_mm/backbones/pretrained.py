@@ -1,7 +1,8 @@
 """Initialisers of a backbone from a file, built by ``init_cfg``.
 
 ``dict(type='Pretrained', ...)`` loads a file that covers a backbone;
-``dict(type='PretrainedSwin', ...)`` starts one from a plain Swin.
+``dict(type='PretrainedSwin', ...)`` starts one from a plain Swin, and
+``dict(type='PretrainedVMamba', ...)`` VM-UNet's encoder or decoder from a VMamba.
 """
 
 from collections.abc import Mapping
@@ -11,13 +12,15 @@ from mmengine.model import PretrainedInit, update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
 
 from ..errors import ConfigError, UserError
-from ..state_dicts import SWIN, CoverageError, Report, find_weights, fit
+from ..state_dicts import SWIN, VMAMBA, CoverageError, Report, find_weights, fit
+from ..state_dicts.fit import PARTIAL_INITS
 
 # packages that install what mmengine.runner imports, where the names differ
 _PACKAGES = dict(cv2='opencv-python-headless')
 
 # types of an init_cfg that read a checkpoint, all of it or a part
-CHECKPOINT_INITS = _WHOLE, _PART = 'Pretrained', 'PretrainedSwin'
+_WHOLE = 'Pretrained'
+CHECKPOINT_INITS = (_WHOLE, *PARTIAL_INITS.values())
 
 
 def check_init_cfg(init_cfg: dict | list[dict] | None) -> None:
@@ -52,7 +55,7 @@ def split_init_cfg(init_cfg: dict | list[dict] | None) -> tuple[list[dict], list
     cfgs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
     files = [c for c in cfgs if c.get('type') in (_WHOLE, PretrainedInit)]
     others = [c for c in cfgs if c not in files]
-    partial = (_PART, PretrainedSwinInit)
+    partial = (*PARTIAL_INITS.values(), PretrainedSwinInit, PretrainedVMambaInit)
     return sorted(others, key=lambda c: c.get('type') in partial), files
 
 
@@ -125,7 +128,7 @@ class PretrainedBackboneInit(PretrainedInit):
             update_init_info(module, init_info=self._get_init_info())
 
 
-@WEIGHT_INITIALIZERS.register_module(_PART)
+@WEIGHT_INITIALIZERS.register_module(PARTIAL_INITS[SWIN])
 class PretrainedSwinInit(PretrainedBackboneInit):
     """Start a backbone from the parts that it shares with a plain Swin.
 
@@ -165,3 +168,58 @@ class PretrainedSwinInit(PretrainedBackboneInit):
                 f'{type(module).__name__}: give it in model.backbone.init_cfg'
             )
         return fit(dict(module.named_parameters()), file, SWIN, dotted(self.prefix), in_parts=True)
+
+
+@WEIGHT_INITIALIZERS.register_module(PARTIAL_INITS[VMAMBA])
+class PretrainedVMambaInit(PretrainedBackboneInit):
+    """Start VM-UNet's encoder or decoder from the layers that a VMamba has too.
+
+    The file is a VMamba of the first release, as VM-UNet's authors take: VMamba-S on
+    ImageNet. Layer j of the encoder's stage i starts from layer j of the file's stage i, and
+    so does layer j of the decoder's level of as many channels. A CVSSBlock starts from it
+    with its scan and what is around that. A layer is taken whole or not at all, and the
+    logged line counts what is taken.
+
+    Args:
+        checkpoint (str): File, URL, or a name that mmengine resolves.
+        prefix (str, optional): Start of VMamba's names in the file, for example
+            ``'backbone.'``. Default: None.
+        map_location (str): Device that the tensors are read to. Default: 'cpu'.
+
+    Example:
+        >>> from sparx_mm import VMUNetEncoder
+        >>> model = VMUNetEncoder('tiny', init_cfg=dict(
+        ...     type='PretrainedVMamba', checkpoint='vssmsmall_dp03_ckpt_epoch_238.pth'))
+    """
+
+    def fit(self, module, file: Mapping) -> Report:
+        """Find the layers that an encoder or a decoder takes; see `sparx_mm.state_dicts.fit`.
+
+        Args:
+            module (nn.Module): A `VMUNetEncoder` or ``VMUNetHead``.
+            file (Mapping): Names and tensors.
+
+        Returns:
+            Report: The tensors to load, and the line to log.
+
+        Raises:
+            CoverageError: If ``module`` is another one, or if nothing fits.
+        """
+        if not hasattr(module, 'vmamba_names'):
+            raise CoverageError(
+                "type='PretrainedVMamba' starts VMUNetEncoder and VMUNetHead, not "
+                f'{type(module).__name__}: give it in their init_cfg'
+            )
+        own, names = dict(module.named_parameters()), module.vmamba_names()
+        there = {names[name]: own[name] for name in names}
+        report = fit(there, file, VMAMBA, dotted(self.prefix), in_parts=True)
+        back = {vmamba: name for name, vmamba in names.items()}
+        others = [name for name in own if name not in names]
+        return report._replace(
+            own=own,
+            weights={back[name]: value for name, value in report.weights.items()},
+            adapted=[back[name] for name in report.adapted],
+            reshaped={back[name]: shapes for name, shapes in report.reshaped.items()},
+            left_out=[back[name] for name in report.left_out],
+            missing=[*(back[name] for name in report.missing), *others],
+        )

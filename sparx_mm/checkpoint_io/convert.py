@@ -20,10 +20,11 @@ from .publish import add_hash, strip_training
 from .schemes import load_checkpoint
 from .writer import write_whole
 
-# names of a classifier as a whole, and of each backbone
+# names of a model as a whole, and of each backbone
 LAYOUTS = dict(
     own=(lambda weights, key_map: weights, KeyMap.to_own),
     mmpretrain=(nest_classifier, KeyMap.to_own),
+    mmseg=(nest_classifier, KeyMap.to_own),
     released=(flatten_classifier, KeyMap.to_released),
 )
 # mmengine's EMAHook keeps a second model, in a wrapper
@@ -35,8 +36,8 @@ def convert_checkpoint(source: str, target: str, to: str = 'own', publish: bool 
 
     Values stay bit by bit; shapes change where those of the released files differ.
     Everything outside of the backbone stays: heads, the optimizer, the log. The
-    exception is an ImageNet classifier, whose released layout is flat: its head
-    is renamed with it, see `nest_classifier`. A safetensors file holds the
+    exceptions are ImageNet classifiers and VM-UNet, whose released layout is flat: their
+    heads are renamed with them, see `nest_classifier`. A safetensors file holds the
     weights alone. Config text, which a reader might evaluate, is left out.
 
     Args:
@@ -45,8 +46,8 @@ def convert_checkpoint(source: str, target: str, to: str = 'own', publish: bool 
         target (str): The file to write, ``.pth`` or ``.safetensors``; it must
             not be there yet.
         to (str): ``'own'`` or ``'released'``, the names to write, or
-            ``'mmpretrain'``: own names, and a flat classifier as one of
-            mmpretrain. Default: ``'own'``.
+            ``'mmpretrain'`` or ``'mmseg'``: own names, and a flat model as one of that
+            library. Default: ``'own'``.
         publish (bool): Leave out the optimizer and all else that only the run needs,
             and put 8 digits of the file's SHA-256 into its name. Default: False.
 
@@ -114,10 +115,15 @@ def _find_key_maps(weights) -> dict[str, KeyMap]:
         if key_map is None:
             # own names that several families could have
             names = list(strip_prefix(weights, prefix))
-            key_map = max(FAMILIES, key=lambda family: len(family.released_names(names)))
+            key_map = max(FAMILIES, key=lambda family: _count_known(family, names, weights))
         if key_map in FAMILIES:
             found[prefix] = key_map
     return found
+
+
+def _count_known(family, names, weights):
+    """Count the names of a backbone that a family has, and of the head beside it."""
+    return len(family.released_names(names)) + len(family.head.find_released(list(weights)))
 
 
 def _tensors(weights) -> dict[str, torch.Tensor]:

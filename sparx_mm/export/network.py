@@ -69,7 +69,9 @@ def make_network(predictor: Predictor, part: str = 'model', labels: bool = False
     if labels and (part, predictor.task) != ('model', 'segmentation'):
         raise UserError('--labels is for segmentors exported whole: leave it out')
     if part == 'backbone':
-        outputs = tuple(f'stage{i}' for i in model.backbone.out_indices)
+        # the encoder of a U-shaped segmentor returns one map more
+        described = getattr(model.backbone, 'feature_info', model.backbone)
+        outputs = tuple(f'stage{i}' for i in described.out_indices)
         return Network(model.backbone.eval(), 'maps', images, outputs, facts)
     if predictor.task == 'segmentation':
         _check_mode(model)

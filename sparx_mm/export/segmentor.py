@@ -28,10 +28,11 @@ class Segmentor(nn.Module):
             Tensor: Logits of shape (B, C, H, W), or classes of shape (B, H, W), int64.
         """
         head = self.model.decode_head
-        logits = head(self.model.extract_feat(images))
-        logits = F.interpolate(
-            logits, images.shape[2:], mode='bilinear', align_corners=head.align_corners
-        )
+        logits, size = head(self.model.extract_feat(images)), images.shape[2:]
+        if hasattr(head, 'fit_logits'):
+            logits = head.fit_logits(logits, size)
+        else:
+            logits = F.interpolate(logits, size, mode='bilinear', align_corners=head.align_corners)
         if not self.labels:
             return logits
         if head.out_channels == 1:

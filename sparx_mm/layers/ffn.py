@@ -6,6 +6,7 @@ from torch import nn
 
 from ..registry import MODELS
 from .depthwise import DepthwiseConv, ResidualDepthwiseConv
+from .norm import build_norm
 from .pointwise import PointwiseConv
 
 
@@ -66,3 +67,53 @@ class MLP(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, H, W) to the same shape."""
         return self.fc2(F.gelu(self.fc1(x)))
+
+
+@MODELS.register_module()
+class EFFN(nn.Module):
+    """Feed-forward network of few channels with two sizes of depthwise convolutions.
+
+    E-FFN of CVMH-UNet (https://arxiv.org/abs/2410.05624): 1x1 to the hidden channels,
+    depthwise 3x3 and 5x5 side by side, their sum, 1x1 back. A norm and ReLU6 follow each
+    convolution. Inferred, because no code is public: C / 4 hidden channels, with which the
+    printed parameters are met, and the norms and activations, which are those of CMTFNet's
+    block of the same name.
+
+    Args:
+        dim (int): Number of channels C.
+        ratio (float): Hidden channels as a multiple of C. Default: 0.25.
+        last_activation (bool): End with ReLU6, so that what is added is never negative.
+            False: with the norm. Default: True.
+        norm_cfg (dict): Config of the norms. Default: ``dict(type='BN')``.
+
+    Attributes:
+        owns_norm (bool): True: a layer has no norm before this network.
+    """
+
+    owns_norm = True
+
+    def __init__(
+        self,
+        dim: int,
+        ratio: float = 0.25,
+        last_activation: bool = True,
+        norm_cfg: dict = dict(type='BN'),
+    ) -> None:
+        super().__init__()
+        hidden = max(int(dim * ratio), 1)
+
+        def block(conv):
+            return nn.Sequential(conv, build_norm(norm_cfg, conv.out_channels), nn.ReLU6())
+
+        self.fc1 = block(PointwiseConv(dim, hidden, bias=False, linear=False))
+        self.dwconvs = nn.ModuleList(
+            block(DepthwiseConv(hidden, side, bias=False)) for side in (3, 5)
+        )
+        self.fc2 = block(PointwiseConv(hidden, dim, bias=False, linear=False))
+        if not last_activation:
+            self.fc2 = self.fc2[:-1]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, C, H, W) to the same shape."""
+        x = self.fc1(x)
+        return self.fc2(sum(conv(x) for conv in self.dwconvs))

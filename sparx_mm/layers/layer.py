@@ -38,8 +38,8 @@ class Layer(BaseModule):
             ``out_channels`` and ``num_sources``.
         ffn (dict, optional): Config of the FFN, without ``dim``. None: the
             layer ends after the mixer.
-        norm (dict): Config of the two norms. A mixer whose attribute ``owns_norm``
-            is True has none before it.
+        norm (dict): Config of the two norms. A mixer or FFN whose attribute
+            ``owns_norm`` is True has none before it.
             Default: ``dict(type='GN', num_groups=1)``.
         dpe (bool): Start with a position encoding. Default: True.
         ffn_dpe (bool): Put a position encoding before the FFN too.
@@ -72,8 +72,7 @@ class Layer(BaseModule):
         self.weighted_sum = WeightedSum(num_inputs) if num_inputs else None
         self.dpe = DynamicPositionEncoding(dim) if dpe else nn.Identity()
         mixer = build_part(mixer, 'mixer', dim=dim)
-        owns_norm = getattr(mixer, 'owns_norm', False)
-        self.norm1 = nn.Identity() if owns_norm else build_norm(norm, dim)
+        self.norm1 = _norm_before(mixer, norm, dim)
         self.mixer = mixer
         if not isinstance(getattr(self.mixer, 'in_channels', None), int):
             raise ConfigError(
@@ -91,8 +90,9 @@ class Layer(BaseModule):
         self._takes_norm = getattr(self.proj, 'takes_norm', False)
         has_ffn = ffn is not None
         self.ffn_dpe = DynamicPositionEncoding(dim) if ffn_dpe and has_ffn else nn.Identity()
-        self.norm2 = build_norm(norm, dim) if has_ffn else None
-        self.ffn = build_part(ffn, 'ffn', dim=dim) if has_ffn else None
+        ffn = build_part(ffn, 'ffn', dim=dim) if has_ffn else None
+        self.norm2 = _norm_before(ffn, norm, dim) if has_ffn else None
+        self.ffn = ffn
         self.skip1 = ChannelAffine(dim) if skip_scale else nn.Identity()
         self.skip2 = ChannelAffine(dim) if skip_scale and has_ffn else nn.Identity()
         self.drop_path = DropPath(drop_path_rate)
@@ -161,3 +161,8 @@ class Layer(BaseModule):
     def __getstate__(self) -> dict:
         """Return the state without compiled code, as torch's own modules do."""
         return {**super().__getstate__(), '_compiled_mix': None}
+
+
+def _norm_before(part, norm, dim):
+    """Build the norm before a mixer or an FFN, none if it has its own."""
+    return nn.Identity() if getattr(part, 'owns_norm', False) else build_norm(norm, dim)

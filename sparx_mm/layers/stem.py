@@ -187,14 +187,19 @@ class PatchEmbed(nn.Module):
     Args:
         dim (int): Number of output channels.
         in_channels (int): Number of image channels. Default: 3.
-        pad (bool): Pad images to whole patches. False: leave out the pixels
-            of the last, incomplete patches, so that maps have floor(H / 4)
-            rows. Default: True.
+        pad (bool or int): Pad images to whole patches, or to sides that are multiples of
+            this number, itself one of 4. False: leave out the pixels of the last,
+            incomplete patches, so that maps have floor(H / 4) rows. Default: True.
+
+    Raises:
+        ConfigError: If ``pad`` is another number.
     """
 
-    def __init__(self, dim: int, in_channels: int = 3, pad: bool = True) -> None:
+    def __init__(self, dim: int, in_channels: int = 3, pad: bool | int = True) -> None:
         super().__init__()
-        self.pad, self.in_channels = pad, in_channels
+        if not isinstance(pad, int) or int(pad) not in (0, 1) and (pad < 0 or pad % 4):
+            raise ConfigError(f'pad must be True, False or a multiple of 4, got {pad!r}')
+        self.pad, self.in_channels = 4 if pad is True else pad, in_channels
         self.proj = nn.Conv2d(in_channels, dim, 4, stride=4)
         self.norm = LayerNorm2d(dim)
 
@@ -205,7 +210,7 @@ class PatchEmbed(nn.Module):
             ConfigError: If an image that is not padded has no whole patch.
         """
         if self.pad:
-            x = pad_to_multiple(x, 4)
+            x = pad_to_multiple(x, self.pad)
         elif min(x.shape[2:]) < 4:
             raise ConfigError(
                 'a stem that does not pad needs images of at least 4x4, got '

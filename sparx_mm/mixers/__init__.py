@@ -9,6 +9,7 @@ options. It has an attribute ``in_channels`` and maps (B, in_channels, H, W) to
 from .attention import Attention
 from .bidirectional_mamba import BidirectionalMamba
 from .channel_ssm import ChannelSSM
+from .cs2d import CS2D, CVSSMixer
 from .group_mamba import ModulatedGroupMamba
 from .noncausal_ssd import NonCausalSSD, RotaryNonCausalSSD
 from .snake_scan import SnakeScan
@@ -17,12 +18,14 @@ from .ssm import SSM, BiSSM
 from .window_attention import ShiftedWindowAttention
 
 __all__ = [
+    'CS2D',
     'SS2D',
     'SSM',
     'Attention',
     'BiSSM',
     'BidirectionalMamba',
     'ChannelSSM',
+    'CVSSMixer',
     'ModulatedGroupMamba',
     'NonCausalSSD',
     'RotaryNonCausalSSD',

@@ -1,6 +1,6 @@
-"""Names of whole classifiers: flat as released, nested as in mmpretrain.
+"""Names of whole models: flat as released, nested as in mmpretrain or mmseg.
 
-Pure functions on dicts; only a block between backbone and head changes shapes.
+Pure functions on dicts; of a head only layers that a backbone has too change shapes.
 """
 
 from collections.abc import Mapping
@@ -8,12 +8,15 @@ from typing import TypeVar
 
 from .families import find_prefixes
 from .keymap import KeyMap
+from .nesting import strip_prefix
 
 T = TypeVar('T')
 
 _BACKBONE = 'backbone.'
-# own names of every head: of the neck and of mmpretrain's LinearClsHead
-_HEAD = ('neck.norm.', 'head.fc.')
+# own names of the norm before mmpretrain's LinearClsHead, and of the last layers of that
+# and of mmseg's heads
+_NORM = 'neck.norm.'
+_LAST = ('head.fc.', 'decode_head.conv_seg.')
 
 
 def nest_classifier(state_dict: Mapping[str, T], key_map: KeyMap) -> dict[str, T]:
@@ -22,15 +25,15 @@ def nest_classifier(state_dict: Mapping[str, T], key_map: KeyMap) -> dict[str, T
     Its backbone, with own or released names, gets the prefix ``'backbone.'``;
     the norm and the linear layer of its head become ``neck.norm`` (see
     `NormPooling`) and ``head.fc``, and a block between the two is the neck's
-    (see `ClassBlock`).
+    (see `ClassBlock`). A segmentor gets the names of mmseg's ``EncoderDecoder``.
 
     Args:
         state_dict (Mapping): Names and values; it is not changed.
-        key_map (KeyMap): Names of the classifier's family.
+        key_map (KeyMap): Names of the model's family.
 
     Returns:
         dict: The same values in the same order; ``state_dict`` itself, copied, if
-        it is no flat classifier.
+        it is no flat model.
 
     Example:
         >>> from sparx_mm.state_dicts import SPARX
@@ -38,12 +41,15 @@ def nest_classifier(state_dict: Mapping[str, T], key_map: KeyMap) -> dict[str, T
         ...                       'classifier.3.bias': 2}, SPARX))
         ['backbone.patch_embed.3.weight', 'head.fc.bias']
     """
-    of_head = key_map.head.find_own(list(state_dict))
+    if find_prefixes(state_dict) != [key_map.root]:
+        return dict(state_dict)
+    flat = strip_prefix(state_dict, key_map.root)
+    of_head = key_map.head.find_own(list(flat))
     renamed = key_map.head.to_own(
-        {name if name in of_head else _BACKBONE + name: v for name, v in state_dict.items()}
+        {name if name in of_head else _BACKBONE + name: v for name, v in flat.items()}
     )
-    has_head = any(name.startswith(_HEAD[1]) for name in renamed)
-    return renamed if has_head and find_prefixes(state_dict) == [''] else dict(state_dict)
+    has_head = any(name.startswith(_LAST) for name in renamed)
+    return renamed if has_head else dict(state_dict)
 
 
 def flatten_classifier(state_dict: Mapping[str, T], key_map: KeyMap) -> dict[str, T]:
@@ -55,13 +61,13 @@ def flatten_classifier(state_dict: Mapping[str, T], key_map: KeyMap) -> dict[str
 
     Returns:
         dict: The same values in the same order; ``state_dict`` itself, copied, if
-        it is no such classifier.
+        it is no such model.
     """
-    found = key_map.head.find_released([f'{start}weight' for start in _HEAD])
+    found = key_map.head.find_released([f'{start}weight' for start in (_NORM, *_LAST)])
     has_head = found and all(name in state_dict for name in found)
     # the released names of a family can be mmpretrain's
     has_head = has_head and all(released != (name,) for name, (released, _) in found.items())
     if not has_head or find_prefixes(state_dict) != [_BACKBONE]:
         return dict(state_dict)
     renamed = key_map.head.to_released(state_dict)
-    return {name.removeprefix(_BACKBONE): value for name, value in renamed.items()}
+    return {key_map.root + name.removeprefix(_BACKBONE): v for name, v in renamed.items()}

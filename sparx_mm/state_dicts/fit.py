@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import torch
 
-from .families import SWIN, find_families
+from .families import SWIN, VMAMBA, find_families
 from .keymap import OWN_LAYER, KeyMap, starts_neutral
 from .match import CoverageError, Report, match, require_finite
 from .names import summarize
@@ -25,6 +25,8 @@ _PLAIN_LAYER = re.compile(r'layers\.(\d+)\.((?:norm1|proj|mixer|conv|conv_norm)\
 _LAST_NORM = 'norms.last.'
 _STAGE = re.compile(r'(stages|downsamples)\.(\d+)\.')
 _PART = re.compile(r'stem|\w+\.\d+')
+# types of an init_cfg that take parts of a file, by its family
+PARTIAL_INITS = {SWIN: 'PretrainedSwin', VMAMBA: 'PretrainedVMamba'}
 
 
 def fit(
@@ -76,7 +78,7 @@ def fit(
         raise CoverageError(_absent_message(own, file, key_map, prefix, found, hint, in_parts))
     report = match(own, given)
     if in_parts:
-        report = _keep_parts(report, given)
+        report = _keep_parts(report, given, key_map)
     elif key_map.required_names(own.keys() - report.weights.keys(), given) or any(
         _unexpected_names(report, key_map)
     ):
@@ -88,7 +90,7 @@ def fit(
     return report
 
 
-def _keep_parts(report, given):
+def _keep_parts(report, given, key_map):
     """Leave out the tensors of parts that do not fit as a whole."""
     differing = {_part(name) for name in report.reshaped}
     # a part with tensors that the other does not have is another kind of part,
@@ -101,7 +103,7 @@ def _keep_parts(report, given):
     weights = {k: v for k, v in report.weights.items() if _part(k) not in differing}
     if not weights:
         raise CoverageError(
-            'nothing of this plain Swin fits: it has layers and channels '
+            f'nothing of this {key_map.family} fits: it has layers and channels '
             f'{_layout_text(given)} by stage, the model {_layout_text(report.own)}; give the '
             'file of another, or start without one'
         )
@@ -191,7 +193,7 @@ def _family_message(own, key_map, other, prefix, in_parts):
     start = f'checkpoint=FILE, prefix={prefix or None!r})'
     if in_parts:
         return (
-            f"{file}, and type='PretrainedSwin' reads a plain Swin: init_cfg=dict("
+            f"{file}, and type='{PARTIAL_INITS[key_map]}' reads a {key_map.family}: init_cfg=dict("
             f"type='Pretrained', {start} loads all of a file of the model's family"
         )
     text = f'{file}, the model is {key_map.family}'

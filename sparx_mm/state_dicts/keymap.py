@@ -37,8 +37,9 @@ class KeyMap:
         layer (Sequence[tuple]): Rows (see `Row`) of the names within a layer.
             Default: none.
         top (Sequence[tuple]): Rows of all other names of the backbone. Default: none.
-        head (Sequence[tuple]): Rows of a classifier's head, whose own names are
-            those of mmpretrain's ``ImageClassifier``. Default: none.
+        head (Sequence[tuple]): Rows of the head of a model that is released whole. Own
+            names are those of mmpretrain's ``ImageClassifier`` or mmseg's
+            ``EncoderDecoder``. Default: none.
         mark (str): Pattern of the start of names, without a prefix, that no other
             family's file has. Default: matches no name.
         optional (str): Pattern of own names that a file of another task may
@@ -48,6 +49,7 @@ class KeyMap:
             at all. Default: matches no name.
         derived (str): Pattern of names of tensors that a model computes anew and
             that are never loaded. Default: matches no name.
+        root (str): Start of all names in a model that is released whole. Default: ``''``.
     """
 
     def __init__(
@@ -61,8 +63,9 @@ class KeyMap:
         optional: str = r'norms\..*',
         whole: str = r'(?!)',
         derived: str = r'(?!)',
+        root: str = '',
     ) -> None:
-        self.family = family
+        self.family, self.root = family, root
         self.head = RowTable(Row(*row) for row in head)
         starts = [(one, OWN_LAYER) if isinstance(one, str) else one for one in layouts]
         in_layer = [

@@ -55,6 +55,31 @@ def _merging_to_released(value):
     return value
 
 
+def _expansion_to_own(value):
+    factor = _expansion_factor(value)
+    if factor:
+        # (P*P*c, C) -> (c*P*P, C)
+        value = value.unflatten(0, (factor**2, -1)).transpose(0, 1).flatten(0, 1)
+    return _linear_to_conv(value)
+
+
+def _expansion_to_released(value):
+    value = _conv_to_linear(value)
+    factor = _expansion_factor(value)
+    if factor:
+        # (c*P*P, C) -> (P*P*c, C)
+        value = value.unflatten(0, (-1, factor**2)).transpose(0, 1).flatten(0, 1)
+    return value
+
+
+def _expansion_factor(value):
+    """Return the side P of the square that a linear layer makes of a position, None if none."""
+    if value.dim() != 2 or value.shape[1] == 0 or value.shape[0] % value.shape[1]:
+        return None
+    factor = value.shape[0] // value.shape[1]
+    return factor if factor and value.shape[0] % factor**2 == 0 else None
+
+
 def _x_proj_to_own(value):
     if value.dim() == 3 and value.shape[0] == DIRECTIONS:
         # (4, R+2N, D) -> (4(R+2N), D)
@@ -107,6 +132,9 @@ LINEAR = Shape(_linear_to_conv, _conv_to_linear)
 # other, column by column, each with its channels; here, as in OpenMMLab, are
 # the channels one after the other, each with its neighbours row by row
 MERGING = Shape(_merging_to_own, _merging_to_released)
+# VM-UNet's patch expansion: the released code has the square's positions one after the
+# other, each with its channels; here are the channels one after the other
+EXPANSION = Shape(_expansion_to_own, _expansion_to_released)
 # the scan's projection to dt, B and C, of all directions in one tensor here
 X_PROJ = Shape(_x_proj_to_own, _x_proj_to_released)
 # the scan's projection of dt, one matrix per direction here

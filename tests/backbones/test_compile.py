@@ -6,9 +6,9 @@ import pickle
 import pytest
 import torch
 
-from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, SparXSwin, VMamba, VMUNetEncoder
 
-FAMILIES = (SparXMamba, SparXSwin, VMamba, VSSD, GroupMamba, PlainMamba)
+FAMILIES = (SparXMamba, SparXSwin, VMamba, VSSD, GroupMamba, PlainMamba, VMUNetEncoder)
 
 TWO_WIDTHS = dict(embed_dims=(16, 24), depths=(1, 3))
 ARCHS = {
@@ -32,6 +32,8 @@ ARCHS = {
     'VMamba': TWO_WIDTHS,
     'GroupMamba': dict(TWO_WIDTHS, ffn=dict(ratio=2)),
     'PlainMamba': dict(embed_dims=24, num_layers=2, convolved_layers=(0,), stem=dict(width=8)),
+    # a gate of one hidden channel may reach none
+    'VMUNetEncoder': dict(TWO_WIDTHS, base='tiny-cvss', mixer=dict(reduction=2)),
     'VSSD': dict(
         TWO_WIDTHS,
         mixer=(dict(type='NonCausalSSD', num_heads=2), dict(type='Attention', num_heads=3)),

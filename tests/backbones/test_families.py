@@ -13,17 +13,19 @@ from sparx_mm import (
     SparXSwin,
     Vim,
     VMamba,
+    VMUNetEncoder,
 )
 from sparx_mm.backbones.arch import resolve_arch
-from sparx_mm.layers import Layer
 from sparx_mm.registry import MODELS
 
-FAMILIES = (SparXMamba, SparXSwin, VMamba, VSSD, GroupMamba, PlainMamba)
+FAMILIES = (SparXMamba, SparXSwin, VMamba, VSSD, GroupMamba, PlainMamba, VMUNetEncoder)
 # parts that only a width of its own can tell
 SMALL = {
     SparXMamba: dict(embed_dims=(24, 32, 40, 48)),
     SparXSwin: dict(embed_dims=(24, 32, 40, 48), mixer=dict(num_heads=(3, 4, 5, 6))),
     VMamba: dict(embed_dims=(24, 32, 40, 48)),
+    # a gate with few hidden channels may reach none
+    VMUNetEncoder: dict(embed_dims=(24, 32, 40, 48)),
     # of a gate with few hidden channels, one image may reach none
     GroupMamba: dict(embed_dims=(24, 32, 40, 48), mixer=dict(reduction=1)),
     VSSD: dict(embed_dims=(24, 32, 40, 48), mixer=dict(num_heads=(2, 4, 5, 6))),
@@ -142,6 +144,9 @@ def test_full_size_shapes(family, name):
     dims, strides = model.arch['embed_dims'], (4, 8, 16, 32)
     if family is PlainMamba:
         dims, strides = [dims] * 4, [16] * 4
+    if family is VMUNetEncoder:
+        # the inputs of its stages, and the last map
+        dims, strides = [*dims, dims[-1]], (4, 8, 16, 32, 32)
     assert [tuple(out.shape) for out in outs] == [
         (2, dim, 64 // stride, 96 // stride) for dim, stride in zip(dims, strides)
     ]
@@ -167,6 +172,7 @@ def test_out_indices(family, name, out_indices):
     missing, _ = part.load_state_dict(whole.state_dict(), strict=False)
     assert not missing
     expected = whole(images())
+    out_indices = (*out_indices, *[4] * (family is VMUNetEncoder))
     for i, out in zip(out_indices, part(images()), strict=True):
         assert out.equal(expected[i])
     train_step(part, images())
@@ -207,5 +213,7 @@ def test_depths_of_parameters(family, name):
     model = small(family, name)
     names = dict(model.named_parameters())
     depths = {model.get_layer_depth(n) for n in names}
-    num_depths = sum(isinstance(module, Layer) for module in model.modules()) + 2
-    assert depths == {(depth, num_depths) for depth in range(num_depths)}
+    num_depths = len(list(model._iterate_layers())) + 2
+    # the last one is that of output norms
+    used = num_depths - (family is VMUNetEncoder)
+    assert depths == {(depth, num_depths) for depth in range(used)}

@@ -2,9 +2,17 @@
 
 import pytest
 import torch
-from archs import PICO, PICO_GROUPMAMBA, PICO_PLAINMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
+from archs import (
+    PICO,
+    PICO_GROUPMAMBA,
+    PICO_PLAINMAMBA,
+    PICO_SWIN,
+    PICO_VMAMBA,
+    PICO_VMUNET,
+    PICO_VSSD,
+)
 
-from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, SparXSwin, VMamba, VMUNetEncoder
 from sparx_mm.state_dicts.image_channels import adapt_image_channels
 
 
@@ -17,6 +25,7 @@ from sparx_mm.state_dicts.image_channels import adapt_image_channels
         (VSSD, PICO_VSSD),
         (GroupMamba, PICO_GROUPMAMBA),
         (PlainMamba, PICO_PLAINMAMBA),
+        (VMUNetEncoder, PICO_VMUNET),
     ],
 )
 @pytest.mark.parametrize('out_indices', [(0, 1, 2, 3), (1, 2), -1])
@@ -27,10 +36,11 @@ def test_it_is_what_the_maps_are(family, arch, out_indices):
     assert info.channels() == [m.shape[1] for m in maps]
     assert info.reduction() == [64 // m.shape[2] for m in maps]
     assert model.num_features == maps[-1].shape[1]
-    for name, channels in zip(info.module_name(), info.channels()):
-        part = model.get_submodule(name)
-        norm = part.norm1 if family is PlainMamba else part.layers[-1].norm2
-        assert norm.weight.shape == (channels,)
+    made = []
+    for name in info.module_name():
+        model.get_submodule(name).register_forward_hook(lambda _, __, out: made.append(out))
+    model(torch.rand(1, 3, 64, 64))
+    assert [m.shape for m in made] == [m.shape for m in maps]
 
 
 def test_timms_own_answers_alike():

@@ -5,9 +5,17 @@ import warnings
 
 import pytest
 import torch
-from archs import PICO, PICO_GROUPMAMBA, PICO_PLAINMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
+from archs import (
+    PICO,
+    PICO_GROUPMAMBA,
+    PICO_PLAINMAMBA,
+    PICO_SWIN,
+    PICO_VMAMBA,
+    PICO_VMUNET,
+    PICO_VSSD,
+)
 
-from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, SparXSwin, VMamba, VMUNetEncoder
 from sparx_mm.backbones.finite_maps import PERIOD, FiniteMaps
 
 
@@ -19,6 +27,8 @@ from sparx_mm.backbones.finite_maps import PERIOD, FiniteMaps
         (VSSD, PICO_VSSD),
         (GroupMamba, PICO_GROUPMAMBA),
         (PlainMamba, PICO_PLAINMAMBA),
+        (VMUNetEncoder, PICO_VMUNET),
+        (VMUNetEncoder, dict(PICO_VMUNET, base='tiny-cvss')),
     ]
 )
 def model(request):

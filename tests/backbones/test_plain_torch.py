@@ -4,7 +4,15 @@ import warnings
 
 import pytest
 import torch
-from archs import PICO, PICO_GROUPMAMBA, PICO_PLAINMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
+from archs import (
+    PICO,
+    PICO_GROUPMAMBA,
+    PICO_PLAINMAMBA,
+    PICO_SWIN,
+    PICO_VMAMBA,
+    PICO_VMUNET,
+    PICO_VSSD,
+)
 from torch import distributed
 from torch.distributed import checkpoint
 from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
@@ -12,7 +20,7 @@ from torch.distributed.checkpoint.state_dict import get_model_state_dict
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, SparXSwin, VMamba
+from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, SparXSwin, VMamba, VMUNetEncoder
 from sparx_mm.layers import Layer
 
 NETWORKS = [
@@ -24,6 +32,8 @@ NETWORKS = [
     (VSSD, dict(PICO_VSSD, base='tiny-iccv')),
     (GroupMamba, PICO_GROUPMAMBA),
     (PlainMamba, PICO_PLAINMAMBA),
+    (VMUNetEncoder, PICO_VMUNET),
+    (VMUNetEncoder, dict(PICO_VMUNET, base='tiny-cvss')),
 ]
 
 
@@ -77,7 +87,8 @@ def mesh(tmp_path_factory):
 def test_a_sharded_network_and_its_checkpoint(mesh, tmp_path, network, arch):
     torch.manual_seed(0)
     plain, sharded = network(arch), network(arch)
-    for layer in sharded.modules():
+    # inner ones first: a block may have a layer inside
+    for layer in reversed(list(sharded.modules())):
         if isinstance(layer, Layer):
             fully_shard(layer, mesh=mesh)
     fully_shard(sharded, mesh=mesh)

@@ -29,7 +29,10 @@ SAME = re.compile(
     r'(.*_)?(sparx|sparx_swin|vmamba|vssd|groupmamba|plainmamba)_([msb]|iccv_.|l[23])(_.*)?'
 )
 # configs of aerial sets differ in the data: `make test` trains one of a set with lists and one without
-SAME_DATA = re.compile(r'upernet_sparx_.*_\d+|.*_sparx_t_(potsdam|loveda)_\d+|.*_512')
+SAME_DATA = re.compile(
+    r'upernet_sparx_.*_\d+|.*_sparx_t_(potsdam|loveda)_\d+|.*_512'
+    r'|.*unet_(potsdam|loveda|isaid)_\d+'
+)
 
 
 def _marks(path):
@@ -50,12 +53,15 @@ SPARED = dict(
     GroupMamba={'A_log', 'D', 'skip_scale'},
     PlainMamba={'A_log', 'D', 'direction_Bs', 'pos_embed'},
     PlainMambaAdapter={'A_log', 'D', 'direction_Bs', 'pos_embed', 'level_embed'},
+    VMUNetEncoder={'A_log', 'D'},
 )
 LOSSES = dict(
     retinanet={'loss_cls', 'loss_bbox'},
     mask_rcnn={'loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox', 'loss_mask'},
     semantic_fpn={'decode.loss_ce'},
     upernet={'decode.loss_ce', 'aux.loss_ce'},
+    vmunet={'decode.loss_ce', 'decode.loss_dice'},
+    cvmh_unet={'decode.loss_ce', 'decode.loss_dice'},
     classifier={'loss'},
     oriented_rcnn={'loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox'},
 )
@@ -85,7 +91,8 @@ def test_names_tell_head_network_and_schedule(path):
     bases = _bases(path)
     network = bases['backbones'].replace('sparx_mamba', 'sparx')
     head, rest = re.fullmatch(rf'(.*?)_?{network}_?(.*)', path.stem).groups()
-    assert bases['models'].startswith(head or 'classifier')
+    # a U-shaped segmentor is named by its backbone
+    assert bases['models'].startswith(head or ('classifier' if rest == 'in1k' else network))
     # Semantic FPN and UperNet have one schedule each
     of_head = dict(semantic_fpn='80k', upernet='160k')
     if re.fullmatch(r'[a-z]+_\d+', rest):
@@ -132,6 +139,8 @@ def test_heads_have_the_channels_of_the_backbone(path):
         # UperNet, whose heads read the maps themselves
         index = model.auxiliary_head.in_index
         expected.update(decode_head=channels, auxiliary_head=channels[index])
+    if model.get('decode_head', {}).get('type') == 'VMUNetHead':
+        expected.update(decode_head=channels)
     found = {
         part: model[part][option]
         for part in expected

@@ -26,6 +26,8 @@ PICO_PLAINMAMBA = dict(
 )
 # images of 32x48
 PICO_VIM = dict(embed_dims=24, num_layers=4, stem=dict(img_size=(32, 48)))
+# the decoder halves its channels
+PICO_VMUNET = dict(embed_dims=(8, 16, 32, 64), depths=(1, 2, 3, 2))
 # what makes a detector's arch of another one: the scale that it learns
 LEARNABLE = dict(connections=dict(aggregator=dict(attn_scale='learnable')))
 
@@ -46,6 +48,8 @@ def map_channels(arch) -> list:
 def pico_for(config) -> dict:
     """Return the small arch of the backbone that a config file is named after."""
     name = Path(config).stem
+    if 'unet' in name:
+        return dict(PICO_VMUNET, base='tiny-cvss' if 'cvmh' in name else 'tiny')
     if 'vssd' in name:
         return dict(PICO_VSSD, base='tiny-iccv') if 'iccv' in name else PICO_VSSD
     if 'plainmamba' in name:

@@ -61,7 +61,13 @@ def tiny_options(path, root, **options) -> dict:
         'model.data_preprocessor.size': (32, 32),
         'train_dataloader.batch_size': 2,
     }
-    if 'semantic_fpn' in path.stem:
+    if 'unet' in path.stem:
+        del tiny['model.decode_head.channels']
+        # of its maps CVMH-UNet reads one more
+        maps = [*dims[1 - ('cvmh' in path.stem) :], dims[-1]]
+        head = dict(arch=dict(arch), in_channels=maps, init_cfg=None)
+        tiny.update({f'model.decode_head.{key}': value for key, value in head.items()})
+    elif 'semantic_fpn' in path.stem:
         tiny['model.neck.in_channels'] = dims
     else:
         tiny['model.decode_head.in_channels'] = dims

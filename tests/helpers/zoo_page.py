@@ -12,8 +12,8 @@ TASKS = {
     ),
     'configs/mmseg': (
         'Segmentation',
-        'UperNet and Semantic FPN on ADE20K, or on the aerial set in the name, in crops of the size '
-        'behind it. Counted at 512x2048, parameters with the auxiliary head. mIoU at one scale / at '
+        'UperNet and Semantic FPN on ADE20K, or these, VM-UNet and CVMH-UNet on the aerial set in '
+        'the name, in crops of the size behind it. Counted at 512x2048, parameters with the auxiliary head. mIoU at one scale / at '
         'six, each also flipped.',
     ),
     'configs/mmpretrain': ('Classification', 'ImageNet-1k at 224. Top-1 accuracy.'),

@@ -41,6 +41,8 @@ MIXERS = {
         type='SS2D', d_conv=3, ssm_ratio=1, conv_bias=False, bias=False, norm=dict(type='LN2d')
     ),
     'SS2D with a gate': dict(type='SS2D', d_state=4, gate=True),
+    'CS2D': dict(type='CS2D', d_state=2),
+    'CVSS': dict(type='CVSSMixer', scan=dict(type='CS2D', d_state=2, gate=True), reduction=2),
     'SSM': dict(type='SSM'),
     'BiSSM': dict(type='BiSSM'),
     'bidirectional mamba': dict(type='BidirectionalMamba', d_state=3),

@@ -85,7 +85,7 @@ def test_tables_of_a_paper(table):
         (['SparXMamba', '--paper'], 'give a config, the name of a backbone, or'),
         (
             ['--paper', '5'],
-            "one of ['groupmamba', 'plainmamba', 'sparx', 'vmamba', 'vssd'] before its tables, got 5",
+            "one of ['cvmh_unet', 'groupmamba', 'plainmamba', 'sparx', 'vmamba', 'vssd'] before its tables, got 5",
         ),
         (['--paper', 'sparx', '5', '16'], "'15'], got ['5', '16']"),
         (['--paper', 'vmamba', '2'], "['ImageNet', 'COCO', 'ADE20K'], got ['2']"),
@@ -95,7 +95,7 @@ def test_tables_of_a_paper(table):
         (
             ['SparXMambo'],
             "give one of ['GroupMamba', 'PlainMamba', 'PlainMambaAdapter', 'SparXMamba', 'SparXSwin', "
-            "'VMamba', 'VSSD', 'Vim'], another",
+            "'VMUNetEncoder', 'VMamba', 'VSSD', 'Vim'], another",
         ),
         (['SparXMamba', '--shape', '0'], 'at least 1, got 0 0'),
         (['SparXMamba', '--shape', '1', '2', '3'], 'one or two numbers, got 3'),

@@ -27,11 +27,24 @@ class Convention(NamedTuple):
             `FlopCounterMode` takes them.
         aggregator_attention (bool): Count the products of queries, keys and
             values in aggregators. Those of other attention always count.
+        layers_alone (bool): Count what the layers in `LAYERS` run, and their
+            parameters, and nothing else. Default: False.
     """
 
     text: str
     formulas: dict
     aggregator_attention: bool
+    layers_alone: bool = False
+
+
+# what programs count that know types of layers, as thop does
+LAYERS = (
+    nn.modules.conv._ConvNd,
+    nn.Linear,
+    nn.modules.batchnorm._NormBase,
+    nn.GroupNorm,
+    nn.LayerNorm,
+)
 
 
 def _per_input_element(count):
@@ -58,6 +71,8 @@ _NORMS = {
     aten.native_group_norm: _per_input_element(5),
     aten.native_layer_norm: _per_input_element(5),
 }
+# thop's number for norms with a scale and a bias
+_LAYER_NORMS = dict.fromkeys(_NORMS, _per_input_element(4))
 _INTERPOLATION = {
     aten.upsample_bilinear2d: _per_output_element(4),
     # what deformable attention reads between the cells of a map
@@ -115,6 +130,14 @@ CONVENTIONS = {
         True,
     ),
     'plain': Convention(f'{_ALWAYS}all attention. {_NEVER}, nor norms.', {}, True),
+    'layers': Convention(
+        'a multiply-add is 1. Counted are convolutions and linear layers, an element of a norm '
+        'as 4, and the parameters of these, as thop does; not counted is all else, among it the '
+        'scan, the projections of its step sizes and states, and its parameters.',
+        _LAYER_NORMS,
+        True,
+        layers_alone=True,
+    ),
 }
 
 
@@ -133,8 +156,8 @@ def count_complexity(
         shape (tuple[int, int]): Height and width of the image.
         convention (str): Name of what counts, see ``CONVENTIONS``:
             ``'paper'`` and ``'paper-attention'`` as in SparX's published
-            numbers, ``'paper-interpolation'`` as in VMamba's, or ``'plain'``.
-            Default: ``'paper'``.
+            numbers, ``'paper-interpolation'`` as in VMamba's, ``'plain'``, or
+            ``'layers'`` as thop counts. Default: ``'paper'``.
 
     Returns:
         Complexity: Counts by part. The parts of a backbone are its stem, in
@@ -166,6 +189,7 @@ def count_complexity(
     owners = {
         param: places[module]
         for module in model.modules()
+        if not rules.layers_alone or isinstance(module, LAYERS)
         for param in module.parameters(recurse=False)
     }
     for param, path in owners.items():
@@ -185,13 +209,13 @@ def count_complexity(
 def _run_and_count(model, shape, places, rules):
     """Return the counts by path, the boxes of each extractor, and what counts, in words."""
     try:
-        with _counting(places, rules.formulas) as flops:
+        with _counting(places, rules) as flops:
             return flops, run_on_shapes(model, shape), rules.text
     except UserError as error:
         reasons = [error]
     for mode in ('tensor', 'predict'):
         try:
-            with _counting(places, rules.formulas) as flops:
+            with _counting(places, rules) as flops:
                 run_on_noise(model, shape, mode)
             return flops, {}, f'{rules.text} {_ON_NOISE}'
         except UserError as error:
@@ -247,10 +271,11 @@ def _layer_parts(name, layers):
 
 
 @contextmanager
-def _counting(places: dict[nn.Module, Path], formulas: dict) -> Iterator[dict[Path, Counter]]:
-    """Book every operator on the part of the module that runs it."""
-    counter = FlopCounterMode(display=False, custom_mapping={**formulas, **_EVERYWHERE})
-    flops, running, booked = defaultdict(Counter), [()], Counter()
+def _counting(places: dict[nn.Module, Path], rules: Convention) -> Iterator[dict[Path, Counter]]:
+    """Book every operator on the part of the module that runs it, None for what is left out."""
+    counter = FlopCounterMode(display=False, custom_mapping={**rules.formulas, **_EVERYWHERE})
+    flops, booked = defaultdict(Counter), Counter()
+    running = [None if rules.layers_alone else ()]
 
     def book():
         new = Counter(counter.flop_counts['Global']) - booked
@@ -259,7 +284,8 @@ def _counting(places: dict[nn.Module, Path], formulas: dict) -> Iterator[dict[Pa
 
     def enter(module, args):
         book()
-        running.append(places[module])
+        counts = isinstance(module, LAYERS) or not rules.layers_alone
+        running.append(places[module] if counts else None)
 
     def leave(module, args, output):
         book()

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ...kernels import ss2d
-from ...mixers import SS2D
+from ...mixers import CS2D, SS2D
 from .networks import Network
 
 DIRECTIONS = ('right', 'down', 'left', 'up')
@@ -49,7 +49,9 @@ def direction_shares(network: Network, images: torch.Tensor, batch: int) -> dict
         UserError: If it has no such layers.
     """
     layers = network.find_layers(
-        'scan in four directions (SS2D)', lambda layer: isinstance(layer.mixer, SS2D)
+        'scan in four directions (SS2D)',
+        # whose directions are others than the figure's
+        lambda layer: isinstance(layer.mixer, SS2D) and not isinstance(layer.mixer, CS2D),
     )
     records = {name: _Record() for name in layers}
     try:

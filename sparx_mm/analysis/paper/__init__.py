@@ -1,6 +1,6 @@
 """Printed tables of papers beside this package's own counts."""
 
-from . import groupmamba, plainmamba, sparx, vmamba, vssd
+from . import cvmh_unet, groupmamba, plainmamba, sparx, vmamba, vssd
 
 # by the name that tools/get_flops.py --paper takes
 PAPERS = dict(
@@ -9,4 +9,5 @@ PAPERS = dict(
     vssd=vssd.ROWS,
     groupmamba=groupmamba.ROWS,
     plainmamba=plainmamba.ROWS,
+    cvmh_unet=cvmh_unet.ROWS,
 )

@@ -23,6 +23,14 @@ _TASKS = {
 }
 
 
+# by task, the config of a U-shaped segmentor and options of it
+_U_NETS = {
+    'Add': ('vmunet', {}),
+    'MFMS': ('cvmh_unet', {}),
+    'MS-CAM': ('cvmh_unet', {'model.decode_head.fusion.global_branch': 'ms_cam'}),
+    'MFMS, MLP': ('cvmh_unet', {'model.decode_head.fusion.global_branch': 'mlp'}),
+}
+
 # necks of classifiers that have more than pooling before their linear layer
 _NECKS = dict(GroupMamba='ClassBlock')
 
@@ -35,15 +43,16 @@ class PaperRow(NamedTuple):
         name (str): Name of the model in the paper.
         backbone (str): Class of our backbone.
         arch (str or dict): Its arch.
-        task (str): ``'ImageNet'``, ``'Mask R-CNN'``, ``'UperNet'`` or
-            ``'Semantic FPN'``.
+        task (str): ``'ImageNet'``, ``'Mask R-CNN'``, ``'UperNet'``, ``'Semantic FPN'``, or
+            the fusion of a U-shaped segmentor of six classes.
         flops (str): G multiply-adds, as printed.
         params (str): M parameters, as printed.
         convention (str): Name of what counts; see ``CONVENTIONS``.
             Default: ``'paper'``.
         reason (Enum, optional): Why our counts are not those printed; its
             value is the text. None: they are. Default: None.
-        side (int): Side of the image on ImageNet. Default: 224.
+        side (int): Side of the image on ImageNet and for a U-shaped segmentor.
+            Default: 224.
     """
 
     table: str
@@ -121,8 +130,8 @@ def count_row(row: PaperRow, configs: str) -> Complexity:
         configs (str): Path of the folder ``configs`` of a clone.
 
     Returns:
-        Complexity: Counts of one image: ``row.side`` on ImageNet, 800x1280 for
-        Mask R-CNN, 512x2048 for the segmentors, as papers count.
+        Complexity: Counts of one image: ``row.side`` on ImageNet and of U-shaped
+        segmentors, 800x1280 for Mask R-CNN, 512x2048 for the segmentors, as papers count.
 
     Raises:
         UserError: If the library of a detector or segmentor is missing.
@@ -134,6 +143,11 @@ def count_row(row: PaperRow, configs: str) -> Complexity:
 
 
 def _build(row, configs):
+    if row.task in _U_NETS:
+        config, options = _U_NETS[row.task]
+        archs = {f'model.{part}.arch': row.arch for part in ('backbone', 'decode_head')}
+        path = osp.join(configs, f'mmseg/{config}_vaihingen_256.py')
+        return load_model(path, {**archs, **options})[0], (row.side, row.side)
     backbone = dict(type=row.backbone, arch=row.arch)
     config, reader = _TASKS[row.task]
     if config is None:

@@ -23,6 +23,9 @@ from ...state_dicts import (
 from ..models import checkpoint_source, find_backbones, rename_backbones, unwrap
 from ..whole_load import is_tested, require_whole
 
+# what a head of mmpretrain or mmseg gives classes by
+_CLASSES = ('head.fc.', 'decode_head.conv_seg.')
+
 
 @HOOKS.register_module()
 class CoverageHook(Hook):
@@ -186,8 +189,10 @@ def _rebase(state_dict, backbones):
 
 
 def _nest(state_dict, model, backbones):
-    """Name a released classifier as a classifier of mmpretrain."""
-    if any(name.startswith('head.fc.') for name, _ in model.named_parameters()):
-        for backbone in backbones.values():
-            state_dict = nest_classifier(state_dict, backbone.key_map)
+    """Name a model that was released whole as mmpretrain or mmseg does, if this is one."""
+    own = {name for name, _ in model.named_parameters()}
+    for backbone in backbones.values():
+        nested = nest_classifier(state_dict, backbone.key_map)
+        if any(name in own and name.startswith(_CLASSES) for name in nested):
+            state_dict = nested
     return state_dict

@@ -10,10 +10,11 @@ from .sparx import SPARX
 from .swin import SWIN
 from .vim import VIM
 from .vmamba import VMAMBA
+from .vmunet import VMUNET
 from .vssd import VSSD
 
 # families that have a backbone here
-FAMILIES = (SPARX, VMAMBA, VSSD, GROUPMAMBA, PLAINMAMBA, VIM)
+FAMILIES = (SPARX, VMAMBA, VSSD, GROUPMAMBA, PLAINMAMBA, VIM, VMUNET)
 # files of these families have such layers, beside which a mark counts: other
 # networks have a `stem.0.bias` too
 _LAYER = re.compile(

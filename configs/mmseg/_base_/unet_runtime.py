@@ -1,0 +1,4 @@
+_base_ = './default_runtime.py'
+
+# registers VMUNetHead, which other programs do not need mmseg for
+custom_imports = dict(imports=['sparx_mm', 'sparx_mm.engine', 'sparx_mm.decode_heads'])
