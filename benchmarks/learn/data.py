@@ -60,7 +60,7 @@ class Data(NamedTuple):
         """
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(self.train.images), generator=generator)
-        held = int(len(order) * part)
+        held = max(1, int(len(order) * part))
         train, test = self.train.take(order[held:]), self.train.take(order[:held])
         if not self.is_dense:
             test = Part(middle(test.images, CROP), test.labels)

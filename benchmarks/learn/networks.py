@@ -11,7 +11,6 @@ import json
 import logging
 from typing import NamedTuple
 
-import torch
 from mmengine.logging import MMLogger
 
 from sparx_mm import backbones
@@ -73,9 +72,7 @@ def _scan(kind, **options):
 def _swin(scale, stretch=1.0):
     return dict(
         type='mmpretrain.SwinTransformer',
-        arch=dict(
-            embed_dims=round(3 * scale), depths=[1, 2, 6, 2], num_heads=[1, 2, 4, 8]
-        ),
+        arch=dict(embed_dims=round(3 * scale), depths=[1, 2, 6, 2], num_heads=[1, 2, 4, 8]),
         window_size=4,
         pad_small_map=True,
         out_indices=(0, 1, 2, 3),
@@ -102,14 +99,10 @@ _VSSD_MIXERS = tuple(dict(num_heads=heads, d_state=16) for heads in _HEADS[:3])
 # functions from a scale to a config, by name
 NETWORKS = {
     'SparX-Mamba': _sparx(),
-    'SparX-Swin': ours(
-        'SparXSwin', (3, 6, 10, 18), mixer=dict(num_heads=_HEADS, window_size=4)
-    ),
+    'SparX-Swin': ours('SparXSwin', (3, 6, 10, 18), mixer=dict(num_heads=_HEADS, window_size=4)),
     'VMamba': ours('VMamba', (3, 6, 12, 24), multiples=2),
     'VSSD': ours('VSSD', (2, 4, 8, 16), mixer=(*_VSSD_MIXERS, dict(num_heads=_HEADS[3]))),
-    'GroupMamba': ours(
-        'GroupMamba', (2, 4, 11, 14), ffn_ratio=(8, 8, 4, 4), stem=dict(width=8)
-    ),
+    'GroupMamba': ours('GroupMamba', (2, 4, 11, 14), ffn_ratio=(8, 8, 4, 4), stem=dict(width=8)),
     'Swin': _swin,
     'ConvNeXt': _convnext,
     'ResNet': _resnet,

