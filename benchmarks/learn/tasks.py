@@ -16,6 +16,7 @@ from sparx_mm.errors import UserError
 
 from .data import CROP, MARGIN, Data, Part, cut_object, middle, to_part
 
+MAX_SHAPES = 16
 # pixels of the least side of an object that is cut out
 _MIN_SIDE = 24
 _DIGITS = 'data/data/mnist_5k.csv.gz'
@@ -27,7 +28,7 @@ def _whole_and_middle(train, test):
 
 def _draw(seed, count, size):
     for index in range(count):
-        yield draw_sample(np.random.default_rng((seed, index)), size, 10, HARD)
+        yield draw_sample(np.random.default_rng((seed, index)), size, MAX_SHAPES, HARD)
 
 
 def _drawn_objects(seed, count):

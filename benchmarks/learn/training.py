@@ -65,6 +65,7 @@ class Model(nn.Module):
             )
         else:
             self.head = nn.Linear(channels[-1], len(data.classes))
+        self.register_buffer('weights', class_weights(data) if data.is_dense else None)
         pixels = data.train.images[:1000].float()
         self.register_buffer('mean', pixels.mean((0, 2, 3)).view(-1, 1, 1))
         self.register_buffer('std', pixels.std((0, 2, 3)).view(-1, 1, 1))
@@ -82,6 +83,17 @@ class Model(nn.Module):
         if not self.is_dense:
             return self.head(maps[-1].mean((2, 3)))
         return F.interpolate(self.head(maps), images.shape[2:], mode='bilinear')
+
+
+def class_weights(data):
+    """Return weights of the classes of pixels: 1 over the root of how many there are.
+
+    Args:
+        data (Data): Data set of a segmentation.
+    """
+    labels = data.train.labels
+    counts = torch.bincount(labels[labels != IGNORED].long(), minlength=len(data.classes))
+    return counts.clamp(min=1).float().rsqrt() * counts.max().sqrt()
 
 
 def make_model(config, data, recipe):
@@ -154,7 +166,7 @@ class Trainer:
             group['lr'] = self.recipe.rate * rate_at((iteration + 0.5) / self.recipe.iterations)
         with self._autocast():
             scores = self.model(images)
-        loss = F.cross_entropy(scores.float(), labels, ignore_index=IGNORED)
+        loss = F.cross_entropy(scores.float(), labels, self.model.weights, ignore_index=IGNORED)
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), MAX_NORM)

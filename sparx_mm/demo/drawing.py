@@ -95,7 +95,7 @@ class Style(NamedTuple):
 
 
 DEMO = Style()
-HARD = Style({**OUTLINES, **THIN_OUTLINES}, (0.05, 0.2), hidden=0.6, colors=2, noise=30.0)
+HARD = Style({**OUTLINES, **THIN_OUTLINES}, (0.06, 0.25), hidden=0.6, colors=3, noise=15.0)
 
 
 class Sample(NamedTuple):
