@@ -10,6 +10,7 @@ start it again after a stop, and once for each core.
 
 import argparse
 import functools
+import json
 import math
 from pathlib import Path
 
@@ -126,6 +127,29 @@ def fit_networks(jobs, args):
     return networks.fit_all(names, args.parameters)
 
 
+def check_results(results, fitted, parameters):
+    """Refuse to mix results of networks that have changed with those of before.
+
+    Args:
+        results (Store): File of results.
+        fitted (dict[str, Fitted]): Networks by name.
+        parameters (int): Number that they were fitted to.
+
+    Raises:
+        UserError: If a finished run was of another config.
+    """
+    # as a file has them, without tuples
+    configs = {name: json.loads(json.dumps(one.config)) for name, one in fitted.items()}
+    for run, record in results.read().items():
+        if run.parameters == parameters and record['config'] != configs.get(
+            run.network, record['config']
+        ):
+            raise UserError(
+                f'--results: {results.path} has runs of another {run.network}, whose row has '
+                'changed since: name another file'
+            )
+
+
 def plan_tables(jobs, budget, fitted, load):
     """Measure a training step of each network, and write what all runs cost.
 
@@ -185,6 +209,7 @@ def main():
     if results is None:
         Report(args.output).add(plan_tables(jobs, budget, fitted, load))
         return
+    check_results(results, fitted, args.parameters)
     date, *versions = software()
     about = dict(date=date, machine=', '.join([device_name(torch.device('cpu')), *versions]))
     plan.work(jobs, budget, results, fitted, load, about, progress)

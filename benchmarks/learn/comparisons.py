@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 # the learning rates that each network chooses from
-RATES = (5e-4, 1e-3, 2e-3, 4e-3)
+RATES = (1e-3, 2e-3, 4e-3, 8e-3)
 FAMILIES = (
     'SparX-Mamba',
     'PlainNet',

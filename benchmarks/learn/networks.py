@@ -191,25 +191,22 @@ def fit(make, parameters):
     return make(scale, min(1.0, stretch, key=lambda s: abs(at(scale, s) - parameters)))
 
 
-def fit_all(names, parameters, networks=NETWORKS):
+def fit_all(names, parameters):
     """Fit networks to one number of parameters.
 
     Args:
-        names (Iterable[str]): Keys of ``networks``.
+        names (Iterable[str]): Keys of ``NETWORKS``.
         parameters (int): Number of parameters.
-        networks (dict[str, Callable]): Rows by name. Default: ``NETWORKS``.
 
     Returns:
         dict[str, Fitted]: Networks by name.
 
     Raises:
-        UserError: If a network is unknown, or none of its widths is near enough.
+        UserError: If none of a network's widths is near enough.
     """
     fitted = {}
     for name in names:
-        if name not in networks:
-            raise UserError(f'no network {name!r}; there are {", ".join(networks)}')
-        config = fit(networks[name], parameters)
+        config = fit(NETWORKS[name], parameters)
         network = build(config)
         number = sum(p.numel() for p in network.parameters())
         if abs(number - parameters) > TOLERANCE * parameters:

@@ -71,7 +71,13 @@ def _rate_cell(runs):
 
 
 def _total_seconds(runs):
-    return np.mean([record['curve'][-1][1] for _, record in runs])
+    """Return the mean CPU time of the runs that did not diverge, infinite without any."""
+    times = [record['curve'][-1][1] for _, record in runs if record['finite']]
+    return np.mean(times) if times else np.inf
+
+
+def _seconds_cell(seconds):
+    return number(seconds) if np.isfinite(seconds) else '-'
 
 
 def result_tables(runs):
@@ -98,7 +104,7 @@ def result_tables(runs):
                 f'{first["parameters"] / 1e3:.0f}',
                 number(first['macs'] / 1e6),
                 _rate_cell(runs[name]),
-                number(_total_seconds(runs[name])),
+                _seconds_cell(_total_seconds(runs[name])),
                 *_cells(ends[name]),
                 f'{lost}' if lost else '',
                 _place(rank(ends)[name]),
@@ -111,7 +117,7 @@ def result_tables(runs):
         for name in sorted(runs, key=lambda name: -early[name].mean)
     ]
     blocks.append(
-        f'After {number(seconds)} CPU seconds of training, when the fastest network has '
+        f'After {_seconds_cell(seconds)} CPU seconds of training, when the fastest network has '
         'finished and the learning rates of the others have not yet come down:'
     )
     blocks.append(table(['network', 'mean', 'seeds', 'rank'], rows))
@@ -158,7 +164,8 @@ def robustness_table(networks, jobs):
             if not records:
                 cells.append('')
                 continue
-            part = (np.mean([final(record) for record in records]) - untrained) / gain
+            learned = np.mean([final(record) for record in records]) - untrained
+            part = learned / gain if gain > 0 else np.nan
             lost = sum(not record['finite'] for record in records)
             text = f'{part:.0%}' + (f', {lost} of {len(records)} diverged' if lost else '')
             is_fallen = bool(lost) or not part >= FALLEN
