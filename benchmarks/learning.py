@@ -23,8 +23,6 @@ from report import Report, number, progress, software, table
 from sparx_mm.errors import UserError, user_errors
 
 RESULTS = Path('work_dirs/learning/results.jsonl')
-# at a scale of 1
-ITERATIONS = 1000
 DRAWN = ('shapes-objects', 'shapes-pixels')
 
 
@@ -64,7 +62,7 @@ def parse_options():
         '--scale',
         type=positive_number,
         default=1.0,
-        help=f'iterations of a run over {ITERATIONS}; default: 1',
+        help=f'iterations of a run over {plan.ITERATIONS}; default: 1',
     )
     parser.add_argument('--seeds', type=positive, default=3, help='results of each; default: 3')
     parser.add_argument(
@@ -107,7 +105,7 @@ def choose_jobs(args):
                 f'--networks: {name!r} is not compared by {" ".join(args.comparisons)}, which '
                 f'has {", ".join(sorted(there))}'
             )
-    iterations = max(1, round(ITERATIONS * args.scale))
+    iterations = max(1, round(plan.ITERATIONS * args.scale))
     budget = plan.Budget(iterations, args.seeds, args.parameters, args.images)
     return plan.list_jobs(args.tasks, args.comparisons, args.networks), budget
 

