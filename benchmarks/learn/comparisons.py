@@ -93,6 +93,8 @@ COMPARISONS = {
             'M=4',
             'Concat',
             'no CGCA',
+            'WeightedAverage',
+            'weighted inputs',
         ),
         claims=(
             _against('Connections help', 'PlainNet'),
@@ -104,6 +106,7 @@ COMPARISONS = {
             _against('M = 3 is better than M = 4', 'M=4'),
             _against('DMCA is better than concatenation', 'Concat'),
             _against('DMCA is better than its values without attention', 'no CGCA'),
+            _against('DMCA is better than a weighted average', 'WeightedAverage'),
         ),
     ),
     'directions': Comparison(

@@ -115,6 +115,8 @@ NETWORKS = {
     'M=4': _sparx('m4'),
     'Concat': _sparx('concat'),
     'no CGCA': _sparx('no-cgca'),
+    'WeightedAverage': _sparx(connections=dict(aggregator=dict(type='WeightedAverage'))),
+    'weighted inputs': _sparx(connections=None, inputs='weighted'),
     '1 direction': _scan('SSM'),
     '2 directions': _scan('BiSSM'),
     '4 directions': _scan('SS2D', d_conv=1),

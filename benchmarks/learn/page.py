@@ -237,7 +237,8 @@ def write_page(records, output=None, pictures=None):
         f'{", ".join(f"{rate:g}" for rate in RATES)} on a part of the training images that was '
         'held out. Metrics are accuracy, and the mean IoU of a segmentation. A network is ahead '
         'of another one only if the worst of its seeds is better than the best of the '
-        f"other's, which of {MIN_SEEDS} seeds each happens by chance once in 20 times. A rank is 1 "
+        f"other's: of two equal networks with {MIN_SEEDS} seeds each, one is ahead by chance once "
+        'in 10 times. A rank is 1 '
         'plus the number of networks that are ahead: those of one rank are not told apart.',
         _made_on(records.values()),
     ]

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 # with fewer seeds, all of one network's are better than all of another one's by chance too
-# often: with three of each, once in 20 times
+# often: of two equal networks with three of each, one is ahead once in 10 times
 MIN_SEEDS = 3
 
 
