@@ -12,6 +12,7 @@ FAMILIES = (
     'VMamba',
     'VSSD',
     'GroupMamba',
+    'PlainMamba',
     'Swin',
     'ConvNeXt',
     'ResNet',

@@ -94,6 +94,12 @@ def _resnet(scale, stretch=1.0):
     return dict(type='mmdet.ResNet', depth=18, base_channels=round(3 * scale), norm_eval=False)
 
 
+def _plainmamba(scale, stretch=1.0):
+    # four maps of one size, a sixteenth of the image's
+    arch = dict(base='l1', embed_dims=2 * round(4 * scale), num_layers=12)
+    return dict(type='PlainMamba', arch=arch)
+
+
 _VSSD_MIXERS = tuple(dict(num_heads=heads, d_state=16) for heads in _HEADS[:3])
 
 # functions from a scale to a config, by name
@@ -103,6 +109,7 @@ NETWORKS = {
     'VMamba': ours('VMamba', (3, 6, 12, 24), multiples=2),
     'VSSD': ours('VSSD', (2, 4, 8, 16), mixer=(*_VSSD_MIXERS, dict(num_heads=_HEADS[3]))),
     'GroupMamba': ours('GroupMamba', (2, 4, 11, 14), ffn_ratio=(8, 8, 4, 4), stem=dict(width=8)),
+    'PlainMamba': _plainmamba,
     'Swin': _swin,
     'ConvNeXt': _convnext,
     'ResNet': _resnet,
