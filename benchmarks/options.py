@@ -35,7 +35,9 @@ class Input(NamedTuple):
         return f'{self.height}x{self.width}, batch {self.batch}, {short(self.dtype)}'
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """Parser that reports a bad argument in one line."""
+
     on_paper = ()
 
     def error(self, message):
@@ -72,7 +74,7 @@ def make_parser(description, has_peers=True, on_paper=()):
     Returns:
         ArgumentParser: Parser that reports a bad argument in one line.
     """
-    parser = _Parser(description=description)
+    parser = Parser(description=description)
     parser.on_paper = on_paper
     if on_paper:
         parser.add_argument('--device', choices=('cpu', *on_paper), required=True)

@@ -1,0 +1,1 @@
+"""Parts of `benchmarks/learning.py`: small networks trained side by side on equal budgets."""

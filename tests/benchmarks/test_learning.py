@@ -1,0 +1,411 @@
+"""Networks side by side on equal budgets: what is fitted, kept, ranked and written."""
+
+import gzip
+import json
+import multiprocessing
+import time
+from argparse import Namespace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from archs import PICO
+
+CURVE = [[0, 0.0, None, 0.1], [50, 1.0, 2.0, 0.3], [100, 2.0, 1.0, 0.5]]
+
+
+@pytest.fixture
+def learning(monkeypatch):
+    """Return the program, with two rows of small networks on few drawn images."""
+    import learning
+    from learn import comparisons, networks, training
+
+    def row(connections):
+        def make(scale, stretch=1.0):
+            dims = tuple(4 * round(scale * n) for n in (2, 2, 3, 3))
+            arch = dict(PICO, embed_dims=dims, depths=(1, 1, 1, 1), ffn=dict(ratio=stretch))
+            return dict(type='SparXMamba', arch=dict(arch, connections=connections))
+
+        return make
+
+    rows = {'connected': row(dict(starts=(None, None, 0, 0))), 'plain': row(None)}
+    monkeypatch.setattr(networks, 'NETWORKS', rows)
+    claim = comparisons.Claim('Connections help', 'connected', 'plain')
+    conditions = ('float32', 'batch 16')
+    for name, one in (
+        ('families', comparisons.Comparison(tuple(rows), claims=(claim,))),
+        ('robustness', comparisons.Comparison(tuple(rows), conditions)),
+    ):
+        monkeypatch.setitem(comparisons.COMPARISONS, name, one)
+    monkeypatch.setattr('learn.plan.RATES', (1e-3, 2e-3))
+    monkeypatch.setattr(training, 'MEASUREMENTS', 2)
+    return learning
+
+
+def options(results, *more):
+    small = dict(images=4, parameters=20_000, scale=0.003, results=results)
+    return [text for key, value in small.items() for text in (f'--{key}', value)] + [*more]
+
+
+@pytest.fixture
+def finished():
+    """Return finished runs of three networks: two ahead of the third, and not told apart."""
+    from learn.store import Run
+
+    metrics = {'SparX-Mamba': (0.80, 0.84, 0.88), 'PlainNet': (0.83, 0.85, 0.86)}
+    metrics['Swin'] = (0.70, 0.75, 0.79)
+    records = {}
+    for name, values in metrics.items():
+        for seed, value in enumerate(values):
+            run = Run('shapes-objects', name, 'float32', 'result', 1e-3, seed, 100, 400_000, 90)
+            # the last one is twice as fast, and as good at half of the time
+            pace = 0.5 if name == 'Swin' else 1.0
+            curve = [[i, pace * s, loss, m] for i, s, loss, m in CURVE[:2]]
+            curve.append([100, 2 * pace, 1.0, value])
+            about = dict(date='2026-01-01', machine='a machine', parameters=400_000, macs=7e6)
+            records[run] = dict(curve=curve, finite=True, **about)
+    return records
+
+
+def test_ranks_need_seeds_that_do_not_overlap():
+    from learn.ranking import rank, spread, verdict
+
+    given = dict(
+        first=spread([0.9, 0.91, 0.92]),
+        second=spread([0.8, 0.85, 0.89]),
+        # its best seed is better than the worst of the second
+        third=spread([0.7, 0.75, 0.805]),
+        last=spread([0.1, 0.2, 0.3]),
+        few=spread([0.99, 0.98]),
+    )
+    assert rank(given) == dict(first=1, second=2, third=2, last=4, few=None)
+    assert verdict(given['first'], given['second']) == 'confirmed'
+    assert verdict(given['second'], given['first']) == 'refuted'
+    assert verdict(given['second'], given['third']) == 'not decided'
+    assert verdict(given['few'], given['last']) == 'not decided'
+    assert verdict(given['few'], None) == 'not measured'
+
+
+def test_networks_have_the_same_number_of_parameters(learning):
+    from learn import networks
+
+    fitted = networks.fit_all(['connected', 'plain'], 30_000)
+    for one in fitted.values():
+        count = sum(p.numel() for p in networks.build(one.config).parameters())
+        assert count == one.parameters == pytest.approx(30_000, rel=networks.TOLERANCE)
+        assert one.macs > 0
+    # it has no aggregators to spend them on
+    widths = [fitted[name].config['arch']['ffn']['ratio'] for name in ('connected', 'plain')]
+    dims = [fitted[name].config['arch']['embed_dims'] for name in ('connected', 'plain')]
+    assert (dims[0], widths[0]) < (dims[1], widths[1])
+
+
+def test_every_row_builds_and_grows():
+    from learn import comparisons, networks
+
+    for comparison in comparisons.COMPARISONS.values():
+        assert set(comparison.networks) <= set(networks.NETWORKS)
+        assert all({c.better, c.worse} <= set(comparison.networks) for c in comparison.claims)
+    for name, make in networks.NETWORKS.items():
+        network = networks.build(make(2.0))
+        sides = [4] * 4 if name == 'PlainMamba' else [16, 8, 4, 2]
+        assert [m.shape[2] for m in network(torch.rand(2, 3, 64, 64))] == sides, name
+        if name in comparisons.FAMILIES:
+            count = sum(p.numel() for p in network.parameters())
+            assert count < networks.count_parameters(make(3.0)), name
+
+
+def test_a_width_that_does_not_fit_is_refused(learning, run, tmp_path):
+    status, out, err = run(
+        learning.main, 'plan', *options(tmp_path / 'r.jsonl', '--parameters', '100')
+    )
+    assert status == 1 and not out
+    assert 'at the nearest width' in err.splitlines()[-1]
+
+
+def test_run_and_report(learning, run, tmp_path):
+    results, page = tmp_path / 'r.jsonl', tmp_path / 'page.md'
+    chosen = ('--comparisons', 'families', 'robustness', '--tasks', 'shapes-pixels', '--seeds', '1')
+    status, out, err = run(learning.main, 'run', *options(results, *chosen))
+    assert status == 0, err
+    records = [json.loads(line) for line in results.read_text().splitlines()]
+    phases = [r['run']['phase'] for r in records]
+    # two rates of two networks; one seed of two under two conditions
+    assert phases == ['choice'] * 4 + ['result'] * 4
+    assert 'all 8 runs are finished' in err and 'of one core left' in err
+    for record in records:
+        steps = record['run']['iterations']
+        assert steps == (1 if record['run']['phase'] == 'choice' else 3)
+        assert record['curve'][0][0] == 0 and record['curve'][-1][0] == steps
+        assert record['finite'] and 0 <= record['curve'][-1][3] <= 1
+        assert record['curve'][-1][1] > 0
+    # nothing is left to do
+    before = results.read_bytes()
+    status, out, err = run(learning.main, 'run', *options(results, *chosen))
+    assert status == 0 and results.read_bytes() == before
+    status, out, err = run(
+        learning.main, 'report', '--results', results, '--output', page, '--pictures', tmp_path
+    )
+    assert status == 0, err
+    text = page.read_text()
+    assert '| Connections help | connected | plain | ' in text
+    assert '| connected | ' in text[text.index('## Robustness') :]
+    assert '](learning_families.png)' in text
+    # of other networks of these names
+    results.write_text(before.decode().replace('"depths": [1, 1, 1, 1]', '"depths": [1, 1, 2, 1]'))
+    status, out, err = run(learning.main, 'run', *options(results, *chosen))
+    assert status == 1
+    assert err.splitlines()[-1].startswith('error: --results: ') and 'another connected' in err
+
+
+def test_seeds_repeat_and_conditions_change(learning):
+    from learn import networks, tasks, training
+
+    data = tasks.load('shapes-objects', Namespace(images=4))
+    config = networks.NETWORKS['plain'](1.0)
+    recipe = training.Recipe(1e-3, 2, 0)
+
+    def losses(**changes):
+        done = training.train(config, data, recipe._replace(**changes))
+        return [row[2] for row in done['curve'][1:]]
+
+    same = losses()
+    assert losses() == same
+    assert losses(with_cp=True) == pytest.approx(same, rel=1e-4)
+    assert losses(seed=1) != same
+    assert losses(bfloat16=True) != same
+    assert losses(bfloat16=True) == pytest.approx(same, rel=0.1)
+
+
+def test_a_loss_that_is_not_finite_ends_a_run(learning, monkeypatch):
+    from learn import networks, plan, tasks, training
+
+    monkeypatch.setattr(training.Trainer, 'step', lambda self, i: float('nan') if i else 1.0)
+    data = tasks.load('shapes-objects', Namespace(images=4))
+    result = training.train(networks.NETWORKS['plain'](1.0), data, training.Recipe(1.0, 9, 0))
+    assert not result['finite'] and len(result['curve']) == 1
+    assert plan.final(result) == result['curve'][0][3]
+
+
+def test_the_rate_is_chosen_on_what_is_held_out(learning):
+    from learn import plan, tasks
+
+    data = tasks.load('shapes-objects', Namespace(images=4))
+    held = data.hold_out(plan.CHOICE_SEED)
+    assert len(held.train.images) + len(held.test.images) == len(data.train.images)
+    seen = {image.numpy().tobytes() for image in held.train.images[:, :, 4:68, 4:68]}
+    assert not seen & {image.numpy().tobytes() for image in held.test.images}
+    job = plan.Job('shapes-objects', 'plain', 'rate x4')
+    budget = plan.Budget(100, 3, 400_000, 4)
+    runs = plan.choices(job, budget)
+    assert {run.condition for run in runs} == {'float32'}
+    record = dict(curve=CURVE, finite=True)
+    records = {runs[0]: record}
+    assert plan.results(job, budget, records) == []
+    records[runs[1]] = dict(record, curve=[*CURVE[:-1], [100, 2.0, 1.0, 0.6]])
+    results = plan.results(job, budget, records)
+    assert [run.rate for run in results] == 3 * [4 * 2e-3]
+    # one that diverged is not better than any
+    records[runs[1]] = dict(record, finite=False)
+    assert plan.results(job, budget, records)[0].rate == 4 * 1e-3
+
+
+def test_a_process_goes_on_where_a_killed_one_stood(finished, tmp_path):
+    """Its finished runs stay, a line that it was writing does not, and its run is free again."""
+    from learn.store import Store
+
+    path = tmp_path / 'r.jsonl'
+    (run, result), (other, _), *_ = finished.items()
+    # of fork, because it takes no time
+    context = multiprocessing.get_context('fork')
+    claimed = context.Event()
+
+    def work():
+        store = Store(path)
+        store.add(run, result)
+        store.claim(other)
+        with path.open('a') as file:
+            file.write('{"run": {"task": "sha')
+        claimed.set()
+        time.sleep(60)
+
+    process = context.Process(target=work)
+    process.start()
+    assert claimed.wait(30)
+    store = Store(path)
+    assert not store.claim(run)
+    assert not store.claim(other)
+    process.kill()
+    process.join()
+    assert store.read() == {run: result}
+    assert store.claim(other)
+    store.add(other, result)
+    assert store.read() == {run: result, other: result}
+    assert len(path.read_text().splitlines()) == 3
+
+
+def test_tables_and_curves_of_stored_lines(finished, tmp_path):
+    from learn import page
+
+    text = page.write_page(finished, tmp_path / 'page.md', tmp_path / 'pictures')
+    tables = [
+        [line.strip('| ').split(' | ') for line in block.splitlines()[2:]]
+        for block in text.split('\n\n')
+        if block.startswith('| network')
+    ]
+    ends, early = tables[:2]
+    assert [(row[0], row[-1]) for row in ends] == [
+        ('PlainNet', '1'),
+        ('SparX-Mamba', '1'),
+        ('Swin', '3'),
+    ]
+    assert ends[1][5:7] == ['0.840', '0.800 to 0.880']
+    # after a second Swin has finished, and the others are half way
+    assert [(row[0], row[1], row[-1]) for row in early] == [
+        ('Swin', '0.747', '1'),
+        ('SparX-Mamba', '0.300', '2'),
+        ('PlainNet', '0.300', '2'),
+    ]
+    assert '2026-01-01; a machine.' in text
+    assert '](pictures/learning_families.png)' in text
+    picture = cv2.imread(str(tmp_path / 'pictures/learning_families.png'))
+    assert picture[0, 0].tolist() == [255, 255, 255] and picture.std() > 5
+    # of the same runs, and its claims of networks that are there
+    assert '| Connections help | SparX-Mamba | PlainNet | not decided |' in text
+    assert '| M = 3 is better than M = 2 | SparX-Mamba | M=2 | not measured |' in text
+
+
+def test_what_falls_over_is_in_bold(finished):
+    from learn import page
+
+    runs = [run for run in finished if run.network == 'Swin']
+    for condition, change in (('rate x4', {}), ('rate x8', dict(finite=False))):
+        for run in runs:
+            record = dict(finished[run], **change)
+            finished[run._replace(condition=condition)] = record
+    weak = [*CURVE[:-1], [100, 2.0, 1.0, 0.2]]
+    for run in runs:
+        finished[run._replace(condition='batch 2')] = dict(finished[run], curve=weak)
+    (row,) = [s for s in page.write_page(finished).splitlines() if s.startswith('| Swin | 100% |')]
+    cells = row.strip('| ').split(' | ')
+    assert cells[2:] == ['**15%**', '100%', '**0%, 3 of 3 diverged**', '2']
+
+
+def test_objects_are_cut_out_where_they_are():
+    from learn.data import cut_object
+
+    for size, scale in ((100, 1), (800, 8)):
+        image = np.zeros((size, size, 3), np.uint8)
+        image[20 * scale : 40 * scale, 60 * scale : 90 * scale] = 200
+        cut = cut_object(image, (60 * scale, 20 * scale, 30 * scale, 20 * scale), 78, 1.3)
+        inside = np.argwhere(cut[..., 0] > 100)
+        # twice the size, in the middle
+        assert np.abs(inside.min(0) - (19, 9)).max() <= 2
+        assert np.abs(inside.max(0) - (58, 68)).max() <= 2
+
+
+def test_labels_are_cropped_and_mirrored_with_their_images():
+    from learn.data import Batches, Data, Part
+
+    labels = torch.randint(0, 200, (3, 70, 90), dtype=torch.uint8)
+    part = Part(labels[:, None].repeat(1, 3, 1, 1), labels)
+    batches = Batches(Data(part, part, tuple('abc')), 8, 0)
+    for _ in range(3):
+        images, cropped = next(batches)
+        assert images.shape == (8, 3, 64, 64)
+        assert torch.equal(images[:, 0].long(), cropped)
+
+
+def test_mean_iou_by_hand():
+    from learn.training import mean_iou
+
+    labels, predicted = torch.tensor([[0, 0, 1, 1, 3], [0, 1, 1, 1, 1]])
+    # class 3 is never found, and class 2 does not occur
+    assert mean_iou(labels, predicted) == pytest.approx((1 / 2 + 2 / 4 + 0) / 3)
+
+
+@pytest.fixture
+def real(tmp_path):
+    """Write small folders in the formats of the real tasks."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (140, 180, 3), np.uint8)
+    for split in ('train', 'val'):
+        (tmp_path / split).mkdir()
+        cv2.imwrite(str(tmp_path / split / 'a.png'), pixels)
+        categories = [
+            dict(id=7, name='cat', supercategory='animal'),
+            dict(id=9, name='cup', supercategory='kitchen'),
+        ]
+        boxes = [(7, [10, 10, 40, 50], 0), (9, [50, 50, 60, 30], 0), (9, [5, 5, 8, 8], 0)]
+        boxes.append((7, [0, 0, 90, 90], 1))
+        annotations = [
+            dict(image_id=1, category_id=c, bbox=box, iscrowd=crowd) for c, box, crowd in boxes
+        ]
+        path = tmp_path / f'annotations/instances_{split}.json'
+        path.parent.mkdir(exist_ok=True)
+        images = [dict(id=1, file_name='a.png')]
+        path.write_text(
+            json.dumps(dict(images=images, annotations=annotations, categories=categories))
+        )
+    for split in ('training', 'validation'):
+        for folder, image in (('images', pixels), ('annotations', pixels[..., 0] // 100)):
+            path = tmp_path / folder / split / 'f.png'
+            path.parent.mkdir(parents=True)
+            cv2.imwrite(str(path), image)
+    for name in 'ab':
+        (tmp_path / 'folders' / name).mkdir(parents=True)
+        for i in range(5):
+            cv2.imwrite(str(tmp_path / 'folders' / name / f'{i}.png'), pixels)
+    return Namespace(coco=tmp_path, camvid=tmp_path, folder=tmp_path / 'folders', digits=None)
+
+
+def test_real_data(real):
+    from learn import tasks
+
+    coco = tasks.load('coco-objects', real)
+    # neither a small object nor a crowd
+    assert coco.classes == ('animal', 'kitchen') and coco.train.labels.tolist() == [0, 1]
+    assert coco.train.images.shape[2:] == (72, 72) and coco.test.images.shape[2:] == (64, 64)
+    camvid = tasks.load('camvid', real)
+    assert camvid.is_dense and camvid.train.images.shape == (1, 3, 70, 90)
+    assert camvid.classes == ('0', '1', '2')
+    folders = tasks.load('folders', real)
+    assert (len(folders.train.labels), folders.test.labels.tolist()) == (8, [0, 1])
+
+
+def test_digits(tmp_path):
+    from learn import tasks
+
+    rows = np.zeros((2500, 785), int)
+    rows[:, -1] = np.arange(2500) % 10
+    rows[:, 28 * 14 + 14] = 255
+    path = tmp_path / 'mnist_5k.csv.gz'
+    with gzip.open(path, 'wt') as file:
+        np.savetxt(file, rows, '%d', ',')
+    data = tasks.load('digits', Namespace(digits=path))
+    assert torch.bincount(data.train.labels).tolist() == 10 * [100]
+    assert torch.bincount(data.test.labels).tolist() == 10 * [150]
+    # the same pixel in the middle of both
+    assert torch.equal(data.test.images[0].nonzero()[:, 1:], data.test.images[9].nonzero()[:, 1:])
+    assert data.test.images[0, 0, 32:34, 32:34].eq(255).all() and not data.flips
+
+
+@pytest.mark.parametrize(
+    'args,message',
+    [
+        (['run', '--networks', 'VGG'], "--networks: 'VGG' is not compared by families"),
+        (['run', '--tasks', 'camvid'], '--camvid is not given'),
+        (['run', '--tasks', 'camvid', '--camvid', '/none'], '--camvid /none does not exist'),
+        (['run', '--scale', '0'], "'0' is not a number above 0"),
+        (
+            ['run', '--results', '/dev/null/r.jsonl'],
+            '--results /dev/null/r.jsonl cannot be written',
+        ),
+        (['report', '--results', '/none'], '--results /none has no results'),
+    ],
+)
+def test_mistakes_end_in_one_line(learning, run, args, message):
+    status, out, err = run(learning.main, *args)
+    assert status in (1, 2) and not out
+    assert err.splitlines()[-1].startswith('error: ') and message in err
