@@ -31,7 +31,16 @@ LOSS_COLUMNS = ('keep', 'gap', 'M multiply-adds', 'x', 'mIoU', '', 'classes', ''
 
 
 def run_closed_up(layer, x, kept):
-    """Run a layer on tokens that have moved up to the first positions: plain removal."""
+    """Run a layer on tokens that have moved up to the first positions: plain removal.
+
+    Args:
+        layer (Layer): The layer.
+        x (Tensor): Map of shape (B, C, H, W), or kept tokens of shape (B, C, k, 1).
+        kept (KeptTokens, optional): Places of the kept tokens. None: all are kept.
+
+    Returns:
+        tuple[Tensor, Tensor]: What `run_on_kept` returns.
+    """
     if kept is not None:
         positions = torch.arange(x.shape[2]).expand(len(x), -1)
         kept = KeptTokens(positions, kept.like, 'copy')
@@ -39,7 +48,16 @@ def run_closed_up(layer, x, kept):
 
 
 def prune(layers, keep, gap):
-    """Return a backbone's option, None where nothing is dropped."""
+    """Make the option of a backbone.
+
+    Args:
+        layers (Sequence[int]): Layers after which tokens are dropped.
+        keep (float): Share of the tokens that stays.
+        gap (str): One of ``GAPS``.
+
+    Returns:
+        dict or None: The option; None where nothing is dropped.
+    """
     gap = 'copy' if gap == 'removed' else gap
     return None if keep == 1 else dict(layers=layers, keep=keep, gap=gap)
 
