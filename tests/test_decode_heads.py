@@ -24,6 +24,8 @@ PICOS = [
     pytest.param(vmunet.PICO, 'Add', id='vmunet'),
     pytest.param(vmunet.PICO_CVSS, 'MFMS', id='cvmh'),
 ]
+# the same network on another size
+LARGER = [pytest.param(96, 64, marks=pytest.mark.faults)]
 
 
 def pico(arch, fusion, **kwargs):
@@ -85,16 +87,15 @@ def test_the_official_maps(official, name, faint):
         hook.remove()
 
 
-# the same network on another size
-@pytest.mark.faults
+@pytest.mark.parametrize('height, width', LARGER)
 @torch.no_grad()
-def test_the_official_logits_of_a_larger_image(official):
+def test_the_official_logits_of_a_larger_image(official, height, width):
     load_whole(official.float(), dict(state_dict=vmunet.official_state()), 'vmunet.pth')
-    image = torch.from_numpy(deterministic.make_input('vmunet', 96, 64))
-    wanted = vmunet.golden('seg_6_96x64')['logits']
+    image = torch.from_numpy(deterministic.make_input('vmunet', height, width))
+    wanted = vmunet.golden(f'seg_6_{height}x{width}')['logits']
     for dtype, tolerance in TOLERANCES.items():
         logits = official.to(dtype).encode_decode(
-            image.to(dtype), [dict(img_shape=(96, 64), ori_shape=(96, 64))]
+            image.to(dtype), [dict(img_shape=(height, width), ori_shape=(height, width))]
         )
         assert (logits - wanted).abs().max() < tolerance, dtype
 
@@ -121,6 +122,7 @@ def test_official_files_are_converted_there_and_back(tmp_path):
     assert all(back[name].equal(value) for name, value in state.items())
 
 
+@pytest.mark.tries('a VM-UNet or VMamba file that does not fit')
 def test_files_that_do_not_fit(tmp_path):
     state = dict(vmunet.official_state())
     with torch.device('meta'):

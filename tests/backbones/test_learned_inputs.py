@@ -197,6 +197,7 @@ def test_a_released_file_loads_whole(tmp_path):
         VMamba(arch, init_cfg=dict(type='Pretrained', checkpoint=file)).init_weights()
 
 
+@pytest.mark.tries('a file with the scalars of weighted sums')
 def test_a_file_with_scalars_is_not_one_of_a_plain_network(tmp_path):
     file = str(tmp_path / 'weighted.pth')
     torch.save(build(VMamba, dict(PICO_VMAMBA, inputs='weighted')).state_dict(), file)

@@ -15,6 +15,9 @@ ARCH = dict(base='l1', embed_dims=16, num_layers=5, stem=dict(num_convs=0, width
 SHORT = dict(ARCH, num_layers=3)
 PRUNING = dict(layers=(1, 2), keep=0.7)
 # of 35, 25 and 18 tokens
+# dynamic axes of an exported program, and another size; torch takes a while over sizes
+# that are rounded up
+EXPORTED = [((0,), (192, 256)), pytest.param((0, 2, 3), (300, 208), marks=pytest.mark.faults)]
 SIZE = (80, 112)
 COUNTS = (35, 35, 25, 18, 18)
 
@@ -188,11 +191,7 @@ def test_autocast(dropped):
 
 
 @pytest.mark.slow
-# torch takes a while over sizes that are rounded up
-@pytest.mark.parametrize(
-    'axes, size',
-    [((0,), (192, 256)), pytest.param((0, 2, 3), (300, 208), marks=pytest.mark.faults)],
-)
+@pytest.mark.parametrize('axes, size', EXPORTED)
 @torch.no_grad()
 def test_torch_exports_any_batch_and_size(axes, size):
     model = build(arch=SHORT, pruning=dict(layers=(1,), keep=0.7), out_indices=-1)

@@ -18,6 +18,13 @@ TOLERANCES = {torch.float64: 5e-6, torch.float32: 1e-4}
 # number of parameters with the head
 PARAMETERS = {'tiny': 7_148_008, 'small': 25_796_584}
 SIZE = (32, 48)
+# (variant, height, width, kind), and those with more of the same layers and tokens
+GOLDENS = [
+    ('t', 64, 96, 'cls'),
+    ('t', 64, 96, 'faint_cls'),
+    pytest.param('t', 224, 224, 'cls', marks=pytest.mark.faults),
+    pytest.param('s', 224, 224, 'cls', marks=pytest.mark.faults),
+]
 
 
 def small(**kwargs):
@@ -30,15 +37,7 @@ def images(batch=2):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    'variant, height, width, kind',
-    [
-        ('t', 64, 96, 'cls'),
-        ('t', 64, 96, 'faint_cls'),
-        pytest.param('t', 224, 224, 'cls', marks=pytest.mark.faults),
-        pytest.param('s', 224, 224, 'cls', marks=pytest.mark.faults),
-    ],
-)
+@pytest.mark.parametrize('variant, height, width, kind', GOLDENS)
 @torch.no_grad()
 def test_logits_and_inner_values(variant, height, width, kind):
     state = parity.released_state('cls', variant, 'vim', faint=kind == 'faint_cls')

@@ -73,6 +73,7 @@ def test_it_is_an_init_cfg(small, tmp_path):
     assert (model.stages[1].layers[0].mixer.D == small[name].flatten()[0]).all()
 
 
+@pytest.mark.tries('a VM-UNet or VMamba file that does not fit')
 def test_files_that_do_not_fit(small):
     model = VMUNetEncoder(dict(embed_dims=(24, 48), depths=(1, 1)), out_indices=(0,))
     with pytest.raises(CoverageError, match='nothing of this VMamba fits: .* 2x96 2x192 27x384'):

@@ -94,6 +94,7 @@ def _write_all(predictor, path, folder, **options):
     return pixels, frame.fault
 
 
+@pytest.mark.tries('a GeoTIFF where rasterio is missing')
 def test_without_rasterio_the_loss_is_named(segmentor, scene, tmp_path, monkeypatch):
     lines = []
     monkeypatch.setattr(writers, 'print_log', lambda line, *_: lines.append(line))
@@ -183,6 +184,7 @@ def test_what_windows_do_not_take_is_read_whole(segmentor, scene, geotiff, tmp_p
     assert scenes.open_scene(str(plain)) is not None and scenes.find_ground(str(plain)) == {}
 
 
+@pytest.mark.tries('a TIFF that is damaged inside')
 def test_a_damaged_window_is_named(segmentor, scene, geotiff, tmp_path):
     path = geotiff(_bands(scene, 3), tiled=True, blockxsize=64, blockysize=64)
     path.write_bytes(path.read_bytes()[:60_000])

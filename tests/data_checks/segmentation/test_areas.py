@@ -142,6 +142,7 @@ def vaihingen(tmp_path):
     return tmp_path
 
 
+@pytest.mark.tries('patches of an unknown area')
 @pytest.mark.parametrize(
     'change, message',
     [
@@ -196,6 +197,7 @@ def test_faults_of_converted_folders_are_found(vaihingen):
     assert 'LoadAnnotations has reduce_zero_label=True, and the data set has False' in text
 
 
+@pytest.mark.tries('patches of an unknown area')
 def test_a_list_that_is_not_made_is_named(vaihingen):
     shutil.rmtree(vaihingen / 'splits')
     with pytest.raises(UserError, match=r'splits/train\.txt .*docs/remote_sensing\.md says how'):

@@ -41,6 +41,7 @@ def test_values_stay_bit_by_bit():
     assert list(again) == list(own) and all(again[k] is v for k, v in own.items())
 
 
+@pytest.mark.tries('a Vim file of another size')
 def test_a_file_of_another_size_or_without_a_part_is_refused():
     model = Vim(PICO_VIM)
     released = VIM.to_released(model.state_dict())
