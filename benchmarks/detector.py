@@ -9,12 +9,11 @@ with eight objects. No box of such a detector passes the score threshold, so inf
 makes no masks.
 """
 
-import time
 from pathlib import Path
 
 import torch
 from backbone import PASSES, import_networks
-from measure import Call, compare, nbytes
+from measure import Call, clock, compare, nbytes
 from options import Input, make_parser, parse
 from report import Report, against_cells, header, number, progress, table, time_cells
 
@@ -115,17 +114,18 @@ class Step:
         self.times = {name: [] for name in TIMED}
 
     def _start(self):
-        self._synchronize()
-        self.started = time.perf_counter()
+        self.started = self._read_clock()
 
     def _stop(self, name):
-        self._synchronize()
-        self.times[name].append((time.perf_counter() - self.started) * 1e3)
-        self.started = time.perf_counter()
+        now = self._read_clock()
+        self.times[name].append((now - self.started) * 1e3)
+        self.started = now
 
-    def _synchronize(self):
-        if self.batch['inputs'].is_cuda:
-            torch.cuda.synchronize(self.batch['inputs'].device)
+    def _read_clock(self):
+        device = self.batch['inputs'].device
+        if device.type == 'cuda':
+            torch.cuda.synchronize(device)
+        return clock(device)
 
     def timed(self, repeats):
         """Return the milliseconds of each part, of the last calls."""

@@ -3,6 +3,7 @@
 import pytest
 from detection import ROOT
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from sparx_mm import data_checks
 from sparx_mm.errors import UserError
@@ -76,7 +77,9 @@ def test_remote_data_is_left_to_mmengine(remote):
     assert _paths(cfg) == []
 
 
-def test_missing_data_is_one_line(tmp_path):
+def test_missing_data_is_one_line(tmp_path, monkeypatch):
+    # of no library, by whose data sets files would be read
+    monkeypatch.setattr(DefaultScope, '_instance_dict', {})
     cfg = _config(
         data_source=dict(type='CocoDataset', name='shop.org'),
         train_dataloader=_loader(

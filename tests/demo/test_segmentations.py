@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.structures import PixelData
-from segmentation import CONFIGS, tiny_config
+from segmentation import CONFIG, ROOT, tiny_config
 
 from sparx_mm.demo import draw_predictions
 from sparx_mm.demo.sheet import GAP, HEADER, LINE, SQUARE, draw_legend
@@ -14,8 +14,7 @@ from sparx_mm.run import build_runner
 
 # twice that of a drawn image
 HEIGHT = 128
-SHAPES = next(path for path in CONFIGS if 'shapes' in path.stem)
-ADE = next(path for path in CONFIGS if 'shapes' not in path.stem)
+SHAPES = ROOT / 'configs/mmseg/semantic_fpn_sparx_demo_shapes.py'
 
 
 class _Model(torch.nn.Module):
@@ -90,7 +89,7 @@ def test_classes_are_painted_in_the_colors_of_the_data_set(dataset):
 
 
 def test_ignored_pixels_are_dark(dataset):
-    dataset = dataset(ADE)
+    dataset = dataset(CONFIG)
     picture = draw_predictions(_Model(255), dataset, [0], height=HEIGHT)
     truth, prediction, _ = _rows(picture)
     sample = dataset[0]['data_samples']
@@ -105,7 +104,7 @@ def test_ignored_pixels_are_dark(dataset):
 
 
 def test_images_of_different_sizes_stand_in_one_row(dataset):
-    dataset = dataset(ADE)
+    dataset = dataset(CONFIG)
     sizes = [sample['data_samples'].ori_shape for sample in dataset]
     assert len(set(sizes)) == 3
     picture = draw_predictions(_Model(149), dataset, range(3), height=HEIGHT)

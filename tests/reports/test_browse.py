@@ -7,14 +7,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from classification import CONFIGS as CLASSIFIERS
+from classification import CONFIG as CLASSIFIER
 from classification import tiny_config as tiny_classifier
-from detection import CONFIGS as DETECTORS
+from detection import CONFIG as DETECTOR
 from detection import tiny_config as tiny_detector
 from mmengine.structures import BaseDataElement, InstanceData
-from rotated import CONFIGS as ROTATED
+from rotated import CONFIG as ROTATED
 from rotated import tiny_config as tiny_rotated
-from segmentation import CONFIGS as SEGMENTORS
+from segmentation import CONFIG as ADE
 from segmentation import tiny_config as tiny_segmentor
 
 from sparx_mm.demo.sheet import GAP
@@ -24,16 +24,14 @@ from sparx_mm.reports.browse import NAME, TILE, split_sample
 from sparx_mm.reports.samples import MIN_HEIGHT, Painter
 from sparx_mm.run import load_dataset
 
-ADE = next(path for path in SEGMENTORS if 'shapes' not in path.stem)
-
 
 def _dataset(kind, request):
     """Build the training set of a kind; None where its library is missing."""
     make, config, data, package = {
-        'boxes': (tiny_detector, DETECTORS[0], 'shapes', 'mmdet'),
+        'boxes': (tiny_detector, DETECTOR, 'shapes', 'mmdet'),
         'label maps': (tiny_segmentor, ADE, 'ade', 'mmseg'),
-        'labels': (tiny_classifier, CLASSIFIERS[0], 'imagenet', 'mmpretrain'),
-        'rotated boxes': (tiny_rotated, ROTATED[0], 'dota', 'mmrotate'),
+        'labels': (tiny_classifier, CLASSIFIER, 'imagenet', 'mmpretrain'),
+        'rotated boxes': (tiny_rotated, ROTATED, 'dota', 'mmrotate'),
     }[kind]
     if find_spec(package) is None:
         pytest.skip(f'{package} is not installed')
@@ -62,7 +60,7 @@ def test_the_ground_truth_is_drawn_on_what_is_trained_on(kind, request, tmp_path
 
 
 def test_augmentations_are_drawn_by_their_seed(shapes, tmp_path):
-    dataset = load_dataset(tiny_detector(DETECTORS[0], shapes), 'train')
+    dataset = load_dataset(tiny_detector(DETECTOR, shapes), 'train')
     sheets = [
         cv2.imread(browse(dataset, str(tmp_path / str(i)), [0], repeat=3, seed=seed))
         for i, seed in enumerate((0, 0, 1))
@@ -132,7 +130,7 @@ def test_the_libraries_own_programs_draw_our_configs(
     library, _, rest = program.partition('/')
     program = Path(find_spec(library).origin).parent / rest
     if kind == 'boxes':
-        cfg = tiny_detector(DETECTORS[0], request.getfixturevalue('shapes'))
+        cfg = tiny_detector(DETECTOR, request.getfixturevalue('shapes'))
     else:
         cfg = tiny_segmentor(ADE, request.getfixturevalue('ade'))
     cfg.dump(tmp_path / 'config.py')

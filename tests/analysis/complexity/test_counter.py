@@ -116,7 +116,8 @@ def test_parts():
 def test_attention_of_mixers_always_counts():
     # of windows of 49 tokens; four projections of each token's channels
     L, C = 56**2, 96
-    for convention in CONVENTIONS:
+    # but where layers of known types alone count
+    for convention in set(CONVENTIONS) - {'layers'}:
         counted = count_complexity(SparXSwin(), (224, 224), convention)
         assert counted.total('stage 0', 'mixer').macs == 2 * L * C * (2 * 49 + C)
 
