@@ -116,7 +116,9 @@ class Scan(torch.nn.Module):
 
 
 @pytest.mark.parametrize('scan', ['lines', 'doubling'])
-@pytest.mark.parametrize('states, orders', [(1, 'cross'), (3, 'cross'), (3, 'diagonal')])
+@pytest.mark.parametrize(
+    'states, orders', [(1, 'cross'), (3, 'cross'), (3, 'diagonal'), (3, 'snake')]
+)
 @torch.no_grad()
 def test_the_scan_in_standard_operators(scan, states, orders):
     def inputs(batch, height, width):
