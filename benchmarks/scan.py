@@ -42,11 +42,10 @@ COLUMNS = (
     'x memory',
 )
 # of the table of orders, its own row first
-ORDER_FORMS = {
-    'diagonal': Form(functools.partial(ss2d, orders='diagonal')),
-    'cross': Form(ss2d),
-    'permuted': Form(permuted),
+TABLE_FORMS = {
+    orders: Form(functools.partial(ss2d, orders=orders)) for orders in ('diagonal', 'snake')
 }
+ORDER_FORMS = {**TABLE_FORMS, 'cross': Form(ss2d), 'permuted': Form(permuted)}
 # states of SparX-Mamba, and of VMamba's first release, which VM-UNet keeps
 STATES = (1, 16)
 # time against length, with the channels of the first stage
@@ -220,7 +219,7 @@ def stage_table(forms, images, args, bandwidth):
 
 
 def orders_table(images, args, bandwidth):
-    """Check and time the scan along diagonals, in the operator and by permuted copies.
+    """Check and time the scan along diagonals and snakes, and by permuted copies.
 
     Args:
         images (Input): Images that the network is given.
@@ -230,15 +229,17 @@ def orders_table(images, args, bandwidth):
     Returns:
         str: The table.
     """
-    rows, diagonal = [], ORDER_FORMS['diagonal'].run
-    others = {name: form for name, form in ORDER_FORMS.items() if name != 'cross'}
+    rows = []
     for state in STATES:
         for batch, dim, *size in stage_maps(images):
             title = ' x '.join(map(str, (batch, 2 * dim, *size))) + f', N = {state}'
             progress(f'{images}: orders of {title}')
-            check_small(others, dim, images.dtype, args.device, 'diagonal', state)
             inputs, dy = make_inputs(batch, dim, *size, images.dtype, args.device, state)
-            check_full({'permuted': others['permuted']}, inputs, dy, diagonal)
+            for orders, form in TABLE_FORMS.items():
+                copies = Form(functools.partial(permuted, orders=orders))
+                both = {orders: form, f'permuted {orders}': copies}
+                check_small(both, dim, images.dtype, args.device, orders, state)
+                check_full({f'permuted {orders}': copies}, inputs, dy, form.run)
             for backward in PASSES:
                 times = time_forms(ORDER_FORMS, inputs, dy, backward, args.repeats)
                 moved = fused_bytes(inputs, dy, backward)
@@ -246,7 +247,8 @@ def orders_table(images, args, bandwidth):
     return (
         f'## Orders: {images}\n\n"diagonal" is ss2d along rows, columns, anti-diagonals and '
         'diagonals, "permuted" the same by copies in these orders and one scan of sequences, '
-        f'"cross" ss2d along rows, columns and their reverses.\n\n{table(COLUMNS, rows)}'
+        '"snake" ss2d along rows, columns and their reverses, every other line of them '
+        f'backwards, "cross" the same without turning back.\n\n{table(COLUMNS, rows)}'
     )
 
 

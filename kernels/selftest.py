@@ -46,7 +46,7 @@ class Check(NamedTuple):
     """Result of checking an operator with one size and dtype.
 
     Attributes:
-        operator (str): Name of the operator, ``'ss2d_diagonal'`` for `ss2d` with those orders.
+        operator (str): Name of the operator, ``'ss2d_snake'`` for `ss2d` with those orders.
         size (str): Sizes of its inputs.
         dtype (torch.dtype): Dtype of its inputs.
         backend (str): Backend that ran, '' if none could.
@@ -131,6 +131,17 @@ def _beside_scans(
     return _Operator(function, reference, reference, make_arguments, names, sizes)
 
 
+def _in_orders(orders: str) -> _Operator:
+    return _Operator(
+        functools.partial(ss2d, orders=orders),
+        functools.partial(ss2d_reference, orders=orders),
+        lambda *tensors: run_backend(ss2d_torch, *tensors, orders),
+        map_arguments,
+        'BDHWRN',
+        _MAPS[1:3],
+    )
+
+
 _OPERATORS = dict(
     ss2d=_Operator(
         ss2d,
@@ -140,14 +151,8 @@ _OPERATORS = dict(
         'BDHWRN',
         _MAPS,
     ),
-    ss2d_diagonal=_Operator(
-        functools.partial(ss2d, orders='diagonal'),
-        functools.partial(ss2d_reference, orders='diagonal'),
-        lambda *tensors: run_backend(ss2d_torch, *tensors, 'diagonal'),
-        map_arguments,
-        'BDHWRN',
-        _MAPS[1:3],
-    ),
+    ss2d_diagonal=_in_orders('diagonal'),
+    ss2d_snake=_in_orders('snake'),
     selective_scan=_Operator(
         functools.partial(selective_scan, delta_softplus=True),
         functools.partial(scan_reference, delta_softplus=True),
@@ -256,7 +261,7 @@ def _check(
     backend, error, problem = '', float('nan'), ''
     try:
         tensor = torch.empty(0, dtype=dtype, device=device)
-        package = name.removesuffix('_diagonal')
+        package = 'ss2d' if name.startswith('ss2d_') else name
         module = dispatch.select(f'{__package__}.{package}', tensor).__name__
         backend = module.rpartition('.')[2]
         with torch.random.fork_rng(devices=[]):

@@ -34,7 +34,8 @@ def ss2d(
 
     and the four y are summed at the positions of the map. Directions 0 and 1 are
     row-major and column-major; 2 and 3 are their reverses, or anti-diagonals and
-    diagonals.
+    diagonals. Snakes are rows, their reverse, columns and their reverse, of which every
+    other line runs backwards.
 
     Args:
         x (Tensor): Map of shape (B, D, H, W), in either memory format; float16,
@@ -47,8 +48,9 @@ def ss2d(
         dt_bias (Tensor): Bias of the step sizes, of shape (4, D).
         A (Tensor): Decay rates, negative, of shape (4, D, N).
         D (Tensor): Weight of the direct path, of shape (4, D).
-        orders (str): ``'cross'``, or ``'diagonal'`` for CS2D
-            (https://arxiv.org/abs/2410.05624); `orders.py` defines both.
+        orders (str): ``'cross'``, ``'diagonal'`` for CS2D
+            (https://arxiv.org/abs/2410.05624) or ``'snake'`` for PlainMamba
+            (https://arxiv.org/abs/2403.17695); `orders.py` defines them.
             Default: ``'cross'``.
 
     Returns:
@@ -104,18 +106,23 @@ def _count_flops(
     dt_bias: Sequence[int],
     A: Sequence[int],
     D: Sequence[int],
-    *others: Any,
+    orders: str = 'cross',
     **kwargs: Any,
 ) -> int:
     """Count 9 L D N + L D multiply-adds a direction and L D R for its step sizes.
 
     Each is counted as two FLOPs. This is the convention of VMamba's and SparX's
     published numbers, which count the exponential and the other elementwise work
-    of the scan as multiply-adds. Arguments are shapes.
+    of the scan as multiply-adds.
+
+    Along snakes L D R is counted once for all directions, as in PlainMamba's published
+    numbers: its directions share their step sizes. The kernels compute them in each
+    direction nevertheless. Arguments but ``orders`` are shapes.
     """
     batch, channels, height, width = x
-    per_element = 9 * A[2] + 1 + dt_weight[2]
-    return 2 * 4 * batch * height * width * channels * per_element
+    projections = 1 if orders == 'snake' else 4
+    per_element = 4 * (9 * A[2] + 1) + projections * dt_weight[2]
+    return 2 * batch * height * width * channels * per_element
 
 
 _operator = define_operator(

@@ -49,7 +49,38 @@ def diagonal_orders(
     return torch.stack([key.flatten().argsort() for key in keys])
 
 
-ORDERS = dict(cross=cross_orders, diagonal=diagonal_orders)
+def snake_places(height: int, width: int, device: torch.device | str | None = None) -> torch.Tensor:
+    """Count the positions along snakes, which turn back at the end of each line (PlainMamba).
+
+    Args:
+        height, width, device: As for `cross_orders`.
+
+    Returns:
+        Tensor: Place of each position in the order of each direction, of shape
+        (4, height * width): 0 by rows, every other one backwards, 1 the reverse of 0,
+        2 by columns, every other one backwards, 3 the reverse of 2.
+    """
+    i = torch.arange(height, device=device).unsqueeze(1)
+    j = torch.arange(width, device=device)
+    rows = i * width + torch.where(i % 2 == 1, width - 1 - j, j)
+    columns = j * height + torch.where(j % 2 == 1, height - 1 - i, i)
+    last = height * width - 1
+    return torch.stack([rows, last - rows, columns, last - columns]).flatten(1)
+
+
+def snake_orders(height: int, width: int, device: torch.device | str | None = None) -> torch.Tensor:
+    """List the positions along the snakes of `snake_places`.
+
+    Args:
+        height, width, device: As for `cross_orders`.
+
+    Returns:
+        Tensor: Indices of shape (4, height * width).
+    """
+    return snake_places(height, width, device).argsort(1)
+
+
+ORDERS = dict(cross=cross_orders, diagonal=diagonal_orders, snake=snake_orders)
 
 
 def order_table(orders: str, height: int, width: int, device: torch.device) -> torch.Tensor:

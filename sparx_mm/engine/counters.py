@@ -51,7 +51,13 @@ def _shapes(values):
 
 def _by_shapes(count):
     # of FLOPs, two a multiply-add
-    return lambda inputs, outputs: count(*_shapes(inputs)) // 2
+    return lambda inputs, outputs: count(*_arguments(inputs)) // 2
+
+
+def _arguments(values):
+    return [
+        value.type().sizes() if value.isCompleteTensor() else value.toIValue() for value in values
+    ]
 
 
 def _count_depthwise(inputs, outputs):

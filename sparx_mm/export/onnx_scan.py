@@ -253,28 +253,41 @@ def ss2d_cross(x, dt_B_C, dt_weight, dt_bias, A, D):
 
 
 @script(_domain, default_opset=op)
-def diagonal_orders(height, width):
-    """List positions as `diagonal_orders` of `sparx_mm.kernels` does, for any size.
+def diagonal_keys(height, width):
+    """Give positions keys whose sorting gives `diagonal_orders` of `sparx_mm.kernels`.
 
     Args:
         height, width: Size of the map, of shape (1,) each.
 
     Returns:
-        The positions in the order of each direction, (4, L), and the place of each
-        position in these orders, likewise.
+        A key for each direction and position, (4, L).
     """
     i = op.Unsqueeze(op.Range(0, op.Squeeze(height), 1), [1])
     j = op.Range(0, op.Squeeze(width), 1)
-    keys = op.Concat(
+    return op.Concat(
         op.Reshape(i * width + j, [1, -1]),
         op.Reshape(i + j * height, [1, -1]),
         op.Reshape((i + j) * height + i, [1, -1]),
         op.Reshape((i - j) * height + i, [1, -1]),
         axis=0,
     )
-    _, orders = op.TopK(keys, height * width, axis=1, largest=0)
-    _, places = op.TopK(orders, height * width, axis=1, largest=0)
-    return orders, places
+
+
+@script(_domain, default_opset=op)
+def snake_keys(height, width):
+    """Give positions keys whose sorting gives `snake_orders` of `sparx_mm.kernels`.
+
+    Args:
+        height, width: Size of the map, of shape (1,) each.
+
+    Returns:
+        A key for each direction and position, (4, L).
+    """
+    i = op.Unsqueeze(op.Range(0, op.Squeeze(height), 1), [1])
+    j = op.Range(0, op.Squeeze(width), 1)
+    rows = op.Reshape(i * width + op.Where(i % 2 == 1, width - 1 - j, j), [1, -1])
+    columns = op.Reshape(j * height + op.Where(j % 2 == 1, height - 1 - i, i), [1, -1])
+    return op.Concat(rows, op.Neg(rows), columns, op.Neg(columns), axis=0)
 
 
 @script(_domain, default_opset=op)
@@ -296,18 +309,21 @@ def ordered_lines(positions, orders, height, width):
 
 
 @script(_domain, default_opset=op)
-def ss2d_diagonal(x, dt_B_C, dt_weight, dt_bias, A, D):
-    """Compute `sparx_mm.kernels.ss2d` with diagonal orders.
+def scan_in_orders(x, dt_B_C, dt_weight, dt_bias, A, D, keys):
+    """Compute `sparx_mm.kernels.ss2d` in the orders that sorting gives.
 
     Args:
         x, dt_B_C, dt_weight, dt_bias, A, D: As for that function.
+        keys: What each direction sorts the positions by, (4, L).
 
     Returns:
         The map like x, and what nothing reads: the operator has two outputs.
     """
     height = op.Shape(x, start=2, end=3)
     width = op.Shape(x, start=3, end=4)
-    orders, places = diagonal_orders(height, width)
+    _, orders = op.TopK(keys, height * width, axis=1, largest=0)
+    # of each position in these orders
+    _, places = op.TopK(orders, height * width, axis=1, largest=0)
     # (4, 1)
     k = op.Unsqueeze(op.Range(0, 4, 1), [1])
     # (B, D, H, W) -> (B, H, W, D) -> (B, L, D)
@@ -330,6 +346,36 @@ def ss2d_diagonal(x, dt_B_C, dt_weight, dt_bias, A, D):
     # (B, L, D) -> (B, D, L) -> (B, D, H, W)
     y_map = op.Reshape(op.Transpose(y_all, perm=[0, 2, 1]), op.Shape(x))
     return op.CastLike(y_map, x), op.Identity(A)
+
+
+@script(_domain, default_opset=op)
+def ss2d_diagonal(x, dt_B_C, dt_weight, dt_bias, A, D):
+    """Compute `sparx_mm.kernels.ss2d` with diagonal orders.
+
+    Args:
+        x, dt_B_C, dt_weight, dt_bias, A, D: As for that function.
+
+    Returns:
+        The results of `scan_in_orders`.
+    """
+    keys = diagonal_keys(op.Shape(x, start=2, end=3), op.Shape(x, start=3, end=4))
+    y, unread = scan_in_orders(x, dt_B_C, dt_weight, dt_bias, A, D, keys)
+    return y, unread
+
+
+@script(_domain, default_opset=op)
+def ss2d_snake(x, dt_B_C, dt_weight, dt_bias, A, D):
+    """Compute `sparx_mm.kernels.ss2d` along snakes.
+
+    Args:
+        x, dt_B_C, dt_weight, dt_bias, A, D: As for that function.
+
+    Returns:
+        The results of `scan_in_orders`.
+    """
+    keys = snake_keys(op.Shape(x, start=2, end=3), op.Shape(x, start=3, end=4))
+    y, unread = scan_in_orders(x, dt_B_C, dt_weight, dt_bias, A, D, keys)
+    return y, unread
 
 
 @script(_domain, default_opset=op)
@@ -413,4 +459,4 @@ def scan_of_sizes(u, delta, A, B, C, D, delta_bias):
 
 
 # what the operators become, all with two outputs
-OPERATORS = (ss2d_cross, ss2d_diagonal, scan_with_softplus, scan_of_sizes)
+OPERATORS = (ss2d_cross, ss2d_diagonal, ss2d_snake, scan_with_softplus, scan_of_sizes)

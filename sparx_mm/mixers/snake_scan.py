@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sparx_mm.kernels import selective_scan, without_autocast
+from sparx_mm.kernels import ss2d, without_autocast
+from sparx_mm.kernels.ss2d.orders import snake_orders, snake_places
 
 from ..layers import DepthwiseConv, KeptTokens, PointwiseConv, pointwise
 from ..registry import MODELS
@@ -15,7 +16,7 @@ from .scan_parameters import ScanParameters, widen
 
 # rows of ``direction_Bs``
 START, RIGHT, LEFT, UP, DOWN = range(5)
-# sizes of maps whose moves are kept
+# sizes of maps whose places and moves are kept
 _KEPT_SIZES = 32
 
 
@@ -109,59 +110,22 @@ def _scan(x, p, dt_weight, dt_bias, A_log, D, direction_Bs, kept):
     # the bias acts twice
     A, bias = -A_log.exp(), 2 * dt_bias[0]
     if kept is not None:
+        _, moves = _tables_on(kept.like)
         weights = dt_weight[0], bias, A, D, direction_Bs
-        y = scan_kept_snakes(u.flatten(2), p, *weights, _moves_on(kept.like), kept)
-        return y.unsqueeze(3)
-    d_state = A.shape[1]
-    # (B, R+2N, L) -> (B, R, L), (B, N, L), (B, N, L)
-    dt, B, C = p.split([dt_weight.shape[2], d_state, d_state], dim=1)
-    # (1, D, R) @ (B, R, L) -> (B, D, L), for each direction (B, 4*D, L)
-    delta = (dt_weight @ dt).repeat(1, NUM_DIRECTIONS, 1)
-    # (4, L, N) -> (4, N, L)
-    moves = F.embedding(_moves_on(x), direction_Bs).transpose(1, 2)
-    A, D, bias = (value.repeat(NUM_DIRECTIONS, *[1] * (value.dim() - 1)) for value in (A, D, bias))
-    y = selective_scan(
-        to_snakes(u).flatten(1, 2),
-        delta,
-        A,
-        B.unsqueeze(1) + moves,
-        C.unsqueeze(1).expand(-1, NUM_DIRECTIONS, -1, -1),
-        D,
-        bias,
-        delta_softplus=True,
-    )
-    return sum_snakes(y.unflatten(1, (NUM_DIRECTIONS, -1)), x)
-
-
-def to_snakes(x: torch.Tensor) -> torch.Tensor:
-    """Order the positions of a map along the four scans.
-
-    Args:
-        x (Tensor): Map of shape (B, D, H, W).
-
-    Returns:
-        Tensor: Sequences of shape (B, 4, D, H*W): by rows from the top left, its
-        reverse, by columns, its reverse.
-    """
-    rows, columns = _turn_back(x).flatten(2), _turn_back(x.transpose(2, 3)).flatten(2)
-    return torch.stack([rows, rows.flip(2), columns, columns.flip(2)], 1)
-
-
-def sum_snakes(y: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Put the sequences of the four scans back on a map and sum them.
-
-    Args:
-        y (Tensor): Sequences of shape (B, 4, D, H*W), see `to_snakes`.
-        like (Tensor): A map of shape (B, D, H, W).
-
-    Returns:
-        Tensor: Map of shape (B, D, H, W).
-    """
-    rows, rows_back, columns, columns_back = y.unbind(1)
-    # reshaped as another tensor, because torch's exporter to ONNX takes sizes as constants
-    rows = (rows + rows_back.flip(2)).reshape_as(like)
-    columns = (columns + columns_back.flip(2)).reshape_as(like.transpose(2, 3))
-    return _turn_back(rows) + _turn_back(columns).transpose(2, 3)
+        return scan_kept_snakes(u.flatten(2), p, *weights, moves, kept).unsqueeze(3)
+    places, moves = _tables_on(x)
+    # at the place t of a scan, position t of the rows is to be read, but ss2d reads the
+    # position to which the scan has come
+    # (B, R+2N, L) -> (B, L, R+2N) -> (B, L*4, R+2N)
+    p = p.transpose(1, 2)[:, places.t().flatten()]
+    # (4, L) -> (L, 4) -> (L, 4, N) -> (L, 4, R+2N)
+    moved = F.embedding(moves.gather(1, places).t(), direction_Bs)
+    moved = F.pad(moved, (dt_weight.shape[2], A.shape[1]))
+    # view, because torch's exporter to ONNX keeps the sizes of unflatten as constants
+    size = *x.shape[2:], NUM_DIRECTIONS, p.shape[2]
+    dt_B_C = p.view(x.shape[0], *size) + moved.view(size)
+    weights = (t.repeat(NUM_DIRECTIONS, *[1] * t.dim()) for t in (dt_weight[0], bias, A, D))
+    return ss2d(u, dt_B_C, *weights, orders='snake')
 
 
 def snake_moves(height: int, width: int, device: torch.device | None = None) -> torch.Tensor:
@@ -175,23 +139,17 @@ def snake_moves(height: int, width: int, device: torch.device | None = None) -> 
     Returns:
         Tensor: `START`, `RIGHT`, `LEFT`, `UP` or `DOWN`, of shape (4, H*W).
     """
-    rows = torch.arange(height, device=device).view(1, 1, -1, 1).expand(1, 1, height, width)
-    columns = torch.arange(width, device=device).expand(1, 1, height, width)
-    # (1, 2, H, W) -> (4, 2, L), what a position is on each axis beyond the one before it
-    places = to_snakes(torch.cat([rows, columns], 1))[0]
-    down, right = (places[..., 1:] - places[..., :-1]).unbind(1)
+    orders = snake_orders(height, width, device)
+    rows = orders // width
+    # no remainder, which torch's newer exporter to ONNX cannot take by a size
+    columns = orders - rows * width
+    down, right = (axis[:, 1:] - axis[:, :-1] for axis in (rows, columns))
     moves = RIGHT * (right == 1) + LEFT * (right == -1) + UP * (down == -1) + DOWN * (down == 1)
     return F.pad(moves, (1, 0), value=START)
 
 
-def _turn_back(x):
-    """Reverse every other row of (B, D, H, W); it is its own inverse."""
-    is_odd = torch.arange(x.shape[2], device=x.device).view(-1, 1) % 2 == 1
-    return torch.where(is_odd, x.flip(3), x)
-
-
-def _moves_on(x):
-    """Return the moves on a map, from an earlier call where there was one."""
+def _tables_on(x):
+    """Return the places and moves on a map, from an earlier call where there was one."""
     height, width = x.shape[2:]
     is_eager = type(x) is torch.Tensor and not (
         torch.compiler.is_compiling()
@@ -199,11 +157,15 @@ def _moves_on(x):
         # the memory of a captured graph is not ours to keep
         or (x.is_cuda and torch.cuda.is_current_stream_capturing())
     )
-    return (_kept_moves if is_eager else snake_moves)(height, width, x.device)
+    return (_kept_tables if is_eager else _make_tables)(height, width, x.device)
+
+
+def _make_tables(*size):
+    return snake_places(*size), snake_moves(*size)
 
 
 @lru_cache(_KEPT_SIZES)
-def _kept_moves(height, width, device):
+def _kept_tables(*size):
     # a tensor of inference mode could not be used in training
     with torch.inference_mode(False):
-        return snake_moves(height, width, device)
+        return _make_tables(*size)

@@ -64,9 +64,9 @@ def test_scan(scan, run, tmp_path, device):
     assert f'torch {torch.__version__}' in out and 'revision ' in out
     cells = rows(out)
     # 4 stages and their sum, 2 passes, 3 forms; 2 sides, 2 passes; of orders 2 numbers of
-    # states, 4 stages, 2 passes, 3 forms
-    assert len(cells) == 5 * 2 * 3 + 2 * 2 + 2 * 4 * 2 * 3
-    assert [row[2] for row in cells[-3:]] == ['diagonal', 'cross', 'permuted']
+    # states, 4 stages, 2 passes, 4 forms
+    assert len(cells) == 5 * 2 * 3 + 2 * 2 + 2 * 4 * 2 * 4
+    assert [row[2] for row in cells[-4:]] == ['diagonal', 'snake', 'cross', 'permuted']
     assert [row[2] for row in cells[:3]] == ['ss2d', 'unfused', 'loop']
     assert all(float(row[3]) > 0 for row in cells[:30])
     # peak memory; of the sum of the stages there is none

@@ -23,9 +23,14 @@ from sparx_mm.export.onnx_file import make_onnx  # noqa: E402
 from sparx_mm.export.runtimes import open_openvino  # noqa: E402
 
 # VMamba, whose parts SparXMamba has too, is exported in tests/export/test_command.py
-FAMILIES = ((SparXMamba, PICO), (SparXSwin, PICO_SWIN), (VSSD, PICO_VSSD))
+FAMILIES = (
+    (SparXMamba, PICO),
+    (SparXSwin, PICO_SWIN),
+    (VSSD, PICO_VSSD),
+    (PlainMamba, PICO_PLAINMAMBA),
+)
 # of scans of sequences
-SEQUENCES = ((GroupMamba, PICO_GROUPMAMBA), (PlainMamba, PICO_PLAINMAMBA))
+SEQUENCES = ((GroupMamba, PICO_GROUPMAMBA),)
 # weighted sums of both kinds, and scans over channels
 LEARNED = dict(
     PICO_VMAMBA,
@@ -116,7 +121,9 @@ class Scan(torch.nn.Module):
 
 
 @pytest.mark.parametrize('scan', ['lines', 'doubling'])
-@pytest.mark.parametrize('states, orders', [(1, 'cross'), (3, 'cross'), (3, 'diagonal')])
+@pytest.mark.parametrize(
+    'states, orders', [(1, 'cross'), (3, 'cross'), (3, 'diagonal'), (3, 'snake')]
+)
 @torch.no_grad()
 def test_the_scan_in_standard_operators(scan, states, orders):
     def inputs(batch, height, width):

@@ -9,7 +9,7 @@ from torch.export import Dim
 
 from sparx_mm.errors import UserError
 from sparx_mm.kernels import selective_scan, ss2d
-from sparx_mm.mixers import SS2D, BiSSM
+from sparx_mm.mixers import SS2D, BiSSM, SnakeScan
 
 onnxruntime = pytest.importorskip('onnxruntime')
 pytest.importorskip('onnxscript')
@@ -64,12 +64,21 @@ class DiagonalScan(SS2D):
 
 
 @pytest.mark.parametrize(
-    'mixer, dynamo', [(BiSSM, True), (BiSSM, False), (SS2D, True), (DiagonalScan, True)]
+    'mixer, dynamo',
+    [
+        (BiSSM, True),
+        (BiSSM, False),
+        (SS2D, True),
+        (DiagonalScan, True),
+        (SnakeScan, True),
+        (SnakeScan, False),
+    ],
 )
 @torch.no_grad()
 def test_a_users_own_export_writes_the_scans(mixer, dynamo, tmp_path):
     module, path = mixer(8).eval(), str(tmp_path / 'a.onnx')
-    x = torch.rand(2, 16, 6, 5)
+    channels = module.in_channels
+    x = torch.rand(2, channels, 6, 5)
     table = teach_exporters()
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
@@ -83,7 +92,7 @@ def test_a_users_own_export_writes_the_scans(mixer, dynamo, tmp_path):
             torch.onnx.export(
                 module, (x,), path, dynamo=False, input_names=['x'], dynamic_axes=axes
             )
-    for size in ((1, 16, 4, 7), (3, 16, 1, 1)):
+    for size in ((1, channels, 4, 7), (3, channels, 1, 1)):
         x = torch.rand(size)
         assert far(module(x), path, x) < 1e-5
 

@@ -9,7 +9,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sparx_mm.kernels import selective_scan, ss2d
 from sparx_mm.kernels.ss2d import torch as ss2d_torch
-from sparx_mm.kernels.ss2d.orders import ORDERS, cross_orders, diagonal_orders, order_table
+from sparx_mm.kernels.ss2d.orders import (
+    ORDERS,
+    cross_orders,
+    diagonal_orders,
+    order_table,
+    snake_orders,
+    snake_places,
+)
 from sparx_mm.kernels.ss2d.reference import ss2d as reference
 from sparx_mm.kernels.testing import map_arguments, run_backend
 
@@ -18,6 +25,9 @@ TOLERANCES = {torch.float64: 1e-12, torch.float32: 5e-6}
 
 diagonal = functools.partial(ss2d, orders='diagonal')
 diagonal_reference = functools.partial(reference, orders='diagonal')
+
+# those that are read from a table
+TABLES = [name for name in ORDERS if name != 'cross']
 
 # batch, channels, height, width, rank, state: single rows and columns, odd maps, N of
 # VMamba's first release, several blocks of channels
@@ -41,7 +51,10 @@ def test_cross_orders():
     ]
 
 
-@pytest.mark.parametrize('height, width', [(1, 1), (1, 7), (7, 1), (5, 3), (4, 9), (6, 6)])
+SIDES = [(1, 1), (1, 7), (7, 1), (5, 3), (4, 9), (6, 6)]
+
+
+@pytest.mark.parametrize('height, width', SIDES)
 def test_diagonal_orders(height, width):
     cells = [(i, j) for i in range(height) for j in range(width)]
     keys = [
@@ -52,6 +65,18 @@ def test_diagonal_orders(height, width):
     ]
     wanted = [[i * width + j for i, j in sorted(cells, key=lambda c: key(*c))] for key in keys]
     assert diagonal_orders(height, width).tolist() == wanted
+
+
+@pytest.mark.parametrize('height, width', SIDES)
+def test_snake_orders(height, width):
+    numbers = [[i * width + j for j in range(width)] for i in range(height)]
+    paths = []
+    for lines in (numbers, zip(*numbers)):
+        path = [n for k, line in enumerate(lines) for n in (line[::-1] if k % 2 else line)]
+        paths += [path, path[::-1]]
+    orders = snake_orders(height, width)
+    assert orders.tolist() == paths
+    assert snake_places(height, width).equal(orders.argsort(1))
 
 
 def scan_of_permuted_copies(x, dt_B_C, dt_weight, dt_bias, A, D, orders):
@@ -90,10 +115,13 @@ def test_is_the_scan_of_permuted_copies(size, orders, evaluate, assert_near):
 
 @pytest.mark.parametrize('dtype', TOLERANCES)
 @pytest.mark.parametrize('size', SIZES[:-1])
-def test_output_and_every_gradient_are_those_of_the_loop(size, dtype, evaluate, assert_near):
+@pytest.mark.parametrize('orders', TABLES)
+def test_output_and_every_gradient_are_those_of_the_loop(
+    orders, size, dtype, evaluate, assert_near
+):
     inputs = map_arguments(*size)
-    wanted = evaluate(diagonal_reference, inputs)
-    given = evaluate(diagonal, [t.to(dtype) for t in inputs])
+    wanted = evaluate(functools.partial(reference, orders=orders), inputs)
+    given = evaluate(functools.partial(ss2d, orders=orders), [t.to(dtype) for t in inputs])
     assert all(t.dtype == dtype for t in given)
     assert_near(given, wanted, TOLERANCES[dtype])
 
@@ -153,16 +181,22 @@ def test_compiles_whole_with_dynamic_sizes(evaluate, assert_near):
 
 
 class Permute(torch.nn.Module):
+    def __init__(self, orders):
+        super().__init__()
+        self.orders = ORDERS[orders]
+
     def forward(self, x):
         height, width = x.shape[2:]
-        return x.flatten(2)[:, :, diagonal_orders(height, width, x.device)[3]]
+        return x.flatten(2)[:, :, self.orders(height, width, x.device)[3]]
 
 
-def test_orders_and_scans_export_with_dynamic_sizes():
+@pytest.mark.parametrize('orders', TABLES)
+def test_orders_and_scans_export_with_dynamic_sizes(orders):
+    permute = Permute(orders)
 
     class Scan(torch.nn.Module):
         def forward(self, *inputs):
-            return Permute()(diagonal(*inputs))
+            return permute(ss2d(*inputs, orders=orders))
 
     inputs = map_arguments(2, 5, 3, 4, 2, 1, torch.float32)
     height, width = map(torch.export.Dim, ['h', 'w'])
@@ -172,7 +206,7 @@ def test_orders_and_scans_export_with_dynamic_sizes():
         dynamic_shapes=(({2: height, 3: width}, {1: height, 2: width}, {}, {}, {}, {}),),
     )
     inputs = map_arguments(2, 5, 7, 6, 2, 1, torch.float32)
-    assert torch.equal(program.module()(*inputs), Permute()(diagonal(*inputs)))
+    assert torch.equal(program.module()(*inputs), Scan()(*inputs))
 
 
 def test_first_call_in_inference_mode_serves_a_training_later(evaluate, assert_near):
@@ -194,11 +228,13 @@ def test_a_captured_graph_has_a_table_of_its_own(monkeypatch):
     assert own is not again and own.dtype == kept.dtype and torch.equal(own, kept)
 
 
-def test_flops_are_those_of_any_order():
+# along snakes, step sizes are counted once
+@pytest.mark.parametrize('orders, projections', [('cross', 4), ('diagonal', 4), ('snake', 1)])
+def test_flops(orders, projections):
     inputs = map_arguments(2, 8, 3, 5, 4, 2, torch.float32)
     with FlopCounterMode(display=False) as counter:
-        diagonal(*inputs)
-    assert counter.get_total_flops() == 2 * 4 * 2 * 15 * 8 * (9 * 2 + 1 + 4)
+        ss2d(*inputs, orders=orders)
+    assert counter.get_total_flops() == 2 * 2 * 15 * 8 * (4 * (9 * 2 + 1) + projections * 4)
 
 
 @pytest.mark.parametrize('shape', [(0, 3, 4, 5), (2, 3, 0, 5)])
@@ -212,6 +248,6 @@ def test_empty_maps(shape, dtype, evaluate):
 def test_unknown_orders():
     inputs = map_arguments(1, 3, 4, 5, 2, 1, torch.float32)
     with pytest.raises(
-        ValueError, match="ss2d: orders must be one of cross, diagonal, got 'snake'"
+        ValueError, match="ss2d: orders must be one of cross, diagonal, snake, got 'spiral'"
     ):
-        ss2d(*inputs, orders='snake')
+        ss2d(*inputs, orders='spiral')

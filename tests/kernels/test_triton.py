@@ -126,6 +126,11 @@ def test_diagonals_of_16_bit_maps(compare):
     compare(diagonal_scan, diagonal_definition, map_arguments(1, 5, 4, 5, 3, 1, torch.bfloat16))
 
 
+def test_snakes_on_maps(compare):
+    scan, definition = (functools.partial(f, orders='snake') for f in (ss2d, ss2d_definition))
+    compare(scan, definition, map_arguments(1, 3, 3, 4, 1, 2, torch.float32))
+
+
 # all directions to a program, and one with several chunks
 @pytest.mark.parametrize('splits, chunk', [(1, 35), (4, 16)])
 def test_diagonals_shared_out(splits, chunk, compare, use_plan):

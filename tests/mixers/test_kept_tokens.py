@@ -5,9 +5,10 @@ import torch
 import torch.nn.functional as F
 
 from sparx_mm.kernels.selective_scan.reference import selective_scan
+from sparx_mm.kernels.ss2d.orders import snake_orders
 from sparx_mm.layers import KeptTokens
 from sparx_mm.mixers import BidirectionalMamba, SnakeScan
-from sparx_mm.mixers.snake_scan import snake_moves, to_snakes
+from sparx_mm.mixers.snake_scan import snake_moves
 
 HEIGHT, WIDTH = 5, 4
 LENGTH = HEIGHT * WIDTH
@@ -60,13 +61,11 @@ def walk_snakes(mixer, x, kept):
     p = torch.einsum('rd,bdhw->brhw', weight, x).flatten(2)
     delta = F.softplus(mixer.dt_weight[0] @ p[:, :rank] + 2 * mixer.dt_bias[0, :, None])
     moves = mixer.direction_Bs[snake_moves(HEIGHT, WIDTH)].transpose(1, 2)
-    numbers = to_snakes(torch.arange(LENGTH).view(1, 1, HEIGHT, WIDTH))[0, :, 0]
     out = torch.zeros_like(x.flatten(2))
     for b, positions in enumerate(kept.positions):
         is_kept = torch.zeros(LENGTH).index_fill(0, positions, 1)
         read = last_kept(is_kept)
-        for way in range(4):
-            order = numbers[way]
+        for way, order in enumerate(snake_orders(HEIGHT, WIDTH)):
             y = scan_places(
                 x[b].flatten(1)[:, order],
                 delta[b][:, read],

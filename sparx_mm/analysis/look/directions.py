@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from ...errors import UserError
 from ...kernels import ss2d
 from ...mixers import CS2D, SS2D
 from .networks import Network
@@ -46,13 +47,19 @@ def direction_shares(network: Network, images: torch.Tensor, batch: int) -> dict
         dict[str, Directions]: By stage and layer, such as ``'2.4'``.
 
     Raises:
-        UserError: If it has no such layers.
+        UserError: If it has no such layers, or they scan in other orders.
     """
     layers = network.find_layers(
         'scan in four directions (SS2D)',
         # whose directions are others than the figure's
         lambda layer: isinstance(layer.mixer, SS2D) and not isinstance(layer.mixer, CS2D),
     )
+    for name, layer in layers.items():
+        if layer.mixer.scan is not ss2d:
+            raise UserError(
+                f'{network.name}: {type(layer.mixer).__name__} of layer {name} scans in orders of '
+                f'its own, and only scans to the {", ".join(DIRECTIONS)} are split'
+            )
     records = {name: _Record() for name in layers}
     try:
         for name, layer in layers.items():

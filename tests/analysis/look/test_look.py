@@ -1,5 +1,6 @@
 """Networks are looked at: numbers by hand, pictures, and mistakes in one line."""
 
+import functools
 import itertools
 import json
 
@@ -21,6 +22,7 @@ from sparx_mm.analysis.look.similarity import layer_similarity, unbiased_hsic
 from sparx_mm.errors import UserError
 from sparx_mm.kernels import ss2d
 from sparx_mm.kernels.testing import map_arguments
+from sparx_mm.mixers import SS2D
 
 PEERS = {
     'Swin-T': dict(embed_dims=12, depths=(1, 1, 2, 1), num_heads=(1, 2, 3, 4), window_size=4),
@@ -222,6 +224,12 @@ def test_weights_of_a_file(tmp_path, own):
         make_network('ConvNeXt-T', dict(PEERS['ConvNeXt-T'], checkpoint=file))
     with pytest.raises(UserError, match=file):
         make_network('SparXMamba', dict(arch=PICO, checkpoint=file))
+
+
+def test_a_scan_in_other_orders_is_refused(own, images, monkeypatch):
+    monkeypatch.setattr(SS2D, 'scan', staticmethod(functools.partial(ss2d, orders='diagonal')))
+    with pytest.raises(UserError, match='ours: SS2D of layer 0.0 scans in orders of its own'):
+        direction_shares(own, normalize(images), 2)
 
 
 @pytest.mark.filterwarnings('ignore:what SparXMamba computes')
