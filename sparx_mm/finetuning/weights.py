@@ -10,18 +10,20 @@ from ..checkpoint_io import load_checkpoint
 from ..errors import UserError
 from ..run.preflight.weights import check_checkpoint
 from ..state_dicts import FAMILIES, SWIN, KeyMap, find_families, find_weights, nest_classifier
-from .models import CONFIGS
 
 NONE = 'none'
+# the last layer of mmpretrain's classifiers
+_CLASSES = 'head.fc.'
 
 
 def use_weights(cfg: Config, weights: str | None, task: str) -> tuple[str, bool]:
     """Change a config to start from weights.
 
     Args:
-        cfg (Config): A whole config; it is changed.
+        cfg (Config): A shipped config; it is changed. Its ``init_cfg`` names the weights
+            that were released for its backbone.
         weights (str, optional): File or URL; ``'none'`` for random weights. None: those
-            that were released for the backbone.
+            that were released.
         task (str): The task.
 
     Returns:
@@ -38,9 +40,9 @@ def use_weights(cfg: Config, weights: str | None, task: str) -> tuple[str, bool]
     if weights == NONE:
         return 'random weights', False
     if weights is None:
-        weights = _find_released(backbone)
-        if weights is None:
+        if not cfg.get('init_cfg'):
             return 'random weights, because none were released for this backbone', False
+        weights = cfg.init_cfg.checkpoint
     check_checkpoint(weights, '--weights', 'give a file, or --weights none for random weights')
     if '://' not in weights:
         # the config may be used from another folder
@@ -48,7 +50,11 @@ def use_weights(cfg: Config, weights: str | None, task: str) -> tuple[str, bool]
     tensors = find_weights(load_checkpoint(weights, 'cpu'))
     families = find_families(tensors)
     whole = 'backbone.' in families and families['backbone.'] is not SWIN
-    if whole or (task == 'classification' and _is_classifier(tensors, families)):
+    if task == 'classification':
+        whole = whole or _is_classifier(tensors, families)
+    else:
+        whole = whole and not any(name.startswith(_CLASSES) for name in tensors)
+    if whole:
         cfg.load_from = weights
         return f'{weights} (what fits of the whole model; the log names what stays new)', True
     if not families:
@@ -69,15 +75,4 @@ def _is_classifier(tensors: Mapping, families: Mapping[str, KeyMap | None]) -> b
     """Return True for a released classifier with its head."""
     family = families.get('')
     names = nest_classifier(tensors, family) if family in FAMILIES else ()
-    return any(name.startswith('head.fc.') for name in names)
-
-
-def _find_released(backbone: dict) -> str | None:
-    """Return the URL of the released weights of a backbone; None if there are none."""
-    arch = (backbone.get('arch') or {}).get('base')
-    for path in sorted((CONFIGS / '_base_/backbones').glob('*.py')):
-        known = Config.fromfile(path)
-        same = known.backbone.type == backbone.type and known.backbone.arch.get('base') == arch
-        if arch and same and 'init_cfg' in known:
-            return known.init_cfg.checkpoint
-    return None
+    return any(name.startswith(_CLASSES) for name in names)

@@ -8,6 +8,7 @@ from plain_swin import mm_names
 
 from sparx_mm import SparXMamba
 from sparx_mm.errors import UserError
+from sparx_mm.finetuning import weights as weights_module
 from sparx_mm.finetuning.models import find_model, list_models
 from sparx_mm.finetuning.weights import use_weights
 from sparx_mm.state_dicts import SPARX
@@ -97,8 +98,39 @@ def test_a_plain_swin(cfg, tmp_path):
 def test_random_weights(cfg):
     assert use_weights(cfg, 'none', 'detection') == ('random weights', False)
     assert cfg.model.backbone.init_cfg is None
-    cfg.model.backbone.arch.base = 'tiny-ssm'
-    assert not use_weights(cfg, None, 'detection')[1]
+    text, starts = use_weights(cfg, None, 'detection')
+    assert 'none were released' in text and not starts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('task', ['detection', 'segmentation'])
+def test_released_weights_are_those_of_the_config(task, monkeypatch):
+    weights = {f'backbone.{name}': value for name, value in SparXMamba(PICO).state_dict().items()}
+    weights['head.fc.weight'] = torch.ones(1)
+    monkeypatch.setattr(weights_module, 'check_checkpoint', lambda *args: None)
+    monkeypatch.setattr(weights_module, 'load_checkpoint', lambda *args: weights)
+    count = 0
+    for path in set(list_models(task).values()):
+        cfg = Config.fromfile(path)
+        url = (cfg.model.backbone.get('init_cfg') or {}).get('checkpoint', '')
+        if url.startswith('https://'):
+            assert use_weights(cfg, None, task)[1], path
+            assert cfg.model.backbone.init_cfg.checkpoint == url
+            count += 1
+    assert count >= 15
+
+
+def test_a_dense_model_takes_the_backbone_of_a_classifier(cfg, tmp_path):
+    path = str(tmp_path / 'file.pth')
+    weights = {f'backbone.{name}': value for name, value in SparXMamba(PICO).state_dict().items()}
+    torch.save({**weights, 'head.fc.weight': torch.ones(1)}, path)
+    text, _ = use_weights(cfg, path, 'segmentation')
+    assert 'all heads are new' in text and cfg.load_from is None
+    assert cfg.model.backbone.init_cfg == dict(
+        type='Pretrained', checkpoint=path, prefix='backbone.'
+    )
+    use_weights(cfg, path, 'classification')
+    assert (cfg.load_from, cfg.model.backbone.init_cfg) == (path, None)
 
 
 def test_weights_that_are_no_backbone(cfg, tmp_path):
