@@ -25,5 +25,6 @@ class WeightedSum(nn.Module):
         *weights, own = self.weight.unbind()
         total = last * own
         for x, weight in zip(earlier, weights, strict=True):
-            total = torch.addcmul(total, x.to(last.dtype), weight)
+            # not torch.addcmul, which autocast widens to a weight's float32 on a GPU
+            total = total + x.to(last.dtype) * weight
         return total

@@ -1,5 +1,7 @@
 """Layers that start from a learned sum of earlier maps."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from archs import PICO, PICO_GROUPMAMBA, PICO_SWIN, PICO_VMAMBA, PICO_VSSD
@@ -7,6 +9,7 @@ from detection import ROOT
 from finite_differences import gradient_error
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import sparx_mm.engine  # noqa: F401
 from sparx_mm import VSSD, GroupMamba, SparXMamba, SparXSwin, VMamba
@@ -211,3 +214,17 @@ def test_the_sum_has_the_dtype_of_the_last_map(dtype):
     x, earlier = torch.randn(2, 1, 3, 4, 5)
     total = WeightedSum(2)([earlier, x.to(dtype)])
     assert total.dtype == dtype and total.equal(x.to(dtype))
+
+
+def test_the_sum_has_the_dtype_of_the_last_map_under_autocast_of_a_gpu():
+    """Shapes and dtypes alone, for which no GPU is needed."""
+    # what torch.autocast does, which needs a GPU
+    was = torch.is_autocast_enabled('cuda')
+    torch.set_autocast_enabled('cuda', True)
+    try:
+        with FakeTensorMode():
+            layer = SimpleNamespace(weight=torch.empty(2, device='cuda'))
+            x = torch.empty(1, 3, 4, 5, device='cuda', dtype=torch.float16)
+            assert WeightedSum.forward(layer, [x.float(), x]).dtype == torch.float16
+    finally:
+        torch.set_autocast_enabled('cuda', was)
