@@ -240,8 +240,8 @@ def _resolve_arch(arch, zoo, defaults, family):
         if not isinstance(arch[key], dict) and (arch[key] is not None or key in _PARTS[:4]):
             raise ConfigError(f'arch key {key!r} must be a config, a dict, got {arch[key]!r}')
     convolved = arch['convolved_layers']
-    if not isinstance(convolved, (list, tuple)) or not set(convolved) <= set(
-        range(arch['num_layers'])
+    if not isinstance(convolved, (list, tuple)) or not all(
+        isinstance(i, int) and 0 <= i < arch['num_layers'] for i in convolved
     ):
         raise ConfigError(
             f"arch key 'convolved_layers' needs a sequence of numbers of layers, from 0 to "

@@ -25,8 +25,8 @@ class PlainMambaAdapter(PlainMamba):
     Args:
         arch (str or dict): See `PlainMamba`; a number of layers that is a multiple of 4.
             Default: ``'l1'``.
-        out_indices (int or Sequence[int]): Maps that are returned, 0 to 3 of strides 4
-            to 32, -1 the last one. Default: (0, 1, 2, 3).
+        out_indices (int or Sequence[int], optional): Maps that are returned, 0 to 3 of
+            strides 4 to 32, -1 the last one. None: all four. Default: (0, 1, 2, 3).
         num_heads (int, optional): Heads of the adapter's attention. None: 6 if that
             divides the channels, 8 otherwise, as released. Default: None.
         drop_path_rate (float): As of `PlainMamba`, and the rate of all of the adapter's
@@ -55,7 +55,7 @@ class PlainMambaAdapter(PlainMamba):
     def __init__(
         self,
         arch: str | dict = 'l1',
-        out_indices: int | Sequence[int] = (0, 1, 2, 3),
+        out_indices: int | Sequence[int] | None = (0, 1, 2, 3),
         num_heads: int | None = None,
         drop_path_rate: float = 0.0,
         norm_cfg: dict | None = None,
@@ -89,7 +89,12 @@ class PlainMambaAdapter(PlainMamba):
             )
         if num_heads is None:
             num_heads = 6 if dim % 6 == 0 else 8
-        self.out_indices = resolve_out_indices(out_indices, len(_STRIDES))
+            if dim % num_heads:
+                raise ConfigError(
+                    f'neither 6 nor 8 heads divide the {dim} channels: give num_heads, a divisor '
+                    f'of {dim}'
+                )
+        self.out_indices = _resolve_maps(out_indices)
         self.adapter = ViTAdapter(
             dim,
             num_heads,
@@ -110,11 +115,11 @@ class PlainMambaAdapter(PlainMamba):
 
         Args:
             arch (str or dict): The backbone's argument. Default: ``'l1'``.
-            out_indices (int or Sequence[int]): The backbone's argument.
+            out_indices (int or Sequence[int], optional): The backbone's argument.
                 Default: (0, 1, 2, 3).
         """
         (dim,), _ = super().map_channels(arch, -1)
-        maps = resolve_out_indices(out_indices, len(_STRIDES))
+        maps = _resolve_maps(out_indices)
         return [dim] * len(maps), maps
 
     def _extract(self, x):
@@ -145,10 +150,20 @@ class PlainMambaAdapter(PlainMamba):
         self.adapter.with_cp = enable
 
 
+def _resolve_maps(out_indices):
+    """Resolve the maps that are returned; None is all of them."""
+    if out_indices is None:
+        return tuple(range(len(_STRIDES)))
+    return resolve_out_indices(out_indices, len(_STRIDES))
+
+
 def _without_norm(arch):
     """Leave out the norm after the last layer, because the adapter's maps have their own."""
-    if not isinstance(arch, dict):
+    if isinstance(arch, str):
         return dict(base=arch, out_norm=None)
+    if not isinstance(arch, dict):
+        # the backbone says what an arch is
+        return arch
     if arch.get('out_norm') is not None:
         raise ConfigError(
             f'the maps of an adapter have batch norms, and no out_norm, got {arch["out_norm"]}: '

@@ -39,7 +39,7 @@ class PlainStem(nn.Module):
         reduction (int): Side of the image as a multiple of the map's, 16.
 
     Raises:
-        ConfigError: If ``num_convs`` is below 0 or ``grid`` below 1.
+        ConfigError: If ``num_convs`` is below 0, or ``width`` or ``grid`` below 1.
     """
 
     reduction = 2 * _PATCH
@@ -54,7 +54,11 @@ class PlainStem(nn.Module):
         norm_cfg: dict = dict(type='BN'),
     ) -> None:
         super().__init__()
-        for name, value, least in (('num_convs', num_convs, 0), ('grid', grid, 1)):
+        for name, value, least in (
+            ('num_convs', num_convs, 0),
+            ('width', width, 1),
+            ('grid', grid, 1),
+        ):
             if not isinstance(value, int) or value < least:
                 raise ConfigError(f'{name} of the stem must be an int from {least}, got {value!r}')
         self.in_channels = in_channels

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import nn
 
+from ..errors import ConfigError
+
 
 class ScanParameters(nn.Module):
     """Base of mixers that scan: Mamba's parameters for several directions.
@@ -21,6 +23,10 @@ class ScanParameters(nn.Module):
 
     Attributes:
         inner_channels (int): Number of scanned channels D.
+
+    Raises:
+        ConfigError: If ``d_state`` or ``dt_rank`` is not one of those above, or if no
+            channel is left to scan.
     """
 
     def __init__(
@@ -32,7 +38,15 @@ class ScanParameters(nn.Module):
         dt_rank: int | str,
     ) -> None:
         super().__init__()
+        if not isinstance(d_state, int) or d_state < 1:
+            raise ConfigError(f'd_state must be an int from 1, got {d_state!r}')
+        if dt_rank != 'auto' and (not isinstance(dt_rank, int) or dt_rank < 1):
+            raise ConfigError(f"dt_rank must be an int from 1 or 'auto', got {dt_rank!r}")
         inner = int(dim * ssm_ratio)
+        if inner < 1:
+            raise ConfigError(
+                f'ssm_ratio must leave a channel to scan, got {ssm_ratio} of {dim} channels'
+            )
         rank = math.ceil(dim / 16) if dt_rank == 'auto' else dt_rank
         self.inner_channels = inner
         self.d_state = d_state

@@ -9,7 +9,7 @@ from torch import nn
 
 from ..errors import ConfigError
 from ..layers import PointwiseConv, build_norm
-from ..registry import build_part, register_for_all
+from ..registry import build_part, find_part, register_for_all
 
 
 @register_for_all
@@ -29,10 +29,11 @@ class SimpleFeaturePyramid(BaseModule):
         out_channels (int): Channels of the maps that are returned. Default: 256.
         num_outs (int): Number of maps, from 4. Those beyond the fourth are every
             second row and column of the one before. Default: 5.
-        norm_cfg (dict, optional): Config of the norms. None: convolutions have
-            biases instead. Default: ``dict(type='LN2d', eps=1e-6)``.
+        norm_cfg (dict, optional): Config of the norms; the eps of ``LN2d`` is 1e-6 unless
+            it says otherwise. None: convolutions have biases instead.
+            Default: ``dict(type='LN2d', eps=1e-6)``.
         act_cfg (dict, optional): Config of what follows each norm: an activation
-            that is registered, or a class. Default: None, nothing.
+            that is registered, one of ``torch.nn``, or a class. Default: None, nothing.
         init_cfg (dict or list[dict], optional): mmengine initialisation config.
             Default: None.
 
@@ -62,14 +63,19 @@ class SimpleFeaturePyramid(BaseModule):
         if not isinstance(dim, int) or dim < 4 or dim % 4:
             raise ConfigError(f'backbone_channel must be a multiple of 4, got {dim!r}')
         channels = [dim // 4, dim // 2, dim, dim]
-        if in_channels is not None and list(in_channels) != channels:
+        if in_channels not in (None, channels, tuple(channels)):
             raise ConfigError(
                 f'in_channels of a backbone_channel of {dim} are {channels}, got '
-                f'{list(in_channels)}: leave them out'
+                f'{in_channels!r}: leave them out'
             )
+        if not isinstance(out_channels, int) or out_channels < 1:
+            raise ConfigError(f'out_channels must be an int from 1, got {out_channels!r}')
         if not isinstance(num_outs, int) or num_outs < 4:
             raise ConfigError(f'num_outs must be an int from 4, got {num_outs!r}')
         self.num_outs = num_outs
+        if isinstance(norm_cfg, dict) and norm_cfg.get('type') == 'LN2d':
+            # as in ViTDet, where other layer norms here have 1e-5
+            norm_cfg = dict(dict(eps=1e-6), **norm_cfg)
         self.scales = ModuleList(
             [
                 nn.Sequential(
@@ -87,7 +93,7 @@ class SimpleFeaturePyramid(BaseModule):
 
         def finish(convolution):
             parts = [] if norm_cfg is None else [build_norm(norm_cfg, out_channels)]
-            parts += [] if act_cfg is None else [build_part(act_cfg, 'activation')]
+            parts += [] if act_cfg is None else [_build_activation(act_cfg)]
             return nn.Sequential(convolution, *parts)
 
         bias = norm_cfg is None
@@ -117,6 +123,14 @@ class SimpleFeaturePyramid(BaseModule):
         while len(outs) < self.num_outs:
             outs.append(F.max_pool2d(outs[-1], 1, stride=2))
         return tuple(outs)
+
+
+def _build_activation(cfg):
+    """Build an activation; mmcv registers torch's by name, but only once it is imported."""
+    kind = cfg.get('type')
+    if isinstance(kind, str) and find_part(kind) is None:
+        kind = getattr(nn, kind, kind)
+    return build_part(dict(cfg, type=kind), 'activation')
 
 
 def _double(in_channels, out_channels):

@@ -109,7 +109,13 @@ def test_initialisation():
         (dict(arch=dict(base='l1', embed_dims=(8, 16))), "'embed_dims' of PlainMamba must be"),
         (dict(arch=dict(base='l1', num_layers=0)), "'num_layers' of PlainMamba must be an int"),
         (dict(arch=dict(base='l1', mixer=None)), "arch key 'mixer' must be a config, a dict"),
-        (dict(arch=dict(base='l1', convolved_layers=(24,))), 'numbers of layers, from 0 to 23'),
+        *(
+            (dict(arch=dict(base='l1', convolved_layers=(one,))), 'numbers of layers, from 0 to 23')
+            for one in (24, -1, 1.0, [1])
+        ),
+        (dict(arch=dict(base='l1', stem=dict(width=0))), 'width of the stem must be an int from 1'),
+        (dict(arch=dict(base='l1', mixer=dict(d_state=0))), 'd_state must be an int from 1, got 0'),
+        (dict(arch=dict(base='l1', mixer=dict(dt_rank=0))), "int from 1 or 'auto', got 0"),
         (dict(arch=dict(base='l1', stem=dict(grid=0))), 'grid of the stem must be an int from 1'),
         (dict(out_indices=(5, 24)), 'ascending, distinct and in [-24, 24)'),
         (dict(frozen_stages=25), 'frozen_stages must be an int in [-1, 24], got 25'),

@@ -231,6 +231,15 @@ def test_what_is_sampled_counts_as_interpolation():
     assert counts == [0, 4 * 3 * 5 * 7]
 
 
+@pytest.mark.parametrize('out_indices', [None, (0, 1, 2, 3)])
+def test_no_out_indices_are_all_maps(out_indices):
+    arch = PICO_PLAINMAMBA
+    with torch.device('meta'):
+        assert PlainMambaAdapter(arch, out_indices=out_indices).out_indices == (0, 1, 2, 3)
+    channels, maps = PlainMambaAdapter.map_channels(arch, out_indices)
+    assert channels == [arch['embed_dims']] * 4 and maps == (0, 1, 2, 3)
+
+
 @pytest.mark.parametrize(
     'options, message',
     [
@@ -238,6 +247,8 @@ def test_what_is_sampled_counts_as_interpolation():
         (dict(arch=dict(PICO_PLAINMAMBA, out_norm=dict(type='LN2d'))), 'have batch norms'),
         (dict(out_indices=(0, 4)), 'out_indices must be ascending'),
         (dict(num_heads=7), 'must divide its 40 channels, got 7'),
+        (dict(arch=dict(PICO_PLAINMAMBA, embed_dims=20)), 'give num_heads, a divisor of 20'),
+        (dict(arch=None), 'arch None of PlainMambaAdapter is unknown; use one of'),
     ],
 )
 def test_mistakes(options, message):

@@ -78,11 +78,27 @@ def test_other_norms_and_an_activation():
     torch.testing.assert_close(plain(x)[2], expected)
 
 
+def test_layer_norm_has_vitdets_eps():
+    for eps, given in ((1e-6, {}), (1e-3, dict(eps=1e-3))):
+        neck = build(norm_cfg=dict(type='LN2d', **given))
+        assert {m.eps for m in neck.modules() if isinstance(m, LayerNorm2d)} == {eps}
+
+
+def test_an_activation_of_torch_is_known_by_name():
+    # no library registers it
+    neck = build(act_cfg=dict(type='Softshrink', lambd=0.25))
+    assert neck.fpn_convs[0][2].lambd == 0.25
+    with pytest.raises(ConfigError, match="is registered, got 'Relu'"):
+        build(act_cfg=dict(type='Relu'))
+
+
 @pytest.mark.parametrize(
     'options, message',
     [
         (dict(backbone_channel=6), 'backbone_channel must be a multiple of 4, got 6'),
         (dict(in_channels=[8, 8, 8, 8]), r'are \[2, 4, 8, 8\], got \[8, 8, 8, 8\]: leave them out'),
+        (dict(in_channels=8), r'are \[2, 4, 8, 8\], got 8: leave them out'),
+        (dict(out_channels=0), 'out_channels must be an int from 1, got 0'),
         (dict(num_outs=3), 'num_outs must be an int from 4, got 3'),
     ],
 )
