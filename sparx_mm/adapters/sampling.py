@@ -66,15 +66,25 @@ def _mmcv_operator() -> Callable | None:
 
 
 def _sample_by_mmcv(operator, value, sizes, places, weights):
-    counts = torch.tensor([height * width for height, width in sizes])
-    starts = counts.cumsum(0) - counts
+    shapes, starts = _size_tables(tuple(map(tuple, sizes)), value.device)
     return operator(
         value.contiguous(),
-        torch.tensor(sizes, device=value.device),
-        starts.to(value.device),
+        shapes,
+        starts,
         # (B, Q, heads, maps, points, 2)
         torch.stack(list(places), 3).contiguous(),
         weights.contiguous(),
         # images at once, of which the batch must be a multiple
         len(value),
     )
+
+
+# without a limit, because a CUDA graph reads them again; each is smaller than a kilobyte
+@cache
+def _size_tables(sizes, device):
+    """Return rows and columns of each map, and where its tokens begin, as mmcv reads them."""
+    # what inference mode makes cannot be kept for a backward pass
+    with torch.inference_mode(False):
+        shapes = torch.tensor(sizes)
+        counts = shapes.prod(1)
+        return shapes.to(device), (counts.cumsum(0) - counts).to(device)

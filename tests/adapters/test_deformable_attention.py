@@ -6,7 +6,7 @@ from torch import nn
 
 from sparx_mm.adapters import DeformableAttention, sample_levels
 from sparx_mm.adapters.levels import cell_centres, to_maps, to_tokens
-from sparx_mm.adapters.sampling import _sample_by_mmcv
+from sparx_mm.adapters.sampling import _sample_by_mmcv, _size_tables
 from sparx_mm.errors import ConfigError
 
 SIZES = [(6, 10), (3, 5), (1, 3)]
@@ -61,6 +61,25 @@ def test_mmcvs_operator_is_given_what_it_takes(ops):
     weights = torch.rand(3, 7, 3, 4, 3).transpose(3, 4)
     found = _sample_by_mmcv(operator, value, SIZES, places, weights)
     torch.testing.assert_close(found, sample_levels(value, SIZES, places, weights))
+
+
+def test_sizes_are_on_the_device_once():
+    """All attentions of all images of a size read the same tensors, which may be trained with."""
+    seen = []
+
+    def operator(value, sizes, starts, *rest):
+        seen.append((sizes, starts))
+        return value
+
+    _size_tables.cache_clear()
+    value, places = torch.zeros(1, LENGTH, 1, 1), [torch.zeros(1, 1, 1, 1, 2)] * 3
+    for inference in (True, False):
+        with torch.inference_mode(inference):
+            _sample_by_mmcv(operator, value, SIZES, places, torch.zeros(1, 1, 1, 3, 1))
+    (sizes, starts), again = seen
+    assert again[0] is sizes and again[1] is starts
+    assert sizes.tolist() == [list(size) for size in SIZES] and starts.tolist() == [0, 60, 75]
+    assert not (sizes.is_inference() or starts.is_inference())
 
 
 @pytest.mark.stack
