@@ -41,7 +41,8 @@ def test_row(row):
     # the products of all heads are up to 5% of a small network's, and so is what is not
     # known of GroupMamba's detectors
     near = 0.055 if row.backbone in ('VSSD', 'GroupMamba') else 0.035
-    assert giga == pytest.approx(float(row.flops), rel=0.1 if far else near)
+    if row.flops != '-':
+        assert giga == pytest.approx(float(row.flops), rel=0.1 if far else near)
     # 13.5 M is printed as 14, and 50.6 without an auxiliary head as 49
     assert mega == pytest.approx(float(row.params), rel=0.035, abs=0.5)
 
