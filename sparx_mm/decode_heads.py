@@ -13,9 +13,9 @@ from mmengine.model import ModuleList
 
 from .backbones import VMUNetEncoder
 from .backbones.arch import resolve_arch, stage_arch
-from .backbones.base import lay_out
+from .backbones.base import check_drop_path_rate, lay_out, share_norm_cfg
 from .backbones.hierarchical import build_stage
-from .backbones.pretrained import check_init_cfg
+from .backbones.pretrained import check_init_cfg, split_init_cfg
 from .backbones.vmunet import names_in_vmamba
 from .compat import torchvision_stub
 from .errors import ConfigError
@@ -28,6 +28,8 @@ torchvision_stub.install()
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead  # noqa: E402
 from mmseg.registry import MODELS  # noqa: E402
 
+# arguments of a BaseDecodeHead that this decoder has no use for, or sets itself
+_OWN = ('channels', 'input_transform', 'conv_cfg', 'act_cfg')
 _LAYER = re.compile(r'levels\.(\d+)\.(layers\..*)')
 
 
@@ -51,7 +53,7 @@ class VMUNetHead(BaseDecodeHead):
             last of them, and the encoder's last map.
         num_classes (int): Number of classes.
         arch (str or dict): Arch of the encoder, of which everything but the depths is the
-            decoder's too. Default: ``'tiny'``.
+            decoder's too; its channels double from stage to stage. Default: ``'tiny'``.
         depths (Sequence[int]): Number of layers of each level, the lowest resolution first.
             Default: (2, 2, 2, 1).
         fusion (dict): Config of what joins a map of the encoder with the decoder's, built
@@ -59,16 +61,20 @@ class VMUNetHead(BaseDecodeHead):
         drop_path_rate (float): Stochastic depth rate of the first layer; it falls linearly
             to 0 at the last. Default: 0.
         with_cp (bool): Checkpoint the activations of each layer. Default: False.
-        in_index (Sequence[int], optional): Maps of the encoder that are read. None: all of
-            them. Default: None.
+        in_index (Sequence[int], optional): Maps of the encoder that are read. None: its last
+            ones, as many as ``in_channels`` has. Default: None.
+        norm_cfg (dict, optional): Config of the batch norms in fusions and FFNs that have
+            them. None: ``type='BN'``. Default: None.
         dropout_ratio (float): Dropout before the classes. Default: 0.
         init_cfg (dict or list[dict], optional): mmengine initialisation config;
             ``dict(type='PretrainedVMamba', checkpoint=FILE)`` starts from a VMamba of the
-            first release. Default: None.
+            first release. A segmentor's file is loaded by ``load_from`` of the config, not
+            here. Default: None.
         **kwargs: Other arguments of mmseg's ``BaseDecodeHead``.
 
     Raises:
-        ConfigError: If channels and levels do not fit those of the arch.
+        ConfigError: If channels and levels do not fit those of the arch, or an argument is
+            none of those above.
     """
 
     def __init__(
@@ -81,23 +87,33 @@ class VMUNetHead(BaseDecodeHead):
         drop_path_rate: float = 0.0,
         with_cp: bool = False,
         in_index: Sequence[int] | None = None,
+        norm_cfg: dict | None = None,
         dropout_ratio: float = 0.0,
         init_cfg: dict | Sequence[dict] | None = None,
         **kwargs: Any,
     ) -> None:
-        check_init_cfg(init_cfg)
+        _check_given(kwargs, init_cfg)
+        check_drop_path_rate(drop_path_rate)
         family = VMUNetEncoder
         arch = resolve_arch(arch, family.arch_zoo, family.arch_defaults, 'VMUNetHead')
         dims = list(arch['embed_dims'][::-1])
-        _check(in_channels, dims, depths)
+        _check_channels(in_channels, dims)
+        _check_depths(depths, len(dims))
+        if in_index is None:
+            in_index = range(-len(in_channels), 0)
+        _check_index(in_index, in_channels)
+        if not isinstance(fusion, dict):
+            raise ConfigError(f"fusion must be a config, dict(type='Add'), got {fusion!r}")
+        arch['ffn'], fusion = share_norm_cfg([arch['ffn'], fusion], norm_cfg, 'VMUNetHead')
         super().__init__(
             list(in_channels),
             # what a level has after the expansion by 4
             dims[-1] // 4,
             num_classes=num_classes,
-            in_index=list(range(len(in_channels)) if in_index is None else in_index),
+            in_index=list(in_index),
             input_transform='multiple_select',
             dropout_ratio=dropout_ratio,
+            norm_cfg=norm_cfg,
             init_cfg=init_cfg,
             **kwargs,
         )
@@ -200,17 +216,53 @@ class VMUNetHead(BaseDecodeHead):
         return {own: names[name] for own, name in of_encoder.items() if name in names}
 
 
-def _check(in_channels, dims, depths):
-    """Raise unless the maps are those of an encoder of these channels, the last stage's first."""
-    if len(depths) != len(dims):
+def _check_given(options, init_cfg):
+    """Raise if an option would do nothing, or a file is loaded in part without a word."""
+    others = sorted(set(options) & set(_OWN))
+    if others:
+        raise ConfigError(f'VMUNetHead takes no {others}: leave them out')
+    check_init_cfg(init_cfg)
+    _, files = split_init_cfg(init_cfg)
+    if files:
         raise ConfigError(
-            f'VMUNetHead needs depths for its {len(dims)} levels, as many as the arch has '
-            f'stages, got {list(depths)}'
+            f"init_cfg of VMUNetHead takes no file of type 'Pretrained', got {files[0]}: give "
+            "load_from=FILE of the config for a whole segmentor, or type='PretrainedVMamba'"
         )
-    given = list(in_channels)
+
+
+def _check_depths(depths, num_levels):
+    if (
+        not isinstance(depths, (list, tuple))
+        or len(depths) != num_levels
+        or not all(isinstance(depth, int) and depth > 0 for depth in depths)
+    ):
+        raise ConfigError(
+            f'VMUNetHead needs depths for its {num_levels} levels, ints from 1, as many as the '
+            f'arch has stages, got {depths!r}'
+        )
+
+
+def _check_channels(in_channels, dims):
+    """Raise unless the maps are those of an encoder of these channels, the last stage's first."""
+    if dims[-1] % 4 or any(below != 2 * above for below, above in zip(dims, dims[1:])):
+        raise ConfigError(
+            'VMUNetHead needs an arch whose embed_dims double from stage to stage, from a '
+            f'multiple of 4, got {dims[::-1]}'
+        )
+    given = list(in_channels) if isinstance(in_channels, (list, tuple)) else in_channels
     expected = [*dims[::-1], dims[0]]
-    if not 1 <= len(given) <= len(expected) or given != expected[-len(given) :]:
+    lasts = [expected[-number:] for number in range(1, len(expected) + 1)]
+    if given not in lasts:
         raise ConfigError(
             f'VMUNetHead reads maps of {expected} channels, all of them or the last of them, '
             f'got in_channels={given}: give those of the encoder, and the same arch to both'
+        )
+
+
+def _check_index(in_index, in_channels):
+    is_sequence = isinstance(in_index, (list, tuple, range))
+    if not is_sequence or len(in_index) != len(in_channels):
+        raise ConfigError(
+            f'VMUNetHead needs an in_index for each of its {len(in_channels)} in_channels, got '
+            f'{in_index!r}: leave it out for the last maps'
         )

@@ -8,6 +8,7 @@ import torch
 import vmunet
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from sparx_mm.checkpoint_io import load_checkpoint
 from sparx_mm.checkpoint_io.convert import convert_checkpoint
@@ -236,7 +237,20 @@ def test_a_segmentor_is_exported_for_any_size(arch, fusion):
             dict(in_channels=[32, 64, 128]),
             r'in_channels=\[32, 64, 128\]: give those of the encoder',
         ),
-        (dict(depths=(2, 1)), r'depths for its 4 levels, .* got \[2, 1\]'),
+        (dict(in_channels=128), 'got in_channels=128: give those of the encoder'),
+        (dict(depths=(2, 1)), r'depths for its 4 levels, .* got \(2, 1\)'),
+        (dict(depths=2), 'depths for its 4 levels, .* got 2'),
+        (dict(depths=(2, 2, 2, 'a')), "depths for its 4 levels, ints from 1, .* 'a'"),
+        (dict(arch=dict(vmunet.PICO, embed_dims=(16, 32, 80, 128))), 'double .* 32, 80, 128'),
+        (dict(in_index=[0, 1]), r'in_index for each of its 4 in_channels, got \[0, 1\]'),
+        (dict(in_index=0), 'in_index for each of its 4 in_channels, got 0'),
+        (dict(drop_path_rate=1.5), r'drop_path_rate must be in \[0, 1\), got 1.5'),
+        (dict(channels=24, act_cfg=None), r"takes no \['act_cfg', 'channels'\]"),
+        (dict(input_transform='resize_concat'), r"takes no \['input_transform'\]"),
+        (dict(norm_cfg=dict(type='SyncBN')), 'no part of this VMUNetHead takes a norm_cfg'),
+        (dict(fusion='Add'), "fusion must be a config, .* got 'Add'"),
+        (dict(fusion=None), 'fusion must be a config, .* got None'),
+        (dict(init_cfg=dict(type='Pretrained', checkpoint='a.pth')), 'load_from=FILE'),
         (dict(arch='huge'), "'huge' of VMUNetHead is unknown; use one of"),
         (dict(fusion=dict(type='Concat')), "fusion needs a type that is registered, got 'Concat'"),
         (dict(init_cfg=dict(type='PretrainedVMamba')), 'needs checkpoint=FILE'),
@@ -246,6 +260,23 @@ def test_mistakes(options, message):
     options = dict(dict(in_channels=[32, 64, 128, 128], arch=vmunet.PICO), **options)
     with pytest.raises(ConfigError, match=message), torch.device('meta'):
         vmunet.MODELS.build(dict(type='mmseg.VMUNetHead', num_classes=6, **options))
+
+
+def test_norms_of_the_decoder_are_those_of_norm_cfg():
+    options = dict(norm_cfg=dict(type='SyncBN'))
+    with torch.device('meta'):
+        model = vmunet.segmentor(vmunet.PICO_CVSS, 'MFMS', backbone=options, head=options)
+    for part in (model.backbone, model.decode_head):
+        norms = [m for m in part.modules() if isinstance(m, _BatchNorm)]
+        assert norms and all(isinstance(norm, torch.nn.SyncBatchNorm) for norm in norms)
+
+
+@torch.no_grad()
+def test_the_last_maps_are_read():
+    wider, own = (vmunet.segmentor(vmunet.PICO, skips=skips, read=3).eval() for skips in (4, 3))
+    own.load_state_dict(wider.state_dict())
+    assert len(wider.extract_feat(images(64, 64))) == 5
+    assert wider(images(64, 64), mode='tensor').equal(own(images(64, 64), mode='tensor'))
 
 
 def test_an_exported_encoder_has_a_name_for_each_map():

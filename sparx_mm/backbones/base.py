@@ -206,6 +206,18 @@ def check_options(frozen_stages: int, drop_path_rate: float, num_stages: int) ->
         raise ConfigError(
             f'frozen_stages must be an int in [-1, {num_stages}], got {frozen_stages!r}'
         )
+    check_drop_path_rate(drop_path_rate)
+
+
+def check_drop_path_rate(drop_path_rate: float) -> None:
+    """Check a stochastic depth rate.
+
+    Args:
+        drop_path_rate (float): The highest rate of a backbone or a head.
+
+    Raises:
+        ConfigError: If it is out of its range.
+    """
     if not isinstance(drop_path_rate, (int, float)) or not 0 <= drop_path_rate < 1:
         raise ConfigError(f'drop_path_rate must be in [0, 1), got {drop_path_rate!r}')
 

@@ -127,7 +127,7 @@ class HierarchicalBackbone(Backbone):
         drop_path_rate (float): Stochastic depth rate of the last layer; it
             grows linearly from 0 at the first. Default: 0.
         norm_cfg (dict, optional): Config of the batch norms in stem,
-            downsampling and aggregators that have them. None: ``type='BN'``.
+            downsampling, FFNs and aggregators that have them. None: ``type='BN'``.
             Default: None.
         frozen_stages (int): Stages without gradients, which stay in eval
             mode. -1: none; 0: the stem; k: the stem and the first k stages.
@@ -305,11 +305,12 @@ class HierarchicalBackbone(Backbone):
 
 
 def _share_norm_cfg(archs, norm_cfg, family):
-    """Give stems, downsamplings and aggregators of stages the backbone's ``norm_cfg``."""
+    """Give stems, downsamplings, FFNs and aggregators of stages the backbone's ``norm_cfg``."""
     parts = [
         dict(
             stem=arch['stem'],
             downsample=arch['downsample'],
+            ffn=arch['ffn'],
             connections=arch['connections'] and arch['connections']['aggregator'],
         )
         for arch in archs

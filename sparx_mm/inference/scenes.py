@@ -1,5 +1,6 @@
 """GeoTIFFs: scenes that are read by windows, and where they are on the ground."""
 
+import os.path as osp
 import warnings
 from contextlib import suppress
 from importlib.util import find_spec
@@ -12,15 +13,19 @@ ENDINGS = ('.tif', '.tiff')
 # kinds of bands that OpenCV makes colours of, which windows are not converted to
 CONVERTED = {'palette', 'hue', 'saturation', 'lightness', 'cyan', 'magenta', 'yellow', 'black'}
 CONVERTED |= {'Y', 'Cb', 'Cr'}
-# of the scale, the transformation and the coordinate system of a GeoTIFF
-GEO_TAGS = {33550, 34264, 34735}
+# of the scale, the transformation, the coordinate system and the camera of a GeoTIFF
+GEO_TAGS = {33550, 34264, 34735, 50844}
+# of files beside a TIFF that say where it is: world files, and those of the camera (RPCs)
+BESIDE = ('.tfw', '.tifw', '.tiffw', '.wld', '.rpb', '_rpc.txt')
 
 
 class Scene:
     """A TIFF that is read by windows, indexed by two slices as an image would be.
 
-    ``scene[y0:y1, x0:x1]`` is what OpenCV would load there, and ``scene[::n, ::n]`` a small
-    picture of all. A fourth band that is not transparency is left out.
+    ``scene[y0:y1, x0:x1]`` is what OpenCV would load there, but for JPEG in a TIFF, which
+    the two decode differently (less than one gray level on average), and
+    ``scene[::n, ::n]`` a small picture of all. A fourth band that is not transparency is
+    left out.
 
     Args:
         dataset (DatasetReader): The file, opened by rasterio.
@@ -75,14 +80,17 @@ def open_scene(path: str) -> Scene | None:
         path (str): The file.
 
     Returns:
-        Scene or None: None for what is read as a whole: other files, bands of more than 8 bits,
-        palettes, and all where rasterio is not installed.
+        Scene or None: None for what is read as a whole: other files, bands of more or fewer
+        than 8 bits, palettes, a single band of which 0 is white, and all where rasterio is not
+        installed.
     """
     dataset = _open(path)
     if dataset is None:
         return None
-    kinds = {kind.name for kind in dataset.colorinterp}
-    if set(dataset.dtypes) == {'uint8'} and dataset.count in (1, 3, 4) and not CONVERTED & kinds:
+    kinds = [kind.name for kind in dataset.colorinterp]
+    is_known = kinds == ['gray'] or len(kinds) in (3, 4) and not CONVERTED & set(kinds)
+    has_few_bits = any('NBITS' in dataset.tags(i, ns='IMAGE_STRUCTURE') for i in dataset.indexes)
+    if is_known and set(dataset.dtypes) == {'uint8'} and not has_few_bits:
         return Scene(dataset)
     dataset.close()
     return None
@@ -95,19 +103,20 @@ def find_ground(path: str | None) -> dict:
         path (str, optional): The file; None for pixels that are of no file.
 
     Returns:
-        dict: Arguments for ``rasterio.open``: ``crs``, and ``transform`` or ``gcps``. Empty if
-        the file does not say, or without rasterio.
+        dict: Arguments for ``rasterio.open``: ``crs``, and ``transform`` or ``gcps``, and the
+        camera's ``rpcs``. Empty if the file does not say, or without rasterio.
     """
     dataset = _open(path)
     if dataset is None:
         return {}
     with dataset:
+        camera = dict(rpcs=dataset.rpcs) if dataset.rpcs else {}
         points, system = dataset.gcps
         if points:
-            return dict(crs=system, gcps=points)
+            return dict(crs=system, gcps=points, **camera)
         if dataset.crs is None and dataset.transform.is_identity:
-            return {}
-        return dict(crs=dataset.crs, transform=dataset.transform)
+            return camera
+        return dict(crs=dataset.crs, transform=dataset.transform, **camera)
 
 
 def loses_ground(path: str | None) -> bool:
@@ -118,6 +127,9 @@ def loses_ground(path: str | None) -> bool:
     """
     if not _is_tiff(path) or find_spec('rasterio') is not None:
         return False
+    stem = osp.splitext(path)[0]
+    if any(osp.exists(stem + end) for ending in BESIDE for end in (ending, ending.upper())):
+        return True
     # imported lazily, as in DumpLabelMaps
     from PIL.TiffImagePlugin import TiffImageFile
 

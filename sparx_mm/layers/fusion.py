@@ -66,7 +66,7 @@ class MFMSFusion(nn.Module):
         dim (int): Number of channels C.
         global_branch (str): G: ``'conv'`` as above; ``'mlp'``, one C→C/16→C of all three
             poolings in place of the convolutions; ``'ms_cam'``, a bottleneck like L of the
-            map's mean. Default: ``'conv'``.
+            map's mean, whose batch norms train on two images or more. Default: ``'conv'``.
         frequencies (Sequence[tuple[int, int]]): Frequency by rows and by columns of each
             basis. Default: FcaNet's sixteen.
         frequency_grid (int, optional): Side of a grid that the frequencies are places in:

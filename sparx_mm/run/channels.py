@@ -16,6 +16,8 @@ TAKES_ALL = ('ChannelMapper', 'CSPNeXtPAFPN', 'FPN', 'MultiLevelNeck', 'PAFPN', 
 KEEPS_LAST = ('GlobalAveragePooling', 'NormPooling')
 # necks that give num_outs maps of out_channels
 GIVES_ALIKE = ('FPN', 'SimpleFeaturePyramid', 'SimpleFPN')
+# heads that read the last maps, unless in_index says otherwise
+READS_LAST = ('VMUNetHead',)
 # option of a neck for the one map that it reads, whose in_channels are others
 ONE_MAP = 'backbone_channel'
 
@@ -37,7 +39,7 @@ def check_channels(cfg: Config) -> None:
         given = _map_channels(backbone) if isinstance(backbone, dict) else None
         if given is None:
             continue
-        channels, out_indices = given
+        channels, numbers = given
         for name, part, taken in _readers(model, channels):
             option = ONE_MAP if ONE_MAP in part else 'in_channels'
             wanted = part.get(option)
@@ -50,23 +52,26 @@ def check_channels(cfg: Config) -> None:
             between = '' if name.startswith('neck') or not neck else f', {key}.neck {_outs(neck)}'
             raise UserError(
                 f'{key}.backbone gives maps of {", ".join(map(str, channels))} channels '
-                f'(out_indices {out_indices}){between}; {key}.{name}.{option} is {wanted}'
+                f'(out_indices {numbers}){between}; {key}.{name}.{option} is {wanted}'
                 f'{index}: give {key}.{name}.{option}={str(taken).replace(" ", "")}'
             )
 
 
-def _map_channels(backbone: dict) -> tuple[list[int], tuple[int, ...]] | None:
-    """Return the channels and numbers of a backbone's maps; None if they are unknown."""
+def _map_channels(backbone: dict) -> tuple[list[int], str] | None:
+    """Return the channels of a backbone's maps, and which they are; None if they are unknown."""
     kind = backbone.get('type')
     cls = MODELS.get(kind) if isinstance(kind, str) else kind
     if not (isinstance(cls, type) and issubclass(cls, Backbone)):
         return None
     given = {key: backbone[key] for key in ('arch', 'out_indices') if key in backbone}
     try:
-        return cls.map_channels(**given)
+        channels, indices = cls.map_channels(**given)
     except (ConfigError, TypeError):
         # the backbone says it better when it is built
         return None
+    if getattr(cls, 'returns_inputs', False):
+        return channels, f'{indices[:-1]} and the last map'
+    return channels, str(indices)
 
 
 def _readers(model: dict, maps: Sequence[int]) -> Iterator[tuple[str, dict, Sequence[int]]]:
@@ -126,7 +131,11 @@ def _neck_channels(neck: dict, maps: Sequence[int]) -> list[int]:
 def _indexed(head: dict, maps: Sequence[int], name: str) -> list[int]:
     """Return the channels of the maps that ``in_index`` of a segmentor's head picks."""
     several = isinstance(head['in_channels'], (list, tuple))
-    index: Any = head.get('in_index', range(len(maps)) if several else -1)
+    default = range(len(maps)) if several else -1
+    if several and _kind(head) in READS_LAST:
+        default = range(-min(len(head['in_channels']), len(maps)), 0)
+    index: Any = head.get('in_index', default)
+    index = default if index is None else index
     indices = list(index) if isinstance(index, (list, tuple, range)) else [index]
     if any(not -len(maps) <= i < len(maps) for i in indices):
         raise UserError(

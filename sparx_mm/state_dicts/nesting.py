@@ -11,7 +11,7 @@ T = TypeVar('T')
 # where files keep their weights, averaged ones first. A file of a run with
 # mmengine's EMAHook has them in 'state_dict' and the raw ones in 'ema_state_dict'
 _AVERAGED = ('state_dict_ema', 'model_ema', 'ema')
-_NESTED = (*_AVERAGED, 'state_dict', 'model', 'module')
+_NESTED = (*_AVERAGED, 'state_dict', 'model', 'module', 'model_state_dict')
 # released files, by name, whose printed accuracy is that of the weights before averaging:
 # VSSD's that were the best of a run by them, and not by the average
 _BEST_RAW = re.compile(r'vssd_\w+_best\.pth')
@@ -39,7 +39,7 @@ def weights_key(checkpoint: Mapping[str, Any]) -> str | None:
     """Find the entry of a checkpoint that its weights are nested in.
 
     Averaged weights (``model_ema``, ``state_dict_ema``, ``ema``) come before
-    others (``state_dict``, ``model``, ``module``).
+    others (``state_dict``, ``model``, ``module``, ``model_state_dict``).
 
     Args:
         checkpoint (Mapping): Content of a file.

@@ -111,6 +111,16 @@ def test_without_rasterio_the_loss_is_named(segmentor, scene, tmp_path, monkeypa
     assert 'geo.png does not say where' in line and 'geo.tif is on the ground: pip' in line
 
 
+@pytest.mark.parametrize('beside', ['a.tfw', 'a.TFW', 'a.wld', 'a_RPC.TXT'])
+def test_without_rasterio_files_beside_are_lost(scene, tmp_path, monkeypatch, beside):
+    monkeypatch.setattr(scenes, 'find_spec', lambda name: None)
+    path = str(tmp_path / 'a.tif')
+    Image.fromarray(scene).save(path)
+    assert not scenes.loses_ground(path)
+    (tmp_path / beside).touch()
+    assert scenes.loses_ground(path)
+
+
 @pytest.fixture
 def rasterio():
     return pytest.importorskip('rasterio', reason='GeoTIFFs need rasterio, of the extra geo')
@@ -174,6 +184,39 @@ def test_points_on_the_ground_are_kept(segmentor, scene, geotiff, rasterio, tmp_
         (kept,), system = found.gcps
         assert (kept.row, kept.col, kept.x, kept.y) == (1, 2, 497000, 5419000)
         assert system.to_epsg() == 25832
+
+
+def test_the_camera_is_kept(segmentor, scene, geotiff, rasterio, tmp_path, monkeypatch):
+    scales = dict.fromkeys(('height', 'lat', 'long', 'line', 'samp'), 2.0)
+    camera = rasterio.rpc.RPC(
+        **{f'{name}_{key}': n for name, n in scales.items() for key in ('off', 'scale')},
+        **{
+            f'{axis}_{part}_coeff': [1.0 + i for i in range(20)]
+            for axis in ('line', 'samp')
+            for part in ('num', 'den')
+        },
+    )
+    path = geotiff(_bands(scene, 3), crs=None, transform=None, rpcs=camera)
+    _write_all(segmentor, path, tmp_path, tile=64)
+    with rasterio.open(path) as given, rasterio.open(tmp_path / 'labels/a.tif') as found:
+        assert found.rpcs.to_dict() == given.rpcs.to_dict()
+    monkeypatch.setattr(scenes, 'find_spec', lambda name: None)
+    assert scenes.loses_ground(str(path))
+
+
+def test_gray_that_is_not_from_black_to_255_is_read_whole(scene, geotiff):
+    gray = _bands(scene, 1)
+    white = geotiff(gray, 'white.tif', photometric='MINISWHITE')
+    few = geotiff(gray // 16, 'few.tif', nbits=4)
+    assert scenes.open_scene(str(white)) is None and scenes.open_scene(str(few)) is None
+    few = geotiff(_bands(scene, 3) // 16, 'few.tif', nbits=4, photometric='RGB')
+    assert scenes.open_scene(str(few)) is None
+
+
+def test_jpeg_is_decoded_alike(scene, geotiff):
+    path = str(geotiff(_bands(scene, 3), compress='JPEG', photometric='YCBCR', jpeg_quality=90))
+    difference = np.abs(scenes.open_scene(path)[:, :].astype(int) - cv2.imread(path))
+    assert 0 < difference.mean() < 1
 
 
 def test_what_windows_do_not_take_is_read_whole(segmentor, scene, geotiff, tmp_path):

@@ -115,3 +115,16 @@ def test_the_one_map_of_a_simple_pyramid():
         _check(LAST, neck=dict(SIMPLE, backbone_channel=192))
     with pytest.raises(UserError, match=r'model.rpn_head.in_channels is 256: give .*=32$'):
         _check(LAST, neck=SIMPLE, rpn_head=dict(in_channels=256))
+
+
+def test_a_head_that_reads_the_last_maps():
+    """VM-UNet's encoder gives four maps that its stages read, and the last one."""
+    unet = dict(type='VMUNetEncoder', arch=dict(base='tiny', embed_dims=(16, 32, 64, 128)))
+    head = dict(type='VMUNetHead', in_channels=[32, 64, 128, 128])
+    for index in ({}, dict(in_index=None), dict(in_index=[1, 2, 3, 4])):
+        _check(unet, decode_head=dict(head, **index))
+    line = r'out_indices \(0, 1, 2, 3\) and the last map\).*in_channels=\[32,64,128,128\]$'
+    with pytest.raises(UserError, match=line):
+        _check(unet, decode_head=dict(head, in_channels=[16, 32, 64, 128]))
+    with pytest.raises(UserError, match=r'in_channels=\[16,32,64,128,128\]$'):
+        _check(unet, decode_head=dict(head, in_channels=[8, 16, 32, 64, 128, 128]))

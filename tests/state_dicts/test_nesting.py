@@ -12,6 +12,8 @@ from sparx_mm.state_dicts import find_weights
         lambda w: w,
         lambda w: dict(state_dict=w),
         lambda w: dict(model=w, epoch=3),
+        # VM-UNet's latest.pth
+        lambda w: dict(epoch=3, model_state_dict=w, optimizer_state_dict=dict(state={})),
         lambda w: dict(model=dict(state_dict=w)),
         lambda w: dict(state_dict=dict(other=0), state_dict_ema=w),
         lambda w: dict(model=dict(other=0), model_ema=w, optimizer={}),

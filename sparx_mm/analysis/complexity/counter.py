@@ -37,7 +37,7 @@ class Convention(NamedTuple):
     layers_alone: bool = False
 
 
-# what programs count that know types of layers, as thop does
+# what programs count that know types of layers, thop among them
 LAYERS = (
     nn.modules.conv._ConvNd,
     nn.Linear,
@@ -71,7 +71,7 @@ _NORMS = {
     aten.native_group_norm: _per_input_element(5),
     aten.native_layer_norm: _per_input_element(5),
 }
-# thop's number for norms with a scale and a bias
+# of thop's numbers, the one for norms with a scale and a bias
 _LAYER_NORMS = dict.fromkeys(_NORMS, _per_input_element(4))
 _INTERPOLATION = {
     aten.upsample_bilinear2d: _per_output_element(4),
@@ -132,8 +132,8 @@ CONVENTIONS = {
     'plain': Convention(f'{_ALWAYS}all attention. {_NEVER}, nor norms.', {}, True),
     'layers': Convention(
         'a multiply-add is 1. Counted are convolutions and linear layers, an element of a norm '
-        'as 4, and the parameters of these, as thop does; not counted is all else, among it the '
-        'scan, the projections of its step sizes and states, and its parameters.',
+        'as 4, and the parameters of these, close to what thop counts; not counted is all else, the '
+        'scan among it, the projections of its step sizes and states, and its parameters.',
         _LAYER_NORMS,
         True,
         layers_alone=True,
@@ -157,7 +157,7 @@ def count_complexity(
         convention (str): Name of what counts, see ``CONVENTIONS``:
             ``'paper'`` and ``'paper-attention'`` as in SparX's published
             numbers, ``'paper-interpolation'`` as in VMamba's, ``'plain'``, or
-            ``'layers'`` as thop counts. Default: ``'paper'``.
+            ``'layers'`` close to thop. Default: ``'paper'``.
 
     Returns:
         Complexity: Counts by part. The parts of a backbone are its stem, in

@@ -1,9 +1,10 @@
-"""CVMH-UNet's counts to the digit, as thop counts and whole, and the reason of its rows."""
+"""CVMH-UNet's counts to the digit, of layers alone and whole, and the reason of its rows."""
 
 import pytest
 from detection import ROOT
 from paper_counts import counted, numbers
 
+from sparx_mm.analysis.complexity.counter import CONVENTIONS
 from sparx_mm.analysis.paper import table
 from sparx_mm.analysis.paper.cvmh_unet import ROWS, Reason
 
@@ -29,18 +30,24 @@ def test_parameters(row):
     assert table.is_met(numbers(row)[1], row.params)
 
 
-def test_the_reason_holds():
-    """The printed figure is between that without norms and that with them."""
-    rows = {row.name: row for row in ROWS}
-    for name, giga in WHOLE.items():
-        assert round(numbers(rows[name]._replace(convention='paper'))[0], 3) == giga
-    row = rows['VM-UNet']
-    assert row.reason is Reason.NORMS
-    # it has layer norms alone, of which an element counts as 5 there and 4 here
-    plain = numbers(row._replace(convention='plain'))[0]
-    norms = (WHOLE['VM-UNet'] - plain) * 4 / 5
-    giga = numbers(row)[0]
-    assert f'{giga - norms:.2f} {giga:.2f}' == '4.08 4.12'
+def test_the_whole_counts():
     for row in ROWS:
-        # the others have more batch norms, of which versions differ too
-        assert 0 <= numbers(row)[0] - float(row.flops) + 0.005 < 0.04
+        if row.name in WHOLE:
+            assert round(numbers(row._replace(convention='paper'))[0], 3) == WHOLE[row.name]
+
+
+def test_the_reason_holds(monkeypatch):
+    """Ours is a little above; no one number for an element of a norm meets all rows."""
+    bare = CONVENTIONS['layers']._replace(formulas={})
+    monkeypatch.setitem(CONVENTIONS, 'without norms', bare)
+    lowest, highest = [], []
+    for row in ROWS:
+        assert row.reason is Reason.NORMS
+        printed, giga = float(row.flops), numbers(row)[0]
+        assert 0 <= round(giga - printed, 2) <= 0.03
+        without = numbers(row._replace(convention='without norms'))[0]
+        assert without < printed
+        element = (giga - without) / 4
+        lowest.append((printed - 0.005 - without) / element)
+        highest.append((printed + 0.005 - without) / element)
+    assert max(lowest) > min(highest)

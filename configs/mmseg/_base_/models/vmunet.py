@@ -8,7 +8,10 @@ model = dict(
         fusion=dict(type='Add'),
         # as many in the sum, as CVMH-UNet's paper has them in an unknown ratio
         loss_decode=[
-            dict(type='CrossEntropyLoss', loss_name='loss_ce', loss_weight=1.0),
+            # pixels without a class, as at the borders of classes, do not dilute the mean
+            dict(
+                type='CrossEntropyLoss', loss_name='loss_ce', loss_weight=1.0, avg_non_ignore=True
+            ),
             dict(type='DiceLoss', use_sigmoid=False, loss_name='loss_dice', loss_weight=1.0),
         ],
     ),
