@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from sparx_mm.checkpoint_io import load_checkpoint
 from sparx_mm.checkpoint_io.convert import convert_checkpoint
 from sparx_mm.engine.hooks.coverage import load_whole
-from sparx_mm.errors import ConfigError
+from sparx_mm.errors import ConfigError, UserError
 from sparx_mm.export.network import make_network
 from sparx_mm.state_dicts import VMUNET as KEY_MAP
 from sparx_mm.state_dicts import CoverageError, find_families
@@ -111,6 +111,8 @@ def test_official_files_are_converted_there_and_back(tmp_path):
         for name, shape, _ in vmunet.manifest()
     }
     torch.save(state, paths[0])
+    with pytest.raises(UserError, match='which is of mmseg: give --to mmseg'):
+        convert_checkpoint(*paths[:2], 'mmpretrain')
     text = convert_checkpoint(*paths[:2], 'mmseg')
     assert text.endswith("mmseg names of the backbone under 'backbone.'")
     with torch.device('meta'):

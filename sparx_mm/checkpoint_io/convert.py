@@ -27,6 +27,8 @@ LAYOUTS = dict(
     mmseg=(nest_classifier, KeyMap.to_own),
     released=(flatten_classifier, KeyMap.to_released),
 )
+# own names of the layer of the classes of a model that was flat, by library
+_LAST = dict(mmpretrain='head.fc.', mmseg='decode_head.conv_seg.')
 # mmengine's EMAHook keeps a second model, in a wrapper
 _EMA, _WRAPPER = 'ema_state_dict', 'module.'
 
@@ -55,8 +57,8 @@ def convert_checkpoint(source: str, target: str, to: str = 'own', publish: bool 
         str: One line that says what was written.
 
     Raises:
-        UserError: If the source cannot be read or holds no backbone, or
-            if the target cannot be written.
+        UserError: If the source cannot be read or holds no backbone, if ``to`` is the
+            other library's, or if the target cannot be written.
     """
     if to not in LAYOUTS:
         raise UserError(f'to must be one of {sorted(LAYOUTS)}, got {to!r}')
@@ -102,10 +104,22 @@ def _rename(weights, to):
     """Give all backbones of a model, and the classifier, the names of a layout."""
     rename_whole, rename_backbone = LAYOUTS[to]
     for key_map in set(_find_key_maps(weights).values()):
-        weights = rename_whole(weights, key_map)
+        renamed = rename_whole(weights, key_map)
+        if renamed.keys() != weights.keys():
+            _check_library(renamed, to)
+        weights = renamed
     for prefix, key_map in _find_key_maps(weights).items():
         weights = rename_backbone(key_map, weights, prefix)
     return weights
+
+
+def _check_library(weights, to):
+    """Raise if a model got the names of another library's heads."""
+    for library, last in _LAST.items():
+        if to in _LAST and to != library and any(name.startswith(last) for name in weights):
+            raise UserError(
+                f'--to {to} does not fit the head, which is of {library}: give --to {library}'
+            )
 
 
 def _find_key_maps(weights) -> dict[str, KeyMap]:

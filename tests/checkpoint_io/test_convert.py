@@ -68,6 +68,8 @@ def test_released_layouts_round_trip(convert, tmp_path, flavour, variant):
 def test_a_classifier_for_mmpretrain_and_back(convert, tmp_path):
     released = parity.released_state('cls', 't')
     torch.save(dict(model=released), tmp_path / 'a.pth')
+    with pytest.raises(UserError, match='of mmpretrain: give --to mmpretrain'):
+        convert('a.pth', 'whole.pth', 'mmseg')
     line = convert('a.pth', 'whole.pth', 'mmpretrain')
     assert 'mmpretrain names' in line and "'backbone.'" in line
     whole = weights_of(tmp_path / 'whole.pth')
