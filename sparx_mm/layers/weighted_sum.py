@@ -25,6 +25,6 @@ class WeightedSum(nn.Module):
         *weights, own = self.weight.unbind()
         total = last * own
         for x, weight in zip(earlier, weights, strict=True):
-            # not torch.addcmul, which autocast widens to a weight's float32 on a GPU
-            total = total + x.to(last.dtype) * weight
+            # in one dtype, because autocast on a GPU widens addcmul to that of a weight
+            total = torch.addcmul(total, x.to(last.dtype), weight.to(last.dtype))
         return total

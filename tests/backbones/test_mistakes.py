@@ -23,9 +23,9 @@ class OwnStem(nn.Conv2d):
     'changes,message',
     [
         (dict(ffn=dict(ratio=(4, 4, 4))), r"ffn ConvFFN cannot be built with {'ratio': \(4, 4, 4\)}"),
-        (dict(mixer=dict(d_state='a')), "mixer SS2D cannot be built with {.*'d_state': 'a'"),
+        (dict(mixer=dict(d_state='a')), "d_state must be an int from 1, got 'a'"),
         (dict(mixer=dict(ssm_ratio=(2, 2))), 'mixer SS2D cannot be built with'),
-        (dict(mixer=dict(ssm_ratio=0)), 'mixer SS2D cannot be built with'),
+        (dict(mixer=dict(ssm_ratio=0)), 'ssm_ratio must leave a channel to scan, got 0 of 16 channels'),
         (dict(mixer=dict(d_conv=None)), r'd_conv of a mixer\) must be an odd int from 1, got None'),
         (dict(mixer=dict(type=NoChannels)), 'mixer NoChannels has no in_channels'),
         (dict(mixer=dict(type=None)), 'mixer needs a type that is registered, got None'),
