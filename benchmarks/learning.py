@@ -199,7 +199,11 @@ def main():
         return
     jobs, budget = choose_jobs(args)
     results = store.Store(args.results) if args.command == 'run' else None
-    load = functools.cache(functools.partial(tasks.load, args=args))
+
+    @functools.cache
+    def load(task, images=args.images):
+        return tasks.load(task, argparse.Namespace(**{**vars(args), 'images': images}))
+
     for task in sorted({job.task for job in jobs}):
         progress(f'data of {task}')
         load(task)

@@ -3,7 +3,19 @@
 from typing import NamedTuple
 
 # the learning rates that each network chooses from
-RATES = (1e-3, 2e-3, 4e-3, 8e-3)
+RATES = (1e-3, 3e-3, 9e-3)
+# ``init_cfg`` of the weights that it chooses from: as its family draws them, and of variance
+# 1 / K for K inputs
+INITS = {
+    'own': None,
+    'fan-in': dict(
+        type='Kaiming',
+        layer=['Conv2d', 'Linear'],
+        mode='fan_in',
+        nonlinearity='linear',
+        distribution='normal',
+    ),
+}
 FAMILIES = (
     'SparX-Mamba',
     'PlainNet',
@@ -37,29 +49,69 @@ class Condition(NamedTuple):
     """Change of the recipe.
 
     Args:
-        rate (float): Factor of the learning rate. Default: 1.
+        rate (float): Factor of the learning rate that was chosen. Default: 1.
         batch (int): Images of a batch. Default: 32.
         bfloat16 (bool): Compute in mixed precision. Default: False.
-        with_cp (bool): Checkpoint activations. Default: False.
+        warm_up (float): Part of the iterations in which the rate rises. Default: 0.05.
+        weight_decay (float): Of AdamW, for all but vectors. Default: 0.05.
+        layer_decay (float): Ratio of a layer's rate to that of the next one. Default: 1.
+        backbone (dict, optional): Options of the backbone. Default: none.
+        pretrained (bool): Start from the backbone of the same seed that has learned
+            ``PRETRAINING``. Default: False.
+        init (str, optional): Key of ``INITS``. Default: the one that is chosen.
+        tuned (bool): Choose the learning rate in this condition; if not, in the base. Default: False.
     """
 
     rate: float = 1.0
     batch: int = 32
     bfloat16: bool = False
-    with_cp: bool = False
+    warm_up: float = 0.05
+    weight_decay: float = 0.05
+    layer_decay: float = 1.0
+    backbone: dict | None = None
+    pretrained: bool = False
+    init: str | None = None
+    tuned: bool = False
 
 
+# whose backbones others start from
+PRETRAINING = 'shapes-objects'
 BASE = 'float32'
+
+
+def _pretrained(layer_decay=1.0, **backbone):
+    return Condition(
+        layer_decay=layer_decay, backbone=backbone, pretrained=True, init='own', tuned=True
+    )
+
+
 # with the iterations of the base; the rate of a smaller batch is that of its root
-CONDITIONS = {
-    BASE: Condition(),
+ROBUSTNESS = {
     'bfloat16': Condition(bfloat16=True),
-    'with_cp': Condition(with_cp=True),
+    'with_cp': Condition(backbone=dict(with_cp=True)),
     'batch 16': Condition(rate=0.5**0.5, batch=16),
     'batch 2': Condition(rate=0.25, batch=2),
     'rate x4': Condition(rate=4),
     'rate x8': Condition(rate=8),
 }
+DEFAULTS = {
+    'own init': Condition(init='own'),
+    'fan-in init': Condition(init='fan-in'),
+    'no warm-up': Condition(warm_up=0.0),
+    'warm-up 20 %': Condition(warm_up=0.2),
+    'no weight decay': Condition(weight_decay=0.0),
+    'weight decay 0.2': Condition(weight_decay=0.2),
+    'drop path 0.1': Condition(backbone=dict(drop_path_rate=0.1)),
+}
+TRANSFER = {
+    'pretrained': _pretrained(),
+    'pretrained, 1 stage frozen': _pretrained(frozen_stages=1),
+    'pretrained, 2 stages frozen': _pretrained(frozen_stages=2),
+    'pretrained, all stages frozen': _pretrained(frozen_stages=4),
+    'pretrained, layer decay 0.9': _pretrained(layer_decay=0.9),
+    'pretrained, layer decay 0.8': _pretrained(layer_decay=0.8),
+}
+CONDITIONS = {BASE: Condition(), **ROBUSTNESS, **DEFAULTS, **TRANSFER}
 
 
 class Comparison(NamedTuple):
@@ -69,11 +121,14 @@ class Comparison(NamedTuple):
         networks (tuple[str]): Keys of ``NETWORKS``.
         conditions (tuple[str]): Keys of ``CONDITIONS``. Default: the base alone.
         claims (tuple[Claim]): What is said of the networks. Default: none.
+        is_stress (bool): The question is which networks fall over; if not, which conditions
+            are better than the base. Default: False.
     """
 
     networks: tuple[str, ...]
     conditions: tuple[str, ...] = (BASE,)
     claims: tuple[Claim, ...] = ()
+    is_stress: bool = False
 
 
 def _against(text, worse):
@@ -119,6 +174,11 @@ COMPARISONS = {
     ),
     'robustness': Comparison(
         ('SparX-Mamba', 'PlainNet', 'SparX-Swin', 'VMamba', 'Swin', 'ConvNeXt', 'ResNet'),
-        tuple(CONDITIONS),
+        (BASE, *ROBUSTNESS),
+        is_stress=True,
     ),
+    'defaults': Comparison(
+        ('SparX-Mamba', 'SparX-Swin', 'VMamba', 'VSSD', 'GroupMamba'), (BASE, *DEFAULTS)
+    ),
+    'transfer': Comparison(('SparX-Mamba', 'SparX-Swin', 'VMamba'), (BASE, *TRANSFER)),
 }

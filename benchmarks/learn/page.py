@@ -6,11 +6,13 @@ from typing import NamedTuple
 import numpy as np
 from report import number, table
 
-from .comparisons import BASE, COMPARISONS, CONDITIONS, RATES
+from .comparisons import BASE, COMPARISONS, RATES
 from .plan import ITERATIONS, final
 from .ranking import MIN_SEEDS, rank, spread, verdict
 from .tasks import TASKS
 
+# of a condition, by what became of the claim that it is better than the base
+OUTCOMES = {'confirmed': 'better', 'refuted': 'worse', 'not decided': 'not told apart'}
 # part of what a network learns in the base condition; with less it fell over
 FALLEN = 0.5
 
@@ -104,14 +106,15 @@ def result_tables(runs):
                 f'{first["parameters"] / 1e3:.0f}',
                 number(first['macs'] / 1e6),
                 _rate_cell(runs[name]),
+                runs[name][0][0].init,
                 _seconds_cell(_total_seconds(runs[name])),
                 *_cells(ends[name]),
                 f'{lost}' if lost else '',
                 _place(rank(ends)[name]),
             ]
         )
-    columns = ['network', '1,000 parameters', 'M multiply-adds', 'rate', 'CPU s', 'mean', 'seeds']
-    blocks = [table([*columns, 'diverged', 'rank'], rows)]
+    columns = ['network', '1,000 parameters', 'M multiply-adds', 'rate', 'init', 'CPU s']
+    blocks = [table([*columns, 'mean', 'seeds', 'diverged', 'rank'], rows)]
     rows = [
         [name, *_cells(early[name]), _place(rank(early)[name])]
         for name in sorted(runs, key=lambda name: -early[name].mean)
@@ -141,25 +144,25 @@ def claim_table(claims, runs):
     return table(['claim', 'better', 'worse', 'verdict'], rows)
 
 
-def robustness_table(networks, jobs):
+def robustness_table(comparison, jobs):
     """Write which part of what networks learn in the base condition they learn in others.
 
     Args:
-        networks (Sequence[str]): Rows.
+        comparison (Comparison): Networks and conditions.
         jobs (dict[tuple[str, str], list]): Results by network and condition.
 
     Returns:
         str: Markdown, with what fell over in bold.
     """
     rows = []
-    for name in networks:
+    for name in comparison.networks:
         base = [record for _, record in jobs.get((name, BASE), ())]
         if not base:
             continue
         untrained = np.mean([record['curve'][0][3] for record in base])
         gain = np.mean([final(record) for record in base]) - untrained
         cells, fallen = [], 0
-        for condition in CONDITIONS:
+        for condition in comparison.conditions:
             records = [record for _, record in jobs.get((name, condition), ())]
             if not records:
                 cells.append('')
@@ -173,7 +176,34 @@ def robustness_table(networks, jobs):
             fallen += is_fallen
         rows.append([name, *cells, str(fallen)])
     rows.sort(key=lambda row: int(row[-1]))
-    return table(['network', *CONDITIONS, 'fell over'], rows)
+    return table(['network', *comparison.conditions, 'fell over'], rows)
+
+
+def condition_table(comparison, jobs):
+    """Write what networks learn under conditions, and which are better than the base.
+
+    Args:
+        comparison (Comparison): Networks and conditions.
+        jobs (dict[tuple[str, str], list]): Results by network and condition.
+
+    Returns:
+        str: Markdown.
+    """
+    rows = []
+    for name in comparison.networks:
+        base = None
+        for condition in comparison.conditions:
+            runs = jobs.get((name, condition))
+            if not runs:
+                continue
+            one = spread([final(record) for _, record in runs])
+            base = base or one
+            outcome = '' if condition == BASE else OUTCOMES[verdict(one, base)]
+            first = runs[0][0]
+            rows.append([name, condition, f'{first.rate:g}', first.init, *_cells(one), outcome])
+    return table(
+        ['network', 'condition', 'rate', 'init', 'mean', 'seeds', 'against the base'], rows
+    )
 
 
 def draw(curves, path):
@@ -246,11 +276,11 @@ def write_page(records, output=None, pictures=None):
         sections, curves = [], {}
         for key, jobs in groups.items():
             runs = {name: jobs[name, BASE] for name in comparison.networks if (name, BASE) in jobs}
-            others = [c for n, c in jobs if n in runs and c != BASE]
+            others = [c for n, c in jobs if n in runs and c in comparison.conditions[1:]]
             if len(comparison.conditions) > 1:
                 if others:
-                    sections.append(_heading(key, title))
-                    sections.append(robustness_table(comparison.networks, jobs))
+                    tabulate = robustness_table if comparison.is_stress else condition_table
+                    sections += [_heading(key, title), tabulate(comparison, jobs)]
                 continue
             if len(runs) < 2:
                 continue
@@ -261,7 +291,7 @@ def write_page(records, output=None, pictures=None):
         if not sections:
             continue
         blocks.append(f'## {title.capitalize()}')
-        if len(comparison.conditions) > 1:
+        if comparison.is_stress:
             blocks.append(
                 'What a network learns, as a part of what it learns in float32 with a batch of '
                 f'32. It fell over if a seed diverged or this is less than {FALLEN:.0%}; a '

@@ -17,8 +17,9 @@ class Run(NamedTuple):
         task (str): Key of ``TASKS``.
         network (str): Key of ``NETWORKS``.
         condition (str): Key of ``CONDITIONS``.
-        phase (str): ``'choice'`` of the learning rate, on a held-out part, or ``'result'``.
+        phase (str): ``'choice'`` of learning rate and initial weights, on a held-out part, or ``'result'``.
         rate (float): Learning rate.
+        init (str): Key of ``INITS``.
         seed (int): Seed.
         iterations (int): Number of them.
         parameters (int): Parameters that the network was fitted to.
@@ -30,6 +31,7 @@ class Run(NamedTuple):
     condition: str
     phase: str
     rate: float
+    init: str
     seed: int
     iterations: int
     parameters: int
@@ -37,7 +39,10 @@ class Run(NamedTuple):
 
     def __str__(self):
         condition = '' if self.condition == 'float32' else f', {self.condition}'
-        return f'{self.task}, {self.network}{condition}, rate {self.rate:g}, seed {self.seed}'
+        return (
+            f'{self.task}, {self.network}{condition}, rate {self.rate:g}, {self.init} init, '
+            f'seed {self.seed}'
+        )
 
 
 def read(path):
@@ -85,6 +90,18 @@ class Store:
     def read(self):
         """Read the runs that all processes have finished, see `read`."""
         return read(self.path)
+
+    def weights(self, run):
+        """Name the file of the backbone that a run has trained.
+
+        Args:
+            run (Run): What was trained.
+
+        Returns:
+            Path: The file.
+        """
+        name = '_'.join(str(value) for value in run).replace(' ', '-')
+        return self.path.parent / f'{self.path.stem}_weights' / f'{name}.pth'
 
     def claim(self, run):
         """Take a run, and return False if it is finished or another process works on it.

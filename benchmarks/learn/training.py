@@ -3,17 +3,23 @@
 import contextlib
 import math
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmseg.models.decode_heads import SegformerHead
 from torch import nn
 
+from .comparisons import INITS, Condition
 from .data import CROP, IGNORED, Batches
 from .networks import build
 
-WEIGHT_DECAY, MAX_NORM, WARM_UP = 0.05, 5.0, 0.05
+SCHEDULE = Path(__file__).parents[2] / 'configs/_base_/schedules/adamw.py'
+# of the gradients
+MAX_NORM = 5.0
 # measurements of a curve after the one before training
 MEASUREMENTS = 8
 
@@ -25,17 +31,17 @@ class Recipe(NamedTuple):
         rate (float): Greatest learning rate.
         iterations (int): Number of them.
         seed (int): Seed of the weights and of the batches.
-        batch (int): Images of a batch. Default: 32.
-        bfloat16 (bool): Compute in mixed precision. Default: False.
-        with_cp (bool): Checkpoint activations. Default: False.
+        init (str): Key of ``INITS``. Default: ``'own'``.
+        condition (Condition): What else. Default: the base.
+        start (Path, optional): File of a backbone to start from. Default: none.
     """
 
     rate: float
     iterations: int
     seed: int
-    batch: int = 32
-    bfloat16: bool = False
-    with_cp: bool = False
+    init: str = 'own'
+    condition: Condition = Condition()
+    start: Path | None = None
 
 
 class Model(nn.Module):
@@ -97,7 +103,7 @@ def class_weights(data):
 
 
 def make_model(config, data, recipe):
-    """Build a network with the initial weights of a seed.
+    """Build a network with the initial weights of a recipe.
 
     Args:
         config (dict): Config of the backbone.
@@ -108,20 +114,51 @@ def make_model(config, data, recipe):
         Model: The network in training mode.
     """
     torch.manual_seed(recipe.seed)
-    backbone = build(dict(config, with_cp=True) if recipe.with_cp else config)
+    options, init_cfg = dict(config, **recipe.condition.backbone or {}), INITS[recipe.init]
+    if recipe.start:
+        init_cfg = dict(type='Pretrained', checkpoint=str(recipe.start))
+    if init_cfg:
+        options['init_cfg'] = init_cfg
+    backbone = build(options)
     backbone.init_weights()
     return Model(backbone, data).train()
 
 
-def rate_at(progress):
+def make_optimizer(model, recipe):
+    """Build the optimizer of the shipped schedules.
+
+    Args:
+        model (Model): The network.
+        recipe (Recipe): How to train.
+
+    Returns:
+        AdamW: Its groups have their own rates as ``initial_lr``.
+    """
+    cfg = Config.fromfile(SCHEDULE).optim_wrapper
+    cfg.optimizer.update(lr=recipe.rate, weight_decay=recipe.condition.weight_decay)
+    cfg.paramwise_cfg.update(flat_decay_mult=0.0, layer_decay_rate=recipe.condition.layer_decay)
+    groups = {}
+    for group in build_optim_wrapper(model, cfg).optimizer.param_groups:
+        parameters = groups.setdefault((group['lr'], group['weight_decay']), [])
+        parameters += [p for p in group['params'] if p.requires_grad]
+    # it has a group for each parameter, which are slow one by one
+    return torch.optim.AdamW(
+        dict(params=parameters, lr=rate, initial_lr=rate, weight_decay=decay)
+        for (rate, decay), parameters in groups.items()
+        if parameters
+    )
+
+
+def rate_at(progress, warm_up):
     """Return the part of the learning rate: a linear warm-up, and a cosine to 0.
 
     Args:
         progress (float): Part of the iterations that are done.
+        warm_up (float): Part of them in which it rises.
     """
-    if progress < WARM_UP:
-        return progress / WARM_UP
-    return (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
+    if progress < warm_up:
+        return progress / warm_up
+    return (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up))) / 2
 
 
 class Trainer:
@@ -135,19 +172,11 @@ class Trainer:
 
     def __init__(self, config, data, recipe):
         self.model, self.recipe = make_model(config, data, recipe), recipe
-        self.batches = Batches(data, recipe.batch, recipe.seed)
-        # vectors are biases, norms and scales
-        groups = [[p for p in self.model.parameters() if (p.ndim > 1) == wide] for wide in (1, 0)]
-        self.optimizer = torch.optim.AdamW(
-            [
-                dict(params=groups[0], weight_decay=WEIGHT_DECAY),
-                dict(params=groups[1], weight_decay=0.0),
-            ],
-            recipe.rate,
-        )
+        self.batches = Batches(data, recipe.condition.batch, recipe.seed)
+        self.optimizer = make_optimizer(self.model, recipe)
 
     def _autocast(self):
-        if self.recipe.bfloat16:
+        if self.recipe.condition.bfloat16:
             return torch.autocast('cpu', torch.bfloat16)
         return contextlib.nullcontext()
 
@@ -161,9 +190,10 @@ class Trainer:
             float: The loss.
         """
         images, labels = next(self.batches)
+        # not 0 in the first one
+        progress = (iteration + 0.5) / self.recipe.iterations
         for group in self.optimizer.param_groups:
-            # not 0 in the first one
-            group['lr'] = self.recipe.rate * rate_at((iteration + 0.5) / self.recipe.iterations)
+            group['lr'] = group['initial_lr'] * rate_at(progress, self.recipe.condition.warm_up)
         with self._autocast():
             scores = self.model(images)
         loss = F.cross_entropy(scores.float(), labels, self.model.weights, ignore_index=IGNORED)
@@ -210,14 +240,14 @@ def mean_iou(labels, predicted):
     return (table.diag()[union > 0] / union[union > 0]).mean().item()
 
 
-def train(config, data, recipe, progress=lambda done: None):
+def train(config, data, recipe, keep=None):
     """Train a network from its initial weights.
 
     Args:
         config (dict): Config of the backbone.
         data (Data): Data set of the task.
         recipe (Recipe): How to train.
-        progress (Callable): Function that is called with the number of iterations done.
+        keep (Path, optional): File to write the trained backbone to. Default: none.
 
     Returns:
         dict: ``curve``, rows of iterations, CPU seconds of training alone, mean loss since
@@ -239,7 +269,9 @@ def train(config, data, recipe, progress=lambda done: None):
             mean = sum(losses) / len(losses)
             curve.append([done, round(seconds, 3), mean, trainer.measure(data.test)])
             losses = []
-            progress(done)
+    if keep:
+        keep.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(trainer.model.backbone.state_dict(), keep)
     return dict(curve=curve, finite=True)
 
 

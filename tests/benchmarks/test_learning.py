@@ -32,11 +32,12 @@ def learning(monkeypatch):
     rows = {'connected': row(dict(starts=(None, None, 0, 0))), 'plain': row(None)}
     monkeypatch.setattr(networks, 'NETWORKS', rows)
     claim = comparisons.Claim('Connections help', 'connected', 'plain')
-    conditions = ('float32', 'batch 16')
-    for name, one in (
-        ('families', comparisons.Comparison(tuple(rows), claims=(claim,))),
-        ('robustness', comparisons.Comparison(tuple(rows), conditions)),
-    ):
+    changed = dict(
+        families=comparisons.Comparison(tuple(rows), claims=(claim,)),
+        robustness=comparisons.Comparison(tuple(rows), ('float32', 'batch 16'), is_stress=True),
+        transfer=comparisons.Comparison(('plain',), ('float32', 'pretrained', 'own init')),
+    )
+    for name, one in changed.items():
         monkeypatch.setitem(comparisons.COMPARISONS, name, one)
     monkeypatch.setattr('learn.plan.RATES', (1e-3, 2e-3))
     monkeypatch.setattr(training, 'MEASUREMENTS', 2)
@@ -58,7 +59,9 @@ def finished():
     records = {}
     for name, values in metrics.items():
         for seed, value in enumerate(values):
-            run = Run('shapes-objects', name, 'float32', 'result', 1e-3, seed, 100, 400_000, 90)
+            run = Run(
+                'shapes-objects', name, 'float32', 'result', 1e-3, 'own', seed, 100, 400_000, 90
+            )
             # the last one is twice as fast, and as good at half of the time
             pace = 0.5 if name == 'Swin' else 1.0
             curve = [[i, pace * s, loss, m] for i, s, loss, m in CURVE[:2]]
@@ -131,9 +134,9 @@ def test_run_and_report(learning, run, tmp_path):
     assert status == 0, err
     records = [json.loads(line) for line in results.read_text().splitlines()]
     phases = [r['run']['phase'] for r in records]
-    # two rates of two networks; one seed of two under two conditions
-    assert phases == ['choice'] * 4 + ['result'] * 4
-    assert 'all 8 runs are finished' in err and 'of one core left' in err
+    # two rates and inits of two networks; one seed of two under two conditions
+    assert phases == ['choice'] * 8 + ['result'] * 4
+    assert 'all 12 runs are finished' in err and 'of one core left' in err
     for record in records:
         steps = record['run']['iterations']
         assert steps == (1 if record['run']['phase'] == 'choice' else 3)
@@ -159,8 +162,82 @@ def test_run_and_report(learning, run, tmp_path):
     assert err.splitlines()[-1].startswith('error: --results: ') and 'another connected' in err
 
 
+def test_what_is_pretrained_starts_from_a_run_of_its_seed(learning, run, tmp_path, monkeypatch):
+    from learn import plan, store, training
+
+    monkeypatch.setattr(plan, 'PRETRAINING_IMAGES', 5)
+    monkeypatch.setattr(plan, 'RATES', (1e-3,))
+    starts, make_model = [], training.make_model
+
+    def record(config, data, recipe):
+        starts.append(recipe.start)
+        return make_model(config, data, recipe)
+
+    monkeypatch.setattr(training, 'make_model', record)
+    results = tmp_path / 'r.jsonl'
+    chosen = ('--comparisons', 'transfer', '--tasks', 'shapes-pixels', '--seeds', '2')
+    status, out, err = run(learning.main, 'run', *options(results, *chosen))
+    assert status == 0, err
+    runs = store.read(results)
+    by_phase = [(r.task, r.condition, r.phase, r.images) for r in runs]
+    # choices and results of what it starts from, then those of the three conditions
+    assert by_phase.count(('shapes-objects', 'float32', 'choice', 5)) == 2
+    assert by_phase.count(('shapes-objects', 'float32', 'result', 5)) == 2
+    assert by_phase.count(('shapes-pixels', 'float32', 'choice', 4)) == 2
+    assert by_phase.count(('shapes-pixels', 'pretrained', 'choice', 4)) == 1
+    assert [r.seed for r in runs if r.condition == 'pretrained' and r.phase == 'result'] == [0, 1]
+    assert {r.init for r in runs if r.condition in ('pretrained', 'own init')} == {'own'}
+    files = {one.name for one in (tmp_path / 'r_weights').iterdir()}
+    assert len(files) == 2 and {one.name for one in starts if one} == files
+    status, out, err = run(learning.main, 'report', '--results', results)
+    assert '| plain | pretrained | 0.00' in out and '| not told apart |' in out
+    # what a run starts from is gone
+    kept = [line for line in results.read_text().splitlines() if '"pretrained"' not in line]
+    results.write_text('\n'.join(kept) + '\n')
+    for name in files:
+        (tmp_path / 'r_weights' / name).unlink()
+    status, out, err = run(learning.main, 'run', *options(results, *chosen))
+    assert status == 1 and 'of a finished run is gone' in err.splitlines()[-1]
+
+
+def test_conditions_reach_the_network_and_its_optimizer(learning):
+    from learn import comparisons, networks, tasks, training
+
+    data = tasks.load('shapes-objects', Namespace(images=4))
+    config = networks.NETWORKS['connected'](1.0)
+
+    def trainer(**changes):
+        return training.Trainer(config, data, training.Recipe(1e-2, 10, 0, **changes))
+
+    def condition(**changes):
+        return trainer(condition=comparisons.Condition(**changes))
+
+    def groups(one):
+        return {(g['lr'], g['weight_decay']): len(g['params']) for g in one.optimizer.param_groups}
+
+    base = groups(trainer())
+    assert set(base) == {(1e-2, 0.05), (1e-2, 0.0)}
+    decayed = next(g for g in trainer().optimizer.param_groups if g['weight_decay'])
+    assert all(p.ndim > 1 for p in decayed['params'])
+    assert set(groups(condition(weight_decay=0.2))) == {(1e-2, 0.2), (1e-2, 0.0)}
+    assert min(groups(condition(layer_decay=0.5)))[0] < 1e-2
+    frozen = condition(backbone=dict(frozen_stages=1))
+    assert sum(groups(frozen).values()) < sum(base.values())
+    # the stem's first convolution, of 27 inputs
+    own, drawn = (trainer(init=init).model.backbone for init in ('own', 'fan-in'))
+    first = [next(p for p in one.parameters() if p.ndim == 4).std().item() for one in (own, drawn)]
+    assert first == [pytest.approx(0.02, rel=0.2), pytest.approx(27**-0.5, rel=0.2)]
+    one = condition(warm_up=0.5)
+    rates = []
+    for i in range(10):
+        one.step(i)
+        rates.append(one.optimizer.param_groups[0]['lr'])
+    assert rates.index(max(rates)) in (4, 5) and rates[0] == pytest.approx(1e-3)
+    assert training.rate_at(0.0, 0.0) == 1.0
+
+
 def test_seeds_repeat_and_conditions_change(learning):
-    from learn import networks, tasks, training
+    from learn import comparisons, networks, tasks, training
 
     data = tasks.load('shapes-objects', Namespace(images=4))
     config = networks.NETWORKS['plain'](1.0)
@@ -172,10 +249,11 @@ def test_seeds_repeat_and_conditions_change(learning):
 
     same = losses()
     assert losses() == same
-    assert losses(with_cp=True) == pytest.approx(same, rel=1e-4)
     assert losses(seed=1) != same
-    assert losses(bfloat16=True) != same
-    assert losses(bfloat16=True) == pytest.approx(same, rel=0.1)
+    conditions = comparisons.CONDITIONS
+    assert losses(condition=conditions['with_cp']) == pytest.approx(same, rel=1e-4)
+    mixed = losses(condition=conditions['bfloat16'])
+    assert mixed != same and mixed == pytest.approx(same, rel=0.1)
 
 
 def test_a_loss_that_is_not_finite_ends_a_run(learning, monkeypatch):
@@ -201,14 +279,17 @@ def test_the_rate_is_chosen_on_what_is_held_out(learning):
     runs = plan.choices(job, budget)
     assert {run.condition for run in runs} == {'float32'}
     record = dict(curve=CURVE, finite=True)
-    records = {runs[0]: record}
+    records = dict.fromkeys(runs[:-1], record)
     assert plan.results(job, budget, records) == []
-    records[runs[1]] = dict(record, curve=[*CURVE[:-1], [100, 2.0, 1.0, 0.6]])
+    records[runs[-1]] = dict(record, curve=[*CURVE[:-1], [100, 2.0, 1.0, 0.6]])
     results = plan.results(job, budget, records)
-    assert [run.rate for run in results] == 3 * [4 * 2e-3]
+    assert [(run.rate, run.init) for run in results] == 3 * [(4 * 2e-3, 'fan-in')]
     # one that diverged is not better than any
-    records[runs[1]] = dict(record, finite=False)
+    records[runs[-1]] = dict(record, finite=False)
     assert plan.results(job, budget, records)[0].rate == 4 * 1e-3
+    # of the same runs, those with these weights
+    own = plan.choices(job._replace(condition='own init'), budget)
+    assert own == [run for run in runs if run.init == 'own']
 
 
 def test_a_process_goes_on_where_a_killed_one_stood(finished, tmp_path):
@@ -260,7 +341,7 @@ def test_tables_and_curves_of_stored_lines(finished, tmp_path):
         ('SparX-Mamba', '1'),
         ('Swin', '3'),
     ]
-    assert ends[1][5:7] == ['0.840', '0.800 to 0.880']
+    assert ends[1][6:8] == ['0.840', '0.800 to 0.880']
     # after a second Swin has finished, and the others are half way
     assert [(row[0], row[1], row[-1]) for row in early] == [
         ('Swin', '0.747', '1'),
