@@ -52,6 +52,12 @@ def parse_options():
         '--networks', nargs='+', metavar='NAME', help='only these of the comparisons'
     )
     parser.add_argument(
+        '--conditions',
+        nargs='+',
+        metavar='NAME',
+        help=f'only these, such as {comparisons.BASE}',
+    )
+    parser.add_argument(
         '--tasks',
         nargs='+',
         choices=tasks.TASKS,
@@ -96,18 +102,20 @@ def choose_jobs(args):
         tuple[list[Job], Budget]: See `plan.list_jobs`.
 
     Raises:
-        UserError: If a network is in none of the comparisons.
+        UserError: If a network or condition is in none of the comparisons.
     """
-    there = {n for c in args.comparisons for n in comparisons.COMPARISONS[c].networks}
-    for name in args.networks or ():
-        if name not in there:
-            raise UserError(
-                f'--networks: {name!r} is not compared by {" ".join(args.comparisons)}, which '
-                f'has {", ".join(sorted(there))}'
-            )
+    chosen = [comparisons.COMPARISONS[name] for name in args.comparisons]
+    for option in ('networks', 'conditions'):
+        there = {name for one in chosen for name in getattr(one, option)}
+        for name in getattr(args, option) or ():
+            if name not in there:
+                raise UserError(
+                    f'--{option}: {name!r} is not compared by {" ".join(args.comparisons)}, '
+                    f'which has {", ".join(sorted(there))}'
+                )
     iterations = max(1, round(plan.ITERATIONS * args.scale))
     budget = plan.Budget(iterations, args.seeds, args.parameters, args.images)
-    return plan.list_jobs(args.tasks, args.comparisons, args.networks), budget
+    return plan.list_jobs(args.tasks, args.comparisons, args.networks, args.conditions), budget
 
 
 def fit_networks(jobs, args):

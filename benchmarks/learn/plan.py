@@ -45,13 +45,14 @@ class Job(NamedTuple):
     condition: str
 
 
-def list_jobs(tasks, comparisons, networks=None):
+def list_jobs(tasks, comparisons, networks=None, conditions=None):
     """List jobs, none twice.
 
     Args:
         tasks (Sequence[str]): Keys of ``TASKS``.
         comparisons (Sequence[str]): Keys of ``COMPARISONS``.
         networks (Collection[str], optional): Only these networks. Default: all.
+        conditions (Collection[str], optional): Only these conditions. Default: all.
 
     Returns:
         list[Job]: The jobs, those of the base condition first.
@@ -62,10 +63,11 @@ def list_jobs(tasks, comparisons, networks=None):
         for comparison in map(COMPARISONS.get, comparisons)
         for network in comparison.networks
         for condition in comparison.conditions
-        if networks is None or network in networks
+        if (networks is None or network in networks)
+        and (conditions is None or condition in conditions)
     }
-    conditions = list(CONDITIONS)
-    return sorted(jobs, key=lambda j: (conditions.index(j.condition), j.task, j.network))
+    order = list(CONDITIONS)
+    return sorted(jobs, key=lambda j: (order.index(j.condition), j.task, j.network))
 
 
 def _run(job, budget, phase, rate, init, seed):
