@@ -263,13 +263,14 @@ def write_page(records, output=None, pictures=None):
     blocks = [
         '# What learns faster',
         'Small networks of about the same number of parameters learn the same tasks with the '
-        'same head, batches, schedule and budget, each from the learning rate that was best of '
-        f'{", ".join(f"{rate:g}" for rate in RATES)} on a part of the training images that was '
-        'held out. Metrics are accuracy, and the mean IoU of a segmentation. A network is ahead '
-        'of another one only if the worst of its seeds is better than the best of the '
-        f"other's: of two equal networks with {MIN_SEEDS} seeds each, one is ahead by chance once "
-        'in 10 times. A rank is 1 '
-        'plus the number of networks that are ahead: those of one rank are not told apart.',
+        'same head, batches, schedule and budget. Each has the learning rate, of '
+        f"{', '.join(f'{rate:g}' for rate in RATES)}, and the initial weights, its family's or "
+        'those of variance 1 over the number of inputs, that were best on a part of the training '
+        'images that was held out. Metrics are accuracy, and the mean IoU of a segmentation. A '
+        'network is ahead of another one only if the worst of its seeds is better than the best '
+        f"of the other's: of two equal networks with {MIN_SEEDS} seeds each, one is ahead by "
+        'chance once in 10 times. A rank is 1 plus the number of networks that are ahead: those '
+        'of one rank are not told apart.',
         _made_on(records.values()),
     ]
     for title, comparison in COMPARISONS.items():
