@@ -56,6 +56,7 @@ def scan_kept_snakes(
     A: torch.Tensor,
     D: torch.Tensor,
     direction_Bs: torch.Tensor,
+    places: torch.Tensor,
     moves: torch.Tensor,
     kept: KeptTokens,
 ) -> torch.Tensor:
@@ -73,6 +74,7 @@ def scan_kept_snakes(
         A (Tensor): Decay rates of shape (D, N).
         D (Tensor): Weight of the direct path, of shape (D,).
         direction_Bs (Tensor): What each move adds to B, of shape (5, N).
+        places (Tensor): Place of each position of the map in each scan, of shape (4, L).
         moves (Tensor): Move that leads to each place of each scan, of shape (4, L).
         kept (KeptTokens): Places of the tokens.
 
@@ -80,7 +82,8 @@ def scan_kept_snakes(
         Tensor: Outputs of shape (B, D, k).
     """
     rank, d_state = dt_weight.shape[1], A.shape[1]
-    steps, order = place_on_snakes(kept.positions, kept.like)
+    # places of the tokens, and the number of the token at each: (4, L) -> (L, 4) -> (B, k, 4)
+    steps, order = places.t()[kept.positions].sort(1)
     # tokens are rows from here on: (B, ., k) -> (B, k, .)
     u, p = u.transpose(1, 2), p.transpose(1, 2)
     delta = softplus(p[..., :rank] @ dt_weight.t() + dt_bias)
@@ -106,33 +109,8 @@ def scan_kept_snakes(
         kept.gap,
     )
     # where each token is in each scan
-    places = order.argsort(1) * NUM_DIRECTIONS + of_direction
+    scanned = order.argsort(1) * NUM_DIRECTIONS + of_direction
     # (B, k, 4, D) -> (B, k*4, D) -> (B, k, 4, D) -> (B, k, D)
-    y = take(y.flatten(1, 2), places).sum(2)
+    y = take(y.flatten(1, 2), scanned).sum(2)
     # the direct path is that of each direction
     return (y + NUM_DIRECTIONS * D * u).transpose(1, 2)
-
-
-def place_on_snakes(
-    positions: torch.Tensor, like: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Find the places of tokens in the four scans of a map.
-
-    Args:
-        positions (Tensor): Ascending positions of the tokens, row by row, of shape (B, k).
-        like (Tensor): A map of shape (B, ., H, W), whose sizes are read.
-
-    Returns:
-        tuple[Tensor, Tensor]: Ascending places in each scan, from 0 to H*W - 1, and the
-        number of the token that is there, from 0 to k - 1, both of shape (B, k, 4).
-    """
-    height, width = like.shape[2:]
-    row, column = positions // width, positions % width
-    steps, order = [], []
-    for line, place, length in ((row, column, width), (column, row, height)):
-        # every other line runs backwards
-        place = torch.where(line % 2 == 1, length - 1 - place, place)
-        there, tokens = (line * length + place).sort(1)
-        steps += [there, height * width - 1 - there.flip(1)]
-        order += [tokens, tokens.flip(1)]
-    return torch.stack(steps, 2), torch.stack(order, 2)

@@ -109,11 +109,10 @@ def _scan(x, p, dt_weight, dt_bias, A_log, D, direction_Bs, kept):
     u, p = x.to(D.dtype), p.flatten(2).to(D.dtype)
     # the bias acts twice
     A, bias = -A_log.exp(), 2 * dt_bias[0]
+    places, moves = _tables_on(x if kept is None else kept.like)
     if kept is not None:
-        _, moves = _tables_on(kept.like)
         weights = dt_weight[0], bias, A, D, direction_Bs
-        return scan_kept_snakes(u.flatten(2), p, *weights, moves, kept).unsqueeze(3)
-    places, moves = _tables_on(x)
+        return scan_kept_snakes(u.flatten(2), p, *weights, places, moves, kept).unsqueeze(3)
     # at the place t of a scan, position t of the rows is to be read, but ss2d reads the
     # position to which the scan has come
     # (B, R+2N, L) -> (B, L, R+2N) -> (B, L*4, R+2N)
