@@ -12,7 +12,7 @@ from sparx_mm.kernels import uses_triton
 from ..errors import ConfigError
 from ..layers import Layer, draw_weights
 from ..registry import takes_option
-from ..state_dicts import KeyMap, nest_classifier
+from ..state_dicts import KeyMap, nest_model
 from .finite_maps import FiniteMaps
 from .pretrained import PretrainedBackboneInit, check_init_cfg, split_init_cfg
 
@@ -168,7 +168,7 @@ class Backbone(BaseModule):
     def _checkpoint_filter(cls, state_dict, *args):
         # in place, because mmpretrain's classifiers register this as a hook that
         # runs before they load a state dict
-        nested = nest_classifier(state_dict, cls.key_map)
+        nested = nest_model(state_dict, cls.key_map)
         state_dict.clear()
         state_dict.update(nested)
 

@@ -11,8 +11,8 @@ from ..state_dicts import (
     FAMILIES,
     KeyMap,
     find_families,
-    flatten_classifier,
-    nest_classifier,
+    flatten_model,
+    nest_model,
     strip_prefix,
     summarize,
 )
@@ -23,9 +23,9 @@ from .writer import write_whole
 # names of a model as a whole, and of each backbone
 LAYOUTS = dict(
     own=(lambda weights, key_map: weights, KeyMap.to_own),
-    mmpretrain=(nest_classifier, KeyMap.to_own),
-    mmseg=(nest_classifier, KeyMap.to_own),
-    released=(flatten_classifier, KeyMap.to_released),
+    mmpretrain=(nest_model, KeyMap.to_own),
+    mmseg=(nest_model, KeyMap.to_own),
+    released=(flatten_model, KeyMap.to_released),
 )
 # own names of the layer of the classes of a model that was flat, by library
 _LAST = dict(mmpretrain='head.fc.', mmseg='decode_head.conv_seg.')
@@ -39,7 +39,7 @@ def convert_checkpoint(source: str, target: str, to: str = 'own', publish: bool 
     Values stay bit by bit; shapes change where those of the released files differ.
     Everything outside of the backbone stays: heads, the optimizer, the log. The
     exceptions are ImageNet classifiers and VM-UNet, whose released layout is flat: their
-    heads are renamed with them, see `nest_classifier`. A safetensors file holds the
+    heads are renamed with them, see `nest_model`. A safetensors file holds the
     weights alone. Config text, which a reader might evaluate, is left out.
 
     Args:

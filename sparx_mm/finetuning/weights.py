@@ -9,7 +9,7 @@ from ..backbones.pretrained import CHECKPOINT_INITS
 from ..checkpoint_io import load_checkpoint
 from ..errors import UserError
 from ..run.preflight.weights import check_checkpoint
-from ..state_dicts import FAMILIES, SWIN, KeyMap, find_families, find_weights, nest_classifier
+from ..state_dicts import FAMILIES, SWIN, KeyMap, find_families, find_weights, nest_model
 
 NONE = 'none'
 # the last layer of mmpretrain's classifiers
@@ -74,5 +74,5 @@ def use_weights(cfg: Config, weights: str | None, task: str) -> tuple[str, bool]
 def _is_classifier(tensors: Mapping, families: Mapping[str, KeyMap | None]) -> bool:
     """Return True for a released classifier with its head."""
     family = families.get('')
-    names = nest_classifier(tensors, family) if family in FAMILIES else ()
+    names = nest_model(tensors, family) if family in FAMILIES else ()
     return any(name.startswith(_CLASSES) for name in names)

@@ -3,7 +3,6 @@
 Pure functions, without files: backbones use them too.
 """
 
-from .classifier import flatten_classifier, nest_classifier
 from .families import (
     FAMILIES,
     GROUPMAMBA,
@@ -28,6 +27,7 @@ from .position_table import (
     resize_position_table,
     resize_tables,
 )
+from .whole_model import flatten_model, nest_model
 
 __all__ = [
     'FAMILIES',
@@ -48,10 +48,10 @@ __all__ = [
     'find_resized',
     'find_weights',
     'fit',
-    'flatten_classifier',
+    'flatten_model',
     'fold_names',
     'match',
-    'nest_classifier',
+    'nest_model',
     'require_finite',
     'resize_position_grid',
     'resize_position_table',

@@ -11,7 +11,7 @@ from sparx_mm import Vim
 from sparx_mm.errors import ConfigError
 from sparx_mm.layers import RMSNorm2d
 from sparx_mm.mixers import BidirectionalMamba
-from sparx_mm.state_dicts import VIM, flatten_classifier
+from sparx_mm.state_dicts import VIM, flatten_model
 
 # the references were stored in float32; that rounding is below 1e-6
 TOLERANCES = {torch.float64: 5e-6, torch.float32: 1e-4}
@@ -141,7 +141,7 @@ def test_a_classifier_reads_a_released_file_as_it_is():
         ).eval()
         for _ in range(2)
     ]
-    released = flatten_classifier(VIM.to_released(models[0].state_dict(), 'backbone.'), VIM)
+    released = flatten_model(VIM.to_released(models[0].state_dict(), 'backbone.'), VIM)
     assert {'head.weight', 'cls_token', 'layers.3.mixer.A_b_log'} <= released.keys()
     models[1].load_state_dict(released)
     wanted, given = (model(images(), mode='tensor') for model in models)

@@ -16,7 +16,7 @@ from sparx_mm.checkpoint_io.download import known_hash
 from sparx_mm.errors import UserError
 from sparx_mm.model_index import weights_url
 from sparx_mm.necks import ClassBlock
-from sparx_mm.state_dicts import GROUPMAMBA, SPARX, VMAMBA, flatten_classifier
+from sparx_mm.state_dicts import GROUPMAMBA, SPARX, VMAMBA, flatten_model
 from sparx_mm.state_dicts import VSSD as KEY_MAP
 
 ENDINGS = ('.pth', '.safetensors')
@@ -185,7 +185,7 @@ def test_groupmamba_round_trips(convert, tmp_path, to, via):
         nested[f'head.{layer}.weight'] = torch.rand(9, 40)
         nested[f'head.{layer}.bias'] = torch.rand(9)
     flat = GROUPMAMBA.to_released(nested, 'backbone.')
-    released = flatten_classifier(flat, GROUPMAMBA)
+    released = flatten_model(flat, GROUPMAMBA)
     assert released['block4.1.attn.mamba_g3.in_proj.weight'].shape == (20, 10)
     assert released['post_network.0.attn.mamba_g3.Ds'].shape == (10,)
     torch.save(released, tmp_path / 'a.pth')
@@ -239,7 +239,7 @@ def test_a_classifier_that_is_averaged(convert, tmp_path, to):
         **{f'backbone.{k}': v for k, v in SparXMamba(PICO).state_dict().items()},
         **{f'{k}.weight': torch.rand(3) for k in ('neck.norm', 'head.fc')},
     }
-    flat = SPARX.to_released(flatten_classifier(own, SPARX))
+    flat = SPARX.to_released(flatten_model(own, SPARX))
     assert 'classifier.3.weight' in flat and 'patch_embed.0.weight' in flat
     given, expected = (flat, own) if to == 'mmpretrain' else (own, flat)
     ema = {f'module.{k}': v for k, v in given.items()}

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from sparx_mm.run import build_runner, load_config, load_runner
-from sparx_mm.state_dicts import GROUPMAMBA, flatten_classifier
+from sparx_mm.state_dicts import GROUPMAMBA, flatten_model
 
 pytest.importorskip('mmpretrain')
 TEXT = (ROOT / 'docs/groupmamba.md').read_text()
@@ -26,7 +26,7 @@ def release(imagenet, tmp_path, **options):
     torch.manual_seed(0)
     source = MODELS.build(cfg.model)
     flat = GROUPMAMBA.to_released(source.state_dict(), 'backbone.')
-    flat = flatten_classifier(flat, GROUPMAMBA)
+    flat = flatten_model(flat, GROUPMAMBA)
     assert flat['post_network.0.attn.mamba_g4.in_proj.weight'].shape == (20, 10)
     assert {'norm4.bias', 'head.weight', 'dist_head.bias', 'norm1.weight'} <= flat.keys()
     torch.save(flat, tmp_path / 'groupmamba_tiny_ema.pth')

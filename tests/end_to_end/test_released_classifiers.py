@@ -12,7 +12,7 @@ from mmengine.registry import MODELS, init_default_scope
 
 from sparx_mm.checkpoint_io import convert_checkpoint
 from sparx_mm.run import build_runner, load_config, load_runner
-from sparx_mm.state_dicts import SPARX, VSSD, CoverageError, flatten_classifier
+from sparx_mm.state_dicts import SPARX, VSSD, CoverageError, flatten_model
 
 CONFIG = ROOT / 'configs/mmpretrain/sparx_t_in1k.py'
 CLASSES = tuple(f'class {i}' for i in range(1000))
@@ -41,7 +41,7 @@ def load(imagenet, tmp_path):
 
 def released_names(model):
     """A model's tensors by the names of a released file."""
-    return SPARX.to_released(flatten_classifier(model.state_dict(), SPARX))
+    return SPARX.to_released(flatten_model(model.state_dict(), SPARX))
 
 
 def assert_equal(model, released):
@@ -137,7 +137,7 @@ def test_a_flat_vssd_classifier(imagenet, tmp_path):
     cfg = tiny_config(path, imagenet, str(tmp_path / 'run'))
     init_default_scope('mmpretrain')
     source = MODELS.build(cfg.model)
-    flat = VSSD.to_released(flatten_classifier(source.state_dict(), VSSD))
+    flat = VSSD.to_released(flatten_model(source.state_dict(), VSSD))
     assert {'norm.weight', 'head.bias', 'patch_embed.conv1.conv.weight'} <= flat.keys()
     assert not any(name.startswith('outnorm') for name in flat)
     other = {name: torch.zeros_like(value) for name, value in flat.items()}

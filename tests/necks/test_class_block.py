@@ -6,13 +6,13 @@ import torch
 
 from sparx_mm import GroupMamba
 from sparx_mm.necks import ClassBlock
-from sparx_mm.state_dicts import GROUPMAMBA, nest_classifier
+from sparx_mm.state_dicts import GROUPMAMBA, nest_model
 
 
 @pytest.mark.slow
 def test_the_released_classifier_gives_its_logits():
     """The mean of two linear layers after pooling, one more block and the last norm."""
-    state = nest_classifier(parity.released_state('cls', 't', 'groupmamba'), GROUPMAMBA)
+    state = nest_model(parity.released_state('cls', 't', 'groupmamba'), GROUPMAMBA)
     with torch.device('meta'):
         backbone = GroupMamba(parity.arch_of('cls', 't', 'groupmamba'), out_indices=(3,))
         neck = ClassBlock(448)

@@ -16,7 +16,7 @@ from ...state_dicts import (
     find_weights,
     fit,
     match,
-    nest_classifier,
+    nest_model,
     require_finite,
     strip_prefix,
 )
@@ -192,7 +192,7 @@ def _nest(state_dict, model, backbones):
     """Name a model that was released whole as mmpretrain or mmseg does, if this is one."""
     own = {name for name, _ in model.named_parameters()}
     for backbone in backbones.values():
-        nested = nest_classifier(state_dict, backbone.key_map)
+        nested = nest_model(state_dict, backbone.key_map)
         if any(name in own and name.startswith(_CLASSES) for name in nested):
             state_dict = nested
     return state_dict

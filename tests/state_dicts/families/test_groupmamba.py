@@ -11,8 +11,8 @@ from sparx_mm.state_dicts import (
     CoverageError,
     find_families,
     fit,
-    flatten_classifier,
-    nest_classifier,
+    flatten_model,
+    nest_model,
 )
 
 FILES = [(flavour, variant) for flavour in ('cls', 'dense') for variant in 'tsb']
@@ -33,10 +33,10 @@ def test_every_tensor_has_its_place_and_leads_back(flavour, variant):
     released = empty(flavour, variant)
     assert find_families(released) == {'': GROUPMAMBA}
     if flavour == 'cls':
-        own = nest_classifier(released, GROUPMAMBA)
+        own = nest_model(released, GROUPMAMBA)
         own = GROUPMAMBA.to_own(own, 'backbone.')
         back = GROUPMAMBA.to_released(own, 'backbone.')
-        back = flatten_classifier(back, GROUPMAMBA)
+        back = flatten_model(back, GROUPMAMBA)
     else:
         own = GROUPMAMBA.to_own({f'backbone.{k}': v for k, v in released.items()}, 'backbone.')
         back = GROUPMAMBA.to_released(own, 'backbone.')

@@ -11,7 +11,7 @@ from sparx_mm.state_dicts import (
     CoverageError,
     find_families,
     fit,
-    nest_classifier,
+    nest_model,
     resize_tables,
 )
 
@@ -47,8 +47,8 @@ def test_every_tensor_has_its_place_and_leads_back(flavour, variant):
 def test_classifiers_have_mmpretrains_names():
     """With the prefix that the files have, and without one."""
     released = zeros('cls', 'l1')
-    assert nest_classifier(released, PLAINMAMBA) == released
-    assert nest_classifier(zeros('cls', 'l1', ''), PLAINMAMBA).keys() == released.keys()
+    assert nest_model(released, PLAINMAMBA) == released
+    assert nest_model(zeros('cls', 'l1', ''), PLAINMAMBA).keys() == released.keys()
 
 
 def test_a_segmentor_starts_from_a_classifier():

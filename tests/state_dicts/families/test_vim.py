@@ -11,8 +11,8 @@ from sparx_mm.state_dicts import (
     CoverageError,
     find_families,
     fit,
-    flatten_classifier,
-    nest_classifier,
+    flatten_model,
+    nest_model,
 )
 
 
@@ -21,13 +21,13 @@ def test_every_tensor_has_its_place_and_leads_back(variant):
     rows = parity.manifest('cls', variant, 'vim')
     released = {name: torch.empty(shape, device='meta') for name, shape, _ in rows}
     assert find_families(released) == {'': VIM}
-    own = VIM.to_own(nest_classifier(released, VIM), 'backbone.')
+    own = VIM.to_own(nest_model(released, VIM), 'backbone.')
     assert find_families(own) == {'backbone.': VIM}
     with torch.device('meta'):
         model = Vim(parity.ARCHS[variant]).state_dict()
     found = {k[9:]: v.shape for k, v in own.items() if k.startswith('backbone.')}
     assert found == {name: value.shape for name, value in model.items()}
-    back = flatten_classifier(VIM.to_released(own, 'backbone.'), VIM)
+    back = flatten_model(VIM.to_released(own, 'backbone.'), VIM)
     assert {k: v.shape for k, v in back.items()} == {k: v.shape for k, v in released.items()}
 
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 import vmamba_files
 
-from sparx_mm.state_dicts import VMAMBA, flatten_classifier, nest_classifier
+from sparx_mm.state_dicts import VMAMBA, flatten_model, nest_model
 
 HEAD = {'neck.norm.weight', 'neck.norm.bias', 'head.fc.weight', 'head.fc.bias'}
 # own names within a layer, of VMamba and of vanilla VMamba
@@ -135,21 +135,21 @@ def test_the_first_names_of_v0(file):
     released = dict.fromkeys(vmamba_files.shapes(file))
     old = dict.fromkeys(vmamba_files.old_names(released).values())
     assert not old.keys() & {name for name in released if '.blocks.' in name}
-    own, expected = (nest_classifier(VMAMBA.to_own(names), VMAMBA) for names in (old, released))
+    own, expected = (nest_model(VMAMBA.to_own(names), VMAMBA) for names in (old, released))
     assert own == expected
-    assert VMAMBA.to_released(flatten_classifier(own, VMAMBA)).keys() == released.keys()
+    assert VMAMBA.to_released(flatten_model(own, VMAMBA)).keys() == released.keys()
 
 
 @pytest.mark.parametrize('file', vmamba_files.ARCHS.values())
 def test_classifiers(file):
     flat = {name: name for name in vmamba_files.shapes(file)}
-    nested = nest_classifier(flat, VMAMBA)
+    nested = nest_model(flat, VMAMBA)
     assert list(nested.values()) == list(flat)
     assert {name for name in nested if not name.startswith('backbone.')} == HEAD
     assert nested['neck.norm.weight'] == 'classifier.norm.weight'
     assert nested['head.fc.bias'] == 'classifier.head.bias'
-    assert flatten_classifier(nested, VMAMBA) == flat
-    assert nest_classifier(nested, VMAMBA) == nested
+    assert flatten_model(nested, VMAMBA) == flat
+    assert nest_model(nested, VMAMBA) == nested
 
 
 @pytest.mark.parametrize('value', [torch.ones(()), torch.ones(3, 5, 7, 2), 'text', None])

@@ -4,7 +4,7 @@ import pytest
 import torch
 import vmunet
 
-from sparx_mm.state_dicts import VMUNET, find_families, flatten_classifier, nest_classifier
+from sparx_mm.state_dicts import VMUNET, find_families, flatten_model, nest_model
 
 
 def released():
@@ -20,11 +20,11 @@ def shapes(state):
 def test_every_tensor_has_its_place_and_leads_back():
     state = released()
     assert find_families(state) == {'vmunet.': VMUNET}
-    own = VMUNET.to_own(nest_classifier(state, VMUNET), 'backbone.')
+    own = VMUNET.to_own(nest_model(state, VMUNET), 'backbone.')
     with torch.device('meta'):
         model = vmunet.segmentor()
     assert shapes(own) == shapes(model.state_dict())
-    back = flatten_classifier(VMUNET.to_released(own, 'backbone.'), VMUNET)
+    back = flatten_model(VMUNET.to_released(own, 'backbone.'), VMUNET)
     assert shapes(back) == shapes(state)
 
 

@@ -6,7 +6,7 @@ import torch
 from archs import PICO_VSSD
 
 from sparx_mm import VSSD as VSSDBackbone
-from sparx_mm.state_dicts import VSSD, flatten_classifier, nest_classifier
+from sparx_mm.state_dicts import VSSD, flatten_model, nest_model
 
 FILES = [
     *[(flavour, variant) for flavour in ('cls', 'dense') for variant in 'mtsb'],
@@ -46,14 +46,14 @@ def test_a_classifier_lacks_the_output_norms_alone():
         dense, flat = (set(shapes(flavour, variant)) for flavour in ('dense', 'cls'))
         assert flat - dense == HEAD
         assert {name.split('.')[0] for name in dense - flat} == {f'outnorm{i}' for i in range(4)}
-        nested = nest_classifier({name: name for name in flat}, VSSD)
+        nested = nest_model({name: name for name in flat}, VSSD)
         assert {name for name in nested if not name.startswith('backbone.')} == {
             'neck.norm.weight',
             'neck.norm.bias',
             'head.fc.weight',
             'head.fc.bias',
         }
-        assert flatten_classifier(nested, VSSD) == {name: name for name in flat}
+        assert flatten_model(nested, VSSD) == {name: name for name in flat}
 
 
 def test_values_stay_bit_by_bit():

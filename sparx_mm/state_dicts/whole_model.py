@@ -19,13 +19,14 @@ _NORM = 'neck.norm.'
 _LAST = ('head.fc.', 'decode_head.conv_seg.')
 
 
-def nest_classifier(state_dict: Mapping[str, T], key_map: KeyMap) -> dict[str, T]:
-    """Give a flat classifier the names of mmpretrain's ``ImageClassifier``.
+def nest_model(state_dict: Mapping[str, T], key_map: KeyMap) -> dict[str, T]:
+    """Give a flat model the names of its library, mmpretrain or mmseg.
 
-    Its backbone, with own or released names, gets the prefix ``'backbone.'``;
-    the norm and the linear layer of its head become ``neck.norm`` (see
-    `NormPooling`) and ``head.fc``, and a block between the two is the neck's
-    (see `ClassBlock`). A segmentor gets the names of mmseg's ``EncoderDecoder``.
+    Its backbone, with own or released names, gets the prefix ``'backbone.'``. A
+    classifier gets the names of mmpretrain's ``ImageClassifier``: the norm and the linear
+    layer of its head become ``neck.norm`` (see `NormPooling`) and ``head.fc``, and a block
+    between the two is the neck's (see `ClassBlock`). A segmentor gets those of mmseg's
+    ``EncoderDecoder``.
 
     Args:
         state_dict (Mapping): Names and values; it is not changed.
@@ -37,8 +38,7 @@ def nest_classifier(state_dict: Mapping[str, T], key_map: KeyMap) -> dict[str, T
 
     Example:
         >>> from sparx_mm.state_dicts import SPARX
-        >>> list(nest_classifier({'patch_embed.3.weight': 1,
-        ...                       'classifier.3.bias': 2}, SPARX))
+        >>> list(nest_model({'patch_embed.3.weight': 1, 'classifier.3.bias': 2}, SPARX))
         ['backbone.patch_embed.3.weight', 'head.fc.bias']
     """
     if find_prefixes(state_dict) != [key_map.root]:
@@ -52,12 +52,12 @@ def nest_classifier(state_dict: Mapping[str, T], key_map: KeyMap) -> dict[str, T
     return renamed if has_head else dict(state_dict)
 
 
-def flatten_classifier(state_dict: Mapping[str, T], key_map: KeyMap) -> dict[str, T]:
-    """Invert `nest_classifier`; the backbone's own names stay.
+def flatten_model(state_dict: Mapping[str, T], key_map: KeyMap) -> dict[str, T]:
+    """Invert `nest_model`; the backbone's own names stay.
 
     Args:
         state_dict (Mapping): Names and values; it is not changed.
-        key_map (KeyMap): Names of the classifier's family.
+        key_map (KeyMap): Names of the model's family.
 
     Returns:
         dict: The same values in the same order; ``state_dict`` itself, copied, if

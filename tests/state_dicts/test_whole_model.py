@@ -1,9 +1,9 @@
-"""Names of classifiers, flat and nested, there and back."""
+"""Names of whole models, flat and nested, there and back."""
 
 import parity
 import pytest
 
-from sparx_mm.state_dicts import SPARX, flatten_classifier, nest_classifier
+from sparx_mm.state_dicts import SPARX, flatten_model, nest_model
 
 
 def _names(flavour, variant):
@@ -13,7 +13,7 @@ def _names(flavour, variant):
 @pytest.mark.parametrize('variant', 'tsb')
 def test_released_names_round_trip(variant):
     flat = _names('cls', variant)
-    nested = nest_classifier(flat, SPARX)
+    nested = nest_model(flat, SPARX)
     assert list(nested.values()) == list(flat)
     tops = {name.split('.')[0] for name in nested}
     assert tops == {'backbone', 'neck', 'head'}
@@ -25,17 +25,17 @@ def test_released_names_round_trip(variant):
     }
     assert nested['neck.norm.weight'] == 'classifier.0.weight'
     assert nested['head.fc.bias'] == 'classifier.3.bias'
-    assert flatten_classifier(nested, SPARX) == flat
+    assert flatten_model(nested, SPARX) == flat
     # nested already
-    assert nest_classifier(nested, SPARX) == nested
+    assert nest_model(nested, SPARX) == nested
 
 
 def test_own_names_too():
     flat = SPARX.to_own(_names('cls', 't'))
-    nested = nest_classifier(flat, SPARX)
+    nested = nest_model(flat, SPARX)
     assert 'backbone.stem.0.weight' in nested
-    assert flatten_classifier(nested, SPARX) == flat
-    released = SPARX.to_released(flatten_classifier(nested, SPARX))
+    assert flatten_model(nested, SPARX) == flat
+    released = SPARX.to_released(flatten_model(nested, SPARX))
     assert released == _names('cls', 't')
 
 
@@ -44,17 +44,17 @@ def test_other_files_stay(flavour):
     flat = _names(flavour, 't')
     nested = {f'backbone.{name}': name for name in flat}
     for names in (flat, nested, {}):
-        assert nest_classifier(names, SPARX) == names
-        assert flatten_classifier(names, SPARX) == names
+        assert nest_model(names, SPARX) == names
+        assert flatten_model(names, SPARX) == names
     # a head alone, or another classifier's
     other = {'layers.0.weight': 1, 'classifier.3.weight': 2}
-    assert nest_classifier(other, SPARX) == other
+    assert nest_model(other, SPARX) == other
     swin = {**nested, 'head.fc.weight': 1}
-    assert flatten_classifier(swin, SPARX) == swin
+    assert flatten_model(swin, SPARX) == swin
 
 
 def test_what_is_given_is_not_changed():
     flat = _names('cls', 't')
     before = dict(flat)
-    nest_classifier(flat, SPARX)['neck.norm.weight'] = None
+    nest_model(flat, SPARX)['neck.norm.weight'] = None
     assert flat == before
