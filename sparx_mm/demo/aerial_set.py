@@ -8,10 +8,9 @@ import cv2
 import numpy as np
 
 from .aerial import AERIAL_CLASSES, draw_aerial
-from .drawn_set import SPLITS, check_numbers, write_set
+from .drawn_set import SetKind, write_set
 
-MANIFEST = 'aerial.json'
-FOLDERS = ('img_dir', 'ann_dir')
+_FOLDERS = ('img_dir', 'ann_dir')
 
 
 def make_aerial(
@@ -29,13 +28,7 @@ def make_aerial(
     same pixels.
 
     Args:
-        root (str): Folder of the set.
-        num_train (int): Number of training images. Default: 400.
-        num_val (int): Number of validation images. Default: 100.
-        size (int): Height and width in pixels. Default: 128.
-        seed (int): Seed of the set. Default: 0.
-        progress (callable, optional): Function of the number of images drawn
-            and of all images, called after each. Default: None.
+        root, num_train, num_val, size, seed, progress: As for `make_shapes`.
 
     Returns:
         bool: True if the set was drawn, False if ``root`` already held it.
@@ -44,36 +37,30 @@ def make_aerial(
         ValueError: If a number is not positive.
         FileExistsError: If ``root`` holds files that are not part of a drawn set.
     """
-    check_numbers(num_train, num_val, size, seed)
-    manifest = dict(
-        what='aerial images drawn by sparx_mm',
-        version=1,
-        classes=list(AERIAL_CLASSES),
-        num_train=num_train,
-        num_val=num_val,
-        size=size,
-        seed=seed,
-    )
-
-    def write(root):
-        for number, split in enumerate(SPLITS):
-            places = [osp.join(root, folder, split) for folder in FOLDERS]
-            for place in places:
-                os.makedirs(place)
-            for index in range(manifest[f'num_{split}']):
-                # a seed for each image, so that a larger set begins with the smaller one
-                sample = draw_aerial(np.random.default_rng((seed, number, index)), size)
-                for place, pixels in zip(places, sample):
-                    cv2.imwrite(osp.join(place, f'{index:06d}.png'), pixels)
-                yield
-
-    return write_set(root, MANIFEST, manifest, _list_files, write, progress)
+    return write_set(root, _AERIAL, num_train, num_val, size, seed, progress)
 
 
-def _list_files(manifest):
-    return {
-        f'{folder}/{split}/{index:06d}.png'
-        for folder in FOLDERS
-        for split in SPLITS
-        for index in range(manifest[f'num_{split}'])
-    }
+def _list_split(split, count):
+    return {f'{folder}/{split}/{i:06d}.png' for folder in _FOLDERS for i in range(count)}
+
+
+def _write_split(root, split, count, size, seed):
+    places = [osp.join(root, folder, split) for folder in _FOLDERS]
+    for place in places:
+        os.makedirs(place)
+    for index in range(count):
+        # a seed for each image, so that a larger set begins with the smaller one
+        sample = draw_aerial(np.random.default_rng((*seed, index)), size)
+        for place, pixels in zip(places, sample):
+            cv2.imwrite(osp.join(place, f'{index:06d}.png'), pixels)
+        yield
+
+
+_AERIAL = SetKind(
+    manifest='aerial.json',
+    what='aerial images drawn by sparx_mm',
+    version=1,
+    classes=AERIAL_CLASSES,
+    list_split=_list_split,
+    write_split=_write_split,
+)

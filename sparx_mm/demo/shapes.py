@@ -14,9 +14,7 @@ import numpy as np
 
 from ..errors import UserError
 from .drawing import CLASSES, draw_sample
-from .drawn_set import SPLITS, check_numbers, write_json, write_set
-
-MANIFEST = 'shapes.json'
+from .drawn_set import SetKind, write_json, write_set
 
 
 def make_shapes(
@@ -52,37 +50,14 @@ def make_shapes(
         FileExistsError: If ``root`` holds files that are not part of a drawn set.
         UserError: If pycocotools, which encodes the masks, is missing.
     """
-    check_numbers(num_train, num_val, size, seed)
-    manifest = dict(
-        what='shapes drawn by sparx_mm',
-        version=2,
-        classes=list(CLASSES),
-        num_train=num_train,
-        num_val=num_val,
-        size=size,
-        seed=seed,
-    )
-
-    def write(folder):
-        for number, split in enumerate(SPLITS):
-            yield from _write_split(folder, split, manifest[f'num_{split}'], size, (seed, number))
-
-    return write_set(root, MANIFEST, manifest, _list_files, write, progress)
+    return write_set(root, _SHAPES, num_train, num_val, size, seed, progress)
 
 
-def _list_files(manifest):
-    return {
-        file
-        for split in SPLITS
-        for file in (
-            f'annotations/instances_{split}.json',
-            *(
-                f'{folder}/{index:06d}.png'
-                for folder in (split, f'labels/{split}')
-                for index in range(manifest[f'num_{split}'])
-            ),
-        )
+def _list_split(split, count):
+    images = {
+        f'{folder}/{i:06d}.png' for folder in (split, f'labels/{split}') for i in range(count)
     }
+    return {f'annotations/instances_{split}.json', *images}
 
 
 def _write_split(root, split, count, size, seed):
@@ -136,3 +111,13 @@ def _import_mask_utils():
             'masks: pip install pycocotools'
         ) from error
     return mask
+
+
+_SHAPES = SetKind(
+    manifest='shapes.json',
+    what='shapes drawn by sparx_mm',
+    version=2,
+    classes=CLASSES,
+    list_split=_list_split,
+    write_split=_write_split,
+)

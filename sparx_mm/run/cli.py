@@ -2,11 +2,12 @@
 
 import argparse
 import os
+from collections.abc import Callable
 from typing import Any
 
 from mmengine.config import DictAction
 
-from ..errors import fail
+from ..errors import UserError, fail
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -128,3 +129,32 @@ def show_progress(done: int, total: int) -> None:
         total (int): Number of all steps; the last one ends the line.
     """
     print(f'\r{done}/{total}', end='\n' if done == total else '', flush=True)
+
+
+def draw_set(make: Callable[..., bool], description: str, root: str) -> None:
+    """Parse the command line of a tool that draws a set, draw it, and print what was done.
+
+    Args:
+        make (Callable): `make_shapes`, or a function of the same arguments.
+        description (str): First line of the help text.
+        root (str): Default folder of the set.
+
+    Raises:
+        UserError: If the set cannot be drawn with these arguments.
+    """
+    parser = ArgumentParser(description=description)
+    add = parser.add_argument
+    add('root', nargs='?', default=root, help=f'folder of the set; default: {root}')
+    add('--train', type=int, default=400, metavar='N', help='training images; default: 400')
+    add('--val', type=int, default=100, metavar='N', help='validation images; default: 100')
+    add('--size', type=int, default=128, help='height and width in pixels; default: 128')
+    add('--seed', type=int, default=0, help='seed of the drawing; default: 0')
+    args = parser.parse_args()
+    try:
+        drawn = make(args.root, args.train, args.val, args.size, args.seed, show_progress)
+    except (ValueError, OSError) as error:
+        raise UserError(error) from error
+    print(
+        f'{args.root}: {"drawn" if drawn else "already there"}, '
+        f'{args.train} training and {args.val} validation images'
+    )
