@@ -23,7 +23,7 @@ from report import Report, number, progress, software, table
 from sparx_mm.errors import UserError, user_errors
 
 RESULTS = Path('work_dirs/learning/results.jsonl')
-DRAWN = ('shapes-objects', 'shapes-pixels')
+DRAWN = ('shapes-objects', 'shapes-pixels', 'shapes-boxes')
 
 
 def positive_number(text):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
+from mmengine.structures import InstanceData
 
 # side of what a network is trained on, and of the images that are cut to it
 CROP, MARGIN = 64, 8
@@ -16,11 +17,13 @@ class Part(NamedTuple):
 
     Args:
         images (Tensor): uint8, (N, 3, H, W).
-        labels (Tensor): uint8: classes (N,), or label maps (N, H, W), where 255 is ignored.
+        labels (Tensor or list[InstanceData]): uint8: classes (N,), or label maps (N, H, W),
+            where 255 is ignored; or the boxes of each image, (M, 4) in pixels, left, top,
+            right and bottom, with their classes (M,).
     """
 
     images: torch.Tensor
-    labels: torch.Tensor
+    labels: torch.Tensor | list
 
     def take(self, index):
         """Return some of the images.
@@ -28,7 +31,17 @@ class Part(NamedTuple):
         Args:
             index (Tensor): Their numbers.
         """
-        return Part(self.images[index], self.labels[index])
+        labels = self.labels
+        chosen = labels[index] if torch.is_tensor(labels) else [labels[i] for i in index]
+        return Part(self.images[index], chosen)
+
+    def split(self, size):
+        """Return the images in batches.
+
+        Args:
+            size (int): Images of a batch; the last one may have fewer.
+        """
+        return [self.take(index) for index in torch.arange(len(self.images)).split(size)]
 
 
 class Data(NamedTuple):
@@ -39,17 +52,25 @@ class Data(NamedTuple):
         test (Part): Images that decide.
         classes (tuple[str]): Names by label.
         flips (bool): Mirror training images. Default: True.
+        side (int): Side of the squares that training images are cut to. Default: ``CROP``.
+        batch_part (float): Images of a batch of this task over those of a whole batch.
+            Default: 1.
     """
 
     train: Part
     test: Part
     classes: tuple[str, ...]
     flips: bool = True
+    side: int = CROP
+    batch_part: float = 1.0
 
     @property
-    def is_dense(self):
-        """True if there is a label for each pixel."""
-        return self.train.labels.ndim == 3
+    def kind(self):
+        """``'classes'`` of images, of ``'pixels'``, or of ``'boxes'``"""
+        labels = self.train.labels
+        if not torch.is_tensor(labels):
+            return 'boxes'
+        return 'pixels' if labels.ndim == 3 else 'classes'
 
     def hold_out(self, seed, part=0.2):
         """Return the training images alone, some of them as those that decide.
@@ -62,9 +83,19 @@ class Data(NamedTuple):
         order = torch.randperm(len(self.train.images), generator=generator)
         held = max(1, int(len(order) * part))
         train, test = self.train.take(order[held:]), self.train.take(order[:held])
-        if not self.is_dense:
-            test = Part(middle(test.images, CROP), test.labels)
+        if self.kind == 'classes':
+            test = Part(middle(test.images, self.side), test.labels)
         return self._replace(train=train, test=test)
+
+
+def to_images(images):
+    """Stack images to a tensor of shape (N, 3, H, W).
+
+    Args:
+        images (Sequence[ndarray]): uint8, (H, W, 3).
+    """
+    # (N, H, W, 3) -> (N, 3, H, W)
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
 
 
 def to_part(images, labels):
@@ -74,9 +105,7 @@ def to_part(images, labels):
         images (Sequence[ndarray]): uint8, (H, W, 3).
         labels (Sequence): Classes, or label maps (H, W).
     """
-    # (N, H, W, 3) -> (N, 3, H, W)
-    stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
-    return Part(stacked, torch.from_numpy(np.array(labels, np.uint8)))
+    return Part(to_images(images), torch.from_numpy(np.array(labels, np.uint8)))
 
 
 def middle(images, side):
@@ -119,17 +148,34 @@ def cut_object(image, box, side=CROP + MARGIN, context=1.3):
     return cv2.warpAffine(image, place, (side, side), borderMode=cv2.BORDER_REPLICATE)
 
 
+def mirror(label, kind, width):
+    """Mirror a label with its image.
+
+    Args:
+        label (Tensor or InstanceData): Label of one image.
+        kind (str): See `Data.kind`.
+        width (int): Width of the image.
+    """
+    if kind == 'pixels':
+        return label.flip(-1)
+    if kind == 'boxes':
+        left, top, right, bottom = label.bboxes.unbind(1)
+        boxes = torch.stack([width - right, top, width - left, bottom], 1)
+        return InstanceData(bboxes=boxes, labels=label.labels)
+    return label
+
+
 class Batches:
     """Endless training batches: random crops, mirrored by chance, in random order.
 
     Args:
         data (Data): Data set.
-        batch (int): Number of images.
+        batch (int): Number of images of a whole batch, of which the task may take a part.
         seed (int): Seed of order, crops and mirrors.
     """
 
     def __init__(self, data, batch, seed):
-        self.data, self.batch = data, batch
+        self.data, self.batch = data, max(1, round(batch * data.batch_part))
         self.generator = torch.Generator().manual_seed(seed)
         self.order = torch.empty(0, dtype=torch.long)
 
@@ -137,8 +183,8 @@ class Batches:
         return torch.randint(limit, (self.batch,), generator=self.generator).tolist()
 
     def __next__(self):
-        """Return images (B, 3, 64, 64), uint8, and labels of them."""
-        part = self.data.train
+        """Return images (B, 3, side, side), uint8, and labels of them."""
+        part, side = self.data.train, self.data.side
         while len(self.order) < self.batch:
             more = torch.randperm(len(part.images), generator=self.generator)
             self.order = torch.cat([self.order, more])
@@ -146,18 +192,20 @@ class Batches:
         height, width = part.images.shape[2:]
         places = zip(
             index.tolist(),
-            self._random(height - CROP + 1),
-            self._random(width - CROP + 1),
+            self._random(height - side + 1),
+            self._random(width - side + 1),
             self._random(2),
         )
         images, labels = [], []
         for i, top, left, mirrored in places:
-            window = (..., slice(top, top + CROP), slice(left, left + CROP))
-            pair = [part.images[i][window]]
-            pair += [part.labels[i][window]] if self.data.is_dense else []
+            window = (..., slice(top, top + side), slice(left, left + side))
+            image, label = part.images[i][window], part.labels[i]
+            if self.data.kind == 'pixels':
+                label = label[window]
             if mirrored and self.data.flips:
-                pair = [t.flip(-1) for t in pair]
-            images.append(pair[0])
-            labels += pair[1:]
-        labels = torch.stack(labels) if self.data.is_dense else part.labels[index]
-        return torch.stack(images), labels.long()
+                image, label = image.flip(-1), mirror(label, self.data.kind, side)
+            images.append(image)
+            labels.append(label)
+        if self.data.kind != 'boxes':
+            labels = torch.stack(labels).long()
+        return torch.stack(images), labels

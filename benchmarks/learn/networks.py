@@ -16,11 +16,8 @@ from mmengine.logging import MMLogger
 from sparx_mm import backbones
 from sparx_mm.analysis.complexity.counter import count_complexity
 from sparx_mm.backbones.sparx_ablations import ABLATIONS
-from sparx_mm.compat import torchvision_stub
 from sparx_mm.errors import UserError
 
-# before mmdet, because it may find a torchvision that does not load
-torchvision_stub.install()
 # it reports how each layer starts, in every run
 MMLogger.get_instance('mmengine').setLevel(logging.WARNING)
 

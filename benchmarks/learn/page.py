@@ -266,9 +266,10 @@ def write_page(records, output=None, pictures=None):
         'same head, batches, schedule and budget. Each has the learning rate, of '
         f"{', '.join(f'{rate:g}' for rate in RATES)}, and the initial weights, its family's or "
         'those of variance 1 over the number of inputs, that were best on a part of the training '
-        'images that was held out. Metrics are accuracy, and the mean IoU of a segmentation. A '
-        'network is ahead of another one only if the worst of its seeds is better than the best '
-        f"of the other's: of two equal networks with {MIN_SEEDS} seeds each, one is ahead by "
+        'images that was held out. Metrics are accuracy, the mean IoU of a segmentation, and the '
+        "average precision of a detection's boxes at an IoU of 0.5. A network is ahead of another "
+        'one only if the worst of its seeds is better than the best of the '
+        f"other's: of two equal networks with {MIN_SEEDS} seeds each, one is ahead by "
         'chance once in 10 times. A rank is 1 plus the number of networks that are ahead: those '
         'of one rank are not told apart.',
         _made_on(records.values()),
@@ -295,9 +296,10 @@ def write_page(records, output=None, pictures=None):
         if comparison.is_stress:
             blocks.append(
                 'What a network learns, as a part of what it learns in float32 with a batch of '
-                f'32. It fell over if a seed diverged or this is less than {FALLEN:.0%}; a '
-                'smaller batch sees fewer images in as many iterations, at the rate times the '
-                'root of its size over 32.'
+                '32, of a detection 16. It fell over if a seed diverged or this is less than '
+                f'{FALLEN:.0%}; a smaller batch, for a detection again half as large as its name '
+                'says, sees fewer images in as many iterations, at the rate times the root of its '
+                'part of the whole batch.'
             )
         if pictures and curves:
             path = pictures / f'learning_{title}.png'

@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmseg.models.decode_heads import SegformerHead
 from torch import nn
 
 from .comparisons import INITS, Condition
-from .data import CROP, IGNORED, Batches
+from .data import Batches
+from .detection import Detector
+from .heads import Classifier, Segmentor
 from .networks import build
 
 SCHEDULE = Path(__file__).parents[2] / 'configs/_base_/schedules/adamw.py'
+# by the kind of the data
+HEADS = dict(classes=Classifier, pixels=Segmentor, boxes=Detector)
 # of the gradients
 MAX_NORM = 5.0
 # measurements of a curve after the one before training
@@ -57,49 +59,20 @@ class Model(nn.Module):
         # not chained, because mmpretrain's method returns None
         backbone.eval()
         with torch.no_grad():
-            maps = backbone(torch.zeros(1, 3, CROP, CROP))
-        channels = [m.shape[1] for m in maps]
-        self.backbone, self.is_dense = backbone, data.is_dense
-        if self.is_dense:
-            self.head = SegformerHead(
-                in_channels=channels,
-                in_index=list(range(len(maps))),
-                channels=32,
-                num_classes=len(data.classes),
-                dropout_ratio=0,
-                norm_cfg=dict(type='BN'),
-            )
-        else:
-            self.head = nn.Linear(channels[-1], len(data.classes))
-        self.register_buffer('weights', class_weights(data) if data.is_dense else None)
+            maps = backbone(torch.zeros(1, 3, data.side, data.side))
+        self.backbone, self.head = backbone, HEADS[data.kind](maps, data)
         pixels = data.train.images[:1000].float()
         self.register_buffer('mean', pixels.mean((0, 2, 3)).view(-1, 1, 1))
         self.register_buffer('std', pixels.std((0, 2, 3)).view(-1, 1, 1))
 
     def forward(self, images):
-        """Return scores of images (B, 3, H, W), uint8.
+        """Return what the head makes of images, to be handed to its loss or its prediction.
 
         Args:
-            images (Tensor): Images.
-
-        Returns:
-            Tensor: Scores of the classes, (B, K); of a segmentation (B, K, H, W).
+            images (Tensor): Images (B, 3, H, W), uint8.
         """
         maps = list(self.backbone((images - self.mean) / self.std))
-        if not self.is_dense:
-            return self.head(maps[-1].mean((2, 3)))
-        return F.interpolate(self.head(maps), images.shape[2:], mode='bilinear')
-
-
-def class_weights(data):
-    """Return weights of the classes of pixels: 1 over the root of how many there are.
-
-    Args:
-        data (Data): Data set of a segmentation.
-    """
-    labels = data.train.labels
-    counts = torch.bincount(labels[labels != IGNORED].long(), minlength=len(data.classes))
-    return counts.clamp(min=1).float().rsqrt() * counts.max().sqrt()
+        return self.head(maps, images.shape[2:])
 
 
 def make_model(config, data, recipe):
@@ -195,8 +168,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group['lr'] = group['initial_lr'] * rate_at(progress, self.recipe.condition.warm_up)
         with self._autocast():
-            scores = self.model(images)
-        loss = F.cross_entropy(scores.float(), labels, self.model.weights, ignore_index=IGNORED)
+            outputs = self.model(images)
+        loss = self.model.head.loss(outputs, labels)
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), MAX_NORM)
@@ -211,33 +184,16 @@ class Trainer:
             part (Part): Images.
 
         Returns:
-            float: Accuracy; of a segmentation the mean IoU of the classes that occur.
+            float: The metric of the task.
         """
         self.model.eval()
-        pairs = []
-        for images, labels in zip(part.images.split(50), part.labels.split(50)):
+        predicted = []
+        for some in part.split(50):
             with self._autocast():
-                predicted = self.model(images).argmax(1)
-            known = labels != IGNORED
-            pairs.append(torch.stack([labels[known].long(), predicted[known]]))
+                outputs = self.model(some.images)
+            predicted += self.model.head.predict(outputs)
         self.model.train()
-        labels, predicted = torch.cat(pairs, 1)
-        if not self.model.is_dense:
-            return (labels == predicted).float().mean().item()
-        return mean_iou(labels, predicted)
-
-
-def mean_iou(labels, predicted):
-    """Return the mean, over the classes that labels or predictions have, of their IoU.
-
-    Args:
-        labels (Tensor): Classes of pixels, (N,).
-        predicted (Tensor): Predictions of them.
-    """
-    size = int(max(labels.max(), predicted.max())) + 1
-    table = torch.bincount(labels * size + predicted, minlength=size**2).view(size, size)
-    union = table.sum(0) + table.sum(1) - table.diag()
-    return (table.diag()[union > 0] / union[union > 0]).mean().item()
+        return self.model.head.metric(predicted, part.labels)
 
 
 def train(config, data, recipe, keep=None):

@@ -399,7 +399,7 @@ def test_labels_are_cropped_and_mirrored_with_their_images():
 
 
 def test_mean_iou_by_hand():
-    from learn.training import mean_iou
+    from learn.heads import mean_iou
 
     labels, predicted = torch.tensor([[0, 0, 1, 1, 3], [0, 1, 1, 1, 1]])
     # class 3 is never found, and class 2 does not occur
@@ -449,7 +449,7 @@ def test_real_data(real):
     assert coco.classes == ('animal', 'kitchen') and coco.train.labels.tolist() == [0, 1]
     assert coco.train.images.shape[2:] == (72, 72) and coco.test.images.shape[2:] == (64, 64)
     camvid = tasks.load('camvid', real)
-    assert camvid.is_dense and camvid.train.images.shape == (1, 3, 70, 90)
+    assert camvid.kind == 'pixels' and camvid.train.images.shape == (1, 3, 70, 90)
     assert camvid.classes == ('0', '1', '2')
     folders = tasks.load('folders', real)
     assert (len(folders.train.labels), folders.test.labels.tolist()) == (8, [0, 1])
