@@ -17,9 +17,11 @@ from sparx_mm.errors import UserError
 
 from .data import CROP, MARGIN, Data, Part, cut_object, middle, to_images, to_part
 
-MAX_SHAPES = 16
+MAX_SHAPES, MIN_TRAIN, MAX_TEST = 16, 4, 200
+# what is asked for of each image needs shapes that are seen in small ones
+OBJECTS_STYLE, OBJECT_PIXELS = HARD._replace(hidden=0.3), 150
 # fewer, larger and more distinct shapes of the same kinds, because boxes take longer to learn
-BOXES_SIDE, BOXES_TEST = 96, 200
+BOXES_SIDE = 96
 BOXES_STYLE = DEMO._replace(outlines=HARD.outlines)
 # pixels of the least side of an object that is cut out
 _MIN_SIDE = 24
@@ -35,12 +37,18 @@ def _draw(seed, count, size, max_shapes=MAX_SHAPES, style=HARD):
         yield draw_sample(np.random.default_rng((seed, index)), size, max_shapes, style)
 
 
+def _count_test(args):
+    if args.images < MIN_TRAIN:
+        raise UserError(f'--images {args.images} are too few: give {MIN_TRAIN} or more')
+    return min(args.images // 4, MAX_TEST)
+
+
 def _drawn_objects(seed, count):
     """Cut shapes out of drawn images, with what lies around and on top of them."""
     images, labels = [], []
-    for sample in _draw(seed, count, 2 * CROP):
+    for sample in _draw(seed, count, 2 * CROP, 8, OBJECTS_STYLE):
         for label, mask in zip(sample.labels, sample.masks):
-            if mask.sum() >= CROP // 2:
+            if mask.sum() >= OBJECT_PIXELS:
                 images.append(cut_object(sample.image, cv2.boundingRect(mask.astype(np.uint8))))
                 labels.append(label)
     return images, labels
@@ -52,7 +60,7 @@ def shapes_objects(args):
     Args:
         args (Namespace): Command line, with ``images`` training images to cut them from.
     """
-    parts = _drawn_objects(20, args.images), _drawn_objects(21, args.images // 4)
+    parts = _drawn_objects(20, args.images), _drawn_objects(21, _count_test(args))
     return Data(*_whole_and_middle(*parts), tuple(HARD.outlines))
 
 
@@ -63,7 +71,7 @@ def shapes_pixels(args):
         args (Namespace): Command line, with ``images`` training images.
     """
     parts = []
-    for seed, count in ((22, args.images), (23, args.images // 4)):
+    for seed, count in ((22, args.images), (23, _count_test(args))):
         samples = list(_draw(seed, count, CROP + 32))
         parts.append(to_part([s.image for s in samples], [s.label_map for s in samples]))
     return Data(*parts, ('background', *HARD.outlines))
@@ -86,7 +94,7 @@ def shapes_boxes(args):
         args (Namespace): Command line, with ``images`` training images.
     """
     parts = []
-    for seed, count in ((24, args.images), (25, min(args.images // 4, BOXES_TEST))):
+    for seed, count in ((24, args.images), (25, _count_test(args))):
         samples = list(draw_boxes(seed, count))
         parts.append(Part(to_images([s.image for s in samples]), list(map(_boxes, samples))))
     return Data(*parts, tuple(BOXES_STYLE.outlines), side=BOXES_SIDE, batch_part=0.5)

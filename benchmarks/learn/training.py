@@ -115,11 +115,12 @@ def make_optimizer(model, recipe):
         parameters = groups.setdefault((group['lr'], group['weight_decay']), [])
         parameters += [p for p in group['params'] if p.requires_grad]
     # it has a group for each parameter, which are slow one by one
-    return torch.optim.AdamW(
+    merged = [
         dict(params=parameters, lr=rate, initial_lr=rate, weight_decay=decay)
         for (rate, decay), parameters in groups.items()
         if parameters
-    )
+    ]
+    return torch.optim.AdamW(merged, fused=True)
 
 
 def rate_at(progress, warm_up):

@@ -477,6 +477,7 @@ def test_digits(tmp_path):
     [
         (['run', '--networks', 'VGG'], "--networks: 'VGG' is not compared by families"),
         (['run', '--conditions', 'batch 2'], "--conditions: 'batch 2' is not compared by families"),
+        (['plan', '--images', '3'], '--images 3 are too few: give 4 or more'),
         (['run', '--tasks', 'camvid'], '--camvid is not given'),
         (['run', '--tasks', 'camvid', '--camvid', '/none'], '--camvid /none does not exist'),
         (['run', '--scale', '0'], "'0' is not a number above 0"),
