@@ -15,7 +15,7 @@ import math
 from pathlib import Path
 
 import torch
-from learn import comparisons, networks, page, plan, store, tasks, training
+from learn import comparisons, networks, page, plan, store, tasks, training, worker
 from measure import device_name
 from options import Parser, positive
 from report import Report, number, progress, software, table
@@ -187,7 +187,7 @@ def plan_tables(jobs, budget, fitted, load):
     ]
     columns = ['network', 'parameters', 'M multiply-adds', *(f'{n}, s/iteration' for n in names)]
     runs, iterations = plan.count_runs(jobs, budget)
-    total = plan.OVERHEAD * sum(seconds[pair] * count for pair, count in iterations.items())
+    total = worker.OVERHEAD * sum(seconds[pair] * count for pair, count in iterations.items())
     return (
         f'{table(columns, rows)}\n\n{runs} runs of up to {budget.iterations} iterations: about '
         f'{total / 60:.0f} min of one core.'
@@ -222,7 +222,7 @@ def main():
     check_results(results, fitted, args.parameters)
     date, *versions = software()
     about = dict(date=date, machine=', '.join([device_name(torch.device('cpu')), *versions]))
-    plan.work(jobs, budget, results, fitted, load, about, progress)
+    worker.work(jobs, budget, results, fitted, load, about, progress)
     progress(f'all {plan.count_runs(jobs, budget)[0]} runs are finished')
 
 

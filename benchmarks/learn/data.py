@@ -119,6 +119,20 @@ def middle(images, side):
     return images[:, :, top : top + side, left : left + side]
 
 
+def whole_and_middle(train, test):
+    """Make the parts of a classification: training images whole, and the middle of the others.
+
+    Args:
+        train (tuple): Arguments of `to_part`.
+        test (tuple): Arguments of `to_part`.
+
+    Returns:
+        tuple[Part, Part]: The parts.
+    """
+    train, test = to_part(*train), to_part(*test)
+    return train, Part(middle(test.images, CROP), test.labels)
+
+
 def cut_object(image, box, side=CROP + MARGIN, context=1.3):
     """Cut a square around an object, and scale it.
 

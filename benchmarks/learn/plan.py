@@ -1,13 +1,9 @@
-"""Which runs a comparison needs, and working on those that are missing."""
+"""Which runs a comparison needs, and which of them are missing."""
 
-import time
 from typing import NamedTuple
-
-from sparx_mm.errors import UserError
 
 from .comparisons import BASE, COMPARISONS, CONDITIONS, INITS, PRETRAINING, RATES
 from .store import Run
-from .training import Recipe, train
 
 # of a result, at a scale of 1
 ITERATIONS = 1000
@@ -17,8 +13,6 @@ PRETRAINING_IMAGES = 900
 CHOICE = 0.4
 # those of the results are 0, 1, 2 ...
 CHOICE_SEED = 1000
-# parts of a run beside its training: measurements
-OVERHEAD = 1.15
 
 
 class Budget(NamedTuple):
@@ -171,8 +165,16 @@ def _can_start(run, budget, records):
     return True
 
 
-def _expand(jobs, budget):
-    """Return jobs with those that they start from, each with its budget, none twice."""
+def expand(jobs, budget):
+    """Add the jobs that jobs start from.
+
+    Args:
+        jobs (list[Job]): From `list_jobs`.
+        budget (Budget): What each network is given.
+
+    Returns:
+        list[tuple[Job, Budget]]: Each with its budget, none twice.
+    """
     pairs = [(job, budget) for job in jobs]
     firsts = [pretraining(*pair) for pair in pairs]
     return list(dict.fromkeys([pair for pair in firsts if pair] + pairs))
@@ -189,7 +191,7 @@ def list_missing(jobs, budget, records):
     Returns:
         list[Run]: The runs.
     """
-    pairs = _expand(jobs, budget)
+    pairs = expand(jobs, budget)
     first = dict.fromkeys(run for pair in pairs for run in choices(*pair))
     later = dict.fromkeys(run for pair in pairs for run in results(*pair, records))
     runs = [*first, *sorted(later, key=lambda run: run.seed)]
@@ -206,7 +208,7 @@ def count_runs(jobs, budget):
     Returns:
         tuple[int, dict[tuple[str, str], int]]: Runs, and iterations.
     """
-    pairs = _expand(jobs, budget)
+    pairs = expand(jobs, budget)
     runs = list({run for pair in pairs for run in choices(*pair)})
     # their rates are not known yet
     runs += [
@@ -217,82 +219,3 @@ def count_runs(jobs, budget):
         pair = run.task, run.network
         iterations[pair] = iterations.get(pair, 0) + run.iterations
     return len(runs), iterations
-
-
-def _pace(records):
-    """Return CPU seconds of an iteration by task and network, by their finished runs."""
-    pace = {}
-    for run, record in records.items():
-        done, seconds = record['curve'][-1][:2]
-        if done:
-            pace[run.task, run.network] = seconds / done
-    return pace
-
-
-def remaining(jobs, budget, records):
-    """Estimate the seconds that one process needs for what is missing.
-
-    Args:
-        jobs (list[Job]): From `list_jobs`.
-        budget (Budget): What each network is given.
-        records (dict[Run, dict]): Finished runs.
-
-    Returns:
-        tuple[int, int, float or None]: Finished runs, all runs, and seconds; None while
-        no run is finished.
-    """
-    number, iterations = count_runs(jobs, budget)
-    pairs = _expand(jobs, budget)
-    known = {run for pair in pairs for run in (*choices(*pair), *results(*pair, records))}
-    done = [run for run in known if run in records]
-    for run in done:
-        iterations[run.task, run.network] -= run.iterations
-    pace = _pace(records)
-    if not pace:
-        return len(done), number, None
-    mean = sum(pace.values()) / len(pace)
-    seconds = sum(count * pace.get(pair, mean) for pair, count in iterations.items())
-    return len(done), number, OVERHEAD * seconds
-
-
-def _recipe_of(run, budget, store):
-    start = start_of(run, budget, store.read())
-    file = store.weights(start) if start else None
-    if file and not file.exists():
-        raise UserError(f'{file} of a finished run is gone: name another file with --results')
-    return Recipe(run.rate, run.iterations, run.seed, run.init, CONDITIONS[run.condition], file)
-
-
-def work(jobs, budget, store, fitted, load, about, say):
-    """Work on the runs that are missing until none is, beside other processes or alone.
-
-    Args:
-        jobs (list[Job]): From `list_jobs`.
-        budget (Budget): What each network is given.
-        store (Store): Where results go.
-        fitted (dict[str, Fitted]): Networks by name.
-        load (Callable): Function from a task and a number of drawn images to `Data`.
-        about (dict): What each result says of the machine.
-        say (Callable): Function that is called with lines about progress.
-    """
-    while missing := list_missing(jobs, budget, store.read()):
-        run = next(filter(store.claim, missing), None)
-        if run is None:
-            # of another process, and perhaps they are what others wait for
-            time.sleep(2)
-            continue
-        done, number, seconds = remaining(jobs, budget, store.read())
-        left = '' if seconds is None else f', about {seconds / 60:.0f} min of one core left'
-        say(f'{done + 1} of {number}: {run}{left}')
-        data = load(run.task, run.images)
-        if run.phase == 'choice':
-            data = data.hold_out(CHOICE_SEED)
-        network = fitted[run.network]
-        recipe = _recipe_of(run, budget, store)
-        is_start = (run.task, run.condition, run.phase) == (PRETRAINING, BASE, 'result')
-        keep = store.weights(run) if is_start else None
-        result = train(network.config, data, recipe, keep)
-        result.update(config=network.config, parameters=network.parameters, macs=network.macs)
-        store.add(run, dict(result, **about))
-        store.release(run)
-        say(f'{run}: {final(result):.4f}')

@@ -48,9 +48,9 @@ def frame(image, boxes):
 
 
 def test_boxes_frame_what_is_seen_of_shapes(data):
-    from learn import tasks
+    from learn import drawn_tasks
 
-    sample = next(tasks.draw_boxes(24, 1))
+    sample = next(drawn_tasks.draw_boxes(24, 1))
     label = data.train.labels[0]
     assert label.labels.tolist() == sample.labels
     for i, mask in enumerate(torch.tensor(np.stack(sample.masks))[:, None]):

