@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 # the learning rates that each network chooses from
-RATES = (1e-3, 3e-3, 9e-3)
+RATES = (3e-4, 1e-3, 3e-3, 9e-3)
 # ``init_cfg`` of the weights that it chooses from: as its family draws them, and of variance
 # 1 / K for K inputs
 INITS = {
