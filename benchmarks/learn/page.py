@@ -42,8 +42,15 @@ def group(records):
 def _made_on(records):
     """Write when, on what and with which versions runs were made."""
     dates = sorted({record['date'] for record in records})
-    machines = sorted({record['machine'] for record in records})
     when = dates[0] if len(dates) == 1 else f'{dates[0]} to {dates[-1]}'
+    revisions = {}
+    for record in records:
+        machine, _, revision = record['machine'].partition(', revision ')
+        revisions.setdefault(machine, {})[revision] = True
+    machines = [
+        f'{machine}, revision {", ".join(some)}' if all(some) else machine
+        for machine, some in revisions.items()
+    ]
     return f'{when}; {"; ".join(machines)}.'
 
 

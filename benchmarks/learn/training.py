@@ -214,7 +214,7 @@ def train(config, data, recipe, keep=None):
     # what is compiled at the first call is not training
     Trainer(config, data, recipe).step(0)
     trainer, seconds, losses = Trainer(config, data, recipe), 0.0, []
-    curve = [[0, 0.0, None, trainer.measure(data.test)]]
+    curve = [[0, 0.0, None, round(trainer.measure(data.test), 5)]]
     marks = {round(recipe.iterations * (i + 1) / MEASUREMENTS) for i in range(MEASUREMENTS)}
     for done in range(1, recipe.iterations + 1):
         start = time.process_time()
@@ -223,8 +223,8 @@ def train(config, data, recipe, keep=None):
         if not math.isfinite(losses[-1]):
             return dict(curve=curve, finite=False)
         if done in marks:
-            mean = sum(losses) / len(losses)
-            curve.append([done, round(seconds, 3), mean, trainer.measure(data.test)])
+            row = seconds, sum(losses) / len(losses), trainer.measure(data.test)
+            curve.append([done, *(round(value, 5) for value in row)])
             losses = []
     if keep:
         keep.parent.mkdir(parents=True, exist_ok=True)
