@@ -53,7 +53,7 @@ class Condition(NamedTuple):
         batch (int): Images of a batch. Default: 32.
         bfloat16 (bool): Compute in mixed precision. Default: False.
         warm_up (float): Part of the iterations in which the rate rises. Default: 0.05.
-        weight_decay (float): Of AdamW, for all but vectors. Default: 0.05.
+        weight_decay (float, optional): Of AdamW, for all but vectors. Default: the schedules'.
         layer_decay (float): Ratio of a layer's rate to that of the next one. Default: 1.
         backbone (dict, optional): Options of the backbone. Default: none.
         pretrained (bool): Start from the backbone of the same seed that has learned
@@ -66,7 +66,7 @@ class Condition(NamedTuple):
     batch: int = 32
     bfloat16: bool = False
     warm_up: float = 0.05
-    weight_decay: float = 0.05
+    weight_decay: float | None = None
     layer_decay: float = 1.0
     backbone: dict | None = None
     pretrained: bool = False

@@ -180,8 +180,8 @@ def expand(jobs, budget):
     return list(dict.fromkeys([pair for pair in firsts if pair] + pairs))
 
 
-def list_missing(jobs, budget, records):
-    """List the runs that can be started, choices first, then seed by seed.
+def list_known(jobs, budget, records):
+    """List the runs of some jobs whose learning rates are known, none twice.
 
     Args:
         jobs (list[Job]): From `list_jobs`.
@@ -189,12 +189,24 @@ def list_missing(jobs, budget, records):
         records (dict[Run, dict]): Finished runs.
 
     Returns:
-        list[Run]: The runs.
+        list[Run]: Choices first, then results seed by seed.
     """
     pairs = expand(jobs, budget)
     first = dict.fromkeys(run for pair in pairs for run in choices(*pair))
     later = dict.fromkeys(run for pair in pairs for run in results(*pair, records))
-    runs = [*first, *sorted(later, key=lambda run: run.seed)]
+    return [*first, *sorted(later, key=lambda run: run.seed)]
+
+
+def list_missing(jobs, budget, records):
+    """List the runs that can be started, in the order of `list_known`.
+
+    Args:
+        jobs, budget, records: As for `list_known`.
+
+    Returns:
+        list[Run]: The runs.
+    """
+    runs = list_known(jobs, budget, records)
     return [run for run in runs if run not in records and _can_start(run, budget, records)]
 
 

@@ -108,7 +108,9 @@ def make_optimizer(model, recipe):
         AdamW: Its groups have their own rates as ``initial_lr``.
     """
     cfg = Config.fromfile(SCHEDULE).optim_wrapper
-    cfg.optimizer.update(lr=recipe.rate, weight_decay=recipe.condition.weight_decay)
+    cfg.optimizer.lr = recipe.rate
+    if recipe.condition.weight_decay is not None:
+        cfg.optimizer.weight_decay = recipe.condition.weight_decay
     cfg.paramwise_cfg.update(flat_decay_mult=0.0, layer_decay_rate=recipe.condition.layer_decay)
     groups = {}
     for group in build_optim_wrapper(model, cfg).optimizer.param_groups:

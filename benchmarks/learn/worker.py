@@ -5,7 +5,7 @@ import time
 from sparx_mm.errors import UserError
 
 from .comparisons import BASE, CONDITIONS, PRETRAINING
-from .plan import CHOICE_SEED, choices, count_runs, expand, final, list_missing, results, start_of
+from .plan import CHOICE_SEED, count_runs, final, list_known, list_missing, start_of
 from .training import Recipe, train
 
 # parts of a run beside its training: measurements
@@ -26,18 +26,14 @@ def remaining(jobs, budget, records):
     """Estimate the seconds that one process needs for what is missing.
 
     Args:
-        jobs (list[Job]): From `list_jobs`.
-        budget (Budget): What each network is given.
-        records (dict[Run, dict]): Finished runs.
+        jobs, budget, records: As for `list_known`.
 
     Returns:
         tuple[int, int, float or None]: Finished runs, all runs, and seconds; None while
         no run is finished.
     """
     number, iterations = count_runs(jobs, budget)
-    pairs = expand(jobs, budget)
-    known = {run for pair in pairs for run in (*choices(*pair), *results(*pair, records))}
-    done = [run for run in known if run in records]
+    done = [run for run in list_known(jobs, budget, records) if run in records]
     for run in done:
         iterations[run.task, run.network] -= run.iterations
     pace = _pace(records)
