@@ -22,6 +22,9 @@ def nan_in_new_memory():
     torch.use_deterministic_algorithms(True, warn_only=True)
     yield
     torch.use_deterministic_algorithms(False)
+    if torch.cuda.is_available():
+        # for the other workers, which share the card
+        torch.cuda.empty_cache()
 
 
 @pytest.fixture
@@ -35,7 +38,7 @@ def evaluate():
             # the same weights in every dtype
             generator = torch.Generator().manual_seed(1)
             dy = torch.randn(y.shape, generator=generator)
-        return [y.detach(), *torch.autograd.grad(y, inputs, dy.to(y.dtype))]
+        return [y.detach(), *torch.autograd.grad(y, inputs, dy.to(y))]
 
     return run
 

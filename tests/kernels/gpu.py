@@ -19,6 +19,8 @@ TESTS = tuple(
     f'{FOLDER}/test_{name}.py'
     for name in ('triton', 'triton_norms', 'triton_depthwise', 'triton_gpu')
 )
+# a context and the small tests' tensors take less
+WORKER_MEMORY = 8 << 30
 
 
 def what_is_missing() -> str:
@@ -37,6 +39,20 @@ def what_is_missing() -> str:
     from sparx_mm.kernels.dispatch import missing_triton
 
     return missing_triton()
+
+
+def share_out() -> list[str]:
+    """Return options with which pytest has several workers, [] without pytest-xdist.
+
+    Most of the time is the compiler's, which works on one core.
+    """
+    if not importlib.util.find_spec('xdist'):
+        return []
+    import torch
+
+    memory = torch.cuda.get_device_properties(0).total_memory
+    workers = min(os.cpu_count() or 1, memory // WORKER_MEMORY)
+    return ['-n', str(workers), '--dist', 'loadgroup'] if workers > 1 else []
 
 
 def memcheck() -> int:
@@ -82,7 +98,11 @@ def main() -> int:
         return 1
     # the folder above has fixtures that need mmengine
     status = subprocess.call(
-        [sys.executable, '-m', 'pytest', '--confcutdir', FOLDER, '-p', 'no:cacheprovider', *TESTS],
+        [
+            *(sys.executable, '-m', 'pytest', '--confcutdir', FOLDER, '-p', 'no:cacheprovider'),
+            *share_out(),
+            *TESTS,
+        ],
         cwd=ROOT,
     )
     return status or memcheck()

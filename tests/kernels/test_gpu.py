@@ -4,6 +4,7 @@ import os
 import runpy
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -71,9 +72,29 @@ def test_tests_and_then_memory(status, gpu, monkeypatch):
         return status
 
     monkeypatch.setattr(gpu['subprocess'], 'call', call)
-    monkeypatch.setitem(gpu['main'].__globals__, 'memcheck', lambda: 86)
+    names = gpu['main'].__globals__
+    monkeypatch.setitem(names, 'share_out', lambda: ['-n', '4'])
+    monkeypatch.setitem(names, 'memcheck', lambda: 86)
     assert gpu['main']() == (status or 86)
     assert ran == [['-m', 'pytest']]
+
+
+# cores, GiB of the card, workers: as many as both allow
+@pytest.mark.parametrize(
+    'cores, memory, options',
+    [
+        (16, 79, ['-n', '9', '--dist', 'loadgroup']),
+        (4, 79, ['-n', '4', '--dist', 'loadgroup']),
+        (16, 8, []),
+    ],
+)
+def test_workers(cores, memory, options, gpu, monkeypatch):
+    card = types.SimpleNamespace(total_memory=memory << 30)
+    monkeypatch.setattr(torch.cuda, 'get_device_properties', lambda device: card)
+    monkeypatch.setattr(os, 'cpu_count', lambda: cores)
+    assert gpu['share_out']() == options
+    monkeypatch.setattr(gpu['importlib'].util, 'find_spec', lambda name: None)
+    assert gpu['share_out']() == []
 
 
 def test_the_tests_are_there(gpu):

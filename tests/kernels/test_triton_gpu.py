@@ -1,7 +1,7 @@
 """What only a GPU can show of the kernels: size, streams, several cards.
 
 The expected values are those of plain torch in float64 on the same GPU, for
-an image at a time.
+a few images at a time.
 """
 
 import pytest
@@ -40,12 +40,13 @@ TOLERANCES = {
     torch.bfloat16: 2 * torch.finfo(torch.bfloat16).eps,
 }
 
+# several workers at once would be out of memory
+large = pytest.mark.xdist_group('large')
+
 
 @pytest.fixture(autouse=True)
 def triton_backend(monkeypatch):
     monkeypatch.setenv('SPARX_MM_KERNELS', 'triton')
-    # one size's memory is not the next one's to go without
-    torch.cuda.empty_cache()
 
 
 def need_memory(elements, bytes_each):
@@ -57,10 +58,13 @@ def need_memory(elements, bytes_each):
         )
 
 
-def image(inputs, b):
-    """Return the arguments for one image of a batch, in float64."""
+def images(inputs, part):
+    """Return the arguments for some images of a batch, a slice of it, in float64."""
     x, dt_B_C, *parameters = inputs
-    return [t.double() for t in (x[b][None], dt_B_C[b][None], *parameters)]
+    return [t.double() for t in (x[part], dt_B_C[part], *parameters)]
+
+
+LAST = slice(-1, None)
 
 
 def assert_near(name, given, wanted, tolerance):
@@ -70,6 +74,7 @@ def assert_near(name, given, wanted, tolerance):
 
 
 # T's stage 0 of two detector images, and of 8 and 32 images of 1024 x 1024
+@large
 @pytest.mark.parametrize('dtype', TOLERANCES)
 @pytest.mark.parametrize(
     'batch, height, width, orders',
@@ -92,15 +97,16 @@ def test_large_maps(batch, height, width, orders, dtype):
     dx, ddt_B_C, *dparameters = torch.autograd.grad(y, inputs, dy)
     sums = [torch.zeros_like(t, dtype=torch.float64) for t in dparameters]
     with torch.no_grad():
-        for b in range(batch):
-            arguments = image(inputs, b)
+        for first in range(0, batch, 4):
+            part = slice(first, first + 4)
+            arguments = images(inputs, part)
             wanted, states = ss2d_torch.forward(*arguments, orders)
-            assert_near(f'y of {b}', y[b : b + 1], wanted, TOLERANCES[dtype])
-            wanted = ss2d_torch.backward(dy[b : b + 1].double(), states, *arguments, orders)
-            assert_near(f'dx of {b}', dx[b : b + 1], wanted[0], TOLERANCES[dtype])
-            assert_near(f'ddt_B_C of {b}', ddt_B_C[b : b + 1], wanted[1], TOLERANCES[dtype])
-            for total, part in zip(sums, wanted[2:]):
-                total += part
+            assert_near(f'y from {first}', y[part], wanted, TOLERANCES[dtype])
+            wanted = ss2d_torch.backward(dy[part].double(), states, *arguments, orders)
+            assert_near(f'dx from {first}', dx[part], wanted[0], TOLERANCES[dtype])
+            assert_near(f'ddt_B_C from {first}', ddt_B_C[part], wanted[1], TOLERANCES[dtype])
+            for total, added in zip(sums, wanted[2:]):
+                total += added
     for i, (given, wanted) in enumerate(zip(dparameters, sums)):
         assert_near(f'parameter {i}', given, wanted, TOLERANCES[dtype])
 
@@ -124,20 +130,22 @@ def huge_arguments(batch, side):
     return [x.permute(0, 3, 1, 2), dt_B_C, *parameters]
 
 
+@large
 @torch.no_grad()
 def test_batch_of_more_than_2_31_elements():
     inputs = huge_arguments(304, 192)
     assert inputs[0].numel() > 2**31
     y, states = torch.ops.sparx_mm.ss2d(*inputs)
-    wanted, entry = ss2d_torch.forward(*image(inputs, -1))
+    wanted, entry = ss2d_torch.forward(*images(inputs, LAST))
     assert_near('y', y[-1:], wanted, TOLERANCES[torch.bfloat16])
     dx, ddt_B_C, *_ = torch.ops.sparx_mm.ss2d_backward(y, states, *inputs)
-    wanted = ss2d_torch.backward(y[-1:].double(), entry, *image(inputs, -1))
+    wanted = ss2d_torch.backward(y[-1:].double(), entry, *images(inputs, LAST))
     assert_near('dx', dx[-1:], wanted[0], TOLERANCES[torch.bfloat16])
     assert_near('ddt_B_C', ddt_B_C[-1:], wanted[1], TOLERANCES[torch.bfloat16])
 
 
 # the partial sums alone pass 2^31 elements, and the map does
+@large
 @pytest.mark.parametrize('side', [2000, 3400])
 @torch.no_grad()
 def test_large_map(side):
@@ -227,6 +235,7 @@ def test_depthwise_convolutions(size, residual, activation, dtype):
         assert_near(f'gradient {i}', *pair, 2 * TOLERANCES[dtype])
 
 
+@large
 @torch.no_grad()
 def test_depthwise_convolution_of_more_than_2_31_elements():
     batch, channels, side = 304, 192, 192
@@ -239,6 +248,7 @@ def test_depthwise_convolution_of_more_than_2_31_elements():
     assert_near('y', y[-1:], wanted, TOLERANCES[torch.bfloat16])
 
 
+@large
 @pytest.mark.parametrize('name', NORMS)
 @torch.no_grad()
 def test_norms_of_more_than_2_31_elements(name):
