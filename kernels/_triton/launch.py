@@ -10,16 +10,17 @@ import torch
 import triton
 
 from . import kernels
+from .runner import run
 
 # positions from one kept state to the next, so 4 N / 16 bytes are kept for
 # each direction and element of x; a multiple of the rows below
 STATE_STRIDE = 16
 # rows that a program takes at a time, by its channels: as many are in registers
 # together
-_ROWS = {32: 4, 64: 4, 128: 2}
+_ROWS = {32: 8, 64: 8, 128: 4}
 _ROWS_BACKWARD = 8
 # programs, of one warp each, that keep a multiprocessor busy
-_PROGRAMS = 8
+_PROGRAMS = 16
 # a short chunk does not pay, because chunks are walked twice
 _SHORTEST_CHUNK = 4 * STATE_STRIDE
 _MERGED = 1024
@@ -154,7 +155,9 @@ class _Launch:
         *_, A, _ = self.inputs
         sums = A.new_empty(self.batch, self.directions, self.chunks, self.channels)
         slots = totals.shape[2]
-        kernels.scan_chunk_kernel[self.programs, self.chunks, self.directions](
+        run(
+            kernels.scan_chunk_kernel,
+            (self.programs, self.chunks, self.directions),
             x,
             *self.inputs,
             totals,
@@ -174,7 +177,9 @@ class _Launch:
             num_warps=1,
         )
         blocks = -(-self.channels // self.plan.block)
-        kernels.scan_carry_kernel[self.batch, blocks, self.directions](
+        run(
+            kernels.scan_carry_kernel,
+            (self.batch, blocks, self.directions),
             totals,
             sums,
             A,
@@ -196,7 +201,9 @@ class _Launch:
             rows (int): Number of positions taken at a time.
             tensors (Tensor): Its tensors, in order.
         """
-        kernel[self.programs, self.chunks, self.plan.splits](
+        run(
+            kernel,
+            (self.programs, self.chunks, self.plan.splits),
             *tensors,
             *self.sizes,
             CHUNKED=self.chunks > 1,
@@ -216,8 +223,15 @@ class _Launch:
     def merge(self, out: torch.Tensor) -> None:
         """Write the sum of the partial sums to ``out``, a map (B, L, D)."""
         grid = -(-out.numel() // _MERGED), 1
-        kernels.scan_merge_kernel[grid](
-            self.partial, out, out.numel(), SPLITS=self.plan.splits, BLOCK=_MERGED, num_warps=4
+        run(
+            kernels.scan_merge_kernel,
+            grid,
+            self.partial,
+            out,
+            out.numel(),
+            SPLITS=self.plan.splits,
+            BLOCK=_MERGED,
+            num_warps=4,
         )
 
 

@@ -217,39 +217,23 @@ def load_deltas(
         z = ()
         for t in tl.static_range(ROWS):
             z = z + (bias,)
-        # a long loop is unrolled in part only, because it would take long to compile
-        if RANK <= 32:
-            for r in tl.static_range(RANK):
-                z = _add_rank(
-                    z,
-                    dt_ptr,
-                    weight_ptr,
-                    offsets,
-                    channel,
-                    mask,
-                    position,
-                    length,
-                    r,
-                    CHANNELS,
-                    STRIDE,
-                    ROWS,
-                )
-        else:
-            for r in tl.range(RANK, loop_unroll_factor=4):
-                z = _add_rank(
-                    z,
-                    dt_ptr,
-                    weight_ptr,
-                    offsets,
-                    channel,
-                    mask,
-                    position,
-                    length,
-                    r,
-                    CHANNELS,
-                    STRIDE,
-                    ROWS,
-                )
+        # unrolled in part only: a kernel that is unrolled to rank 32 compiles for minutes,
+        # and is no faster
+        for r in tl.range(RANK, loop_unroll_factor=4 if RANK % 4 == 0 else 2):
+            z = _add_rank(
+                z,
+                dt_ptr,
+                weight_ptr,
+                offsets,
+                channel,
+                mask,
+                position,
+                length,
+                r,
+                CHANNELS,
+                STRIDE,
+                ROWS,
+            )
     else:
         z = ()
         given = load_rows(delta_ptr, offsets, channel, mask, position, length, CHANNELS, ROWS)

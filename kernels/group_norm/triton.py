@@ -4,6 +4,7 @@ import torch
 import triton
 
 from .._triton import norms
+from .._triton.runner import run
 from ..maps import flatten_map, unflatten_map
 from .torch import states_shape
 
@@ -73,10 +74,17 @@ def forward(
     y = torch.empty_like(flat)
     states = weight.new_empty(states_shape(x, num_groups))
     with torch.cuda.device_of(x):
-        norms.group_norm_moments_kernel[launch.grid](
-            flat, launch.parts, *launch.sizes, **launch.constants
+        run(
+            norms.group_norm_moments_kernel,
+            launch.grid,
+            flat,
+            launch.parts,
+            *launch.sizes,
+            **launch.constants,
         )
-        norms.group_norm_fwd_kernel[launch.grid](
+        run(
+            norms.group_norm_fwd_kernel,
+            launch.grid,
             flat,
             weight.contiguous(),
             bias.contiguous(),
@@ -117,10 +125,19 @@ def backward(
     dparameters = weight.new_empty(2, x.shape[0] * launch.chunks, x.shape[1])
     dx = torch.empty_like(flat)
     with torch.cuda.device_of(x):
-        norms.group_norm_sums_kernel[launch.grid](
-            *inputs, launch.parts, dparameters, *launch.sizes, launch.rows, **launch.constants
+        run(
+            norms.group_norm_sums_kernel,
+            launch.grid,
+            *inputs,
+            launch.parts,
+            dparameters,
+            *launch.sizes,
+            launch.rows,
+            **launch.constants,
         )
-        norms.group_norm_bwd_kernel[launch.grid](
+        run(
+            norms.group_norm_bwd_kernel,
+            launch.grid,
             *inputs,
             launch.parts,
             dx,

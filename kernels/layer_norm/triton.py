@@ -4,6 +4,7 @@ import torch
 import triton
 
 from .._triton import norms
+from .._triton.runner import run
 from ..maps import flatten_map, unflatten_map
 from .torch import states_shape
 
@@ -35,8 +36,17 @@ def forward(
     y, states = torch.empty_like(flat), weight.new_empty(states_shape(x))
     rows = states[0].numel()
     with torch.cuda.device_of(x):
-        norms.layer_norm_fwd_kernel[-(-rows // constants['ROWS']), 1](
-            flat, weight.contiguous(), bias.contiguous(), states, y, rows, eps, **constants
+        run(
+            norms.layer_norm_fwd_kernel,
+            (-(-rows // constants['ROWS']),),
+            flat,
+            weight.contiguous(),
+            bias.contiguous(),
+            states,
+            y,
+            rows,
+            eps,
+            **constants,
         )
     return unflatten_map(y, x.shape[2:]), states
 
@@ -65,7 +75,9 @@ def backward(
     chunks = -(-rows // chunk)
     dx, dparameters = torch.empty_like(flat), weight.new_empty(2, chunks, x.shape[1])
     with torch.cuda.device_of(x):
-        norms.layer_norm_bwd_kernel[chunks, 1](
+        run(
+            norms.layer_norm_bwd_kernel,
+            (chunks,),
             flatten_map(dy),
             states,
             flat,
