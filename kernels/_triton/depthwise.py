@@ -6,8 +6,8 @@ loaded once for each column of the kernel, and added to every row of z that it r
 so that SIDE sums are in registers at a time. Tensors are:
 
 - x, y, dy, dz: (B, H, W, C), z the convolution and y its activation;
-- weight: (SIDE, SIDE, C); bias: (C,);
-- dparameters: (SIDE SIDE + 1, parts, C), parts of dweight and, last, of dbias.
+- weight: (C, SIDE, SIDE); bias: (C,);
+- dweight: (parts, C, SIDE, SIDE); dbias: (parts, C), parts of their gradients.
 
 All sums are float32. Nothing is added atomically; two runs give the same bits.
 """
@@ -76,6 +76,8 @@ def depthwise_conv_kernel(
     strip,
     CHANNELS: tl.constexpr,
     SIDE: tl.constexpr,
+    RESIDUAL: tl.constexpr,
+    ADJOINT: tl.constexpr,
     ACTIVATION: tl.constexpr,
     BACKWARD: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -87,14 +89,17 @@ def depthwise_conv_kernel(
 
     Args:
         x_ptr: x (B, H, W, C).
-        weight_ptr: Weight (SIDE, SIDE, C).
-        bias_ptr: Bias (C,).
+        weight_ptr: Weight (C, SIDE, SIDE).
+        bias_ptr: Bias (C,), not read if ADJOINT.
         dy_ptr: Gradient of y (B, H, W, C), read if BACKWARD.
         out_ptr: y, or dz if BACKWARD (B, H, W, C), written.
         height, width: Size of the map.
         strip: Number of rows to a program.
         CHANNELS: Number of channels C.
         SIDE: Side of the kernel, odd.
+        RESIDUAL: True to add x.
+        ADJOINT: True to convolve with the turned kernel and without a bias, which takes a
+            gradient back.
         ACTIVATION: ``'none'``, ``'silu'`` or ``'gelu'``.
         BACKWARD: True to make the gradient of z.
         BLOCK: Number of channels to a program.
@@ -107,10 +112,14 @@ def depthwise_conv_kernel(
     dy_ptr += image
     out_ptr += image
     known = channel < CHANNELS
-    bias = tl.load(bias_ptr + channel, mask=known, other=0.0)
+    bias = tl.load(bias_ptr + channel, mask=known & (not ADJOINT), other=0.0)
     weights = ()
     for k in tl.static_range(SIDE * SIDE):
-        weights = weights + (tl.load(weight_ptr + k * CHANNELS + channel, mask=known, other=0.0),)
+        place = SIDE * SIDE - 1 - k if ADJOINT else k
+        weight = tl.load(weight_ptr + channel * (SIDE * SIDE) + place, mask=known, other=0.0)
+        if RESIDUAL and k == SIDE * SIDE // 2:
+            weight += 1.0
+        weights = weights + (weight,)
     start = tl.program_id(1) * strip
     end = min(start + strip, height)
     zero = tl.zeros([COLUMNS, BLOCK], tl.float32)
@@ -150,7 +159,8 @@ def depthwise_conv_kernel(
 def depthwise_weight_kernel(
     dz_ptr,
     x_ptr,
-    dparameters_ptr,
+    dweight_ptr,
+    dbias_ptr,
     height,
     width,
     strip,
@@ -166,7 +176,8 @@ def depthwise_weight_kernel(
     Args:
         dz_ptr: Gradient of z (B, H, W, C).
         x_ptr: x (B, H, W, C).
-        dparameters_ptr: Parts (SIDE SIDE + 1, parts, C), written.
+        dweight_ptr: Parts (parts, C, SIDE, SIDE), written.
+        dbias_ptr: Parts (parts, C), written.
         height, width, strip, CHANNELS, SIDE, BLOCK, COLUMNS: As for
             `depthwise_conv_kernel`.
     """
@@ -204,10 +215,9 @@ def depthwise_weight_kernel(
         for k in tl.static_range(SIDE * SIDE):
             added = added + (sums[k] + tiles[k % SIDE] * rows[SIDE - 1 - k // SIDE],)
         sums = added
-    parts = wide(tl.num_programs(0) // BLOCKS) * tl.num_programs(1)
     i_part = wide(tl.program_id(0) // BLOCKS) * tl.num_programs(1) + tl.program_id(1)
-    p_part = dparameters_ptr + i_part * CHANNELS + channel
+    slot = i_part * CHANNELS + channel
     known = channel < CHANNELS
     for k in tl.static_range(SIDE * SIDE):
-        tl.store(p_part + k * parts * CHANNELS, tl.sum(sums[k], 0), mask=known)
-    tl.store(p_part + SIDE * SIDE * parts * CHANNELS, tl.sum(total, 0), mask=known)
+        tl.store(dweight_ptr + slot * (SIDE * SIDE) + k, tl.sum(sums[k], 0), mask=known)
+    tl.store(dbias_ptr + slot, tl.sum(total, 0), mask=known)

@@ -3,6 +3,7 @@
 import torch
 
 from .._triton import depthwise
+from .._triton.runner import run
 from ..maps import flatten_map, unflatten_map
 from .torch import states_shape
 
@@ -56,31 +57,29 @@ class _Launch:
         x: torch.Tensor,
         weight: torch.Tensor,
         bias: torch.Tensor,
-        activation: str,
+        residual: bool,
+        activation: str = 'none',
         dy: torch.Tensor | None = None,
+        adjoint: bool = False,
     ) -> torch.Tensor:
         """Return the activated convolution of x, or with dy the gradient before it."""
         out = torch.empty_like(x)
-        depthwise.depthwise_conv_kernel[self.grid](
+        run(
+            depthwise.depthwise_conv_kernel,
+            self.grid,
             x,
             weight,
             bias,
             x if dy is None else dy,
             out,
             *self.sizes,
+            RESIDUAL=residual,
+            ADJOINT=adjoint,
             ACTIVATION=activation,
             BACKWARD=dy is not None,
             **self.constants,
         )
         return out
-
-
-def _kernels_last(weight: torch.Tensor, residual: bool) -> torch.Tensor:
-    """Reorder (C, 1, K, K) to (K, K, C), with 1 more in the middle to add the map."""
-    weight = weight.squeeze(1).permute(1, 2, 0).clone(memory_format=torch.contiguous_format)
-    if residual:
-        weight[weight.shape[0] // 2, weight.shape[0] // 2] += 1
-    return weight
 
 
 def forward(
@@ -97,7 +96,7 @@ def forward(
     launch = _Launch(x, weight.shape[-1])
     with torch.cuda.device_of(x):
         y = launch.convolve(
-            flatten_map(x), _kernels_last(weight, residual), bias.contiguous(), activation
+            flatten_map(x), weight.contiguous(), bias.contiguous(), residual, activation
         )
     return unflatten_map(y, launch.size), weight.new_empty(states_shape(x))
 
@@ -122,20 +121,20 @@ def backward(
         tuple[Tensor, ...]: Gradients of x, weight and bias, of their shapes.
     """
     launch, flat, dz = _Launch(x, weight.shape[-1]), flatten_map(x), flatten_map(dy)
-    channels, _, side, _ = weight.shape
-    dparameters = weight.new_empty(side * side + 1, launch.parts, channels)
-    bias = bias.contiguous()
+    weight, bias = weight.contiguous(), bias.contiguous()
+    dweight, dbias = (t.new_empty(launch.parts, *t.shape) for t in (weight, bias))
     with torch.cuda.device_of(x):
         if activation != 'none':
-            dz = launch.convolve(flat, _kernels_last(weight, residual), bias, activation, dz)
-        depthwise.depthwise_weight_kernel[launch.grid](
-            dz, flat, dparameters, *launch.sizes, **launch.constants
+            dz = launch.convolve(flat, weight, bias, residual, activation, dz)
+        run(
+            depthwise.depthwise_weight_kernel,
+            launch.grid,
+            dz,
+            flat,
+            dweight,
+            dbias,
+            *launch.sizes,
+            **launch.constants,
         )
-        # the adjoint of a convolution is one by the turned kernel
-        turned = _kernels_last(weight.flip(2, 3), residual)
-        dx = launch.convolve(dz, turned, torch.zeros_like(bias), 'none')
-    dparameters = dparameters.sum(1)
-    # (K K, C) -> (C, 1, K, K); cloned, because an operator's results may not share
-    # their memory
-    dweight = dparameters[:-1].t().reshape(weight.shape).contiguous()
-    return unflatten_map(dx, launch.size), dweight, dparameters[-1].clone()
+        dx = launch.convolve(dz, weight, bias, residual, adjoint=True)
+    return unflatten_map(dx, launch.size), dweight.sum(0), dbias.sum(0)
