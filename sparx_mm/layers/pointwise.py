@@ -12,9 +12,11 @@ def pointwise(
 ) -> torch.Tensor:
     """Convolve a map with kernels of 1x1.
 
-    A channels-last map on a CPU is a matrix of tokens, and its convolution one
-    product, where torch's takes a slower way, image by image. Elsewhere it is
-    torch's, also in a traced or exported network, whose runtimes know convolutions.
+    A channels-last map is a matrix of tokens, and its convolution one product, where
+    torch's goes image by image on a CPU, and adds the bias in a pass of its own on a GPU.
+    A float32 network on a GPU keeps torch's convolution, because that may round to TF32
+    where a product does not, and so does a traced or exported one, whose runtimes know
+    convolutions.
 
     Args:
         x (Tensor): Map of shape (B, C, H, W).
@@ -24,10 +26,17 @@ def pointwise(
     Returns:
         Tensor: Map of shape (B, out_channels, H, W), in the memory format of ``x``.
     """
-    if x.device.type != 'cpu' or x.stride(1) != 1 or is_traced():
+    if x.stride(1) != 1 or not _suits_product(x):
         return F.conv2d(x, weight, bias)
     # (B, C, H, W) -> (B, H, W, out_channels) -> (B, out_channels, H, W)
     return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
+
+
+def _suits_product(x: torch.Tensor) -> bool:
+    if is_traced():
+        return False
+    narrow = x.is_cuda and (x.itemsize == 2 or torch.is_autocast_enabled('cuda'))
+    return x.device.type == 'cpu' or narrow
 
 
 class PointwiseConv(nn.Conv2d):
