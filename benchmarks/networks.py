@@ -81,8 +81,9 @@ def build_peer(size, name, device):
     library, _, class_name = cfg.pop('type').partition('.')
     try:
         models = importlib.import_module(f'{library}.models')
-    except ImportError as error:
-        return None, f'{library} does not import ({error})'
+    # any exception: another library that is older or newer than it expects
+    except Exception as error:
+        return None, f'{library} does not import ({type(error).__name__}: {error})'
     torch.manual_seed(0)
     return getattr(models, class_name)(**cfg).to(device), ''
 
