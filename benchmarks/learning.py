@@ -168,14 +168,13 @@ def plan_tables(jobs, budget, fitted, load):
     Returns:
         str: Markdown.
     """
-    names = sorted({job.task for job in jobs})
+    runs, iterations = plan.count_runs(jobs, budget)
+    names = sorted({task for task, _ in iterations})
     seconds = {}
-    for job in jobs:
-        if (job.task, job.network) not in seconds:
-            progress(f'{job.task}, {job.network}')
-            config = fitted[job.network].config
-            pair = (job.task, job.network)
-            seconds[pair] = training.seconds_per_iteration(config, load(job.task))
+    for task, network in iterations:
+        progress(f'{task}, {network}')
+        config = fitted[network].config
+        seconds[task, network] = training.seconds_per_iteration(config, load(task))
     rows = [
         [
             name,
@@ -186,7 +185,6 @@ def plan_tables(jobs, budget, fitted, load):
         for name, one in fitted.items()
     ]
     columns = ['network', 'parameters', 'M multiply-adds', *(f'{n}, s/iteration' for n in names)]
-    runs, iterations = plan.count_runs(jobs, budget)
     total = worker.OVERHEAD * sum(seconds[pair] * count for pair, count in iterations.items())
     return (
         f'{table(columns, rows)}\n\n{runs} runs of up to {budget.iterations} iterations: about '

@@ -127,6 +127,15 @@ def test_a_width_that_does_not_fit_is_refused(learning, run, tmp_path):
     assert 'at the nearest width' in err.splitlines()[-1]
 
 
+def test_the_plan_of_a_transfer_has_its_pretraining(learning, run, tmp_path):
+    chosen = ('--comparisons', 'transfer', '--tasks', 'shapes-pixels', '--seeds', '1')
+    status, out, err = run(learning.main, 'plan', *options(tmp_path / 'r.jsonl', *chosen))
+    assert status == 0, err
+    assert 'shapes-objects, s/iteration | shapes-pixels, s/iteration' in out
+    # two rates and two inits of both tasks, two rates from the pretrained weights; one seed each
+    assert '\n14 runs of up to 3 iterations' in out
+
+
 def test_run_and_report(learning, run, tmp_path):
     results, page = tmp_path / 'r.jsonl', tmp_path / 'page.md'
     chosen = ('--comparisons', 'families', 'robustness', '--tasks', 'shapes-pixels', '--seeds', '1')
