@@ -12,6 +12,16 @@ from ..run.preflight.weights import check_checkpoint
 from ..state_dicts import FAMILIES, SWIN, KeyMap, find_families, find_weights, nest_model
 
 NONE = 'none'
+# ``init_cfg`` of variance 1 over the number of inputs, with which these backbones learn more
+# in a short training than with their papers' weights; see docs/results/learning.md
+FAN_IN = dict(
+    type='Kaiming',
+    layer=['Conv2d', 'Linear'],
+    mode='fan_in',
+    nonlinearity='linear',
+    distribution='normal',
+)
+_FAN_IN_BACKBONES = ('SparXMamba', 'SparXSwin', 'VMamba')
 # the last layer of mmpretrain's classifiers
 _CLASSES = 'head.fc.'
 
@@ -37,12 +47,13 @@ def use_weights(cfg: Config, weights: str | None, task: str) -> tuple[str, bool]
     if (backbone.get('init_cfg') or {}).get('type') in CHECKPOINT_INITS:
         backbone.init_cfg = None
     cfg.load_from = None
-    if weights == NONE:
-        return 'random weights', False
-    if weights is None:
-        if not cfg.get('init_cfg'):
-            return 'random weights, because none were released for this backbone', False
+    if weights is None and cfg.get('init_cfg'):
         weights = cfg.init_cfg.checkpoint
+    if weights in (None, NONE):
+        if backbone.type.rpartition('.')[2] in _FAN_IN_BACKBONES:
+            backbone.init_cfg = dict(FAN_IN)
+        reason = '' if weights else ', because none were released for this backbone'
+        return f'random weights{reason}', False
     check_checkpoint(weights, '--weights', 'give a file, or --weights none for random weights')
     if '://' not in weights:
         # the config may be used from another folder

@@ -97,9 +97,26 @@ def test_a_plain_swin(cfg, tmp_path):
 
 def test_random_weights(cfg):
     assert use_weights(cfg, 'none', 'detection') == ('random weights', False)
-    assert cfg.model.backbone.init_cfg is None
+    # a file's would be of type Pretrained
+    assert cfg.model.backbone.init_cfg == weights_module.FAN_IN
     text, starts = use_weights(cfg, None, 'detection')
     assert 'none were released' in text and not starts
+
+
+@pytest.mark.parametrize('name, init', [('VMamba', 'Kaiming'), ('GroupMamba', 'Constant')])
+def test_only_backbones_that_gain_by_it_change_their_weights(cfg, name, init):
+    cfg.model.backbone = dict(type=name, arch='tiny', init_cfg=dict(type='Constant', val=0))
+    use_weights(cfg, 'none', 'detection')
+    assert cfg.model.backbone.init_cfg.type == init
+
+
+def test_random_weights_do_not_shrink_with_the_width():
+    backbone = SparXMamba(PICO, init_cfg=dict(weights_module.FAN_IN))
+    backbone.init_weights()
+    for layer in backbone.stages[3].layers:
+        for module in (layer.ffn.fc1, layer.ffn.fc2, layer.mixer.out_proj):
+            std = module.weight.std().item() * module.in_channels**0.5
+            assert std == pytest.approx(1, rel=0.1)
 
 
 @pytest.mark.slow
