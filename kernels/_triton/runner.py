@@ -11,16 +11,18 @@ import torch
 import triton
 from triton.runtime.jit import JITFunction
 
-# by `_key`: compiled kernels, and their constants in order
+# by the key that `run` makes: compiled kernels, and their constants in order
 _COMPILED: dict[tuple, tuple[triton.compiler.CompiledKernel, list]] = {}
 _INT32 = 2**31
 _ALIGNMENT = 16
 
 
 def _fact(argument: Any) -> Any:
-    """Return what Triton makes a kernel for: a tensor's dtype and alignment, an integer's size."""
+    """Return what Triton makes a kernel for, of a tensor or a number."""
     if isinstance(argument, torch.Tensor):
-        return argument.dtype, argument.data_ptr() % _ALIGNMENT == 0
+        aligned = argument.data_ptr() % _ALIGNMENT == 0
+        # an AMD GPU addresses a small storage by 32 bits
+        return argument.dtype, aligned, argument.untyped_storage().nbytes() < _INT32
     if isinstance(argument, int):
         return argument == 1, argument % _ALIGNMENT == 0, -_INT32 <= argument < _INT32
     return type(argument)

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sparx_mm.kernels import is_traced
+
 from ..errors import ConfigError
 from ..registry import MODELS
 from ..state_dicts import resize_position_grid, resize_tables
@@ -77,8 +79,21 @@ class PlainStem(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map a (B, in_channels, H, W) image to (B, dim, H', W')."""
-        x = self.proj(pad_to_multiple(self.convs(self.entry(x)), _PATCH))
+        x = self._project(pad_to_multiple(self.convs(self.entry(x)), _PATCH))
         return x + resize_position_grid(self.pos_embed, x.shape[2:]).to(x.dtype)
+
+    def _project(self, x: torch.Tensor) -> torch.Tensor:
+        """Project patches, in 16 bits on a CPU as a product.
+
+        torch 2.13 makes that convolution wrong on a CPU with AMX from fewer than 32 channels.
+        """
+        narrow = x.itemsize == 2 or torch.is_autocast_enabled('cpu')
+        if x.device.type != 'cpu' or is_traced() or not narrow:
+            return self.proj(x)
+        # (B, C, H, W) -> (B, C, H', P, W', P) -> (B, H', W', C P P)
+        patches = x.unflatten(2, (-1, _PATCH)).unflatten(4, (-1, _PATCH))
+        patches = patches.permute(0, 2, 4, 1, 3, 5).flatten(3)
+        return F.linear(patches, self.proj.weight.flatten(1), self.proj.bias).permute(0, 3, 1, 2)
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
         name = f'{prefix}pos_embed'

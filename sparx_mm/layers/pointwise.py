@@ -14,8 +14,8 @@ def pointwise(
 
     A channels-last map is a matrix of tokens, and its convolution one product, where
     torch's goes image by image on a CPU, and adds the bias in a pass of its own on a GPU.
-    A float32 network on a GPU keeps torch's convolution, because that may round to TF32
-    where a product does not, and so does a traced or exported one, whose runtimes know
+    A float32 network on a GPU keeps torch's convolution, because the convolution may
+    round to TF32, and so does a traced or exported one, whose runtimes know
     convolutions.
 
     Args:
