@@ -22,17 +22,25 @@ def check_shapes(
     for name, (tensor, pattern) in arguments.items():
         if not isinstance(tensor, torch.Tensor):
             raise ValueError(f'{op}: {name} must be a tensor, got {type(tensor).__name__}')
-        wanted = [sizes.get(key, key) for key in pattern]
-        if len(tensor.shape) != len(pattern) or any(
-            not isinstance(size, str) and size != given for size, given in zip(wanted, tensor.shape)
-        ):
+        if not _fits(sizes, pattern, tensor.shape):
             names = (f'{key}={sizes[key]}' if key in sizes else str(key) for key in pattern)
             raise ValueError(
                 f'{op}: {name} must be ({", ".join(names)}), got {tuple(tensor.shape)}'
             )
-        sizes.update(
-            (key, given) for key, given in zip(pattern, tensor.shape) if isinstance(key, str)
-        )
+        sizes.update(item for item in zip(pattern, tensor.shape) if isinstance(item[0], str))
+
+
+def _fits(sizes: dict[str, int], pattern: tuple[int | str, ...], shape: torch.Size) -> bool:
+    if len(shape) != len(pattern):
+        return False
+    found = {}
+    for key, given in zip(pattern, shape):
+        wanted = sizes.get(key, key)
+        if isinstance(wanted, str):
+            wanted = found.setdefault(key, given)
+        if wanted != given:
+            return False
+    return True
 
 
 def check_not_empty(op: str, sizes: dict[str, int], *names: str) -> None:

@@ -5,6 +5,7 @@ format, then options. It returns y and the states that its backward pass needs. 
 `define_operator` torch.compile, export, checkpointing and FLOP counting see it.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from torch.utils.flop_counter import register_flop_formula
 from . import dispatch
 from .autocast import without_autocast
 
+# not torch.library.custom_op, which looks for aliases at each call
+_LIBRARY = torch.library.Library('sparx_mm', 'FRAGMENT')
 # by name of the operator, the function from shapes to FLOPs that it was defined with
 FLOP_FORMULAS: dict[str, Callable[..., int]] = {}
 
@@ -24,13 +27,36 @@ def _memory_format(x: torch.Tensor) -> torch.memory_format:
     return torch.contiguous_format
 
 
+@functools.lru_cache(1024)
+def _strides(shape: torch.Size, memory_format: torch.memory_format) -> tuple[int, ...]:
+    return torch.empty(shape, device='meta', memory_format=memory_format).stride()
+
+
 def _laid_out(result: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Return the result in the dtype and memory format of x."""
     memory_format = _memory_format(x)
-    out = torch.empty_like(x, device='meta', memory_format=memory_format)
-    if (result.dtype, result.stride()) == (out.dtype, out.stride()):
+    if result.dtype == x.dtype and result.stride() == _strides(x.shape, memory_format):
         return result
     return torch.empty_like(x, memory_format=memory_format).copy_(result)
+
+
+def _register(schema: str, function: Callable, fake: Callable) -> Callable:
+    """Define an operator of the library.
+
+    Args:
+        schema (str): Its name, arguments and results.
+        function (Callable): What it computes, on every device; torch.compile does not
+            look into it.
+        fake (Callable): Function from tensors without data to results of the same kind.
+
+    Returns:
+        Callable: The operator.
+    """
+    name = schema.partition('(')[0]
+    _LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
+    _LIBRARY.impl(name, torch.compiler.disable(function), 'CompositeExplicitAutograd')
+    torch.library.register_fake(f'sparx_mm::{name}', fake, lib=_LIBRARY)
+    return getattr(torch.ops.sparx_mm, name)
 
 
 def define_operator(
@@ -104,23 +130,16 @@ def define_operator(
     def differentiate(ctx: Any, dy: torch.Tensor, _: None) -> tuple[torch.Tensor | None, ...]:
         return *backward_op(dy, *ctx.saved_tensors, *ctx.options), *[None] * len(ctx.options)
 
-    forward_definition = torch.library.custom_op(
-        f'sparx_mm::{name}',
-        forward,
-        mutates_args=(),
-        schema=f'({arguments}) -> (Tensor, Tensor)',
-    )
-    forward_definition.register_fake(fake)
-    backward_definition = torch.library.custom_op(
-        f'sparx_mm::{name}_backward',
+    op = _register(f'{name}({arguments}) -> (Tensor, Tensor)', forward, fake)
+    backward_op = _register(
+        f'{name}_backward(Tensor dy, Tensor states, {arguments}) -> '
+        f'({", ".join(["Tensor"] * count)})',
         backward,
-        mutates_args=(),
-        schema=f'(Tensor dy, Tensor states, {arguments}) -> ({", ".join(["Tensor"] * count)})',
+        fake_backward,
     )
-    backward_definition.register_fake(fake_backward)
-    forward_definition.register_autograd(differentiate, setup_context=setup_context)
-    op = getattr(torch.ops.sparx_mm, name)
-    backward_op = getattr(torch.ops.sparx_mm, f'{name}_backward')
+    torch.library.register_autograd(
+        f'sparx_mm::{name}', differentiate, setup_context=setup_context, lib=_LIBRARY
+    )
     if count_flops is None:
         return op
     FLOP_FORMULAS[f'sparx_mm::{name}'] = count_flops

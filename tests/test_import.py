@@ -2,8 +2,10 @@
 
 import ast
 import importlib
+import os
 import re
 import shutil
+import subprocess
 import sys
 from configparser import ConfigParser
 from graphlib import TopologicalSorter
@@ -297,3 +299,25 @@ def test_version_is_the_installed_one_and_that_of_the_changelog():
     assert sparx_mm.__version__ == metadata.version('sparx_mm')
     headings = re.findall(r'^## (\d\S+)', (ROOT / 'CHANGELOG.md').read_text(), re.M)
     assert headings[0].rstrip(',') == sparx_mm.__version__
+
+
+def test_a_clone_on_the_path_is_no_package_of_kernels(tmp_path):
+    """transformers looks for one, imports it and asks for its version and file."""
+    code = """if True:
+        import kernels, sys
+        assert not hasattr(kernels, '__file__') and not hasattr(kernels, '__version__')
+        assert not any(name.startswith(('torch', 'kernels.')) for name in sys.modules)
+        try:
+            from kernels import Device
+        except ImportError:
+            import sparx_mm.kernels
+            print(sparx_mm.kernels.ss2d.__name__)
+    """
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, 'ss2d\n'), done.stderr

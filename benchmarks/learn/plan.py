@@ -7,8 +7,9 @@ from .store import Run
 
 # of a result, at a scale of 1
 ITERATIONS = 1000
-# drawn images at least that a backbone is pretrained on
-PRETRAINING_IMAGES = 900
+# what a backbone is pretrained with: drawn images, and iterations over those of a result
+PRETRAINING_IMAGES = 3600
+PRETRAINING_LENGTH = 4
 # part of the iterations that a learning rate is tried for
 CHOICE = 0.4
 # those of the results are 0, 1, 2 ...
@@ -132,8 +133,10 @@ def pretraining(job, budget):
     """
     if not CONDITIONS[job.condition].pretrained:
         return None
-    more = max(budget.images, PRETRAINING_IMAGES)
-    return Job(PRETRAINING, job.network, BASE), budget._replace(images=more)
+    longer = budget._replace(
+        iterations=PRETRAINING_LENGTH * budget.iterations, images=PRETRAINING_IMAGES
+    )
+    return Job(PRETRAINING, job.network, BASE), longer
 
 
 def start_of(run, budget, records):

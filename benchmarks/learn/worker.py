@@ -48,7 +48,10 @@ def _recipe_of(run, budget, store):
     start = start_of(run, budget, store.read())
     file = store.weights(start) if start else None
     if file and not file.exists():
-        raise UserError(f'{file} of a finished run is gone: name another file with --results')
+        raise UserError(
+            f'{file} of a finished run is gone: delete the line of that run in {store.path}, '
+            'or name another file with --results'
+        )
     return Recipe(run.rate, run.iterations, run.seed, run.init, CONDITIONS[run.condition], file)
 
 

@@ -15,6 +15,7 @@ from triton.runtime.jit import JITFunction
 _COMPILED: dict[tuple, tuple[triton.compiler.CompiledKernel, list]] = {}
 _INT32 = 2**31
 _ALIGNMENT = 16
+_IS_HIP = bool(torch.version.hip)
 
 
 def _fact(argument: Any) -> Any:
@@ -22,7 +23,8 @@ def _fact(argument: Any) -> Any:
     if isinstance(argument, torch.Tensor):
         aligned = argument.data_ptr() % _ALIGNMENT == 0
         # an AMD GPU addresses a small storage by 32 bits
-        return argument.dtype, aligned, argument.untyped_storage().nbytes() < _INT32
+        small = _IS_HIP and argument.untyped_storage().nbytes() < _INT32
+        return argument.dtype, aligned, small
     if isinstance(argument, int):
         return argument == 1, argument % _ALIGNMENT == 0, -_INT32 <= argument < _INT32
     return type(argument)

@@ -58,8 +58,6 @@ def depthwise_conv(
         weight=(weight, ('C', 1, 'K', 'K')),
         bias=(bias, ('C',)),
     )
-    # again, because only now is the side known
-    check_shapes(op, sizes, weight=(weight, ('C', 1, 'K', 'K')))
     check_not_empty(op, sizes, 'C', 'K')
     if sizes['K'] % 2 == 0:
         raise ValueError(f'{op}: the side of the weight must be odd, got {sizes["K"]}')

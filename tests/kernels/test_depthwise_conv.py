@@ -80,7 +80,7 @@ def test_empty_maps(shape, evaluate):
     'change, message',
     [
         (dict(weight=torch.ones(6, 1, 4, 4)), 'the side of the weight must be odd, got 4'),
-        (dict(weight=torch.ones(6, 1, 3, 5)), r'weight must be \(C=6, 1, K=5, K=5\), got'),
+        (dict(weight=torch.ones(6, 1, 3, 5)), r'weight must be \(C=6, 1, K, K\), got'),
         (dict(weight=torch.ones(6, 6, 3, 3)), r'weight must be \(C=6, 1, K, K\)'),
         (dict(bias=None), 'bias must be a tensor, got NoneType'),
         (dict(activation='relu'), "activation must be one of none, silu, gelu, got 'relu'"),
