@@ -10,7 +10,9 @@ from sparx_mm.errors import UserError
 
 from .data import CROP, Data, Part, cut_object, to_images, to_part, whole_and_middle
 
-MAX_SHAPES, MIN_TRAIN, MAX_TEST = 16, 4, 200
+MAX_SHAPES, MIN_TRAIN = 16, 4
+# however many are for training
+TEST_IMAGES = 200
 # what is asked for of each image needs shapes that are seen in small ones
 OBJECTS_STYLE, OBJECT_PIXELS = HARD._replace(hidden=0.3), 150
 # fewer, larger and more distinct shapes of the same kinds, because boxes take longer to learn
@@ -23,10 +25,11 @@ def _draw(seed, count, size, max_shapes=MAX_SHAPES, style=HARD):
         yield draw_sample(np.random.default_rng((seed, index)), size, max_shapes, style)
 
 
-def _count_test(args):
+def _counts(args):
+    """Return the numbers of images for training and for the metrics."""
     if args.images < MIN_TRAIN:
         raise UserError(f'--images {args.images} are too few: give {MIN_TRAIN} or more')
-    return min(args.images // 4, MAX_TEST)
+    return args.images, TEST_IMAGES
 
 
 def _drawn_objects(seed, count):
@@ -46,7 +49,7 @@ def shapes_objects(args):
     Args:
         args (Namespace): Command line, with ``images`` training images to cut them from.
     """
-    parts = _drawn_objects(20, args.images), _drawn_objects(21, _count_test(args))
+    parts = [_drawn_objects(*part) for part in zip((20, 21), _counts(args))]
     return Data(*whole_and_middle(*parts), tuple(HARD.outlines))
 
 
@@ -57,7 +60,7 @@ def shapes_pixels(args):
         args (Namespace): Command line, with ``images`` training images.
     """
     parts = []
-    for seed, count in ((22, args.images), (23, _count_test(args))):
+    for seed, count in zip((22, 23), _counts(args)):
         samples = list(_draw(seed, count, CROP + 32))
         parts.append(to_part([s.image for s in samples], [s.label_map for s in samples]))
     return Data(*parts, ('background', *HARD.outlines))
@@ -80,7 +83,7 @@ def shapes_boxes(args):
         args (Namespace): Command line, with ``images`` training images.
     """
     parts = []
-    for seed, count in ((24, args.images), (25, _count_test(args))):
+    for seed, count in zip((24, 25), _counts(args)):
         samples = list(draw_boxes(seed, count))
         parts.append(Part(to_images([s.image for s in samples]), list(map(_boxes, samples))))
     return Data(*parts, tuple(BOXES_STYLE.outlines), side=BOXES_SIDE, batch_part=0.5)

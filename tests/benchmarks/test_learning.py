@@ -41,6 +41,7 @@ def learning(monkeypatch):
         monkeypatch.setitem(comparisons.COMPARISONS, name, one)
     monkeypatch.setattr('learn.plan.RATES', (1e-3, 2e-3))
     monkeypatch.setattr(training, 'MEASUREMENTS', 2)
+    monkeypatch.setattr('learn.drawn_tasks.TEST_IMAGES', 1)
     return learning
 
 
@@ -207,6 +208,16 @@ def test_what_is_pretrained_starts_from_a_run_of_its_seed(learning, run, tmp_pat
         (tmp_path / 'r_weights' / name).unlink()
     status, out, err = run(learning.main, 'run', *options(results, *chosen))
     assert status == 1 and 'of a finished run is gone' in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize('task', ['shapes-objects', 'shapes-pixels', 'shapes-boxes'])
+def test_metrics_are_of_the_same_images_whatever_is_trained_on(learning, task):
+    from learn import tasks
+
+    few, more = (tasks.load(task, Namespace(images=images)) for images in (4, 6))
+    assert len(few.train.images) < len(more.train.images)
+    assert all(torch.equal(a, b) for a, b in zip(few.test.images, more.test.images))
+    assert len(few.test.images) == len(more.test.images)
 
 
 def test_conditions_reach_the_network_and_its_optimizer(learning):
