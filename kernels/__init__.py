@@ -22,6 +22,7 @@ if __name__ != 'sparx_mm.kernels':
     # with a clone's root on sys.path, transformers finds this folder where it looks for
     # the package kernels; without a file it counts as no package
     del __file__
+    __all__, __path__ = [], []
 else:
     from .autocast import without_autocast
     from .depthwise_conv import depthwise_conv, depthwise_weight_gradient

@@ -15,8 +15,9 @@ from torch.utils.flop_counter import register_flop_formula
 from . import dispatch
 from .autocast import without_autocast
 
-# not torch.library.custom_op, which looks for aliases at each call
-_LIBRARY = torch.library.Library('sparx_mm', 'FRAGMENT')
+# one for each operator, which lives as long as this does; not torch.library.custom_op, which
+# looks for aliases at each call
+_LIBRARIES: dict[str, torch.library.Library] = {}
 # by name of the operator, the function from shapes to FLOPs that it was defined with
 FLOP_FORMULAS: dict[str, Callable[..., int]] = {}
 
@@ -40,22 +41,29 @@ def _laid_out(result: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return torch.empty_like(x, memory_format=memory_format).copy_(result)
 
 
-def _register(schema: str, function: Callable, fake: Callable) -> Callable:
-    """Define an operator of the library.
+def _register(
+    schema: str, function: Callable, fake: Callable, backward: Callable, setup_context: Callable
+) -> Callable:
+    """Register an operator, in the place of one of that name.
 
     Args:
         schema (str): Its name, arguments and results.
         function (Callable): What it computes, on every device; torch.compile does not
             look into it.
         fake (Callable): Function from tensors without data to results of the same kind.
+        backward, setup_context (Callable): As for `torch.library.register_autograd`.
 
     Returns:
         Callable: The operator.
     """
     name = schema.partition('(')[0]
-    _LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
-    _LIBRARY.impl(name, torch.compiler.disable(function), 'CompositeExplicitAutograd')
-    torch.library.register_fake(f'sparx_mm::{name}', fake, lib=_LIBRARY)
+    _LIBRARIES.pop(name, None)
+    library = _LIBRARIES[name] = torch.library.Library('sparx_mm', 'FRAGMENT')
+    library.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
+    library.impl(name, torch.compiler.disable(function), 'CompositeExplicitAutograd')
+    qualified = f'sparx_mm::{name}'
+    torch.library.register_fake(qualified, fake, lib=library)
+    torch.library.register_autograd(qualified, backward, setup_context=setup_context, lib=library)
     return getattr(torch.ops.sparx_mm, name)
 
 
@@ -130,15 +138,19 @@ def define_operator(
     def differentiate(ctx: Any, dy: torch.Tensor, _: None) -> tuple[torch.Tensor | None, ...]:
         return *backward_op(dy, *ctx.saved_tensors, *ctx.options), *[None] * len(ctx.options)
 
-    op = _register(f'{name}({arguments}) -> (Tensor, Tensor)', forward, fake)
+    def refuse(ctx: Any, *grads: torch.Tensor | None) -> None:
+        raise RuntimeError(f'sparx_mm::{name} has no double backward: leave out create_graph=True')
+
+    op = _register(
+        f'{name}({arguments}) -> (Tensor, Tensor)', forward, fake, differentiate, setup_context
+    )
     backward_op = _register(
         f'{name}_backward(Tensor dy, Tensor states, {arguments}) -> '
         f'({", ".join(["Tensor"] * count)})',
         backward,
         fake_backward,
-    )
-    torch.library.register_autograd(
-        f'sparx_mm::{name}', differentiate, setup_context=setup_context, lib=_LIBRARY
+        refuse,
+        lambda ctx, inputs, output: None,
     )
     if count_flops is None:
         return op

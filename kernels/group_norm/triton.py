@@ -146,4 +146,4 @@ def backward(
             **launch.constants,
             **launch.most_parts,
         )
-    return unflatten_map(dx, x.shape[2:]), *dparameters.sum(1)
+    return unflatten_map(dx, x.shape[2:]), *(part.sum(0) for part in dparameters)

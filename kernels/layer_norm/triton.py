@@ -88,4 +88,4 @@ def backward(
             chunk,
             **constants,
         )
-    return unflatten_map(dx, x.shape[2:]), *dparameters.sum(1)
+    return unflatten_map(dx, x.shape[2:]), *(part.sum(0) for part in dparameters)

@@ -1,0 +1,74 @@
+"""What all operators share: their registration with torch."""
+
+import functools
+
+import pytest
+import torch
+
+from sparx_mm.kernels import (
+    depthwise_conv,
+    dispatch,
+    group_norm,
+    layer_norm,
+    operator,
+    selective_scan,
+    ss2d,
+)
+from sparx_mm.kernels.testing import (
+    depthwise_arguments,
+    map_arguments,
+    norm_arguments,
+    sequence_arguments,
+)
+
+NORM = norm_arguments(2, 6, 3, 5, torch.float32)
+# functions and their tensors
+OPERATORS = {
+    'depthwise_conv': (depthwise_conv, depthwise_arguments(2, 6, 3, 5, 3, torch.float32)),
+    'group_norm': (functools.partial(group_norm, num_groups=2, eps=1e-5), NORM),
+    'layer_norm': (functools.partial(layer_norm, eps=1e-5), NORM),
+    'selective_scan': (selective_scan, sequence_arguments(2, 6, 9, 2, 1, torch.float32)),
+    'ss2d': (ss2d, map_arguments(2, 6, 3, 5, 2, 1, torch.float32)),
+}
+
+
+@pytest.fixture(params=OPERATORS)
+def case(request):
+    function, tensors = OPERATORS[request.param]
+    return function, [t.detach().clone().requires_grad_() for t in tensors]
+
+
+@pytest.mark.parametrize(
+    'backend',
+    [
+        'auto',
+        'torch',
+        pytest.param(
+            'triton',
+            marks=pytest.mark.skipif(
+                not dispatch.is_interpreted(), reason='the tensors are on the CPU'
+            ),
+        ),
+    ],
+)
+def test_gradients_share_no_memory(case, backend, monkeypatch):
+    monkeypatch.setenv('SPARX_MM_KERNELS', backend)
+    function, tensors = case
+    gradients = torch.autograd.grad(function(*tensors).sum(), tensors)
+    assert len({g.untyped_storage().data_ptr() for g in gradients}) == len(tensors)
+
+
+def test_a_double_backward_is_refused(case):
+    function, tensors = case
+    gradient, *_ = torch.autograd.grad(function(*tensors).sum(), tensors, create_graph=True)
+    with pytest.raises(RuntimeError, match='has no double backward'):
+        (gradient.sum() + tensors[0].sum()).backward()
+
+
+def test_the_latest_registration_counts():
+    operators = [
+        operator.define_operator(f'{package}.layer_norm', ('x', 'weight', 'bias'), ('float eps',))
+        for package in ('nowhere', 'sparx_mm.kernels')
+    ]
+    x, weight, bias = NORM
+    assert torch.equal(operators[1](x, weight, bias, 1e-5)[0], layer_norm(x, weight, bias, 1e-5))
