@@ -119,9 +119,11 @@ def write_page(records, output=None, pictures=None):
 
 def _heading(key, comparison):
     about = TASKS[key.task].about
-    drawn = f', {key.images} drawn images' if key.task.startswith('shapes') else ''
+    drawn = option = ''
+    if key.task.startswith('shapes'):
+        drawn, option = f', {key.images} drawn images', f' --images {key.images}'
     return (
         f'### {key.task}, {key.iterations} iterations\n\n{about[0].upper()}{about[1:]}{drawn}; '
         f'networks of {key.parameters:,} parameters. `benchmarks/learning.py run --comparisons '
-        f'{comparison} --tasks {key.task} --scale {key.iterations / ITERATIONS:g}`'
+        f'{comparison} --tasks {key.task} --scale {key.iterations / ITERATIONS:g}{option}`'
     )

@@ -10,8 +10,8 @@ from ..errors import UserError
 
 # epochs: so many over the root of the number of training images, within limits
 EPOCHS, MIN_EPOCHS, MAX_EPOCHS = 1000, 12, 100
-# up to which number of training images the rate of a layer is that of the next one times so much
-LAYER_DECAYS = ((1_000, 0.8), (10_000, 0.9))
+# for fewer training images than these, the rate of a layer is that of the next one times this
+LAYER_DECAY, LAYER_DECAY_IMAGES = 0.9, 10_000
 # learning rate for a batch of so many images; it goes with the root of the batch
 RATE, RATE_BATCH = 1e-4, 16
 # an epoch has so many steps or more, if the set is large enough
@@ -106,15 +106,15 @@ def choose(
     _check(wishes, task, num_images)
     size = wishes.size or choose_size(task, short_side)
     batch_size = wishes.batch_size or choose_batch_size(task, num_images, size, model)
-    decay = next((value for limit, value in LAYER_DECAYS if num_images < limit), 1.0)
+    # without weights there is nothing to spare in the lower layers
+    decays = pretrained and num_images < LAYER_DECAY_IMAGES
     return Choices(
         size=size,
         epochs=wishes.epochs or choose_epochs(num_images),
         batch_size=batch_size,
         # two digits, because they are read
         lr=wishes.lr or float(f'{RATE * math.sqrt(batch_size / RATE_BATCH):.1e}'),
-        # without weights there is nothing to spare in the lower layers
-        layer_decay=decay if pretrained else 1.0,
+        layer_decay=LAYER_DECAY if decays else 1.0,
         # on a CPU they compete with the training, and a run without them resumes exactly
         workers=0 if get_device() == 'cpu' else 4,
     )
