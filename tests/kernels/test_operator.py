@@ -72,7 +72,7 @@ def test_a_package_that_is_loaded_again(run_python):
         tensors = norm_arguments(2, 6, 3, 5, torch.float32)
         before = layer_norm(*tensors, 1e-5)
         for name in ('layer_norm', 'ss2d'):
-            package = importlib.reload(sys.modules['sparx_mm.kernels.' + name])
+            importlib.reload(sys.modules['sparx_mm.kernels.' + name])
         after = sys.modules['sparx_mm.kernels.layer_norm'].layer_norm(*tensors, 1e-5)
         print(torch.equal(before, after))
     """
