@@ -7,13 +7,13 @@ import math
 import pytest
 import torch
 from archs import PICO, PICO_SWIN, PICO_VMAMBA, learnable
+from interpreted import needs_interpreter
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sparx_mm import SparXMamba, SparXSwin, VMamba
 from sparx_mm.backbones.connections import STAGE_INPUT
 from sparx_mm.backbones.hierarchical import Stage
-from sparx_mm.kernels import dispatch
 from sparx_mm.kernels.ss2d import torch as ss2d_torch
 from sparx_mm.kernels.testing import run_backend
 from sparx_mm.layers import LayerNorm2d, depthwise
@@ -311,13 +311,11 @@ def test_copies_agree():
         assert a.equal(b)
 
 
-@pytest.fixture(params=['cpu', 'gpu'])
+@pytest.fixture(params=['cpu', pytest.param('gpu', marks=needs_interpreter)])
 def kernels(request, monkeypatch):
     """Use the kernels of a CPU; or those that a GPU has for norms, with the others' plain torch."""
     if request.param == 'cpu':
         return
-    if not dispatch.is_interpreted():
-        pytest.skip("Triton's kernels do not run on the CPU here")
     monkeypatch.setenv('SPARX_MM_KERNELS', 'triton')
     monkeypatch.setattr(SS2D, 'scan', staticmethod(functools.partial(run_backend, ss2d_torch)))
     monkeypatch.setattr(depthwise, 'uses_triton', lambda x: False)
@@ -366,11 +364,10 @@ def test_output_and_gradients_in_the_other_layout():
             torch.testing.assert_close(a, b, atol=1e-10, rtol=1e-10)
 
 
+@needs_interpreter
 @pytest.mark.slow
 def test_output_and_gradients_with_a_gpu_s_norms(monkeypatch):
     """Group norms and layer norms alike; no scan, which interpreted takes long."""
-    if not dispatch.is_interpreted():
-        pytest.skip("Triton's kernels do not run on the CPU here")
     torch.manual_seed(0)
     model = SparXSwin(
         dict(PICO_SWIN, norm=(dict(type='GN', num_groups=1), *[dict(type='LN2d')] * 3))

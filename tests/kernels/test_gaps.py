@@ -5,9 +5,9 @@ import functools
 import pytest
 import torch
 import torch.nn.functional as F
+from interpreted import needs_interpreter
 
 from sparx_mm.kernels import selective_scan
-from sparx_mm.kernels.dispatch import is_interpreted
 from sparx_mm.kernels.selective_scan.reference import selective_scan as reference
 from sparx_mm.kernels.testing import sequence_arguments
 
@@ -35,7 +35,7 @@ BACKENDS = [
             size,
             marks=[
                 pytest.mark.slow,
-                pytest.mark.skipif(not is_interpreted(), reason='the tensors are on the CPU'),
+                needs_interpreter,
             ],
         )
         # the interpreter takes minutes for longer ones

@@ -4,10 +4,10 @@ import functools
 
 import pytest
 import torch
+from interpreted import needs_interpreter
 
 from sparx_mm.kernels import (
     depthwise_conv,
-    dispatch,
     group_norm,
     layer_norm,
     selective_scan,
@@ -44,9 +44,7 @@ def case(request):
         'torch',
         pytest.param(
             'triton',
-            marks=pytest.mark.skipif(
-                not dispatch.is_interpreted(), reason='the tensors are on the CPU'
-            ),
+            marks=needs_interpreter,
         ),
     ],
 )

@@ -5,10 +5,10 @@ import itertools
 
 import pytest
 import torch
+from interpreted import needs_interpreter
 from torch.utils.flop_counter import FlopCounterMode
 
 from sparx_mm.kernels import selective_scan, ss2d
-from sparx_mm.kernels.dispatch import is_interpreted
 from sparx_mm.kernels.selective_scan import torch as scan_torch
 from sparx_mm.kernels.selective_scan.reference import selective_scan as reference
 from sparx_mm.kernels.testing import run_backend, sequence_arguments
@@ -82,7 +82,7 @@ def test_optional_arguments(dtype, evaluate, assert_near):
             (1, 2, 3, 2, None),
             marks=[
                 pytest.mark.slow,
-                pytest.mark.skipif(not is_interpreted(), reason='the tensors are on the CPU'),
+                needs_interpreter,
             ],
         ),
     ],
