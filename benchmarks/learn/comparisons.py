@@ -5,7 +5,7 @@ from typing import NamedTuple
 from sparx_mm.finetuning.weights import FAN_IN
 
 # the learning rates that each network chooses from
-RATES = (3e-4, 1e-3, 3e-3, 9e-3)
+RATES = (3e-4, 1e-3, 3e-3, 9e-3, 2.7e-2)
 # ``init_cfg`` of the weights that it chooses from: as its family draws them, and of variance
 # 1 / K for K inputs
 INITS = {'own': None, 'fan-in': FAN_IN}

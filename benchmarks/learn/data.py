@@ -51,7 +51,8 @@ class Data(NamedTuple):
         train (Part): Training images.
         test (Part): Images that decide.
         classes (tuple[str]): Names by label.
-        flips (bool): Mirror training images. Default: True.
+        groups (Tensor, optional): What each training image comes from, a photograph or a
+            drive, as a number (N,): all of it is held out together. Default: nothing is shared.
         side (int): Side of the squares that training images are cut to. Default: ``CROP``.
         batch_part (float): Images of a batch of this task over those of a whole batch.
             Default: 1.
@@ -60,7 +61,7 @@ class Data(NamedTuple):
     train: Part
     test: Part
     classes: tuple[str, ...]
-    flips: bool = True
+    groups: torch.Tensor | None = None
     side: int = CROP
     batch_part: float = 1.0
 
@@ -77,15 +78,20 @@ class Data(NamedTuple):
 
         Args:
             seed (int): Seed of the choice.
-            part (float): Part that is held out. Default: 0.2.
+            part (float): Part of the images, or of their groups, that is held out. Default: 0.2.
         """
+        groups = self.groups
+        if groups is None:
+            groups = torch.arange(len(self.train.images))
+        names, groups = groups.unique(return_inverse=True)
         generator = torch.Generator().manual_seed(seed)
-        order = torch.randperm(len(self.train.images), generator=generator)
-        held = max(1, int(len(order) * part))
+        places = torch.randperm(len(names), generator=generator).argsort()[groups]
+        order = places.argsort(stable=True)
+        held = int((places < max(1, int(len(names) * part))).sum())
         train, test = self.train.take(order[held:]), self.train.take(order[:held])
         if self.kind == 'classes':
             test = Part(middle(test.images, self.side), test.labels)
-        return self._replace(train=train, test=test)
+        return self._replace(train=train, test=test, groups=None)
 
 
 def to_images(images):
@@ -216,7 +222,7 @@ class Batches:
             image, label = part.images[i][window], part.labels[i]
             if self.data.kind == 'pixels':
                 label = label[window]
-            if mirrored and self.data.flips:
+            if mirrored:
                 image, label = image.flip(-1), mirror(label, self.data.kind, side)
             images.append(image)
             labels.append(label)

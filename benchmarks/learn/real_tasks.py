@@ -5,6 +5,7 @@ import tarfile
 
 import cv2
 import numpy as np
+import torch
 
 from sparx_mm.errors import UserError
 
@@ -49,26 +50,28 @@ def coco_objects(args):
             ``annotations/instances_{train,val}.json`` and the folders ``train`` and ``val``.
     """
     root = _needed(args, 'coco', 'a folder with annotations/instances_{train,val}.json')
-    parts, names = [], None
+    parts, names, photographs = [], None, []
     for split in ('train', 'val'):
-        found = json.loads((root / f'annotations/instances_{split}.json').read_text())
+        path = root / f'annotations/instances_{split}.json'
+        if not path.exists():
+            raise UserError(f'--coco {root} has no {path.relative_to(root)}')
+        found = json.loads(path.read_text())
         groups = {c['id']: c['supercategory'] for c in found['categories']}
         names = names or sorted(set(groups.values()))
-        files = {i['id']: i['file_name'] for i in found['images']}
+        objects = {}
+        for one in found['annotations']:
+            if not one['iscrowd'] and min(one['bbox'][2:]) >= _MIN_SIDE:
+                objects.setdefault(one['image_id'], []).append(one)
         images, labels = [], []
-        for image_id, name in files.items():
-            image = _read(root / split / name)
-            for one in found['annotations']:
-                if (
-                    one['image_id'] != image_id
-                    or one['iscrowd']
-                    or min(one['bbox'][2:]) < _MIN_SIDE
-                ):
-                    continue
+        for info in found['images']:
+            image = _read(root / split / info['file_name'])
+            for one in objects.get(info['id'], ()):
                 images.append(cut_object(image, one['bbox']))
                 labels.append(names.index(groups[one['category_id']]))
+                if split == 'train':
+                    photographs.append(info['id'])
         parts.append((images, labels))
-    return Data(*whole_and_middle(*parts), tuple(names))
+    return Data(*whole_and_middle(*parts), tuple(names), groups=torch.tensor(photographs))
 
 
 def camvid(args):
@@ -76,10 +79,11 @@ def camvid(args):
 
     Args:
         args (Namespace): Command line, with the folder ``camvid``, which holds ``images`` and
-            ``annotations``, each with ``training`` and ``validation``.
+            ``annotations``, each with ``training`` and ``validation``. Names of frames start
+            with their drive and ``_``.
     """
     root = _needed(args, 'camvid', 'a folder with images/ and annotations/')
-    parts, largest = [], 0
+    parts, drives, largest = [], [], 0
     for split in ('training', 'validation'):
         images, labels = [], []
         for path in sorted((root / 'images' / split).iterdir()):
@@ -88,8 +92,12 @@ def camvid(args):
             images.append(cv2.resize(_read(path), size, interpolation=cv2.INTER_AREA))
             labels.append(cv2.resize(label, size, interpolation=cv2.INTER_NEAREST))
             largest = max(largest, int(label[label < 255].max(initial=0)))
+            if split == 'training':
+                drives.append(path.name.split('_')[0])
         parts.append(to_part(images, labels))
-    return Data(*parts, tuple(map(str, range(largest + 1))))
+    numbers = sorted(set(drives))
+    groups = torch.tensor([numbers.index(drive) for drive in drives])
+    return Data(*parts, tuple(map(str, range(largest + 1))), groups=groups)
 
 
 def clothes(args):

@@ -81,4 +81,6 @@ def load(name, args):
         labels = torch.cat([one.labels for one in labels])
     if len(torch.unique(labels)) < 2:
         raise UserError(f'{name}: needs images of two classes and more')
+    if data.groups is not None and len(torch.unique(data.groups)) < 2:
+        raise UserError(f'{name}: needs training images of two photographs or drives and more')
     return data

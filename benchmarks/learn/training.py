@@ -109,6 +109,7 @@ def make_optimizer(model, recipe):
     """
     cfg = Config.fromfile(SCHEDULE).optim_wrapper
     cfg.optimizer.lr = recipe.rate
+    options = {k: v for k, v in cfg.optimizer.items() if k not in ('type', 'lr', 'weight_decay')}
     if recipe.condition.weight_decay is not None:
         cfg.optimizer.weight_decay = recipe.condition.weight_decay
     cfg.paramwise_cfg.update(flat_decay_mult=0.0, layer_decay_rate=recipe.condition.layer_decay)
@@ -122,7 +123,7 @@ def make_optimizer(model, recipe):
         for (rate, decay), parameters in groups.items()
         if parameters
     ]
-    return torch.optim.AdamW(merged, fused=True)
+    return torch.optim.AdamW(merged, **options, fused=True)
 
 
 def rate_at(progress, warm_up):

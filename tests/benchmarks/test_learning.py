@@ -436,7 +436,8 @@ def real(tmp_path):
     pixels = rng.integers(0, 256, (140, 180, 3), np.uint8)
     for split in ('train', 'val'):
         (tmp_path / split).mkdir()
-        cv2.imwrite(str(tmp_path / split / 'a.png'), pixels)
+        for name in 'ab':
+            cv2.imwrite(str(tmp_path / split / f'{name}.png'), pixels)
         categories = [
             dict(id=7, name='cat', supercategory='animal'),
             dict(id=9, name='cup', supercategory='kitchen'),
@@ -444,19 +445,21 @@ def real(tmp_path):
         boxes = [(7, [10, 10, 40, 50], 0), (9, [50, 50, 60, 30], 0), (9, [5, 5, 8, 8], 0)]
         boxes.append((7, [0, 0, 90, 90], 1))
         annotations = [
-            dict(image_id=1, category_id=c, bbox=box, iscrowd=crowd) for c, box, crowd in boxes
+            dict(image_id=i, category_id=c, bbox=box, iscrowd=crowd)
+            for i in (1, 2)
+            for c, box, crowd in boxes
         ]
         path = tmp_path / f'annotations/instances_{split}.json'
         path.parent.mkdir(exist_ok=True)
-        images = [dict(id=1, file_name='a.png')]
+        images = [dict(id=i, file_name=f'{name}.png') for i, name in ((2, 'b'), (1, 'a'))]
         path.write_text(
             json.dumps(dict(images=images, annotations=annotations, categories=categories))
         )
     for split in ('training', 'validation'):
         for folder, image in (('images', pixels), ('annotations', pixels[..., 0] // 100)):
-            path = tmp_path / folder / split / 'f.png'
-            path.parent.mkdir(parents=True)
-            cv2.imwrite(str(path), image)
+            (tmp_path / folder / split).mkdir(parents=True)
+            for name in ('b_1', 'a_1', 'b_2'):
+                cv2.imwrite(str(tmp_path / folder / split / f'{name}.png'), image)
     for name in 'ab':
         (tmp_path / 'folders' / name).mkdir(parents=True)
         for i in range(5):
@@ -469,13 +472,38 @@ def test_real_data(real):
 
     coco = tasks.load('coco-objects', real)
     # neither a small object nor a crowd
-    assert coco.classes == ('animal', 'kitchen') and coco.train.labels.tolist() == [0, 1]
+    assert coco.classes == ('animal', 'kitchen') and coco.train.labels.tolist() == [0, 1, 0, 1]
     assert coco.train.images.shape[2:] == (72, 72) and coco.test.images.shape[2:] == (64, 64)
     camvid = tasks.load('camvid', real)
-    assert camvid.kind == 'pixels' and camvid.train.images.shape == (1, 3, 70, 90)
+    assert camvid.kind == 'pixels' and camvid.train.images.shape == (3, 3, 70, 90)
     assert camvid.classes == ('0', '1', '2')
+    # photographs, and drives
+    assert coco.groups.tolist() == [2, 2, 1, 1] and camvid.groups.tolist() == [0, 1, 1]
     folders = tasks.load('folders', real)
     assert (len(folders.train.labels), folders.test.labels.tolist()) == (8, [0, 1])
+
+
+def test_one_drive_is_refused(real):
+    from learn import tasks
+
+    for path in (real.camvid / 'images/training').glob('b_*'):
+        path.unlink()
+    with pytest.raises(UserError, match='training images of two photographs or drives and more'):
+        tasks.load('camvid', real)
+
+
+@pytest.mark.parametrize('part,held', [(0.01, 1), (0.5, 3)])
+def test_groups_are_held_out_whole(part, held):
+    from learn.data import Data, Part
+
+    groups = torch.tensor([7, 3, 7, 5, 5, 9, 3, 7, 1, 1, 2])
+    whole = Part(torch.arange(11.0).view(-1, 1, 1, 1).expand(-1, 1, 64, 64), groups)
+    for seed in range(5):
+        data = Data(whole, whole, (), groups=groups).hold_out(seed, part)
+        one, other = (set(part.labels.tolist()) for part in (data.train, data.test))
+        assert not one & other and len(one | other) == 6 and len(other) == held
+        numbers = [part.images[:, 0, 0, 0] for part in (data.train, data.test)]
+        assert torch.cat(numbers).sort().values.equal(torch.arange(11.0))
 
 
 def test_clothes(tmp_path):

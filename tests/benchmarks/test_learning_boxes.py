@@ -95,7 +95,7 @@ def test_one_image_is_learned(data):
     from learn import training
 
     alone = data.train.take(torch.tensor([0]))
-    data = data._replace(train=alone, test=alone, flips=False, batch_part=1 / 32)
+    data = data._replace(train=alone, test=alone, batch_part=1 / 32)
     trainer = training.Trainer(SPARX, data, training.Recipe(1e-2, 40, 0))
     assert trainer.measure(alone) == 0
     for i in range(40):
