@@ -6,6 +6,7 @@ from torch.nn.grad import conv2d_weight
 
 from .. import dispatch
 from ..autocast import without_autocast
+from ..checks import check_floating, check_shapes
 
 # side of the largest depthwise kernel for whose weight gradient oneDNN has code;
 # for a larger one it falls back to a dense form, several times slower than
@@ -25,10 +26,20 @@ def depthwise_weight_gradient(dy: torch.Tensor, x: torch.Tensor, side: int) -> t
     Returns:
         Tensor: Gradient of shape (C, 1, K, K), in the dtype of x. Sums are float32.
 
+    Raises:
+        ValueError: If a shape, dtype, device or side does not fit.
+
     Example:
         >>> depthwise_weight_gradient(torch.ones(1, 1, 4, 4), torch.ones(1, 1, 4, 4), 5)[0, 0, 2]
         tensor([ 8., 12., 16., 12.,  8.])
     """
+    op, sizes = 'depthwise_weight_gradient', {}
+    check_shapes(op, sizes, x=(x, 'BCHW'), dy=(dy, 'BCHW'))
+    check_floating(op, ('x', x), {'dy': dy}, {})
+    if dy.dtype != x.dtype:
+        raise ValueError(f'{op}: dy must be {x.dtype} like x, got {dy.dtype}')
+    if side < WINDOW or side % 2 == 0:
+        raise ValueError(f'{op}: side must be odd and at least {WINDOW}, got {side}')
     return torch.ops.sparx_mm.depthwise_weight_gradient(dy, x, side)
 
 
@@ -50,7 +61,7 @@ def _by_numba(depthwise, dy, x):
     channels = x.shape[1]
     # (B, C, H, W) -> (B, H, W, C)
     maps = [t.float().permute(0, 2, 3, 1).contiguous().numpy() for t in (dy, x)]
-    d_weight = torch.empty(channels, depthwise.SIDE, depthwise.SIDE)
+    d_weight = torch.empty(channels, depthwise.SIDE, depthwise.SIDE, dtype=torch.float32)
     blocks = -(-channels // depthwise.LANES)
     depthwise.weight_gradient_kernel(num_threads(x.numel()), blocks, *maps, d_weight.numpy())
     return d_weight.unsqueeze(1).to(x.dtype)
@@ -82,3 +93,10 @@ _definition = torch.library.custom_op(
 @_definition.register_fake
 def _fake(dy, x, side):
     return x.new_empty(x.shape[1], 1, side, side)
+
+
+@_definition.register_autograd
+def _backward(ctx, d_weight):
+    raise RuntimeError(
+        'sparx_mm::depthwise_weight_gradient has no backward: leave out create_graph=True'
+    )

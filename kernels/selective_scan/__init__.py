@@ -82,8 +82,9 @@ def selective_scan(
         torch.Size([2, 8, 5])
     """
     given_D, given_bias = D, delta_bias
+    are_tensors = isinstance(u, Tensor) and isinstance(A, Tensor)
     D, delta_bias = (
-        u.new_zeros(u.shape[1:2], dtype=A.dtype) if t is None and isinstance(u, Tensor) else t
+        u.new_zeros(u.shape[1:2], dtype=A.dtype) if t is None and are_tensors else t
         for t in (D, delta_bias)
     )
     _check(u, delta, A, B, C, D, delta_bias, z, gap)

@@ -5,6 +5,7 @@ cut into chunks of ``chunk`` positions; the states at their entry are kept for
 the backward pass, which scans a chunk again before walking it back.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -287,8 +288,8 @@ def forward(
     batch, channels, length = u.shape
     groups, state = B.shape[1:3]
     arrays = _arrays(u, delta, A, B, C, D, delta_bias)
-    y = torch.empty(batch, length, channels)
-    states = torch.empty(states_shape(u, A))
+    y = torch.empty(batch, length, channels, dtype=torch.float32)
+    states = torch.empty(states_shape(u, A), dtype=torch.float32)
     threads = num_threads(u.numel() * state)
     lanes = block_lanes(channels // groups, -(-threads // (batch * groups)))
     selective_scan_fwd_kernel(
@@ -336,10 +337,12 @@ def backward(
     # so few slices that their partial gradients of B and C are half of u at most
     parts, slices = backward_shares(threads, batch, channels // (4 * groups * state))
     lanes = block_lanes(channels // groups, -(-slices // groups))
-    du, ddelta = (torch.empty(batch, length, channels) for _ in range(2))
-    dB, dC = (torch.zeros(slices, batch, length, groups, state) for _ in range(2))
-    dA = torch.zeros(parts, state, channels)
-    dD, dbias = (torch.zeros(parts, channels) for _ in range(2))
+    # whatever the default dtype is
+    empty, zeros = (functools.partial(f, dtype=torch.float32) for f in (torch.empty, torch.zeros))
+    du, ddelta = (empty(batch, length, channels) for _ in range(2))
+    dB, dC = (zeros(slices, batch, length, groups, state) for _ in range(2))
+    dA = zeros(parts, state, channels)
+    dD, dbias = (zeros(parts, channels) for _ in range(2))
     selective_scan_bwd_kernel(
         threads,
         parts * slices,

@@ -503,10 +503,10 @@ def forward(
     """
     batch, channels, *size = x.shape
     arrays = _arrays(x, dt_B_C, dt_weight, dt_bias, A, D)
-    states = torch.empty(states_shape(x, A, orders))
+    states = torch.empty(states_shape(x, A, orders), dtype=torch.float32)
     threads = num_threads(4 * x.numel() * A.shape[-1])
     sets = _direction_sets(threads, batch, channels)
-    sums = [torch.empty(arrays[0].shape) for _ in range(sets)]
+    sums = [torch.empty(arrays[0].shape, dtype=torch.float32) for _ in range(sets)]
     lanes = block_lanes(channels, -(-threads // (batch * sets)))
     shares = sets * batch * -(-channels // lanes)
     outputs = (t.numpy() for t in (sums[0], sums[-1], states))
@@ -545,9 +545,9 @@ def backward(
     max_slices = channels // (2 * dt_B_C.shape[-1])
     parts, slices = backward_shares(-(-threads // sets), batch, max_slices)
     lanes = block_lanes(channels, slices)
-    sums = [torch.empty(arrays[0].shape) for _ in range(sets)]
-    ddt_B_C = torch.zeros(slices, *arrays[1].shape)
-    partial = [torch.zeros(parts, *array.shape) for array in arrays[2:]]
+    sums = [torch.empty(arrays[0].shape, dtype=torch.float32) for _ in range(sets)]
+    ddt_B_C = torch.zeros(slices, *arrays[1].shape, dtype=torch.float32)
+    partial = [torch.zeros(parts, *array.shape, dtype=torch.float32) for array in arrays[2:]]
     ss2d_bwd_kernel(
         threads,
         sets * parts * slices,

@@ -117,3 +117,24 @@ def test_the_weight_gradient_registers_as_torch_asks():
     dy, x = torch.randn(2, 1, 3, 5, 4)
     operator = torch.ops.sparx_mm.depthwise_weight_gradient.default
     torch.library.opcheck(operator, [dy, x, 5])
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (dict(dy=torch.ones(1, 2, 4, 4)), r'dy must be \(B=1, C=6, H=4, W=4\), got \(1, 2, 4, 4\)'),
+        (dict(dy=torch.ones(1, 6, 4, 4).double()), 'dy must be .* got torch.float64'),
+        (
+            dict(dy=torch.ones(1, 6, 4, 4).half()),
+            'dy must be torch.float32 like x, got torch.float16',
+        ),
+        (dict(x=torch.ones(1, 6, 4, 4).long()), 'x must be float16.* got torch.int64'),
+        (dict(dy=None), 'dy must be a tensor, got NoneType'),
+        (dict(side=1), 'side must be odd and at least 3, got 1'),
+        (dict(side=4), 'side must be odd and at least 3, got 4'),
+    ],
+)
+def test_a_weight_gradient_that_does_not_fit_is_refused(change, message):
+    arguments = dict(dy=torch.ones(1, 6, 4, 4), x=torch.ones(1, 6, 4, 4), side=5)
+    with pytest.raises(ValueError, match=f'^depthwise_weight_gradient: {message}'):
+        depthwise_weight_gradient(**{**arguments, **change})

@@ -75,3 +75,23 @@ def test_a_package_that_is_loaded_again(run_python):
         print(torch.equal(before, after))
     """
     assert run_python(code) == 'True\n'
+
+
+@pytest.mark.parametrize('default', [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize('backend', ['auto', 'torch'])
+def test_the_default_dtype_changes_nothing(case, backend, default, monkeypatch):
+    monkeypatch.setenv('SPARX_MM_KERNELS', backend)
+    function, tensors = case
+
+    def run():
+        y = function(*tensors)
+        return [y, *torch.autograd.grad(y.sum(), tensors)]
+
+    wanted = run()
+    torch.set_default_dtype(default)
+    try:
+        given = run()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for one, other in zip(given, wanted):
+        assert one.dtype == torch.float32 and one.equal(other)

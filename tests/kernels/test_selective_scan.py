@@ -215,6 +215,7 @@ def test_empty_sequences(shape, dtype, evaluate):
     'index, replacement, message',
     [
         (0, None, 'u must be a tensor, got NoneType'),
+        (2, None, 'A must be a tensor, got NoneType'),
         (0, torch.zeros(4, 5), r'u must be \(B, D, L\), got \(4, 5\)'),
         (1, torch.zeros(1, 4, 6), r'delta must be \(B=1, D=4, L=5\)'),
         (3, torch.zeros(1, 3, 5), r'B must be \(B=1, N=2, L=5\)'),
