@@ -18,7 +18,7 @@ from report import Report, machine, number, progress, ratio, table
 
 from sparx_mm import PlainMamba
 from sparx_mm.analysis import count_complexity
-from sparx_mm.backbones.token_pruning import run_on_kept
+from sparx_mm.backbones.token_pruning import mix_kept
 from sparx_mm.errors import UserError, user_errors
 from sparx_mm.layers import KeptTokens
 
@@ -30,21 +30,22 @@ TIME_COLUMNS = ('image', 'keep', 'gap', 'G multiply-adds', 'x', 'CPU ms', 'x')
 LOSS_COLUMNS = ('keep', 'gap', 'M multiply-adds', 'x', 'mIoU', '', 'classes', '')
 
 
-def run_closed_up(layer, x, kept):
+def mix_closed_up(layer, x, y, kept):
     """Run a layer on tokens that have moved up to the first positions: plain removal.
 
     Args:
         layer (Layer): The layer.
-        x (Tensor): Map of shape (B, C, H, W), or kept tokens of shape (B, C, k, 1).
+        x (Tensor): Shortcut of shape (B, C, H, W), or of kept tokens (B, C, k, 1).
+        y (Tensor): Input of the mixer, likewise.
         kept (KeptTokens, optional): Places of the kept tokens. None: all are kept.
 
     Returns:
-        tuple[Tensor, Tensor]: What `run_on_kept` returns.
+        tuple[Tensor, Tensor]: What `mix_kept` returns.
     """
     if kept is not None:
         positions = torch.arange(x.shape[2]).expand(len(x), -1)
         kept = KeptTokens(positions, kept.like, 'copy')
-    return run_on_kept(layer, x, kept)
+    return mix_kept(layer, x, y, kept)
 
 
 def prune(layers, keep, gap):
@@ -150,8 +151,8 @@ def loss_rows(whole, images, labels):
             model.load_state_dict(whole.state_dict())
             size = images.shape[2:]
             count = count_complexity(model.backbone, size, 'plain').total().macs / 1e6
-            run = run_closed_up if gap == 'removed' else run_on_kept
-            with patch('sparx_mm.backbones.plain.run_on_kept', run):
+            mix = mix_closed_up if gap == 'removed' else mix_kept
+            with patch('sparx_mm.backbones.plain.mix_kept', mix):
                 scores = drawn_patches.score(model, images, labels)
             progress(f'keep {keep}, {gap or "all"}: {scores[0]:.1f} {scores[1]:.1f}')
             first = first or (count, *scores)

@@ -82,7 +82,7 @@ def stage_arch(arch: dict, stage: int) -> dict:
 
     Args:
         arch (dict): From `resolve_arch`.
-        stage (int): Number of the stage, from 0.
+        stage (int): Index of the stage, from 0.
 
     Returns:
         dict: The same keys with the stage's own values.
@@ -101,7 +101,7 @@ def layer_value(value: Any, layer: int) -> Any:
     Args:
         value (Any): A stage's value, with ``dict(alternate=...)`` anywhere
             inside.
-        layer (int): Number of the layer in its stage, from 0.
+        layer (int): Index of the layer in its stage, from 0.
 
     Returns:
         Any: The layer's value.

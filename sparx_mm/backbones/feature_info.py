@@ -24,7 +24,9 @@ def resolve_out_indices(out_indices: int | Sequence[int], num_stages: int) -> tu
         >>> resolve_out_indices((0, -1), 4)
         (0, 3)
     """
-    given = (out_indices,) if isinstance(out_indices, int) else tuple(out_indices)
+    given = (out_indices,) if isinstance(out_indices, int) else out_indices
+    if not isinstance(given, Sequence) or not all(isinstance(i, int) for i in given):
+        raise ConfigError(f'out_indices must be an int or a sequence of ints, got {out_indices!r}')
     stages = tuple(i + num_stages if i in range(-num_stages, 0) else i for i in given)
     in_range = all(i in range(num_stages) for i in stages)
     if not stages or not in_range or list(stages) != sorted(set(stages)):
@@ -66,7 +68,7 @@ class FeatureInfo(list):
             modules = [f'stages.{i}' for i in range(len(channels))]
         super().__init__(
             dict(num_chs=number, reduction=reduction, module=module)
-            for number, reduction, module in zip(channels, reductions, modules)
+            for number, reduction, module in zip(channels, reductions, modules, strict=True)
         )
         self.out_indices = tuple(out_indices)
 

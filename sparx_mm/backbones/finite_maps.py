@@ -18,8 +18,8 @@ class FiniteMaps:
     Detectors drop boxes with a score of NaN, so their predictions do not show it. The
     last map does, because it depends on every pixel and nearly every weight. On a CPU
     each pass is judged. Elsewhere the first is, and then `PERIOD` of them at a time,
-    because reading a result waits for the device. Passes that are compiled, traced,
-    exported or captured as a CUDA graph are not.
+    because reading a result waits for the device; the last of a run, `PERIOD` - 1 at most,
+    are not. Nor are passes that are compiled, traced, exported or captured as a CUDA graph.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The backbone that every network here is: a stem and stages of layers."""
+"""Backbones with stages: a stem, and stages of layers."""
 
 from collections.abc import Sequence
 

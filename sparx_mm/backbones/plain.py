@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from mmengine.model import ModuleDict, ModuleList
@@ -14,7 +15,7 @@ from ..state_dicts import KeyMap
 from .arch import complete_arch
 from .base import Backbone, check_options, share_norm_cfg, take_channels
 from .feature_info import FeatureInfo, resolve_out_indices
-from .token_pruning import TokenPruning, run_on_kept
+from .token_pruning import TokenPruning, mix_kept
 
 # configs of parts, of which the last two may be None: they are left out
 _PARTS = ('stem', 'mixer', 'projection', 'norm', 'ffn', 'out_norm')
@@ -108,7 +109,8 @@ class PlainBackbone(Backbone):
         dim, num_layers = self.arch['embed_dims'], self.arch['num_layers']
         self.out_indices = _resolve_layers(out_indices, num_layers)
         check_options(frozen_stages, drop_path_rate, num_layers)
-        (stem,) = share_norm_cfg([self.arch['stem']], norm_cfg, type(self).__name__)
+        convolved = [dict(type=ConvolvedLayer)] if self.arch['convolved_layers'] else []
+        stem, *_ = share_norm_cfg([self.arch['stem'], *convolved], norm_cfg, type(self).__name__)
         self.stem = build_part(take_channels(stem, in_channels), 'stem', dim=dim)
         # only what the returned maps need is built, so no parameter goes unused
         built = self.out_indices[-1] + 1
@@ -161,7 +163,7 @@ class PlainBackbone(Backbone):
             if kept is None and not drops:
                 x = self._run(layer, x)
             else:
-                x, scanned = self._run(layer, x, kept, run=run_on_kept)
+                x, scanned = self._run(layer, x, mix=partial(mix_kept, kept=kept))
             if drops:
                 class_position = getattr(self.stem, 'class_position', None)
                 x, kept, whole = self.pruning.drop(i, x, scanned, kept, whole, class_position)
@@ -176,10 +178,10 @@ class PlainBackbone(Backbone):
             x = self._run(layer, x)
         return x
 
-    def _run(self, layer, x, *others, run=nn.Module.__call__):
+    def _run(self, layer, x, **options):
         if self.with_cp and self.training and torch.is_grad_enabled():
-            return checkpoint_layer(layer, x, *others, run=run)
-        return run(layer, x, *others)
+            return checkpoint_layer(layer, x, **options)
+        return layer(x, **options)
 
     def _iterate_layers(self):
         return self.layers

@@ -106,7 +106,10 @@ class PlainMambaAdapter(PlainMamba):
             with_cp=with_cp,
         )
         self.feature_info = FeatureInfo(
-            [dim] * len(_STRIDES), self.out_indices, _STRIDES, 'adapter.norms'
+            [dim] * len(_STRIDES),
+            self.out_indices,
+            _STRIDES,
+            [f'adapter.norms.{i}' for i in range(len(_STRIDES))],
         )
 
     @classmethod

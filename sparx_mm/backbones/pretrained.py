@@ -85,7 +85,7 @@ class PretrainedBackboneInit(PretrainedInit):
         """Find the tensors that a backbone takes from a state dict.
 
         Args:
-            module (HierarchicalBackbone): The backbone.
+            module (Backbone): The backbone.
             file (Mapping): Names and tensors.
 
         Returns:
@@ -97,7 +97,7 @@ class PretrainedBackboneInit(PretrainedInit):
         """Load the file into a backbone.
 
         Args:
-            module (HierarchicalBackbone): The backbone.
+            module (Backbone): The backbone.
 
         Raises:
             CoverageError: If the file has fewer of the backbone's tensors
@@ -153,7 +153,7 @@ class PretrainedSwinInit(PretrainedBackboneInit):
         """Find the parts that a backbone takes; see `sparx_mm.state_dicts.fit`.
 
         Args:
-            module (HierarchicalBackbone): The backbone.
+            module (Backbone): The backbone.
             file (Mapping): Names and tensors.
 
         Returns:

@@ -27,7 +27,7 @@ class TokenPruning:
     docs/token_pruning.md says what is whose.
 
     Args:
-        layers (Sequence[int]): Numbers of the layers, from 0, after which tokens are dropped.
+        layers (Sequence[int]): Indices of the layers, from 0, after which tokens are dropped.
         keep (float or Sequence[float]): Part of the tokens that stays, from 0.0001 to 1; one
             for all these layers, or one for each. Default: 0.7.
         gap (str): What a scan does at the position of a dropped token. ``'decay'``: its
@@ -98,7 +98,7 @@ class TokenPruning:
         """Drop tokens after a layer.
 
         Args:
-            index (int): Number of the layer.
+            index (int): Index of the layer.
             x (Tensor): Its result, a map (B, C, H, W) or kept tokens (B, C, k, 1).
             scanned (Tensor): Output of its scans, with any number of channels, like ``x``.
             kept (KeptTokens, optional): Places of the tokens; None: ``x`` is a map.
@@ -128,18 +128,19 @@ class TokenPruning:
         return kept.gather(whole), kept, whole
 
 
-def run_on_kept(
-    layer: Layer, x: torch.Tensor, kept: KeptTokens | None
+def mix_kept(
+    layer: Layer, x: torch.Tensor, y: torch.Tensor, kept: KeptTokens | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run a layer on some of its tokens, and return the output of its scans too.
+    """Run what follows a layer's projection on some of its tokens, for `Layer.forward`.
 
     Args:
         layer (Layer): A layer that `TokenPruning.check` accepts.
-        x (Tensor): Map of shape (B, C, H, W), or kept tokens of shape (B, C, k, 1).
+        x (Tensor): Shortcut of shape (B, C, H, W), or of kept tokens (B, C, k, 1).
+        y (Tensor): Input of the mixer, likewise.
         kept (KeptTokens, optional): Places of the tokens. None: all of them are kept.
 
     Returns:
         tuple[Tensor, Tensor]: The layer's result, like ``x``, and the output of its scans.
     """
-    mixed, scanned = layer.mixer.mix(layer.proj(layer.norm1(x)), kept)
+    mixed, scanned = layer.mixer.mix(y, kept)
     return layer.skip1(x) + layer.drop_path(mixed), scanned

@@ -11,13 +11,12 @@ from sparx_mm.kernels import (
     uses_triton,
 )
 from sparx_mm.kernels.depthwise_conv.reference import ACTIVATIONS
+from sparx_mm.kernels.depthwise_conv.weight_gradient import WINDOW
 
 from ..errors import ConfigError
 
 # sides of kernels whose sums our GPU kernels hold in registers
 _GPU_SIDES = (3, 5)
-# side of the largest depthwise kernel for whose weight gradient oneDNN has code
-_ONEDNN_SIDE = 3
 
 
 class _LargeConv(torch.autograd.Function):
@@ -97,7 +96,7 @@ class DepthwiseConv(nn.Conv2d):
         if dtype != torch.float64 and torch.is_autocast_enabled('cpu'):
             dtype = torch.get_autocast_dtype('cpu')
         if (
-            self.kernel_size[0] > _ONEDNN_SIDE
+            self.kernel_size[0] > WINDOW
             and x.device.type == 'cpu'
             and dtype in (torch.float32, torch.bfloat16)
             and self.weight.requires_grad

@@ -81,11 +81,11 @@ class KeptTokens:
 
 
 def take_tokens(tokens: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """Take tokens of each sequence by their numbers.
+    """Take tokens of each sequence by their indices.
 
     Args:
         tokens (Tensor): Tokens of shape (B, L, C).
-        index (Tensor): Numbers of shape (B, m), from 0 to L - 1.
+        index (Tensor): Indices of shape (B, m), from 0 to L - 1.
 
     Returns:
         Tensor: Tokens of shape (B, m, C).
@@ -97,14 +97,14 @@ def take_tokens(tokens: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
 
 
 def number_rows(index: torch.Tensor, length: int) -> torch.Tensor:
-    """Count the tokens of a batch through, from sequence to sequence.
+    """Number the tokens consecutively across the sequences of a batch.
 
     Args:
-        index (Tensor): Numbers in each sequence, of shape (B, m).
+        index (Tensor): Indices in each sequence, of shape (B, m).
         length (int): Number of tokens L of a sequence.
 
     Returns:
-        Tensor: Numbers of shape (B*m,), from 0 to B*L - 1.
+        Tensor: Indices of shape (B*m,), from 0 to B*L - 1.
     """
     first = torch.arange(index.shape[0], device=index.device) * length
     return (index + first.unsqueeze(1)).flatten()

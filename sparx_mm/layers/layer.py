@@ -1,6 +1,6 @@
 """The one layer that every network is made of."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from mmengine.model import BaseModule
@@ -26,7 +26,7 @@ class Layer(BaseModule):
         x = ffn_dpe(x)
         x = skip2(x) + drop_path(ffn(norm2(x)))
 
-    A normal and a ganglion layer differ in ``proj`` alone, which makes the
+    Without an FFN it ends after the second line. A normal and a ganglion layer differ in ``proj`` alone, which makes the
     mixer's input: a projection sees only this layer's map, an aggregator also
     reads ``sources``. One whose attribute ``takes_norm`` is True is given the map as
     it is, and the norm: ``proj(x, sources, norm1)``.
@@ -103,6 +103,7 @@ class Layer(BaseModule):
         x: torch.Tensor,
         sources: Sequence[torch.Tensor] = (),
         earlier: Sequence[torch.Tensor] = (),
+        mix: Callable | None = None,
     ) -> torch.Tensor:
         """Run the layer.
 
@@ -113,9 +114,11 @@ class Layer(BaseModule):
                 ``num_sources``. Default: ().
             earlier (Sequence[Tensor]): Earlier maps for the weighted sum, likewise,
                 one fewer than ``num_inputs``. Default: ().
+            mix (Callable, optional): Function of the layer, the shortcut and the mixer's
+                input that is run in place of what follows the projection. Default: none.
 
         Returns:
-            Tensor: Map of shape (B, C, H, W).
+            Tensor: Map of shape (B, C, H, W), or what ``mix`` returns.
         """
         if self.weighted_sum is not None:
             x = self.weighted_sum([*earlier, x])
@@ -125,7 +128,7 @@ class Layer(BaseModule):
         else:
             y = self.norm1(x)
             y = self.proj(y, sources) if self.num_sources else self.proj(y)
-        return (self._compiled_mix or Layer._mix)(self, x, y)
+        return (mix or self._compiled_mix or type(self)._mix)(self, x, y)
 
     def _mix(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Run what follows the projection: x is the shortcut, y the mixer's input."""
@@ -156,7 +159,7 @@ class Layer(BaseModule):
             # training on a CPU: it orders strides of unknown sizes, as of torch 2.13
             kwargs['options'] = dict(layout_optimization=False)
         # of the class, because a bound method would take this layer along into its copies
-        self._compiled_mix = torch.compile(Layer._mix, **kwargs)
+        self._compiled_mix = torch.compile(type(self)._mix, **kwargs)
 
     def __getstate__(self) -> dict:
         """Return the state without compiled code, as torch's own modules do."""

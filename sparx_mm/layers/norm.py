@@ -88,17 +88,20 @@ class LayerNorm2d(nn.LayerNorm):
 class RMSNorm2d(nn.RMSNorm):
     """RMSNorm over the channels of each position; their mean is not subtracted.
 
-    The result is channels-last whatever the input is, as it is computed, and float32 at
-    least.
+    It is computed in float32 at least. The result is channels-last whatever the input is,
+    as it is computed.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalise a (B, C, H, W) map; the shape stays."""
         # (B, C, H, W) -> (B, H, W, C) -> (B, C, H, W)
-        x = x.permute(0, 2, 3, 1)
-        x = x.to(torch.promote_types(x.dtype, torch.float32))
-        scale = (x.square().mean(3, keepdim=True) + self.eps).rsqrt()
-        return (x * scale * self.weight).permute(0, 3, 1, 2)
+        tokens = x.permute(0, 2, 3, 1)
+        tokens = tokens.to(torch.promote_types(x.dtype, torch.float32))
+        eps = torch.finfo(x.dtype).eps if self.eps is None else self.eps
+        tokens = tokens * (tokens.square().mean(3, keepdim=True) + eps).rsqrt()
+        if self.weight is not None:
+            tokens = tokens * self.weight
+        return tokens.to(x.dtype).permute(0, 3, 1, 2)
 
 
 _NORMS = {

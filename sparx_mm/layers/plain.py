@@ -120,14 +120,14 @@ class ConvolvedLayer(Layer):
         self.conv = DepthwiseConv(dim, 3, bias=False)
         self.conv_norm = build_norm(norm_cfg, dim)
 
-    def forward(self, x: torch.Tensor, sources=()) -> torch.Tensor:
-        """Run the layer; see `Layer`.
+    def forward(self, x: torch.Tensor, *earlier) -> torch.Tensor:
+        """Run the layer.
 
         Args:
             x (Tensor): Map of shape (B, C, H, W).
-            sources (Sequence[Tensor]): Earlier maps. Default: ().
+            *earlier: Earlier maps, see `Layer.forward`.
 
         Returns:
             Tensor: Map of shape (B, C, H, W).
         """
-        return F.gelu(self.conv_norm(self.conv(super().forward(x, sources))))
+        return F.gelu(self.conv_norm(self.conv(super().forward(x, *earlier))))

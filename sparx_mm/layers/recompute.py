@@ -1,6 +1,5 @@
 """Activation checkpointing that leaves batch-norm statistics alone."""
 
-from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -25,10 +24,8 @@ def _spare_running_stats(module):
             norm._buffers.update(buffers)
 
 
-def checkpoint_layer(
-    layer: nn.Module, x: torch.Tensor, *others: Any, run: Callable = nn.Module.__call__
-) -> Any:
-    """Run ``layer(x, *others)`` now and again in the backward pass.
+def checkpoint_layer(layer: nn.Module, x: torch.Tensor, *others: Any, **options: Any) -> Any:
+    """Run ``layer(x, *others, **options)`` now and again in the backward pass.
 
     The second run sees the same random numbers, and updates no running
     statistics, so gradients and buffers equal those without checkpointing.
@@ -37,17 +34,16 @@ def checkpoint_layer(
         layer (nn.Module): A layer such as `Layer`.
         x (Tensor): Its input, of shape (B, C, H, W).
         *others (Any): What it reads beside, see `Layer.forward`.
-        run (Callable): Function of layer, x and others that is run. Default: the layer
-            itself.
+        **options (Any): The same by name.
 
     Returns:
-        Any: The layer's output, or what ``run`` returns.
+        Any: The layer's output.
     """
     return checkpoint(
-        run,
         layer,
         x,
         *others,
         use_reentrant=False,
         context_fn=lambda: (nullcontext(), _spare_running_stats(layer)),
+        **options,
     )

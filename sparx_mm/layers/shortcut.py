@@ -43,7 +43,7 @@ class DropPath(nn.Module):
         keep = 1 - self.drop_prob
         # compared, because a compiler would make code anew for each rate of bernoulli_
         mask = torch.rand((x.shape[0],) + (1,) * (x.ndim - 1), device=x.device) < keep
-        return x * (mask.to(x.dtype) / keep)
+        return x * (mask.to(x.dtype) / keep if keep else mask.to(x.dtype))
 
     def extra_repr(self) -> str:
         """Return the rate for the module's printed form."""

@@ -1,6 +1,6 @@
 """Stems: image to features at a quarter of its size.
 
-Images of any size are halved upwards, ceil(H / 2): convolutions pad all around,
+Images of any size are halved, rounding up, ceil(H / 2): convolutions pad all around,
 patches at the bottom and the right.
 """
 

@@ -164,7 +164,8 @@ def _make_tables(*size):
 
 
 @lru_cache(_KEPT_SIZES)
-def _kept_tables(*size):
+def _kept_tables(height, width, device):
     # a tensor of inference mode could not be used in training
     with torch.inference_mode(False):
-        return _make_tables(*size)
+        # made on the CPU: a copy from there is complete for every stream that reads it
+        return tuple(table.to(device) for table in _make_tables(height, width, 'cpu'))

@@ -129,7 +129,7 @@ class ShiftedWindowAttention(nn.Module):
         if is_traced():
             # computed, because a traced network is used at other sizes. Long, because the
             # tracer drops a product with 1
-            last = torch.arange(side)[-1:]
+            last = torch.arange(side, device=self.relative_position_bias_table.device)[-1:]
             return (last >= self.window_size).long() * self.shift
         return self.shift if side > self.window_size else 0
 
@@ -177,7 +177,7 @@ def _roll(
         return x.roll([-shift for shift in shifts], axes) if any(shifts) else x
     # by index, because a roll takes no computed shift in ONNX
     for shift, axis, side in zip(shifts, axes, sides):
-        x = x.index_select(axis, (torch.arange(side) + shift) % side)
+        x = x.index_select(axis, (torch.arange(side, device=x.device) + shift) % side)
     return x
 
 
@@ -192,7 +192,7 @@ def _roll_back(
         x = x.roll(shifts, (1, 2)) if any(shifts) else x
         return x[:, : size[0], : size[1]]
     for axis, (shift, whole, side) in enumerate(zip(shifts, padded, size), 1):
-        x = x.index_select(axis, (torch.arange(side) - shift) % whole)
+        x = x.index_select(axis, (torch.arange(side, device=x.device) - shift) % whole)
     return x
 
 

@@ -12,7 +12,16 @@ from archs import (
     PICO_VSSD,
 )
 
-from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, SparXSwin, VMamba, VMUNetEncoder
+from sparx_mm import (
+    VSSD,
+    GroupMamba,
+    PlainMamba,
+    PlainMambaAdapter,
+    SparXMamba,
+    SparXSwin,
+    VMamba,
+    VMUNetEncoder,
+)
 from sparx_mm.state_dicts.image_channels import adapt_image_channels
 
 
@@ -25,6 +34,7 @@ from sparx_mm.state_dicts.image_channels import adapt_image_channels
         (VSSD, PICO_VSSD),
         (GroupMamba, PICO_GROUPMAMBA),
         (PlainMamba, PICO_PLAINMAMBA),
+        (PlainMambaAdapter, PICO_PLAINMAMBA),
         (VMUNetEncoder, PICO_VMUNET),
     ],
 )

@@ -147,3 +147,13 @@ def test_released_weights_start_a_segmentor():
     assert set(found.missing_keys) == {
         f'norms.{i}.{leaf}' for i in (5, 11, 17) for leaf in ('weight', 'bias')
     }
+
+
+def test_a_norm_cfg_of_convolved_layers_alone():
+    stem = dict(PICO_PLAINMAMBA['stem'], norm_cfg=dict(type='BN'))
+    arch = dict(PICO_PLAINMAMBA, stem=stem, convolved_layers=(0,))
+    model = PlainMamba(arch, norm_cfg=dict(type='GN', num_groups=2))
+    assert isinstance(model.stem.entry[1], BatchNorm2d)
+    assert isinstance(model.layers[0].conv_norm, nn.GroupNorm)
+    with pytest.raises(ConfigError, match='no part of this PlainMamba takes a norm_cfg'):
+        PlainMamba(dict(arch, convolved_layers=()), norm_cfg=dict(type='GN', num_groups=2))

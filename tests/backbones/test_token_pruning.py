@@ -246,3 +246,11 @@ def test_counts_are_rounded_up_exactly():
     for tokens, stay in ((10, 7), (11, 8), (1, 1), (196, 138)):
         x = torch.rand(1, 4, tokens, 1)
         assert pruning.drop(0, x, x, None, None)[0].shape == (1, 4, stay, 1)
+
+
+def test_hooks_see_layers_that_prune():
+    model, seen = build(pruning=PRUNING), []
+    for layer in model.layers:
+        layer.register_forward_hook(lambda module, args, out: seen.append(args[0].shape[2:]))
+    model(images())
+    assert [shape.numel() for shape in seen] == list(COUNTS)

@@ -160,3 +160,12 @@ def test_a_classifier_reads_a_released_file_as_it_is():
 def test_mistakes_are_named(arch, size, message):
     with pytest.raises(ConfigError, match=message):
         Vim(dict(PICO_VIM, **arch))(torch.rand(1, 3, *size))
+
+
+def test_all_of_it_in_16_bits():
+    model = small().eval()
+    wanted = model(images())[0]
+    given = model.to(torch.bfloat16)(images().to(torch.bfloat16))[0]
+    assert given.dtype == torch.bfloat16
+    # eight bits of mantissa, through four layers
+    assert (given - wanted).abs().max() < 0.05 * wanted.abs().max()

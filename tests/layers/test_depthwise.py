@@ -146,3 +146,11 @@ def test_compiles_whole_for_training():
         function(x).square().sum().backward()
         gradients.append(conv.weight.grad)
     torch.testing.assert_close(*gradients)
+
+
+def test_a_double_backward_of_a_large_weight_is_refused():
+    conv, x = _conv(), torch.randn(1, 6, 7, 8)
+    y = conv(x).square().sum()
+    (gradient,) = torch.autograd.grad(y, conv.weight, create_graph=True)
+    with pytest.raises(RuntimeError, match='depthwise_weight_gradient has no backward: leave out'):
+        gradient.sum().backward()

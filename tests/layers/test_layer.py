@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sparx_mm.layers import DynamicPositionEncoding, Layer
+from sparx_mm.layers import ConvolvedLayer, DynamicPositionEncoding, Layer
 
 NORMAL = dict(type='LinearProjection')
 GANGLION = dict(type='DMCA', reduction=2)
@@ -101,3 +101,27 @@ def test_any_projection_feeds_any_mixer(proj):
     read = [[x, x]] if proj is GANGLION else []
     assert layer.proj(x, *read).shape == (1, 48, 5, 5)
     assert layer(x, *read).shape == x.shape
+
+
+def test_a_subclass_may_replace_what_follows_the_projection():
+    class Doubled(Layer):
+        def _mix(self, x, y):
+            return 2 * super()._mix(x, y)
+
+    layer = _layer(NORMAL).eval()
+    twin = Doubled(16, dict(type='SS2D'), NORMAL, dict(type='ConvFFN')).eval()
+    twin.load_state_dict(layer.state_dict())
+    x = torch.randn(2, 16, 4, 6)
+    assert twin(x).equal(2 * layer(x))
+    twin.compile(backend='eager')
+    assert twin(x).equal(2 * layer(x))
+
+
+def test_a_convolved_layer_reads_earlier_maps_as_others_do():
+    torch.manual_seed(0)
+    parts = dict(mixer=dict(type='SS2D'), proj=NORMAL, ffn=None, num_inputs=2)
+    layer, plain = ConvolvedLayer(16, **parts).eval(), Layer(16, **parts).eval()
+    plain.load_state_dict(layer.state_dict(), strict=False)
+    x, earlier = torch.randn(2, 2, 16, 4, 6)
+    wanted = nn.functional.gelu(layer.conv_norm(layer.conv(plain(x, (), [earlier]))))
+    assert layer(x, (), [earlier]).equal(wanted)

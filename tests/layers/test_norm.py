@@ -263,3 +263,22 @@ def test_torch_still_takes_them_wrongly():
     wanted = gradients(norm, x, gradient)
     for found, value in zip(gradients(norm, x, in_token_order(gradient)), wanted):
         assert (found - value).abs().max() > 1
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize('options', [dict(), dict(eps=1e-3), dict(elementwise_affine=False)])
+def test_rms_norm_is_torchs_over_channels(options, dtype):
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 3, 4).to(dtype)
+    norm = build_norm(dict(type='RMS2d', **options), 5).to(dtype)
+    for weight in norm.parameters():
+        nn.init.normal_(weight)
+    out = norm(x)
+    weight = None if norm.weight is None else norm.weight.double()
+    eps = options.get('eps', torch.finfo(dtype).eps)
+    wanted = nn.functional.rms_norm(x.double().permute(0, 2, 3, 1), (5,), weight, eps)
+    assert out.dtype == dtype
+    tolerance = 2 * torch.finfo(dtype).eps
+    torch.testing.assert_close(
+        out.double(), wanted.permute(0, 3, 1, 2), rtol=tolerance, atol=tolerance
+    )

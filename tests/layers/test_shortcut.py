@@ -20,3 +20,7 @@ def test_drops_whole_samples_and_keeps_the_mean():
     assert out[:, 1, 0, 0].equal(kept)
     # three standard deviations of the mean of 20000 draws
     assert abs(kept.mean() - 1) < 3 * (0.25 / 0.75 / 20000) ** 0.5
+
+
+def test_a_rate_of_one_drops_all():
+    assert DropPath(1.0).train()(torch.ones(4, 3, 2, 2)).eq(0).all()

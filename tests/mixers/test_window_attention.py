@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sparx_mm.mixers import ShiftedWindowAttention
+from sparx_mm.mixers import ShiftedWindowAttention, window_attention
 from sparx_mm.state_dicts import resize_position_table
 
 TABLE = 'relative_position_bias_table'
@@ -230,3 +230,10 @@ def test_exports():
     x = torch.randn(1, 24, 5, 7)
     exported = torch.export.export(mixer, (x,)).module()
     torch.testing.assert_close(exported(x), mixer(x))
+
+
+def test_a_traced_mixer_stays_on_its_device(monkeypatch):
+    monkeypatch.setattr(window_attention, 'is_traced', lambda: True)
+    mixer = make(shifted=True).to('meta')
+    x = torch.empty(2, mixer.in_channels, 9, 10, dtype=torch.float64, device='meta')
+    assert mixer(x).shape == (2, 6, 9, 10)
