@@ -16,6 +16,7 @@ from sparx_mm.errors import UserError, user_errors
 from sparx_mm.run import (
     ArgumentParser,
     add_cfg_options,
+    last_checkpoint,
     load_config,
     load_runner,
     show_progress,
@@ -130,12 +131,6 @@ def options_of(name, data, given):
     return options
 
 
-def last_checkpoint(folder):
-    """Return the last checkpoint of a part, None before it is trained."""
-    pointer = folder / 'training/last_checkpoint'
-    return pointer.read_text() if pointer.is_file() else None
-
-
 def print_table(part, results):
     """Print the metrics of a part.
 
@@ -173,7 +168,7 @@ def run_part(part, options, work_dir, picture):
     begin = time.time()
     train(config, **run('training'))
     seconds = time.time() - begin
-    checkpoint = last_checkpoint(work_dir)
+    checkpoint = last_checkpoint(work_dir / 'training')
     runner = load_runner(load_config(config, **run('trained')), checkpoint)
     results = dict(untrained=untrained, trained=runner.test())
     dataset = runner.test_dataloader.dataset
@@ -202,7 +197,7 @@ def main():
         raise UserError(error) from error
     results = dict(untrained={}, trained={})
     for name in [name for name in PARTS if name in args.parts]:
-        start = PARTS[name].start and last_checkpoint(work_dir / PARTS[name].start)
+        start = PARTS[name].start and last_checkpoint(work_dir / PARTS[name].start / 'training')
         if start:
             options[name] = {START: start, **options[name]}
         measured = run_part(PARTS[name], options[name], work_dir / name, pictures[name])

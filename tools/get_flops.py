@@ -63,7 +63,8 @@ def parse_args():
         choices=sorted(CONVENTIONS),
         help="what is counted: paper, as in SparX's paper, with norms and without the "
         "attention of SparX's aggregators; paper-attention, with it; paper-interpolation, with "
-        'interpolation too; plain, without norms and with all attention; default: paper',
+        'interpolation too; plain, without norms and with all attention; layers, close to what thop counts; default: '
+        'paper',
     )
     add_cfg_options(
         parser, help='override settings of the config, or arguments of the backbone (arch=small)'

@@ -1,4 +1,4 @@
-# Functions that dist_train.sh, dist_test.sh and slurm_train.sh share.
+# Functions that dist_train.sh, dist_test.sh, slurm_train.sh and slurm_test.sh share.
 # PYTHON is the interpreter; its default is that of `make setup`, if it exists.
 
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -46,4 +46,20 @@ launch() {
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
     exec "$PYTHON" -m sparx_mm.run.torchrun "${place[@]}" \
         --nproc-per-node="$gpus" "$tools/$tool" "$@"
+}
+
+# slurm_resources PROGRAM PARTITION JOB_NAME: set `resources` to the options of srun or sbatch
+# that GPUS (8), GPUS_PER_NODE (8) and CPUS_PER_TASK (5) ask for
+slurm_resources() {
+    local gpus=${GPUS:-8}
+    expect_number GPUS "$gpus"
+    local gpus_per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
+    expect_number GPUS_PER_NODE "$gpus_per_node"
+    command -v "$1" >/dev/null || die "$1 is not there: this machine has no Slurm"
+    resources=(-p "$2"
+        --job-name="$3"
+        --gres=gpu:"$gpus_per_node"
+        --ntasks="$gpus"
+        --ntasks-per-node="$gpus_per_node"
+        --cpus-per-task="${CPUS_PER_TASK:-5}")
 }

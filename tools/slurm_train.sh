@@ -14,21 +14,9 @@ expect 'PARTITION JOB_NAME CONFIG WORK_DIR [options of train.py]' 4 "$@"
 partition=$1 job_name=$2 config=$3 work_dir=$4
 shift 4
 expect_config "$config"
-gpus=${GPUS:-8}
-expect_number GPUS "$gpus"
-gpus_per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
-expect_number GPUS_PER_NODE "$gpus_per_node"
 requeue=${REQUEUE:-0}
 [[ $requeue == [01] ]] || die "REQUEUE must be 0 or 1, got '$requeue'"
-start=$([[ $requeue == 1 ]] && echo sbatch || echo srun)
-command -v "$start" >/dev/null || die "$start is not there: this machine has no Slurm"
-
-resources=(-p "$partition"
-    --job-name="$job_name"
-    --gres=gpu:"$gpus_per_node"
-    --ntasks="$gpus"
-    --ntasks-per-node="$gpus_per_node"
-    --cpus-per-task="${CPUS_PER_TASK:-5}")
+slurm_resources "$([[ $requeue == 1 ]] && echo sbatch || echo srun)" "$partition" "$job_name"
 train=("$PYTHON" -u "$tools/train.py" "$config"
     --work-dir="$work_dir" --launcher=slurm "$@")
 

@@ -3,7 +3,7 @@ _base_ = [
     './_base_/models/classifier_plainmamba.py',
     './_base_/datasets/imagenet_bs128_crop875.py',
     './_base_/schedules/imagenet_bs2048_low_300e.py',
-    './_base_/default_runtime.py',
+    './_base_/runtime_without_ema.py',
 ]
 
 model = dict(
@@ -14,7 +14,6 @@ train_dataloader = dict(batch_size=256)
 # five epochs fewer of warm-up than the others, and no average
 param_scheduler = _base_.param_scheduler
 param_scheduler[0].end = param_scheduler[1].begin = 15
-default_hooks = dict(ema=None)
 
 # a GPU has 256 images, enough for batch norms of its own, as in the official runs
 sync_bn = None

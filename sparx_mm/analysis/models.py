@@ -40,7 +40,8 @@ def load_model(
         name = config_path(name)
     peer = find_peer(name)
     is_scoped = re.fullmatch(r'\w+\.\w+', name) and not name.endswith('.py')
-    if peer or is_scoped or name.isidentifier():
+    is_backbone = bool(peer or is_scoped or name.isidentifier())
+    if is_backbone:
         if name.isidentifier():
             _check_backbone(name)
         # an argument replaces another whole, a dotted key a part of it
@@ -64,13 +65,12 @@ def load_model(
         # any model may be named, and each checks its arguments its own way
         hint = (
             ''
-            if scope or not name.endswith('.py')
+            if scope or is_backbone
             else ('; it has no default_scope: is it a base of another config?')
         )
         raise UserError(
             f'the model of {name} cannot be built: {error_text(error)}{hint}'
         ) from error
-    is_backbone = not name.endswith('.py')
     return model, (224, 224) if is_backbone else find_library(cfg).count_shape
 
 

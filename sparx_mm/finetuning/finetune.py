@@ -17,7 +17,7 @@ from ..run.overrides import merge_options
 from ..run.preflight import check_packages, last_checkpoint
 from .config_file import format_config, write_config
 from .device import use_device
-from .models import find_model
+from .models import TASKS, find_model
 from .pictures import draw_validation
 from .prepare import check_unchanged, is_checked, mark_checked, prepare_data
 from .request import Facts, Request
@@ -104,7 +104,7 @@ def finetune(
             print(f'nothing to resume in {osp.abspath(work_dir)}: a new run begins')
         _check_new(work_dir)
         request = Request(
-            task=_require(task, '--task'),
+            task=_require_task(task),
             images=images and osp.abspath(images),
             annotations=annotations and osp.abspath(annotations),
             val_images=val_images and osp.abspath(val_images),
@@ -127,10 +127,10 @@ def finetune(
     return _finish(path, work_dir, checkpoint)
 
 
-def _require(value: str | None, option: str) -> str:
-    if value is None:
-        raise UserError(f'{option} is missing')
-    return value
+def _require_task(task: str | None) -> str:
+    if task is None:
+        raise UserError(f'--task is missing: give one of {", ".join(TASKS)}')
+    return task
 
 
 def _check_new(work_dir: str) -> None:
@@ -205,9 +205,11 @@ def _comment(facts: Facts, choices: Choices) -> dict[str, str]:
 
 def _train(path: str, work_dir: str, resume: bool) -> str:
     """Train, and return the best checkpoint, or the last one without a best."""
-    runner = train(path, resume='auto' if resume else None)
+    # of this folder, which may have been moved since the config was written
+    training = osp.join(work_dir, TRAINING)
+    runner = train(path, work_dir=training, resume='auto' if resume else None)
     best = runner.message_hub.runtime_info.get('best_ckpt')
-    return best or last_checkpoint(osp.join(work_dir, TRAINING))
+    return best or last_checkpoint(training)
 
 
 def _finish(path: str, work_dir: str, checkpoint: str) -> Outcome:

@@ -173,7 +173,7 @@ def _simplify_classifier(cfg: Config, num_classes: int) -> None:
 
 def _schedule(cfg: Config, choices: Choices, steps: int, metric: str) -> None:
     """Set epochs, rates, validations and checkpoints."""
-    epochs, interval = choices.epochs, max(1, choices.epochs // VALIDATIONS)
+    epochs, interval = choices.epochs, -(-choices.epochs // VALIDATIONS)
     cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=interval)
     warmup = max(1, min(MAX_WARMUP, epochs * steps // 10))
     cfg.param_scheduler = [

@@ -97,7 +97,7 @@ def take_tokens(tokens: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
 
 
 def number_rows(index: torch.Tensor, length: int) -> torch.Tensor:
-    """Number the tokens consecutively across the sequences of a batch.
+    """Index the tokens of all sequences of a batch consecutively.
 
     Args:
         index (Tensor): Indices in each sequence, of shape (B, m).

@@ -14,6 +14,7 @@ from .compilation import compile_backbones
 from .config import load_config
 from .data import load_dataset
 from .distributed import destroy_distributed
+from .preflight import last_checkpoint
 from .runner import build_runner, load_runner, test, train
 from .tracking import TRACKERS
 
@@ -27,6 +28,7 @@ __all__ = [
     'compile_backbones',
     'destroy_distributed',
     'draw_set',
+    'last_checkpoint',
     'load_config',
     'load_dataset',
     'load_runner',

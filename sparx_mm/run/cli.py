@@ -67,7 +67,7 @@ def run_parser(description: str) -> ArgumentParser:
     )
     # torch's launchers have used both spellings
     parser.add_argument(
-        '--local_rank', '--local-rank', type=int, default=0, help='set by torch.distributed.launch'
+        '--local_rank', '--local-rank', type=int, help='set by torch.distributed.launch'
     )
     return parser
 
@@ -117,7 +117,12 @@ def parse_run_args(parser: ArgumentParser) -> dict:
         environment, where mmengine reads it.
     """
     args = vars(parser.parse_args())
-    os.environ.setdefault('LOCAL_RANK', str(args.pop('local_rank')))
+    local_rank = args.pop('local_rank')
+    # without a launcher there is one process; with one, it is missed if it is not set
+    if local_rank is None and args['launcher'] == 'none':
+        local_rank = 0
+    if local_rank is not None:
+        os.environ.setdefault('LOCAL_RANK', str(local_rank))
     return args
 
 

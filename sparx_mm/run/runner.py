@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import get_rank, is_distributed
+from mmengine.dist import get_rank, get_world_size, is_distributed
 from mmengine.hooks import CheckpointHook, EMAHook, LoggerHook
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
@@ -134,8 +134,9 @@ def train(
     check_settings(cfg, loops)
     settle_label_checks(cfg, loops)
     facts = check_data(cfg, loops, show_progress)
-    if auto_scale_lr:
-        if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
+    scaling = cfg.get('auto_scale_lr') or {}
+    if auto_scale_lr or scaling.get('enable'):
+        if 'base_batch_size' not in scaling:
             raise UserError(
                 '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config'
             )
@@ -154,7 +155,7 @@ def train(
     # this function returns
     lock = None if _is_later_process() else lock_folder(cfg.work_dir)
     runner = build_runner(cfg, loops)
-    for line in facts:
+    for line in [*facts, *_compare_batch(cfg)]:
         print_log(line, 'current')
     if not len(runner.train_dataloader):
         raise UserError(
@@ -326,15 +327,34 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
 def _scale_rate(cfg: Config) -> None:
     """Let mmengine scale the learning rate by the number of images of a step."""
     cfg.auto_scale_lr.enable = True
-    counts = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+    counts = _accumulative_counts(cfg)
     if counts > 1:
         # mmengine compares a batch, and a step takes so many of them
         cfg.auto_scale_lr.base_batch_size /= counts
         if not _is_later_process():
             print(
-                f'--auto-scale-lr: a step takes {counts} batches (accumulative_counts), so that '
+                f'auto_scale_lr: a step takes {counts} batches (accumulative_counts), so that '
                 f'base_batch_size is {cfg.auto_scale_lr.base_batch_size:g} images a batch'
             )
+
+
+def _accumulative_counts(cfg: Config) -> int:
+    return (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+
+
+def _compare_batch(cfg: Config) -> list[str]:
+    """Say if the learning rate is for another number of images than a step has."""
+    scaling, batch = cfg.get('auto_scale_lr') or {}, cfg.train_dataloader.get('batch_size')
+    wanted = scaling.get('base_batch_size')
+    if not wanted or not batch or scaling.get('enable'):
+        return []
+    images = batch * _accumulative_counts(cfg) * get_world_size()
+    if images == wanted:
+        return []
+    return [
+        f'the learning rate is for {wanted:g} images a step, and a step has {images}: '
+        '--auto-scale-lr scales it'
+    ]
 
 
 def _settle_resume(cfg: Config, resume: str | None) -> None:
@@ -358,6 +378,12 @@ def _settle_resume(cfg: Config, resume: str | None) -> None:
 
 
 def _check_run(cfg: Config) -> None:
+    if cfg.get('strategy') is not None or cfg.get('runner_type') == 'FlexibleRunner':
+        raise UserError(
+            "the config has a strategy, which is for mmengine's FlexibleRunner, and runs here are "
+            'those of its Runner: leave strategy and runner_type out, or build the FlexibleRunner in '
+            'a program of your own'
+        )
     check_launcher(cfg)
     check_packages(cfg)
     check_channels(cfg)

@@ -182,6 +182,8 @@ def test_a_mistake_is_one_line_once(config, tmp_path):
         ('dist_test', ['none.py', 'a.pth', 2], 'no config file none.py'),
         ('slurm_train', ['part', 'job', DEMO], 'usage: {path} PARTITION JOB_NAME CONFIG WORK_DIR'),
         ('slurm_train', ['part', 'job', 'none.py', 'out'], 'no config file none'),
+        ('slurm_test', ['part', 'job', DEMO], 'usage: {path} PARTITION JOB_NAME CONFIG CHECKPOINT'),
+        ('slurm_test', ['part', 'job', 'none.py', 'a.pth'], 'no config file none'),
     ],
 )
 def test_mistakes_of_the_scripts(tmp_path, script, args, message):
@@ -232,6 +234,9 @@ def test_what_srun_is_told(stand_in, tmp_path):
         '--cfg-options',
         'a=[1, 2]',
     ]
+    tested = _run_script('slurm_test', *given, folder=tmp_path, PATH=path, **variables)
+    wanted = output.replace('tools/train.py', 'tools/test.py').replace('--work-dir=', '')
+    assert tested == wanted
     for gpus, per_node in ((None, 8), ('2', 2), ('16', 8)):
         variables = {} if gpus is None else dict(GPUS=gpus)
         output = _run_script('slurm_train', *given, folder=tmp_path, PATH=path, **variables)

@@ -166,13 +166,40 @@ def test_auto_scale_lr(usual):
         run.train(**_options(usual, auto_scale_lr=None), auto_scale_lr=True)
 
 
+@pytest.mark.parametrize('by', ['option', 'config'])
 @pytest.mark.parametrize('counts,base', [(1, 16), (4, 4), (3, 16 / 3)])
-def test_auto_scale_lr_counts_accumulated_batches(usual, counts, base, capsys):
+def test_auto_scale_lr_counts_accumulated_batches(usual, counts, base, by, capsys):
     usual = _options(usual, **{'optim_wrapper.accumulative_counts': counts})
-    cfg = run.train(**usual, auto_scale_lr=True).cfg
+    if by == 'config':
+        usual = _options(usual, **{'auto_scale_lr.enable': True})
+    cfg = run.train(**usual, auto_scale_lr=by == 'option').cfg
     # mmengine's ratio is that of a batch to it
     assert cfg.auto_scale_lr.base_batch_size == base
     assert ('a step takes' in capsys.readouterr().out) is (counts > 1)
+
+
+@pytest.mark.parametrize('counts,line', [(1, 'for 12 images a step, and a step has 4'), (3, '')])
+def test_a_rate_for_another_batch_is_said(usual, counts, line, monkeypatch):
+    said = []
+    monkeypatch.setattr(run, 'print_log', lambda text, logger: said.append(text))
+    options = {'auto_scale_lr.base_batch_size': 12, 'optim_wrapper.accumulative_counts': counts}
+    usual = _options(usual, **{'train_dataloader.batch_size': 4}, **options)
+    run.train(**usual)
+    assert [text for text in said if line and line in text] == [
+        f'the learning rate is {line}: --auto-scale-lr scales it'
+    ] * bool(line)
+    assert any('learning rate is for' in text for text in said) is bool(line)
+    said.clear()
+    run.train(**usual, auto_scale_lr=True)
+    assert not any('learning rate is for' in text for text in said)
+
+
+@pytest.mark.parametrize(
+    'options', [dict(strategy=dict(type='FSDPStrategy')), dict(runner_type='FlexibleRunner')]
+)
+def test_a_strategy_is_refused(usual, options):
+    with pytest.raises(UserError, match="for mmengine's FlexibleRunner, and runs here"):
+        run.train(**_options(usual, **options))
 
 
 def test_show_optim(usual):

@@ -9,12 +9,12 @@ optim_wrapper = dict(
     # A_log, D, norms, positions and directions are not decayed, as in Mamba's and Swin's practice, nor
     # are the scalars of weighted sums, because decay would take the maps themselves towards 0. The
     # official runs of SparX-Mamba decayed A_log, D, the dt bias, batch norms and biases; train as
-    # they did by paramwise_cfg=None. The official runs of VMamba decayed A_log and the dt bias, and
+    # they did by optim_wrapper.paramwise_cfg=None. The official runs of VMamba decayed A_log and the dt bias, and
     # spared in classifiers D, norms and all biases, in detectors and segmentors only the norms of
     # layers and of outputs. Those of GroupMamba decayed A_log and the dt bias, and spared D, the scale
     # of a product before a norm (skip_scale), norms and all other biases. Those of PlainMamba spared
     # what is spared here, and in classifiers and detectors all biases too.
-    # norm_decay_mult reaches every BN, GN and LN by its class; custom_keys match parts of names.
+    # norm_decay_mult reaches every BN, GN, LN and RMSNorm by its class; custom_keys match parts of names.
     paramwise_cfg=dict(
         # Ratio of a layer's learning rate to that of the next layer; 1 gives all layers the same.
         # Spare the lower layers of a trained backbone by
@@ -24,10 +24,15 @@ optim_wrapper = dict(
         custom_keys={
             'A_log': dict(decay_mult=0.0),
             'mixer.D': dict(decay_mult=0.0),
+            'scans.0.D': dict(decay_mult=0.0),
+            'scans.1.D': dict(decay_mult=0.0),
             'mixer.skip_scale': dict(decay_mult=0.0),
             'mixer.direction_Bs': dict(decay_mult=0.0),
             'stem.pos_embed': dict(decay_mult=0.0),
+            'stem.class_token': dict(decay_mult=0.0),
             'adapter.level_embed': dict(decay_mult=0.0),
+            # scales of the injectors, from 0
+            '.gamma': dict(decay_mult=0.0),
             'weighted_sum': dict(decay_mult=0.0),
             'relative_position_bias_table': dict(decay_mult=0.0),
         },
@@ -39,5 +44,5 @@ optim_wrapper = dict(
 sync_bn = 'torch'
 
 # For another batch size, multiply lr by its ratio to this one by
-#   auto_scale_lr.enable=True, or --auto-scale-lr
+#   auto_scale_lr.enable=True, or --auto-scale-lr, which is the same
 auto_scale_lr = dict(enable=False, base_batch_size=16)

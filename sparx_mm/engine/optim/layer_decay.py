@@ -27,6 +27,7 @@ OPTIONS = (
 class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """mmengine's constructor, with lower learning rates for lower layers.
 
+    ``norm_decay_mult`` is that of ``nn.RMSNorm`` too, which mmengine does not take for a norm.
     After all other rules of ``paramwise_cfg``, the rate of each parameter is
     multiplied by ``layer_decay_rate ** (num_depths - 1 - depth)``. ``depth``
     and ``num_depths`` come from the ``get_layer_depth(param_name, prefix)`` of
@@ -75,7 +76,10 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 Default: ``''``.
             **kwargs: See `DefaultOptimWrapperConstructor`.
         """
+        before = len(params)
         super().add_params(params, module, prefix=prefix, **kwargs)
+        if isinstance(module, nn.RMSNorm):
+            self._spare_norm(params[before:], prefix)
         # the parent calls this method for every part, with its prefix
         if prefix or self.rate == 1:
             return
@@ -89,6 +93,15 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             f'by {min(scales.values()):.3g} (first layers) to 1',
             logger='current',
         )
+
+    def _spare_norm(self, groups, prefix):
+        """Give the weight of a norm the decay of norms, unless a custom key names it."""
+        mult = self.paramwise_cfg.get('norm_decay_mult')
+        custom = self.paramwise_cfg.get('custom_keys', {})
+        if mult is None or self.base_wd is None or any(key in f'{prefix}.weight' for key in custom):
+            return
+        for group in groups:
+            group['weight_decay'] = self.base_wd * mult
 
 
 def layer_scales(model: nn.Module, rate: float) -> dict[int, float]:

@@ -3,6 +3,7 @@
 import os
 import os.path as osp
 
+from ...engine.saving.last_checkpoint import POINTER
 from ...errors import UserError
 from .weights import check_checkpoint
 
@@ -40,7 +41,7 @@ def last_checkpoint(work_dir: str) -> str | None:
     Raises:
         UserError: If the folder names a checkpoint that is gone.
     """
-    pointer = osp.join(work_dir, 'last_checkpoint')
+    pointer = osp.join(work_dir, POINTER)
     if not osp.isfile(pointer):
         return None
     with open(pointer, encoding='utf-8', errors='replace') as file:

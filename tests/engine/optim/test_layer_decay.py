@@ -1,20 +1,42 @@
 """Layer-wise learning rates, beside the other rules of the constructor."""
 
+import re
 from importlib import import_module
 
 import pytest
 import torch
 from archs import PICO
+from detection import ROOT
+from mmengine.config import Config
 from mmengine.model import BaseModule
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
-from sparx_mm import SparXMamba
+from sparx_mm import (
+    VSSD,
+    GroupMamba,
+    PlainMambaAdapter,
+    SparXMamba,
+    SparXSwin,
+    Vim,
+    VMamba,
+    VMUNetEncoder,
+)
 from sparx_mm.engine import LayerDecayOptimWrapperConstructor
 from sparx_mm.errors import UserError
 
 pytestmark = pytest.mark.stack
 LR, DECAY = 1e-3, 0.05
+FAMILIES = (
+    SparXMamba,
+    SparXSwin,
+    VMamba,
+    VSSD,
+    GroupMamba,
+    PlainMambaAdapter,
+    VMUNetEncoder,
+    Vim,
+)
 TYPE = 'LayerDecayOptimWrapperConstructor'
 
 
@@ -193,3 +215,41 @@ def test_a_model_that_asks_its_backbone():
 
     wanted = settings(Detector(), layer_decay_rate=0.5)
     assert settings(Classifier(), layer_decay_rate=0.5) == wanted
+
+
+@pytest.mark.parametrize('mult, wanted', [(0.0, 0.0), (0.5, 0.5 * DECAY), (None, DECAY)])
+def test_rms_norms_decay_as_norms(mult, wanted):
+    model = nn.Sequential(nn.Linear(4, 4), nn.RMSNorm(4), nn.LayerNorm(4))
+    options = {} if mult is None else dict(norm_decay_mult=mult)
+    found = settings(model, **options)
+    assert found['0.weight'][1] == DECAY
+    assert found['1.weight'][1] == found['2.weight'][1] == wanted
+    # a rule for the name is that for a norm's too
+    custom = {'1.weight': dict(decay_mult=2.0)}
+    assert settings(model, custom_keys=custom, **options)['1.weight'][1] == 2 * DECAY
+
+
+def test_what_the_schedules_do_not_decay():
+    cfg = Config.fromfile(ROOT / 'configs/_base_/schedules/adamw.py').optim_wrapper
+    page = (ROOT / 'docs/other_tasks.md').read_text()
+    (block,) = re.findall(r'```python\n(optim_wrapper = dict\(\n    _delete_.*?)```', page, re.S)
+    rules = {}
+    exec(block, rules)
+    keys = rules['optim_wrapper']['paramwise_cfg']['custom_keys']
+    assert keys == cfg.paramwise_cfg.custom_keys.to_dict()
+    spared = re.compile(r'(A_log|\.D|\.gamma|pos_embed|class_token|level_embed)$')
+    for family in FAMILIES:
+        with torch.device('meta'):
+            model = family()
+        norms = {
+            f'{path}.{key}'
+            for path, module in model.named_modules()
+            if 'Norm' in type(module).__name__
+            for key, _ in module.named_parameters(recurse=False)
+        }
+        found = settings(model, optimizer=cfg.optimizer, **cfg.paramwise_cfg)
+        none = {key for key, (_, decay) in found.items() if decay == 0}
+        assert norms <= none, family
+        assert {key for key in found if spared.search(key)} <= none, family
+        # all other matrices do
+        assert len(none) < len(found) and any('proj' in key for key in found.keys() - none)
