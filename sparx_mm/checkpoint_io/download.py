@@ -57,6 +57,8 @@ def fetch(url: str, timeout: float = 30.0) -> str:
                     _download(url, target, timeout, wanted)
         elif wanted:
             _check_hash(target, wanted, f'{target}, remove it: it')
+        else:
+            print(f'{url}: taken from {target}, which was there', flush=True)
     except (OSError, http.client.HTTPException) as error:
         raise DownloadError(f'{url} cannot be downloaded ({_reason(error)})') from error
     return target

@@ -102,6 +102,14 @@ def test_shows_progress(server, cache, capsys):
     ]
 
 
+def test_says_what_it_takes_from_the_cache(server, cache, capsys):
+    cache.mkdir(parents=True)
+    (cache / 'a.pth').write_text('of another project')
+    url = f'{server.url}/a.pth'
+    fetch(url)
+    assert capsys.readouterr().out == f'{url}: taken from {cache / "a.pth"}, which was there\n'
+
+
 def test_is_fetched_once(server, cache):
     for _ in range(2):
         fetch(f'{server.url}/a.pth')

@@ -1,6 +1,7 @@
 """Fine-tuning from one call: a run of each task, and how it goes on."""
 
 import os
+import shutil
 import weakref
 from importlib import import_module
 from pathlib import Path
@@ -99,6 +100,13 @@ def test_a_run_goes_on_with_the_config_as_it_was_changed(detector, shapes, train
     assert (root / 'training/epoch_2.pth').is_file()
     assert set(again.metrics) == set(outcome.metrics)
     assert not trained_models
+    # in a copy of the folder it goes on there
+    copy, before = root.with_name('copy'), sorted(root.rglob('*'))
+    shutil.copytree(root, copy)
+    config = copy / path.relative_to(root)
+    config.write_text(text.replace('max_epochs=2', 'max_epochs=3').replace('T_max=2', 'T_max=3'))
+    finetune(work_dir=str(copy), resume=True, device='cpu')
+    assert (copy / 'training/epoch_3.pth').is_file() and sorted(root.rglob('*')) == before
     # after a change of the data it does not
     annotations = of_shapes(shapes, 'train')[1]
     stat = os.stat(annotations)

@@ -34,7 +34,7 @@ def test_help(tool, tmp_path):
         (
             'train',
             [CONFIG, '--cfg-options', 'optim_wrapper.type=AmpOptimWrapper'],
-            "optim_wrapper.type='BFloat16OptimWrapper'",
+            'take bfloat16 with --amp-dtype bfloat16',
         ),
         ('train', [CONFIG, '--amp'], 'data set not found'),
         ('train', [CONFIG, '--launcher', 'pytorch'], 'torchrun'),

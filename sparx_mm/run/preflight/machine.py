@@ -85,8 +85,7 @@ def check_training_device(cfg: Config) -> None:
     if wrapper.get('type') == 'AmpOptimWrapper':
         raise UserError(
             'float16 (AmpOptimWrapper) needs a GPU and none is visible: take '
-            'bfloat16 with --amp-dtype bfloat16, or in the config with '
-            "optim_wrapper.type='BFloat16OptimWrapper'"
+            'bfloat16 with --amp-dtype bfloat16'
         )
     needs_gpu = find_library(cfg).needs_gpu
     for key, node in walk(cfg.get('model') or {}, 'model'):
