@@ -116,12 +116,19 @@ class Comparison(NamedTuple):
         claims (tuple[Claim]): What is said of the networks. Default: none.
         is_stress (bool): The question is which networks fall over; if not, which conditions
             are better than the base. Default: False.
+
+    Attributes:
+        is_transfer (bool): Networks start from others that are trained before.
     """
 
     networks: tuple[str, ...]
     conditions: tuple[str, ...] = (BASE,)
     claims: tuple[Claim, ...] = ()
     is_stress: bool = False
+
+    @property
+    def is_transfer(self):
+        return any(CONDITIONS[name].pretrained for name in self.conditions)
 
 
 def _against(text, worse):

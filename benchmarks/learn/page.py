@@ -1,14 +1,18 @@
 """The page of what was measured."""
 
 import os
+import shlex
 from typing import NamedTuple
 
-from .comparisons import BASE, COMPARISONS, RATES
+from .comparisons import BASE, COMPARISONS, PRETRAINING, RATES
 from .curves import draw
-from .plan import ITERATIONS
+from .plan import ITERATIONS, PRETRAINING_IMAGES
 from .ranking import MIN_SEEDS
 from .tables import FALLEN, claim_table, condition_table, result_tables, robustness_table
 from .tasks import TASKS
+
+# task and images of the backbones that others start from
+_START = PRETRAINING, PRETRAINING_IMAGES
 
 
 class Budgeted(NamedTuple):
@@ -84,19 +88,26 @@ def write_page(records, output=None, pictures=None):
     for title, comparison in COMPARISONS.items():
         sections, curves = [], {}
         for key, jobs in groups.items():
-            runs = {name: jobs[name, BASE] for name in comparison.networks if (name, BASE) in jobs}
-            others = [c for n, c in jobs if n in runs and c in comparison.conditions[1:]]
+            of_networks = {job: runs for job, runs in jobs.items() if job[0] in comparison.networks}
+            base = {name: runs for (name, c), runs in of_networks.items() if c == BASE}
             if len(comparison.conditions) > 1:
-                if others:
-                    tabulate = robustness_table if comparison.is_stress else condition_table
-                    sections += [_heading(key, title), tabulate(comparison, jobs)]
+                chosen = {j: r for j, r in of_networks.items() if j[1] in comparison.conditions}
+                tabulate = robustness_table if comparison.is_stress else condition_table
+                if any(condition != BASE for _, condition in chosen):
+                    sections += [_heading(key, title, chosen), tabulate(comparison, chosen)]
+                elif comparison.is_transfer and (key.task, key.images) == _START and base:
+                    sections += [_heading(key, title, chosen), condition_table(comparison, chosen)]
                 continue
-            if len(runs) < 2:
+            if len(base) < 2:
                 continue
-            curves[f'{key.task}, {key.iterations} iterations: {TASKS[key.task].metric}'] = runs
-            sections += [_heading(key, title), result_tables(runs)]
+            base = {name: base[name] for name in comparison.networks if name in base}
+            curves[f'{_title(key)}: {TASKS[key.task].metric}'] = base
+            sections += [
+                _heading(key, title, {(name, BASE): runs for name, runs in base.items()}),
+                result_tables(base),
+            ]
             if comparison.claims:
-                sections.append(claim_table(comparison.claims, runs))
+                sections.append(claim_table(comparison.claims, base))
         if not sections:
             continue
         blocks.append(f'## {title.capitalize()}')
@@ -117,13 +128,34 @@ def write_page(records, output=None, pictures=None):
     return '\n\n'.join(blocks)
 
 
-def _heading(key, comparison):
-    about = TASKS[key.task].about
-    drawn = option = ''
-    if key.task.startswith('shapes'):
-        drawn, option = f', {key.images} drawn images', f' --images {key.images}'
+def _is_drawn(key):
+    return key.task.startswith('shapes')
+
+
+def _title(key):
+    images = f', {key.images:,} images' if _is_drawn(key) else ''
     return (
-        f'### {key.task}, {key.iterations} iterations\n\n{about[0].upper()}{about[1:]}{drawn}; '
-        f'networks of {key.parameters:,} parameters. `benchmarks/learning.py run --comparisons '
-        f'{comparison} --tasks {key.task} --scale {key.iterations / ITERATIONS:g}{option}`'
+        f'{key.task}{images}, {key.parameters / 1e6:.2g} M parameters, {key.iterations} iterations'
+    )
+
+
+def _heading(key, comparison, jobs):
+    """Write what a table has, and the command that makes it."""
+    options = dict(comparisons=[comparison], tasks=[key.task])
+    for option, index in (('networks', 0), ('conditions', 1)):
+        there = {job[index] for job in jobs}
+        every = getattr(COMPARISONS[comparison], option)
+        if there != set(every):
+            options[option] = [name for name in every if name in there]
+    options['scale'] = [f'{key.iterations / ITERATIONS:g}']
+    if _is_drawn(key):
+        options['images'] = [str(key.images)]
+    options['parameters'] = [str(key.parameters)]
+    if TASKS[key.task].option:
+        options[TASKS[key.task].option] = ['PATH']
+    words = [word for option, values in options.items() for word in (f'--{option}', *values)]
+    about = TASKS[key.task].about
+    return (
+        f'### {_title(key)}\n\n{about[0].upper()}{about[1:]}. '
+        f'`.venv/bin/python benchmarks/learning.py run {shlex.join(words)}`'
     )

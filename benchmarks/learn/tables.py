@@ -35,7 +35,6 @@ def _place(value):
 
 
 def _rate_cell(runs):
-    # of the base condition, and so one of the grid
     rate = runs[0][0].rate
     return f'{rate:g}' + (' (the edge)' if rate in (RATES[0], RATES[-1]) else '')
 
@@ -159,16 +158,17 @@ def condition_table(comparison, jobs):
     """
     rows = []
     for name in comparison.networks:
-        base = None
-        for condition in comparison.conditions:
-            runs = jobs.get((name, condition))
-            if not runs:
-                continue
-            one = spread([final(record) for _, record in runs])
-            base = base or one
-            outcome = '' if condition == BASE else OUTCOMES[verdict(one, base)]
-            first = runs[0][0]
-            rows.append([name, condition, f'{first.rate:g}', first.init, *_cells(one), outcome])
+        ends = {
+            condition: spread([final(record) for _, record in jobs[name, condition]])
+            for condition in comparison.conditions
+            if (name, condition) in jobs
+        }
+        for condition, one in ends.items():
+            outcome = ''
+            if condition != BASE and BASE in ends:
+                outcome = OUTCOMES[verdict(one, ends[BASE])]
+            runs = jobs[name, condition]
+            rows.append([name, condition, _rate_cell(runs), runs[0][0].init, *_cells(one), outcome])
     return table(
         ['network', 'condition', 'rate', 'init', 'mean', 'seeds', 'against the base'], rows
     )

@@ -17,11 +17,13 @@ class Task(NamedTuple):
         load (Callable): Function from the command line to a `Data`.
         about (str): What it is, for a page.
         metric (str): Name of the metric. Default: ``'accuracy'``.
+        option (str, optional): Option of the command line that names the data. Default: none.
     """
 
     load: Callable
     about: str
     metric: str = 'accuracy'
+    option: str | None = None
 
 
 TASKS = {
@@ -43,17 +45,22 @@ TASKS = {
     'coco-objects': Task(
         real_tasks.coco_objects,
         'classification of objects cut from photographs of COCO, by supercategory',
+        option='coco',
     ),
     'camvid': Task(
         real_tasks.camvid,
         'segmentation of street scenes of CamVid at half size, by other drives',
         'mean IoU',
+        'camvid',
     ),
     'clothes': Task(
         real_tasks.clothes,
         'classification of photographs of clothes (Fashion-MNIST, 28x28 at twice the size), 1,000 to train on',
+        option='clothes',
     ),
-    'folders': Task(real_tasks.folders, 'classification of the images of a folder'),
+    'folders': Task(
+        real_tasks.folders, 'classification of the images of a folder', option='folder'
+    ),
 }
 
 

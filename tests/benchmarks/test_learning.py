@@ -3,6 +3,7 @@
 import io
 import json
 import multiprocessing
+import shlex
 import tarfile
 import time
 from argparse import Namespace
@@ -394,6 +395,38 @@ def test_what_falls_over_is_in_bold(finished):
     (row,) = [s for s in page.write_page(finished).splitlines() if s.startswith('| Swin | 100% |')]
     cells = row.strip('| ').split(' | ')
     assert cells[2:] == ['**15%**', '100%', '**0%, 3 of 3 diverged**', '2']
+
+
+def test_each_budget_has_a_table_and_a_command_of_its_own(finished, monkeypatch):
+    import learning
+    from learn import page
+
+    several = {run._replace(images=50): record for run, record in finished.items()}
+    text = page.write_page({**finished, **several})
+    titles = [line for line in text.splitlines() if line.startswith('### ')]
+    of_images = [[t for t in titles if f', {n} images,' in t] for n in (50, 90)]
+    assert len(of_images[0]) == len(of_images[1]) == len(titles) / 2 > 0
+    commands = [line for line in text.splitlines() if 'run --comparisons families' in line]
+    (command,) = [line for line in commands if '--images 50' in line]
+    options = shlex.split(command.split('learning.py ')[1].rstrip('`'))
+    monkeypatch.setattr('sys.argv', ['learning.py', *options])
+    jobs, budget = learning.choose_jobs(learning.parse_options())
+    (run, *_) = several
+    assert {job.network for job in jobs} == {run.network for run in several}
+    assert (budget.iterations, budget.parameters, budget.images) == run[-3:]
+
+
+def test_conditions_without_a_base_are_not_judged(finished):
+    from learn import page
+
+    alone = {
+        run._replace(condition='own init'): record
+        for run, record in finished.items()
+        if run.network == 'SparX-Mamba'
+    }
+    rows = page.write_page(alone).split('## Defaults')[1].splitlines()
+    (row,) = [row for row in rows if 'own init' in row and row.startswith('| SparX')]
+    assert row.strip('| ').endswith('0.800 to 0.880')
 
 
 def test_objects_are_cut_out_where_they_are():
