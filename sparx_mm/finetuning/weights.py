@@ -70,9 +70,8 @@ def use_weights(cfg: Config, weights: str | None, task: str) -> tuple[str, bool]
         return f'{weights} (what fits of the whole model; the log names what stays new)', True
     if not families:
         raise UserError(
-            f'--weights {weights} holds no backbone of SparX, VMamba, VSSD, GroupMamba, '
-            f'PlainMamba, Vim or Swin: give '
-            "a released file, one of a run, or 'none'"
+            f'--weights {weights} holds no backbone of SparX, VMamba, VSSD, GroupMamba, PlainMamba, '
+            "Vim or Swin: give a released file, one of a run, or 'none'"
         )
     prefix, family = next(iter(families.items()))
     kind = 'PretrainedSwin' if family is SWIN else 'Pretrained'
