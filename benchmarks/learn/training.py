@@ -22,7 +22,7 @@ SCHEDULE = Path(__file__).parents[2] / 'configs/_base_/schedules/adamw.py'
 HEADS = dict(classes=Classifier, pixels=Segmentor, boxes=Detector)
 # of the gradients
 MAX_NORM = 5.0
-# measurements of a curve after the one before training
+# of a curve, after the one before training
 MEASUREMENTS = 8
 
 
@@ -200,7 +200,7 @@ class Trainer:
         return self.model.head.metric(predicted, part.labels)
 
 
-def train(config, data, recipe, keep=None):
+def train(config, data, recipe, keep=None, measurements=MEASUREMENTS):
     """Train a network from its initial weights.
 
     Args:
@@ -208,6 +208,7 @@ def train(config, data, recipe, keep=None):
         data (Data): Data set of the task.
         recipe (Recipe): How to train.
         keep (Path, optional): File to write the trained backbone to. Default: none.
+        measurements (int): Measurements after the one before training. Default: ``MEASUREMENTS``.
 
     Returns:
         dict: ``curve``, rows of iterations, CPU seconds of training alone, mean loss since
@@ -218,7 +219,7 @@ def train(config, data, recipe, keep=None):
     Trainer(config, data, recipe).step(0)
     trainer, seconds, losses = Trainer(config, data, recipe), 0.0, []
     curve = [[0, 0.0, None, round(trainer.measure(data.test), 5)]]
-    marks = {round(recipe.iterations * (i + 1) / MEASUREMENTS) for i in range(MEASUREMENTS)}
+    marks = {round(recipe.iterations * (i + 1) / measurements) for i in range(measurements)}
     for done in range(1, recipe.iterations + 1):
         start = time.process_time()
         losses.append(trainer.step(done - 1))

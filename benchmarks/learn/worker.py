@@ -6,7 +6,7 @@ from sparx_mm.errors import UserError
 
 from .comparisons import BASE, CONDITIONS, PRETRAINING
 from .plan import CHOICE_SEED, count_runs, final, list_known, list_missing, start_of
-from .training import Recipe, train
+from .training import MEASUREMENTS, Recipe, train
 
 # parts of a run beside its training: measurements
 OVERHEAD = 1.15
@@ -77,13 +77,15 @@ def work(jobs, budget, store, fitted, load, about, say):
         left = '' if seconds is None else f', about {seconds / 60:.0f} min of one core left'
         say(f'{done + 1} of {number}: {run}{left}')
         data = load(run.task, run.images)
+        measurements = MEASUREMENTS
         if run.phase == 'choice':
-            data = data.hold_out(CHOICE_SEED)
+            # nothing but the end is read
+            data, measurements = data.hold_out(CHOICE_SEED), 1
         network = fitted[run.network]
         recipe = _recipe_of(run, budget, store)
         is_start = (run.task, run.condition, run.phase) == (PRETRAINING, BASE, 'result')
         keep = store.weights(run) if is_start else None
-        result = train(network.config, data, recipe, keep)
+        result = train(network.config, data, recipe, keep, measurements)
         result.update(config=network.config, parameters=network.parameters, macs=network.macs)
         store.add(run, dict(result, **about))
         store.release(run)

@@ -154,7 +154,7 @@ def test_run_and_report(learning, run, tmp_path):
     for record in records:
         steps = record['run']['iterations']
         assert steps == (1 if record['run']['phase'] == 'choice' else 3)
-        assert record['curve'][0][0] == 0 and record['curve'][-1][0] == steps
+        assert [row[0] for row in record['curve']] == [*range(steps + 1)]
         assert record['finite'] and 0 <= record['curve'][-1][3] <= 1
         assert record['curve'][-1][1] > 0
     # nothing is left to do
