@@ -53,6 +53,8 @@ class Condition(NamedTuple):
             ``PRETRAINING``. Default: False.
         init (str, optional): Key of ``INITS``. Default: the one that is chosen.
         tuned (bool): Choose the learning rate in this condition; if not, in the base. Default: False.
+        equal_time (bool): Train for the CPU time of ``PACER`` in the base, in place of for as
+            many iterations. Default: False.
     """
 
     rate: float = 1.0
@@ -65,11 +67,15 @@ class Condition(NamedTuple):
     pretrained: bool = False
     init: str | None = None
     tuned: bool = False
+    equal_time: bool = False
 
 
 # whose backbones others start from
 PRETRAINING = 'shapes-objects'
 BASE = 'float32'
+# whose CPU time others are given
+PACER = 'SparX-Mamba'
+EQUAL_TIME = 'equal CPU time'
 
 
 def _pretrained(layer_decay=1.0, **backbone):
@@ -104,7 +110,13 @@ TRANSFER = {
     'pretrained, layer decay 0.9': _pretrained(layer_decay=0.9),
     'pretrained, layer decay 0.8': _pretrained(layer_decay=0.8),
 }
-CONDITIONS = {BASE: Condition(), **ROBUSTNESS, **DEFAULTS, **TRANSFER}
+CONDITIONS = {
+    BASE: Condition(),
+    EQUAL_TIME: Condition(equal_time=True),
+    **ROBUSTNESS,
+    **DEFAULTS,
+    **TRANSFER,
+}
 
 
 class Comparison(NamedTuple):
@@ -136,7 +148,7 @@ def _against(text, worse):
 
 
 COMPARISONS = {
-    'families': Comparison(FAMILIES),
+    'families': Comparison(FAMILIES, (BASE, EQUAL_TIME)),
     'connections': Comparison(
         (
             'SparX-Mamba',

@@ -4,11 +4,18 @@ import os
 import shlex
 from typing import NamedTuple
 
-from .comparisons import BASE, COMPARISONS, PRETRAINING, RATES
+from .comparisons import BASE, COMPARISONS, EQUAL_TIME, PACER, PRETRAINING, RATES
 from .curves import draw
 from .plan import ITERATIONS, PRETRAINING_IMAGES
 from .ranking import MIN_SEEDS
-from .tables import FALLEN, claim_table, condition_table, result_tables, robustness_table
+from .tables import (
+    FALLEN,
+    claim_table,
+    condition_table,
+    result_table,
+    robustness_table,
+    time_table,
+)
 from .tasks import TASKS
 
 # task and images of the backbones that others start from
@@ -88,26 +95,28 @@ def write_page(records, output=None, pictures=None):
     for title, comparison in COMPARISONS.items():
         sections, curves = [], {}
         for key, jobs in groups.items():
-            of_networks = {job: runs for job, runs in jobs.items() if job[0] in comparison.networks}
-            base = {name: runs for (name, c), runs in of_networks.items() if c == BASE}
-            if len(comparison.conditions) > 1:
-                chosen = {j: r for j, r in of_networks.items() if j[1] in comparison.conditions}
-                tabulate = robustness_table if comparison.is_stress else condition_table
-                if any(condition != BASE for _, condition in chosen):
-                    sections += [_heading(key, title, chosen), tabulate(comparison, chosen)]
-                elif comparison.is_transfer and (key.task, key.images) == _START and base:
-                    sections += [_heading(key, title, chosen), condition_table(comparison, chosen)]
-                continue
-            if len(base) < 2:
-                continue
-            base = {name: base[name] for name in comparison.networks if name in base}
-            curves[f'{_title(key)}: {TASKS[key.task].metric}'] = base
-            sections += [
-                _heading(key, title, {(name, BASE): runs for name, runs in base.items()}),
-                result_tables(base),
-            ]
-            if comparison.claims:
-                sections.append(claim_table(comparison.claims, base))
+            jobs = {
+                (name, condition): jobs[name, condition]
+                for name in comparison.networks
+                for condition in comparison.conditions
+                if (name, condition) in jobs
+            }
+            base, timed = (
+                {name: runs for (name, condition), runs in jobs.items() if condition == wanted}
+                for wanted in (BASE, EQUAL_TIME)
+            )
+            if set(comparison.conditions) - {BASE, EQUAL_TIME}:
+                is_start = comparison.is_transfer and (key.task, key.images) == _START
+                if len(jobs) > len(base) or (base and is_start):
+                    tabulate = robustness_table if comparison.is_stress else condition_table
+                    sections += [_heading(key, title, jobs), tabulate(comparison, jobs)]
+            elif len(base) > 1:
+                curves[f'{_title(key)}: {TASKS[key.task].metric}'] = base
+                sections += [_heading(key, title, jobs), result_table(base)]
+                if timed and PACER in base:
+                    sections.append(time_table({PACER: base[PACER], **timed}))
+                if comparison.claims:
+                    sections.append(claim_table(comparison.claims, base))
         if not sections:
             continue
         blocks.append(f'## {title.capitalize()}')

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from .comparisons import BASE, COMPARISONS, CONDITIONS, INITS, PRETRAINING, RATES
+from .comparisons import BASE, COMPARISONS, CONDITIONS, INITS, PACER, PRETRAINING, RATES
 from .store import Run
 
 # of a result, at a scale of 1
@@ -117,6 +117,8 @@ def results(job, budget, records):
     if not all(run in records for run in runs):
         return []
     best = max(runs, key=lambda run: final(records[run]))
+    if CONDITIONS[job.condition].equal_time and job.network == PACER:
+        job = job._replace(condition=BASE)
     rate = best.rate * CONDITIONS[job.condition].rate
     return [_run(job, budget, 'result', rate, best.init, seed) for seed in range(budget.seeds)]
 
@@ -160,9 +162,51 @@ def start_of(run, budget, records):
     return runs[run.seed if run.phase == 'result' else 0]
 
 
+def pacing(job, budget):
+    """Return the jobs whose CPU time decides how many iterations a job has.
+
+    Args:
+        job (Job): Network under a condition on a task.
+        budget (Budget): What each network is given.
+
+    Returns:
+        list[tuple[Job, Budget]]: Jobs and their budget, none if it has those of the budget.
+    """
+    if not CONDITIONS[job.condition].equal_time:
+        return []
+    return [(job._replace(network=name, condition=BASE), budget) for name in (PACER, job.network)]
+
+
+def iterations_of(run, budget, records):
+    """Return the number of iterations that a run trains.
+
+    Args:
+        run (Run): What is to be trained.
+        budget (Budget): What each network is given.
+        records (dict[Run, dict]): Finished runs.
+
+    Returns:
+        int: That of the run, or as many as take the CPU time of ``PACER``.
+
+    Raises:
+        KeyError: If a run that this depends on is not finished.
+    """
+    if not CONDITIONS[run.condition].equal_time:
+        return run.iterations
+    paces = []
+    for pair in pacing(Job(*run[:3]), budget):
+        runs = results(*pair, records)
+        if not runs:
+            raise KeyError(pair)
+        curves = [records[one]['curve'] for one in runs]
+        paces.append(sum(c[-1][1] for c in curves) / max(1, sum(c[-1][0] for c in curves)))
+    return max(1, round(run.iterations * paces[0] / paces[1]))
+
+
 def _can_start(run, budget, records):
     try:
         start_of(run, budget, records)
+        iterations_of(run, budget, records)
     except KeyError:
         return False
     return True
@@ -180,7 +224,8 @@ def expand(jobs, budget):
     """
     pairs = [(job, budget) for job in jobs]
     firsts = [pretraining(*pair) for pair in pairs]
-    return list(dict.fromkeys([pair for pair in firsts if pair] + pairs))
+    paces = [one for pair in pairs for one in pacing(*pair)]
+    return list(dict.fromkeys([pair for pair in firsts if pair] + paces + pairs))
 
 
 def list_known(jobs, budget, records):

@@ -3,7 +3,7 @@
 import numpy as np
 from report import number, table
 
-from .comparisons import BASE, RATES
+from .comparisons import BASE, PACER, RATES
 from .plan import final
 from .ranking import rank, spread, verdict
 
@@ -11,19 +11,6 @@ from .ranking import rank, spread, verdict
 OUTCOMES = {'confirmed': 'better', 'refuted': 'worse', 'not decided': 'not told apart'}
 # part of what a network learns in the base condition; with less it fell over
 FALLEN = 0.5
-
-
-def at_seconds(record, seconds):
-    """Return the metric of a run when it had trained for some CPU time.
-
-    Args:
-        record (dict): Result of the run.
-        seconds (float): CPU time of its training.
-    """
-    if not record['finite']:
-        return final(record)
-    _, times, _, metrics = zip(*record['curve'])
-    return float(np.interp(seconds, times, metrics))
 
 
 def _cells(one):
@@ -49,8 +36,8 @@ def _seconds_cell(seconds):
     return number(seconds) if np.isfinite(seconds) else '-'
 
 
-def result_tables(runs):
-    """Write the results at equal iterations, and at equal CPU time.
+def result_table(runs):
+    """Write the results at equal iterations.
 
     Args:
         runs (dict[str, list[tuple[Run, dict]]]): Results by network.
@@ -59,10 +46,6 @@ def result_tables(runs):
         str: Markdown.
     """
     ends = {name: spread([final(r) for _, r in given]) for name, given in runs.items()}
-    seconds = min(map(_total_seconds, runs.values()))
-    early = {
-        name: spread([at_seconds(r, seconds) for _, r in given]) for name, given in runs.items()
-    }
     rows = []
     for name in sorted(runs, key=lambda name: -ends[name].mean):
         first = runs[name][0][1]
@@ -81,17 +64,32 @@ def result_tables(runs):
             ]
         )
     columns = ['network', '1,000 parameters', 'M multiply-adds', 'rate', 'init', 'CPU s']
-    blocks = [table([*columns, 'mean', 'seeds', 'diverged', 'rank'], rows)]
+    return table([*columns, 'mean', 'seeds', 'diverged', 'rank'], rows)
+
+
+def time_table(runs):
+    """Write the results at equal CPU time.
+
+    Args:
+        runs (dict[str, list[tuple[Run, dict]]]): Results by network.
+
+    Returns:
+        str: Markdown.
+    """
+    ends = {name: spread([final(r) for _, r in given]) for name, given in runs.items()}
     rows = [
-        [name, *_cells(early[name]), _place(rank(early)[name])]
-        for name in sorted(runs, key=lambda name: -early[name].mean)
+        [
+            name,
+            str(runs[name][0][1]['curve'][-1][0]),
+            _seconds_cell(_total_seconds(runs[name])),
+            *_cells(ends[name]),
+            _place(rank(ends)[name]),
+        ]
+        for name in sorted(runs, key=lambda name: -ends[name].mean)
     ]
-    blocks.append(
-        f'After {_seconds_cell(seconds)} CPU seconds of training, when the fastest network has '
-        'finished and the learning rates of the others have not yet come down:'
+    return f'As many iterations as take the CPU time of {PACER}, at the rates above:\n\n' + table(
+        ['network', 'iterations', 'CPU s', 'mean', 'seeds', 'rank'], rows
     )
-    blocks.append(table(['network', 'mean', 'seeds', 'rank'], rows))
-    return '\n\n'.join(blocks)
 
 
 def claim_table(claims, runs):

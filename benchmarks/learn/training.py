@@ -200,7 +200,7 @@ class Trainer:
         return self.model.head.metric(predicted, part.labels)
 
 
-def train(config, data, recipe, keep=None, measurements=MEASUREMENTS):
+def train(config, data, recipe, keep=None, measurements=None):
     """Train a network from its initial weights.
 
     Args:
@@ -208,7 +208,8 @@ def train(config, data, recipe, keep=None, measurements=MEASUREMENTS):
         data (Data): Data set of the task.
         recipe (Recipe): How to train.
         keep (Path, optional): File to write the trained backbone to. Default: none.
-        measurements (int): Measurements after the one before training. Default: ``MEASUREMENTS``.
+        measurements (int, optional): Measurements after the one before training.
+            Default: ``MEASUREMENTS``.
 
     Returns:
         dict: ``curve``, rows of iterations, CPU seconds of training alone, mean loss since
@@ -219,6 +220,7 @@ def train(config, data, recipe, keep=None, measurements=MEASUREMENTS):
     Trainer(config, data, recipe).step(0)
     trainer, seconds, losses = Trainer(config, data, recipe), 0.0, []
     curve = [[0, 0.0, None, round(trainer.measure(data.test), 5)]]
+    measurements = measurements or MEASUREMENTS
     marks = {round(recipe.iterations * (i + 1) / measurements) for i in range(measurements)}
     for done in range(1, recipe.iterations + 1):
         start = time.process_time()

@@ -5,8 +5,16 @@ import time
 from sparx_mm.errors import UserError
 
 from .comparisons import BASE, CONDITIONS, PRETRAINING
-from .plan import CHOICE_SEED, count_runs, final, list_known, list_missing, start_of
-from .training import MEASUREMENTS, Recipe, train
+from .plan import (
+    CHOICE_SEED,
+    count_runs,
+    final,
+    iterations_of,
+    list_known,
+    list_missing,
+    start_of,
+)
+from .training import Recipe, train
 
 # parts of a run beside its training: measurements
 OVERHEAD = 1.15
@@ -45,14 +53,16 @@ def remaining(jobs, budget, records):
 
 
 def _recipe_of(run, budget, store):
-    start = start_of(run, budget, store.read())
+    records = store.read()
+    start = start_of(run, budget, records)
     file = store.weights(start) if start else None
     if file and not file.exists():
         raise UserError(
             f'{file} of a finished run is gone: delete the line of that run in {store.path}, '
             'or name another file with --results'
         )
-    return Recipe(run.rate, run.iterations, run.seed, run.init, CONDITIONS[run.condition], file)
+    iterations = iterations_of(run, budget, records)
+    return Recipe(run.rate, iterations, run.seed, run.init, CONDITIONS[run.condition], file)
 
 
 def work(jobs, budget, store, fitted, load, about, say):
@@ -77,7 +87,7 @@ def work(jobs, budget, store, fitted, load, about, say):
         left = '' if seconds is None else f', about {seconds / 60:.0f} min of one core left'
         say(f'{done + 1} of {number}: {run}{left}')
         data = load(run.task, run.images)
-        measurements = MEASUREMENTS
+        measurements = None
         if run.phase == 'choice':
             # nothing but the end is read
             data, measurements = data.hold_out(CHOICE_SEED), 1

@@ -44,6 +44,7 @@ def learning(monkeypatch):
     for name, one in changed.items():
         monkeypatch.setitem(comparisons.COMPARISONS, name, one)
     monkeypatch.setattr('learn.plan.RATES', (1e-3, 2e-3))
+    monkeypatch.setattr('learn.plan.PACER', 'connected')
     monkeypatch.setattr(training, 'MEASUREMENTS', 2)
     monkeypatch.setattr('learn.drawn_tasks.TEST_IMAGES', 1)
     return learning
@@ -154,7 +155,8 @@ def test_run_and_report(learning, run, tmp_path):
     for record in records:
         steps = record['run']['iterations']
         assert steps == (1 if record['run']['phase'] == 'choice' else 3)
-        assert [row[0] for row in record['curve']] == [*range(steps + 1)]
+        # of two measurements, and of one
+        assert [row[0] for row in record['curve']] == ([0, 1] if steps == 1 else [0, 2, 3])
         assert record['finite'] and 0 <= record['curve'][-1][3] <= 1
         assert record['curve'][-1][1] > 0
     # nothing is left to do
@@ -359,19 +361,13 @@ def test_tables_and_curves_of_stored_lines(finished, tmp_path):
         for block in text.split('\n\n')
         if block.startswith('| network')
     ]
-    ends, early = tables[:2]
+    ends = tables[0]
     assert [(row[0], row[-1]) for row in ends] == [
         ('PlainNet', '1'),
         ('SparX-Mamba', '1'),
         ('Swin', '3'),
     ]
     assert ends[1][6:8] == ['0.840', '0.800 to 0.880']
-    # after a second Swin has finished, and the others are half way
-    assert [(row[0], row[1], row[-1]) for row in early] == [
-        ('Swin', '0.747', '1'),
-        ('SparX-Mamba', '0.300', '2'),
-        ('PlainNet', '0.300', '2'),
-    ]
     assert '2026-01-01; a machine.' in text
     assert '](pictures/learning_families.png)' in text
     picture = cv2.imread(str(tmp_path / 'pictures/learning_families.png'))
@@ -397,6 +393,26 @@ def test_what_falls_over_is_in_bold(finished):
     assert cells[2:] == ['**15%**', '100%', '**0%, 3 of 3 diverged**', '2']
 
 
+def test_equal_cpu_time_has_a_table_of_its_own(finished):
+    from learn import page
+
+    timed = {}
+    for run, record in finished.items():
+        if run.network != 'SparX-Mamba':
+            curve = [*record['curve'][:-1], [60, 2.0, 1.0, record['curve'][-1][3] - 0.1]]
+            timed[run._replace(condition='equal CPU time')] = dict(record, curve=curve)
+    text = page.write_page({**finished, **timed})
+    block = text.split('As many iterations as take the CPU time of SparX-Mamba')[1].split('\n\n')[1]
+    rows = [line.strip('| ').split(' | ') for line in block.splitlines()[2:]]
+    # the first one is that of the base
+    assert [(row[0], row[1], row[3], row[-1]) for row in rows] == [
+        ('SparX-Mamba', '100', '0.840', '1'),
+        ('PlainNet', '60', '0.747', '2'),
+        ('Swin', '60', '0.647', '3'),
+    ]
+    assert text.count('As many iterations') == 1
+
+
 def test_each_budget_has_a_table_and_a_command_of_its_own(finished, monkeypatch):
     import learning
     from learn import page
@@ -414,6 +430,36 @@ def test_each_budget_has_a_table_and_a_command_of_its_own(finished, monkeypatch)
     (run, *_) = several
     assert {job.network for job in jobs} == {run.network for run in several}
     assert (budget.iterations, budget.parameters, budget.images) == run[-3:]
+
+
+def test_iterations_of_equal_cpu_time(learning):
+    from learn import plan
+
+    budget = plan.Budget(100, 2, 400_000, 90)
+    job = plan.Job('shapes-pixels', 'plain', 'equal CPU time')
+    pairs = plan.expand([job], budget)
+    assert [(one.network, one.condition) for one, _ in pairs] == [
+        ('connected', 'float32'),
+        ('plain', 'float32'),
+        ('plain', 'equal CPU time'),
+    ]
+    paces, records = dict(connected=0.3, plain=0.1), {}
+    for pair in pairs[:2]:
+        for run in plan.choices(*pair):
+            records[run] = dict(curve=[[0, 0.0, None, 0.1], [40, 1.0, 1.0, run.rate]], finite=True)
+    # nothing is known of their time
+    (timed, _) = plan.results(*pairs[2], records)
+    assert timed not in plan.list_missing([job], budget, records)
+    for pair in pairs[:2]:
+        for run in plan.results(*pair, records):
+            time = 100 * paces[run.network] * (0.9 + 0.2 * run.seed)
+            records[run] = dict(curve=[[0, 0.0, None, 0.1], [100, time, 1.0, 0.5]], finite=True)
+    assert timed in plan.list_missing([job], budget, records)
+    assert plan.iterations_of(timed, budget, records) == 300
+    assert plan.iterations_of(timed._replace(condition='float32'), budget, records) == 100
+    # that of the one that sets the pace is its own
+    own = plan.results(job._replace(network='connected'), budget, records)
+    assert own == plan.results(*pairs[0], records)
 
 
 def test_conditions_without_a_base_are_not_judged(finished):
