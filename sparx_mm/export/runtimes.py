@@ -110,5 +110,5 @@ def check_packages(form: str) -> None:
             __import__(package)
         except ImportError as error:
             raise UserError(
-                f"--format {form} needs {package}: pip install 'sparx_mm[export]'"
+                f"--format {form} needs {package}: the extra export, pip install -e '.[export]' in a clone"
             ) from error
