@@ -16,7 +16,7 @@ from torch import nn
 
 from sparx_mm.kernels import without_autocast
 
-from .backbones.pretrained import check_init_cfg
+from .backbones.pretrained import check_init_cfg, dotted
 from .checkpoint_io import load_checkpoint
 from .compat import torchvision_stub
 from .errors import ConfigError
@@ -239,7 +239,7 @@ def _load(teacher, checkpoint, prefix=None, **_):
     """Load a file that has all of the teacher, or raise."""
     file = find_weights(load_checkpoint(checkpoint, 'cpu'))
     try:
-        loaded = teacher.load_state_dict(strip_prefix(file, f'{prefix}.' if prefix else ''), False)
+        loaded = teacher.load_state_dict(strip_prefix(file, dotted(prefix)), False)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise CoverageError(

@@ -136,7 +136,8 @@ def spatial_reducer(dim: int, reduction: int, norm_cfg: dict) -> nn.Module:
 
     Returns:
         nn.Module: Convolution, norm and GELU, from (B, C, H, W) to
-        (B, C, ceil(H / r), ceil(W / r)); the identity if r = 1.
+        (B, C, ceil(H / r), ceil(W / r)), for odd r floor(H / r) + 1 and likewise; the
+        identity if r = 1.
     """
     check_reduction(reduction)
     if reduction == 1:

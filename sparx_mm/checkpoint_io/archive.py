@@ -45,7 +45,8 @@ def check_archive(path: str) -> None:
                 # torch writes 0 if it is told to leave the checksums out
                 if not record.CRC:
                     del record.CRC
-                if record.filename.endswith('.pkl'):
+                # torch finds records whatever their case is
+                if record.filename.lower().endswith('.pkl'):
                     _check_pickle(archive.read(record))
                     continue
                 with archive.open(record) as data:
@@ -82,7 +83,7 @@ def check_tensors(tensors: Iterable[torch.Tensor], path: str, map_location: Any)
 
 
 def _check_records(records: list[zipfile.ZipInfo], size: int) -> None:
-    if len({record.filename for record in records}) < len(records):
+    if len({record.filename.lower() for record in records}) < len(records):
         raise CheckpointError('it has two records of one name')
     # Python skips what is before an archive, and torch does not
     if min((record.header_offset for record in records), default=0):

@@ -49,13 +49,18 @@ def fetch(url: str, timeout: float = 30.0) -> str:
     target = cached_file(url)
     try:
         _check_encrypted(url)
-        if not osp.isfile(target):
+        is_new = not osp.isfile(target)
+        if is_new:
             os.makedirs(osp.dirname(target), exist_ok=True)
             with open(f'{target}.lock', 'w') as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                if not osp.isfile(target):
+                # another process may have had the lock before, for another URL
+                is_new = not osp.isfile(target)
+                if is_new:
                     _download(url, target, timeout, wanted)
-        elif wanted:
+        if is_new:
+            return target
+        if wanted:
             _check_hash(target, wanted, f'{target}, remove it: it')
         else:
             print(f'{url}: taken from {target}, which was there', flush=True)

@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 from ..data_checks.wording import quote_names
 from ..errors import UserError
-from .sources.images import ENDINGS, ImageFolder, list_files
+from .sources.images import ENDINGS, image_size, list_files
 
 SPLITS = ('train', 'val')
+# images of all classes, whose sizes are read
+MEASURED = 100
 
 
 class ClassFolders(NamedTuple):
@@ -20,7 +22,7 @@ class ClassFolders(NamedTuple):
         files (list[str]): Images relative to it.
         labels (list[int]): Number of the class of each.
         classes (list[str]): Class names.
-        size (int): Median of the shorter sides of up to 100 images, in pixels.
+        size (int): Median of the shorter sides of up to ``MEASURED`` images, in pixels.
     """
 
     folder: str
@@ -70,8 +72,8 @@ def read_class_folders(folder: str, classes: Sequence[str] | None = None) -> Cla
             f'{osp.join(folder, empty[0])} holds no image, of which the names end in '
             f'{" ".join(ENDINGS)}: put some there, or remove the folder'
         )
-    some = ImageFolder(osp.join(folder, names[0]))
-    sides = sorted(min(some.size(name)) for name in list(some.names.values())[:100])
+    some = files[:: -(-len(files) // MEASURED)]
+    sides = sorted(min(image_size(osp.join(folder, file))) for file in some)
     labels = [names.index(top) for top in tops]
     return ClassFolders(folder, files, labels, names, sides[len(sides) // 2])
 

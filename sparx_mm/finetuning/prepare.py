@@ -10,7 +10,7 @@ from ..checkpoint_io import write_text
 from ..errors import UserError
 from .convert import CONVERTERS
 from .request import Facts, Request
-from .sources import is_yaml, yaml_folders
+from .sources import find_names, is_yaml, yaml_folders
 
 SOURCE = 'source.json'
 # raise it when a converter changes
@@ -106,9 +106,21 @@ def fingerprint(request: Request) -> str:
     for split, path in files.items():
         if is_yaml(path) and osp.isfile(path):
             places += yaml_folders(path, split) or ()
+        elif request.task == 'detection' and request.classes is None:
+            places.append(_names_beside(path or request.images, request.images))
     stats = [list(_stats(place)) for place in places if place]
     text = json.dumps([VERSION, request, stats])
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _names_beside(annotations: str | None, images: str | None) -> str | None:
+    """Find the file of class names that a folder of YOLO's labels has; None without one."""
+    if annotations is None or not osp.isdir(annotations):
+        return None
+    try:
+        return find_names(annotations, images or annotations)
+    except UserError:
+        return None
 
 
 def _stats(place: str) -> Iterator[tuple[str, int, int]]:

@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+import torch
+
 T = TypeVar('T')
 
 # where files keep their weights, averaged ones first. A file of a run with
@@ -47,10 +49,16 @@ def weights_key(checkpoint: Mapping[str, Any]) -> str | None:
     Returns:
         str, optional: The key; None if the checkpoint is a state dict.
     """
-    for key in _NESTED:
-        if isinstance(checkpoint.get(key), Mapping) and checkpoint[key]:
-            return key
-    return None
+    given = [key for key in _NESTED if isinstance(checkpoint.get(key), Mapping) and checkpoint[key]]
+    # an average may be there with its settings alone
+    whole = [key for key in given if _has_tensors(checkpoint[key])]
+    return next(iter(whole or given), None)
+
+
+def _has_tensors(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_tensors, value.values()))
+    return isinstance(value, torch.Tensor)
 
 
 def find_weights(checkpoint: Mapping[str, Any]) -> dict[str, Any]:

@@ -110,6 +110,20 @@ def test_two_records_of_one_name(path):
     assert 'two records of one name' in refused(path)
 
 
+def test_records_are_found_whatever_their_case_is(tmp_path, path):
+    with zipfile.ZipFile(path) as archive:
+        records = {name: archive.read(name) for name in archive.namelist()}
+    (name,) = [name for name in records if name.endswith('.pkl')]
+    bomb = b'cbuiltins\nbytearray\n(I536870912\ntR.'
+    for changed in ({name[:-3] + 'PKL': bomb}, {name: records[name], name.upper(): bomb}):
+        with zipfile.ZipFile(path, 'w', zipfile.ZIP_STORED) as archive:
+            others = {key: value for key, value in records.items() if key != name}
+            for key, value in {**changed, **others}.items():
+                archive.writestr(key, value)
+        message = refused(path)
+        assert 'bytearray' in message or 'two records of one name' in message
+
+
 def test_another_archive_in_front(tmp_path, path):
     whole = (tmp_path / 'file.pth').read_bytes()
     (tmp_path / 'file.pth').write_bytes(whole + whole)

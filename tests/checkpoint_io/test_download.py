@@ -6,6 +6,7 @@ import multiprocessing
 import socket
 import ssl
 import threading
+from importlib import import_module
 
 import pytest
 import trustme
@@ -162,6 +163,21 @@ def test_cached_files_are_checked_too(server, cache):
         fetch(url)
     (cache / 'a.pth').write_bytes(CONTENT)
     assert fetch(url) == str(cache / 'a.pth')
+    assert server.paths == []
+
+
+def test_what_another_process_has_fetched_is_checked(server, cache, monkeypatch):
+    """It had the lock, for a URL of the same name."""
+    module = import_module('sparx_mm.checkpoint_io.download')
+    flock = module.fcntl.flock
+
+    def wait(file, mode):
+        flock(file, mode)
+        (cache / 'a.pth').write_text('of another URL')
+
+    monkeypatch.setattr(module.fcntl, 'flock', wait)
+    with pytest.raises(DownloadError, match='a.pth, remove it: it has the SHA'):
+        fetch(f'{server.url}/a.pth#sha256={HASH[:16]}')
     assert server.paths == []
 
 

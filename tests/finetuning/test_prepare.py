@@ -55,6 +55,19 @@ def test_converted_once_and_again_after_a_change(request_, tmp_path):
     assert prepare_data(request_._replace(seed=1), folder).classes == ['cat', 'dog']
 
 
+def test_class_names_are_part_of_the_source(images, write, tmp_path):
+    annotations = write({f'sub/{name}.txt': '0 .5 .5 1 1\n1 .5 .5 1 1' for name in 'ab'}) / 'sub'
+    names, folder = annotations.parent / 'classes.txt', str(tmp_path / 'data')
+    (images / 'sub/b.jpg').rename(images / 'b.jpg')
+    names.write_text('cat\ndog\n')
+    request = Request('detection', str(images), str(annotations), None, None, None, 0)
+    assert prepare_data(request, folder).classes == ['cat', 'dog']
+    names.write_text('dog\ncat\n')
+    with pytest.raises(UserError, match='changed since the run began'):
+        check_unchanged(folder)
+    assert prepare_data(request, folder).classes == ['dog', 'cat']
+
+
 def test_files_of_an_interrupted_conversion_are_not_taken_for_older_ones(
     request_, tmp_path, monkeypatch
 ):
@@ -151,6 +164,9 @@ def test_class_folders(tmp_path):
         'dog/2.png 1',
         'dog/x/1.jpg 1',
     ]
+    # no annotation belongs to both
+    save_image(tmp_path / 'own/cat/1.jpg')
+    assert sum(prepare_data(request, str(tmp_path / 'data')).counts.values()) == 5
     save_image(tmp_path / 'own/loose.png')
     with pytest.raises(UserError, match='has 1 images beside 2 folders'):
         prepare_data(request, str(tmp_path / 'data'))

@@ -13,7 +13,9 @@ from sparx_mm.finetuning.sources import (
     has_masks,
     keep_classes,
     read_annotations,
+    yaml_folders,
 )
+from sparx_mm.finetuning.sources.yolo_names import read_names
 
 
 def read(images, folder, **kwargs):
@@ -113,6 +115,71 @@ def test_shapes_of_labelme(images, write):
     assert coco_mask.toBbox(mask).tolist() == [15, 10, 10, 10]
 
 
+def test_turned_rectangles_and_masks_of_labelme(images, write):
+    corners = [[10, 5], [20, 5], [20, 15], [10, 15]]
+    shapes = (
+        ('cat', 'rotation', corners, [1]),
+        ('dog', 'oriented_rectangle', corners, None),
+        ('dog', 'mask', [[3, 4], [8, 9]], None),
+    )
+    content, _ = read(images, write({'a.json': labelme(*shapes)}))
+    assert boxes_of(content)['a.png'] == [
+        ('cat', (10, 5, 10, 10)),
+        ('dog', (10, 5, 10, 10)),
+        ('dog', (3, 4, 5, 5)),
+    ]
+    assert [bool(one.get('segmentation')) for one in content.coco['annotations']] == [
+        True,
+        True,
+        False,
+    ]
+    assert content.notes == ['images left out, because they have no JSON file: 1']
+
+
+def test_label_files_that_are_called_as_lists(images, write):
+    (images / 'a.png').rename(images / 'train.png')
+    files = {'classes.txt': 'cat\n', 'train.txt': '0 .5 .5 1 1', 'val.txt': 'x', 'readme.a.txt': ''}
+    files['sub/b.txt'] = ''
+    content, _ = read(images, write(files))
+    assert boxes_of(content)['train.png'] == [('cat', (0, 0, 40, 30))]
+    save_image(images / 'readme1.jpg')
+    content, _ = read(images, write({'readme1.txt': '0 .5 .5 1 1'}))
+    assert len(boxes_of(content)['readme1.jpg']) == 1
+
+
+@pytest.mark.parametrize(
+    'text, names',
+    [
+        ('names: [yes, no, 1]', ['yes', 'no', '1']),
+        ('names: {0: a, "1": b}', ['a', 'b']),
+        ('names:\n  - a\nval:\ntrain: 5', ['a']),
+    ],
+)
+def test_names_are_texts(tmp_path, text, names):
+    path = tmp_path / 'data.yaml'
+    path.write_text(text)
+    assert read_names(str(path)) == names
+    assert yaml_folders(str(path), 'val') is None
+
+
+def test_categories_of_one_name(images, write):
+    twice = [dict(id=i, name=name) for i, name in ((3, 'cat'), (1, 'cat'), (8, 'fish'))]
+    # of a super-category without objects
+    objects = [one for one in coco()['annotations'] if one['category_id'] == 1]
+    content, _ = read(
+        images, write({'c.json': coco(categories=twice, annotations=objects)}) / 'c.json'
+    )
+    kept = keep_classes(content)
+    assert [(one['id'], one['name']) for one in kept.coco['categories']] == [(1, 'cat')]
+    assert len(kept.coco['annotations']) == 1
+    assert keep_classes(content, ['cat']).coco == kept.coco
+    with pytest.raises(UserError, match='--classes names a class twice'):
+        keep_classes(content, ['cat', 'cat'])
+    content, _ = read(images, write({'c.json': coco(categories=twice)}) / 'c.json')
+    with pytest.raises(UserError, match="two classes of the name 'cat', of the ids 3 and 1"):
+        keep_classes(content)
+
+
 def test_an_image_turned_by_exif_has_its_loaded_size(images, write):
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -181,6 +248,39 @@ ONE = dict(id=1, image_id=5, category_id=1, bbox=[1, 2, 3, 4], area=12)
             'a polygon that is not 3 or more',
         ),
         ({'c.json': dict(labelme(), imagePath='x.png')}, 'images missing: c.json'),
+        (
+            {'a.json': labelme(('cat', 'cube', [[1, 1]], None))},
+            "'cat' is a cube, and read are polygon",
+        ),
+        (
+            {'a.xml': voc(), 'val/a.xml': voc()},
+            'a.xml and val/a.xml both belong to the image a.png',
+        ),
+        (
+            {'classes.txt': 'cat', 'a.txt': '', 'val/a.txt': ''},
+            'a.txt and val/a.txt both belong to the image a.png',
+        ),
+        (
+            {'a.json': labelme(), 'val/a.json': labelme()},
+            'a.json and val/a.json both belong to the image a.png',
+        ),
+        (
+            {'a.xml': voc(voc_object('cat', 9, 1, 2, 2))},
+            'object 1 ends at x 2, y 2 before it begins',
+        ),
+        (
+            {'a.xml': '<?xml version="1.0" encoding="gb2312"?><annotation/>'},
+            'export it again, in UTF-8',
+        ),
+        (
+            {'a.xml': '<?xml version="1.0" encoding="none"?><annotation/>'},
+            'export it again, in UTF-8',
+        ),
+        ({'classes.txt': 'a\n\nb\n', 'a.txt': ''}, 'classes.txt: line 2 is empty'),
+        (
+            {'data.yaml': 'names: {1: a, 2: b}', 'a.txt': ''},
+            'names are numbered 1, 2, and not from 0',
+        ),
     ],
 )
 def test_bad_folders_end_in_one_line(images, write, files, message):

@@ -39,3 +39,11 @@ def test_find_weights_keeps_the_versions_of_modules():
     found = find_weights(dict(state_dict=state))
     assert found._metadata['0'] == dict(version=2)
     assert found.keys() == norm.state_dict().keys()
+
+
+def test_settings_of_an_average_do_not_hide_the_weights():
+    weights = nn.Linear(2, 2).state_dict()
+    file = dict(model=weights, ema=dict(decay=0.9, updates=5))
+    assert dict(find_weights(file)).keys() == weights.keys()
+    average = dict(ema=dict(decay=0.9, module=nn.Linear(2, 2).state_dict()), model=weights)
+    assert find_weights(average)['weight'] is average['ema']['module']['weight']

@@ -41,9 +41,21 @@ def keep_classes(content: Content, classes: Sequence[str] | None = None) -> Cont
             f'--classes: {unknown[0]!r} is no class of the annotations, which have '
             f'{quote_names(names)}'
         )
+    if classes and len(set(classes)) < len(classes):
+        raise UserError(f'--classes names a class twice: {quote_names(classes)}')
     used = {one['category_id'] for one in coco['annotations'] if not one.get('iscrowd')}
-    by_name = {category['name']: category for category in coco['categories']}
-    wanted = [by_name[name] for name in classes or names]
+    # exporters leave categories of one name, of which one has objects
+    by_name = {}
+    for category in coco['categories']:
+        name, other = category['name'], by_name.get(category['name'])
+        if other and {other['id'], category['id']} <= used:
+            raise UserError(
+                f'the annotations have two classes of the name {name!r}, of the ids {other["id"]} and '
+                f'{category["id"]}: give each a name of its own, or make them one'
+            )
+        if other is None or category['id'] in used:
+            by_name[name] = category
+    wanted = [by_name[name] for name in classes or dict.fromkeys(names)]
     kept = [category for category in wanted if category['id'] in used]
     if not kept:
         raise UserError(

@@ -82,41 +82,58 @@ class ImageFolder:
         return self.names.get(stem) or self._alone.get(osp.basename(stem))
 
     def size(self, name: str) -> tuple[int, int]:
-        """Read width and height in pixels of an image as it is loaded.
+        """Read width and height in pixels of an image; see `image_size`.
 
         Args:
             name (str): Its path relative to the folder.
-
-        Raises:
-            UserError: If it cannot be read.
         """
-        # imported lazily: converters of files that say the sizes work without Pillow
-        from PIL import Image
-
-        path = osp.join(self.folder, name)
-        try:
-            with Image.open(path) as file:
-                width, height = file.size
-                turned = file.format != 'TIFF' and read_orientation(path).resizes
-        except Exception as error:
-            # whatever its decoders raise at a broken file
-            raise UserError(f'image {path} cannot be read: remove it or replace it') from error
-        return (height, width) if turned else (width, height)
+        return image_size(osp.join(self.folder, name))
 
 
-def missing_images(folder: str, files: list[str], count: int) -> UserError:
-    """Make the error for annotations whose images are missing.
+def image_size(path: str) -> tuple[int, int]:
+    """Read width and height in pixels of an image as it is loaded.
+
+    Args:
+        path (str): The image.
+
+    Raises:
+        UserError: If it cannot be read.
+    """
+    # imported lazily: converters of files that say the sizes work without Pillow
+    from PIL import Image
+
+    try:
+        with Image.open(path) as file:
+            width, height = file.size
+            turned = file.format != 'TIFF' and read_orientation(path).resizes
+    except Exception as error:
+        # whatever its decoders raise at a broken file
+        raise UserError(f'image {path} cannot be read: remove it or replace it') from error
+    return (height, width) if turned else (width, height)
+
+
+def pair_files(folder: str, owners: dict[str, str | None]) -> None:
+    """Check that each annotation file has an image, and no other file has the same one.
 
     Args:
         folder (str): Folder of the images.
-        files (list[str]): Annotation files without one, not empty.
-        count (int): Number of all annotation files.
+        owners (dict[str, str or None]): Image of each annotation file; None for one without.
 
-    Returns:
-        UserError: The error.
+    Raises:
+        UserError: If a file has no image, or two have one.
     """
-    return UserError(
-        f'images missing: {files[0]}{and_more(len(files))} of {count} annotation files has no '
-        f'image of its name in {osp.abspath(folder)}: put it there, give the folder as '
-        '--images, or remove the annotation'
-    )
+    missing = [file for file, name in owners.items() if name is None]
+    if missing:
+        raise UserError(
+            f'images missing: {missing[0]}{and_more(len(missing))} of {len(owners)} annotation files '
+            f'has no image of its name in {osp.abspath(folder)}: put it there, give the folder as '
+            '--images, or remove the annotation'
+        )
+    files: dict[str, str] = {}
+    for file, name in owners.items():
+        if name in files:
+            raise UserError(
+                f'{files[name]} and {file} both belong to the image {name} of '
+                f'{osp.abspath(folder)}: remove one, or give the folder of their own images as --images'
+            )
+        files[name] = file

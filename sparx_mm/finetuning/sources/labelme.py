@@ -8,8 +8,19 @@ from collections.abc import Sequence
 
 from ...errors import UserError
 from .content import Collector, Content, polygon_box
-from .images import ImageFolder, list_files, missing_images
+from .images import ImageFolder, list_files, pair_files
 
+# shapes by what they are read as, and those without an area
+KINDS = dict(
+    polygon='polygon',
+    rectangle='rectangle',
+    circle='circle',
+    rotation='polygon',
+    oriented_rectangle='polygon',
+    # two corners, and an image of what is between them
+    mask='rectangle',
+)
+LINES = ('point', 'points', 'line', 'linestrip')
 # points of a circle's outline; a multiple of four, so that it touches its box
 CIRCLE_POINTS = 64
 
@@ -17,8 +28,9 @@ CIRCLE_POINTS = 64
 def read_labelme(images: str, annotations: str, classes: Sequence[str] | None = None) -> Content:
     """Read a folder of JSON files, one for each image.
 
-    Polygons and circles have masks, rectangles have none. Shapes of one label and
-    ``group_id`` are parts of one object. Points and lines are left out.
+    Polygons, turned rectangles and circles have masks. Rectangles have none, and of masks
+    that LabelMe stores as images the box is read. Shapes of one label and ``group_id`` are
+    parts of one object. Points and lines are left out.
 
     Args:
         images (str): Folder of the images.
@@ -35,9 +47,7 @@ def read_labelme(images: str, annotations: str, classes: Sequence[str] | None = 
     files = list_files(annotations, ('.json',))
     contents = {file: _read(osp.join(annotations, file)) for file in files}
     pairs = {file: _find_image(folder, file, content) for file, content in contents.items()}
-    missing = [file for file, name in pairs.items() if name is None]
-    if missing:
-        raise missing_images(images, missing, len(files))
+    pair_files(images, pairs)
     others: Counter = Counter()
     for file, name in pairs.items():
         content, path = contents[file], osp.join(annotations, file)
@@ -82,7 +92,7 @@ def _group(shapes: list, path: str) -> list[list[dict]]:
         if not isinstance(shape, dict) or not str(shape.get('label') or '').strip():
             raise UserError(f'{path}: shapes[{i}] has no label: give one, or remove it')
         number = shape.get('group_id')
-        key = ('alone', i) if number is None else (shape['label'], number)
+        key = ('alone', i) if number is None else (str(shape['label']), str(number))
         groups.setdefault(key, []).append(shape)
     return list(groups.values())
 
@@ -90,12 +100,18 @@ def _group(shapes: list, path: str) -> list[list[dict]]:
 def _add_object(found: Collector, path: str, shapes: list[dict], others: Counter) -> None:
     outlines, boxes = [], []
     for shape in shapes:
-        kind = shape.get('shape_type') or 'polygon'
-        if kind not in ('polygon', 'rectangle', 'circle'):
-            others[kind] += 1
+        given = str(shape.get('shape_type') or 'polygon')
+        where = f'{path}: {shape["label"]!r}'
+        if given in LINES:
+            others[given] += 1
             continue
-        outline = _outline(kind, shape.get('points'), f'{path}: {shape["label"]!r}')
-        (boxes if kind == 'rectangle' else outlines).append(outline)
+        if given not in KINDS:
+            raise UserError(
+                f'{where} is a {given}, and read are {", ".join(KINDS)}: draw it as a polygon, or '
+                'remove it'
+            )
+        outline = _outline(KINDS[given], shape.get('points'), where)
+        (boxes if KINDS[given] == 'rectangle' else outlines).append(outline)
     if outlines or boxes:
         # a rectangle is a box, and its object has no mask of its own
         masks = [] if boxes else outlines

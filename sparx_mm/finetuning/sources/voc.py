@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ...errors import UserError
 from .content import Collector, Content
-from .images import ImageFolder, list_files, missing_images
+from .images import ImageFolder, list_files, pair_files
 
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
 
@@ -33,9 +33,7 @@ def read_voc(images: str, annotations: str, classes: Sequence[str] | None = None
     folder, found = ImageFolder(images), Collector(images, classes)
     files = list_files(annotations, ('.xml',))
     pairs = {file: folder.find(osp.splitext(file)[0]) for file in files}
-    missing = [file for file, name in pairs.items() if name is None]
-    if missing:
-        raise missing_images(images, missing, len(files))
+    pair_files(images, pairs)
     for file, name in pairs.items():
         path = osp.join(annotations, file)
         root = _parse(path)
@@ -48,6 +46,11 @@ def read_voc(images: str, annotations: str, classes: Sequence[str] | None = None
             left, top, right, bottom = (_corner(item, key, where) for key in CORNERS)
             # of files that count from 0, a pixel left of the image
             left, top = max(left - 1, 0), max(top - 1, 0)
+            if right <= left or bottom <= top:
+                raise UserError(
+                    f'{where} ends at x {right:g}, y {bottom:g} before it begins: correct its corners, '
+                    'or remove it'
+                )
             box = (left, top, right - left, bottom - top)
             found.add_object(
                 where, label, box, crowd=(item.findtext('difficult') or '').strip() == '1'
@@ -61,8 +64,9 @@ def read_voc(images: str, annotations: str, classes: Sequence[str] | None = None
 def _parse(path: str) -> ET.Element:
     try:
         root = ET.parse(path).getroot()
-    except ET.ParseError as error:
-        raise UserError(f'{path} is not XML: {error}; export it again') from error
+    except (ET.ParseError, ValueError, LookupError) as error:
+        # the latter two of encodings that the parser does not know
+        raise UserError(f'{path} is not XML: {error}; export it again, in UTF-8') from error
     if root.tag != 'annotation':
         raise UserError(
             f'{path} is no annotation of VOC: its root is {root.tag!r} and not annotation'

@@ -1,32 +1,39 @@
 """Boxes and polygons of YOLO's text files."""
 
 import os.path as osp
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from ...errors import UserError
 from .content import Collector, Content, polygon_box
-from .images import ImageFolder, list_files, missing_images
+from .images import ImageFolder, list_files, pair_files
 from .yolo_names import find_names, read_names
 
-# other lists that exporters leave beside the labels
+# other lists that exporters leave beside the labels, and readme.*.txt
 LISTS = ('classes.txt', 'train.txt', 'val.txt', 'test.txt', 'readme.txt')
 # of rounded values
 MARGIN = 1e-3
 
 
-def list_labels(annotations: str) -> list[str]:
+def list_labels(annotations: str, images: Container[str] = ()) -> list[str]:
     """List the label files below a folder.
 
     Args:
         annotations (str): The folder.
+        images (Container[str]): Names of the images without their ending, whose files are
+            labels whatever they are called. Default: ().
 
     Returns:
         list[str]: Paths relative to it, without lists of names or images.
     """
-    files = list_files(annotations, ('.txt',))
     return [
-        file for file in files if not osp.basename(file).lower().startswith(LISTS + ('readme',))
+        file
+        for file in list_files(annotations, ('.txt',))
+        if osp.splitext(file)[0] in images or not _is_list(osp.basename(file).lower())
     ]
+
+
+def _is_list(name: str) -> bool:
+    return name in LISTS or name.startswith('readme.')
 
 
 def read_yolo(
@@ -60,12 +67,10 @@ def read_yolo(
         source = names or find_names(annotations, images)
         classes = read_names(source)
     folder, found = ImageFolder(images), Collector(images, list(classes), source)
-    labels = {osp.splitext(file)[0]: file for file in list_labels(annotations)}
-    owners = {stem: folder.find(stem) for stem in labels}
-    missing = [labels[stem] for stem, name in owners.items() if name is None]
-    if missing:
-        raise missing_images(images, missing, len(labels))
-    files = {name: labels[stem] for stem, name in owners.items()}
+    labels = list_labels(annotations, folder.names)
+    owners = {file: folder.find(osp.splitext(file)[0]) for file in labels}
+    pair_files(images, owners)
+    files = {name: file for file, name in owners.items()}
     for name in folder.names.values():
         size = folder.size(name)
         found.add_image(name, size)

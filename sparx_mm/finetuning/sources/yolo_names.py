@@ -61,12 +61,23 @@ def read_names(path: str) -> list[str]:
     if is_yaml(path):
         names = read_yaml(path).get('names')
         if isinstance(names, dict):
-            if sorted(names) != list(range(len(names))):
-                raise UserError(f'{path}: names are numbered {sorted(names)}, and not from 0 on')
-            names = [names[i] for i in range(len(names))]
+            numbers = [str(i) for i in range(len(names))]
+            if set(names) != set(numbers):
+                shown = ', '.join(names)
+                raise UserError(f'{path}: names are numbered {shown}, and not from 0 on')
+            names = [names[number] for number in numbers]
     else:
-        with open(path, encoding='utf-8-sig') as file:
-            names = [line.strip() for line in file if line.strip()]
+        try:
+            with open(path, encoding='utf-8-sig') as file:
+                names = file.read().rstrip().splitlines()
+        except UnicodeDecodeError as error:
+            raise UserError(f'{path} is not a text file in UTF-8: save it as such') from error
+        names = [name.strip() for name in names]
+        if '' in names:
+            raise UserError(
+                f'{path}: line {names.index("") + 1} is empty, and each is the name of its number: '
+                'remove it, or fill it in'
+            )
     if not names or not isinstance(names, list):
         raise UserError(f'{path} names no class: give names, the first for number 0')
     return [str(name) for name in names]
@@ -86,7 +97,8 @@ def read_yaml(path: str) -> dict[str, Any]:
     """
     try:
         with open(path, encoding='utf-8-sig') as file:
-            content = yaml.safe_load(file)
+            # texts alone, because a class may be called yes or no
+            content = yaml.load(file, yaml.BaseLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f'{path} is no YAML: {" ".join(str(error).split())}') from error
     if not isinstance(content, dict):
@@ -110,7 +122,7 @@ def yaml_folders(path: str, key: str) -> tuple[str, str] | None:
     """
     content = read_yaml(path)
     value = content.get(key) or (content.get('valid') if key == 'val' else None)
-    if value is None:
+    if not value:
         return None
     if not isinstance(value, str):
         raise UserError(f'{path}: {key} is {value!r}: one folder of images is read')
