@@ -71,10 +71,15 @@ def check_dota_set(dataset: DotaSet) -> list[str]:
         list[str]: Lines for the log: what is trained, and what looks odd.
 
     Raises:
-        UserError: If a line is no box of a class, if an image is missing, or if there
-            is no object.
+        UserError: If there is no annotation file, if a line is no box of a class, if an image
+            is missing, or if a set that is trained has no object.
     """
     paths = sorted(glob(osp.join(escape(dataset.folder), '*.txt')))
+    if not paths:
+        raise UserError(
+            f'{dataset.folder} has no .txt file: give the folder of the annotation files as '
+            f'{dataset.key}.ann_file'
+        )
     objects = Counter(name for path in paths for name in _read(path, dataset))
     names = [osp.splitext(osp.basename(path))[0] for path in paths]
     images = [osp.join(dataset.images, f'{name}.{dataset.suffix}') for name in names]
@@ -84,7 +89,7 @@ def check_dota_set(dataset: DotaSet) -> list[str]:
             f'{line}; put them there, give their ending as '
             f'{dataset.key}.img_suffix, or remove their annotation files'
         )
-    if dataset.trains and paths and not objects:
+    if dataset.trains and not objects:
         raise UserError(f'{dataset.folder}: no object is trained: its {len(paths)} files are empty')
     return [
         f'{dataset.folder}: {len(images)} images, {objects.total()} objects of {len(objects)} '
@@ -99,7 +104,7 @@ def _read(path: str, dataset: DotaSet) -> list[str]:
     with open(path) as file:
         for number, line in enumerate(file, 1):
             words = line.split()
-            if len(words) < FIELDS or not all(map(_is_finite, words[:8])):
+            if len(words) < FIELDS or not _are_numbers(words[:8], words[9]):
                 raise UserError(
                     f'{path}, line {number}: {line.strip()!r} is not eight coordinates, a class '
                     "and a difficulty: cut the images and labels with mmrotate's "
@@ -117,8 +122,9 @@ def _read(path: str, dataset: DotaSet) -> list[str]:
     return names
 
 
-def _is_finite(word: str) -> bool:
+def _are_numbers(coordinates: list[str], difficulty: str) -> bool:
     try:
-        return math.isfinite(float(word))
+        int(difficulty)
+        return all(math.isfinite(float(word)) for word in coordinates)
     except ValueError:
         return False

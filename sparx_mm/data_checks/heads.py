@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
+from ..config_nodes import type_name
 from ..errors import UserError
 
 # parts of a model with the number of classes: heads of segmentors; of
@@ -73,7 +74,8 @@ def _check_one_channel(name: str, part: nn.Module | dict) -> None:
     losses = _get(part, 'loss_decode')
     for loss in losses if isinstance(losses, (nn.ModuleList, list)) else [losses]:
         # other losses have meanings of their own for one channel
-        if type(loss).__name__ == 'CrossEntropyLoss' and not loss.use_sigmoid:
+        kind = type_name(loss) if isinstance(loss, dict) else type(loss).__name__
+        if kind == 'CrossEntropyLoss' and not _get(loss, 'use_sigmoid', False):
             raise UserError(
                 f'model.{name} has one channel and a softmax loss, after which the channel is '
                 f'1 everywhere: give model.{name}.loss_decode.use_sigmoid=True, or one channel '

@@ -51,6 +51,7 @@ def test_what_is_trained_is_one_line(root):
         (f'{BOX} plane\n', 'is not eight coordinates, a class and a difficulty: cut'),
         (f'{BOX.replace("9", "x")} plane 0\n', 'is not eight coordinates'),
         (f'{BOX.replace("9", "nan")} plane 0\n', 'is not eight coordinates'),
+        (f'{BOX} plane easy\n', 'is not eight coordinates, a class and a difficulty: cut'),
         (f'{BOX} Plane 0\n', r"'Plane' is no class .did you mean 'plane'.. of train_dataloader"),
         (f'{BOX} harbor 0\n', r"'harbor' is no class of .*, \('plane', 'ship'\): give"),
     ],
@@ -69,6 +70,11 @@ def test_empty_files(root):
     with pytest.raises(UserError, match='no object is trained: its 4 files are empty'):
         check(root)
     check(root, test_mode=True)
+
+
+def test_a_folder_without_annotations(root):
+    with pytest.raises(UserError, match='has no .txt file: give the folder .* as train_dataloader'):
+        check(root, ann_file='trainval/')
 
 
 @pytest.mark.tries('an image or a label map that is missing')

@@ -1,5 +1,6 @@
 """Checks of detection sets in COCO's format, before anything is built."""
 
+import os
 import os.path as osp
 from collections.abc import Callable, Sequence
 
@@ -37,8 +38,13 @@ def check_coco_set(
         UserError: If mmdet would fail at the file, train none of it, or call
             its classes by other names.
     """
-    # a folder is another one for each of its states
-    paths = [dataset.path, *filter(osp.exists, [dataset.folder, dataset.seg_folder])]
+    # a folder is another one for each of its states, and so are those below it
+    folders = [
+        place
+        for folder in filter(None, [dataset.folder, dataset.seg_folder])
+        for place, _, _ in os.walk(folder)
+    ]
+    paths = [dataset.path, *folders]
     key = verdict_key(paths, dataset, node.get('pipeline'))
     lines = find_verdict(key)
     if lines is None:

@@ -8,6 +8,7 @@ import torch
 from mmengine.dist import all_reduce, barrier, get_world_size, is_main_process, master_only
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
+from mmengine.runner import IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
 from ...checkpoint_io import lock_folder, sweep
@@ -52,6 +53,8 @@ class SafeCheckpointHook(CheckpointHook):
         self._lock = self._state = self._before_val = self._saved_iter = None
         # of each checkpoint that this run is resumed from
         self._loaded = []
+        # batches of the present epoch that are trained, and that the next one leaves out
+        self._done = self._left_out = 0
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Keep the state of the saved run for `before_train`.
@@ -94,12 +97,24 @@ class SafeCheckpointHook(CheckpointHook):
                 for name in sweep(folder) if osp.isdir(folder) else ():
                     runner.logger.info(f'{osp.join(folder, name)} was never finished: removed')
         for state in self._loaded:
-            go_on(runner, state)
+            self._left_out = go_on(runner, state)
         for loop in (runner.train_loop, runner.val_loop):
             # a loop of another library may have several loaders, or none
             if isinstance(getattr(loop, 'dataloader', None), DataLoader):
                 shield_workers(loop.dataloader)
         self._signals.listen()
+        if self._loaded and not (self._loaded[-1] or {}).get('validated', True):
+            # a signal has stopped the run before it
+            runner.val_loop.run()
+
+    def before_train_epoch(self, runner) -> None:
+        """Count the batches of the epoch from its first one, or from that of a resumed run."""
+        self._done, self._left_out = self._left_out, 0
+
+    def after_train_epoch(self, runner) -> None:
+        """Save at the interval."""
+        self._done = 0
+        super().after_train_epoch(runner)
 
     def after_train(self, runner) -> None:
         """Publish checkpoints as mmengine does, and release folder and signals."""
@@ -120,10 +135,11 @@ class SafeCheckpointHook(CheckpointHook):
         Raises:
             SystemExit: After a signal, once the checkpoint is written.
         """
+        self._done += 1
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
         # gradients that are still being accumulated are not saved
         if not (runner.iter + 1) % getattr(runner.optim_wrapper, '_accumulative_counts', 1):
-            self._stop_if_asked(runner, runner.iter + 1)
+            self._stop_if_asked(runner, runner.iter + 1, not _is_validated_next(runner))
 
     def before_val(self, runner) -> None:
         """Set the random state of training aside."""
@@ -185,11 +201,11 @@ class SafeCheckpointHook(CheckpointHook):
                 self._remove(self._path(self.filename_tmpl.format(old)))
             self.keep_ckpt_ids = deque(ids, self.max_keep_ckpts)
 
-    def _save(self, runner, filename, meta):
+    def _save(self, runner, filename, meta, is_validated=True):
         """Write a checkpoint that can be resumed, and then its name."""
         self.last_ckpt = self._path(filename)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-        self._state = collect(runner, self._before_val)
+        self._state = collect(runner, self._done, is_validated, self._before_val)
         runner.save_checkpoint(
             self.out_dir,
             filename,
@@ -206,7 +222,7 @@ class SafeCheckpointHook(CheckpointHook):
         if is_main_process():
             name_last(runner.work_dir, self.last_ckpt)
 
-    def _stop_if_asked(self, runner, iteration):
+    def _stop_if_asked(self, runner, iteration, is_validated=True):
         asked = self._signals.received
         if get_world_size() > 1:
             # a signal may reach one process alone, or one of them a step later
@@ -215,9 +231,10 @@ class SafeCheckpointHook(CheckpointHook):
             asked = int(asked)
         if not asked:
             return
-        if self._saved_iter != iteration:
+        if self._saved_iter != iteration or not is_validated:
             with saving_errors(runner.work_dir):
-                self._save(runner, STOPPED, dict(epoch=runner.epoch, iter=iteration))
+                meta = dict(epoch=runner.epoch, iter=iteration)
+                self._save(runner, STOPPED, meta, is_validated)
         # a launcher ends all processes when the first of them exits
         barrier()
         self._exit(runner, asked)
@@ -237,6 +254,17 @@ class SafeCheckpointHook(CheckpointHook):
         elif self.file_backend.isdir(path):
             # DeepSpeed's checkpoints are folders
             self.file_backend.rmtree(path)
+
+
+def _is_validated_next(runner):
+    """Return True if a loop by iterations validates after the present one, which it then counts."""
+    loop, iteration = runner.train_loop, runner.iter + 1
+    return (
+        isinstance(loop, IterBasedTrainLoop)
+        and runner.val_loop is not None
+        and iteration >= loop.val_begin
+        and (iteration % loop.val_interval == 0 or iteration == loop.max_iters)
+    )
 
 
 class _RemovesLater:

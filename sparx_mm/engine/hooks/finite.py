@@ -12,6 +12,7 @@ from ..models import unwrap
 from ..numbers.nan_watch import NanWatch
 from ..numbers.step_guard import StepGuard
 from ..numbers.values import gradient_norm
+from ..optim.optimizer_state import is_single
 
 # steps in a row that a loss scaler may leave out; from 65536 it is 2**-34 by then
 MAX_OVERFLOWS = 50
@@ -100,7 +101,12 @@ class FiniteHook(Hook):
         if self._stepped or not isinstance(wrapper, OptimWrapper):
             return
         self._guard.end_batch()
-        if not wrapper.should_update() or not self._guard.judge(wrapper.optimizer):
+        # of several optimizers, some may step in other iterations alone
+        if (
+            not is_single(wrapper)
+            or not wrapper.should_update()
+            or not self._guard.judge(wrapper.optimizer)
+        ):
             return
         self._overflows += hasattr(wrapper, 'loss_scaler')
         if self._overflows == MAX_OVERFLOWS:

@@ -16,6 +16,7 @@ from mmengine.hooks import CheckpointHook, EarlyStoppingHook, EMAHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import ValLoop, autocast
 from mmengine.structures import BaseDataElement
+from torch.utils.data import IterableDataset
 
 from ...errors import UserError
 from ..models import unwrap
@@ -79,6 +80,8 @@ class RehearsalHook(Hook):
         """Validate; return the names of the metrics, None if they are unknown."""
         loop, model = runner.val_loop, unwrap(runner.model)
         loader = loop.dataloader
+        if isinstance(loader.dataset, IterableDataset):
+            return None
         number = min(self.num_images, loader.batch_size or 1, len(loader.dataset))
         if not number:
             return None
@@ -125,6 +128,8 @@ def _evaluate(
             if hasattr(metric, '_coco_api'):
                 # so that only these images are evaluated, and no file is written
                 vars(metric).update(img_ids=ids, outfile_prefix=None)
+            if hasattr(metric, 'output_dir'):
+                vars(metric).update(output_dir=None)
         evaluator.process(data_samples=samples, data_batch=batch)
         for metric in metrics:
             if type(metric).evaluate is not BaseMetric.evaluate:

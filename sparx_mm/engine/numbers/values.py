@@ -134,9 +134,10 @@ def has_nan(value: Any) -> torch.Tensor | None:
     Returns:
         Tensor, optional: Boolean scalar; None without a tensor of floating point.
     """
-    # a sum reads each number once and is NaN if any is
-    sums = [t.detach().sum(dtype=torch.float32) for t in _tensors(value) if t.is_floating_point()]
-    return torch.stack([s.to(sums[0].device) for s in sums]).isnan().any() if sums else None
+    # the least number is NaN if any is, and there is no copy of all
+    tensors = [t.detach() for t in _tensors(value) if t.is_floating_point() and t.numel()]
+    least = [t.amin().float() for t in tensors]
+    return torch.stack([t.to(least[0].device) for t in least]).isnan().any() if least else None
 
 
 def shorten(names: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_world_size, is_distributed
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
 from ...errors import UserError
 from ..models import unwrap
@@ -48,6 +48,8 @@ def check_lone_image(runner) -> None:
 
 def _find_lone_batch(loader: DataLoader) -> tuple[str, str] | None:
     """Describe a batch with one image, and how to avoid it; None if there is none."""
+    if isinstance(loader.dataset, IterableDataset):
+        return None
     sampler = loader.batch_sampler
     size = getattr(sampler, 'batch_size', None)
     if size == 1:
@@ -69,7 +71,8 @@ def _find_single_value(model: nn.Module, norms: dict[str, nn.Module], loader) ->
 
     def look(name):
         def hook(module, inputs):
-            if inputs[0].numel() == inputs[0].shape[0] * inputs[0].shape[1]:
+            # tokens of one image may be as many rows
+            if inputs[0].numel() == inputs[0].shape[1]:
                 single.append(name)
 
         return hook

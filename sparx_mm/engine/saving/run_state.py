@@ -23,11 +23,16 @@ _SETTINGS = dict(
 _SAMPLERS = (DefaultSampler, InfiniteSampler, SequentialSampler)
 
 
-def collect(runner, random_state: dict | None = None) -> dict[str, Any]:
+def collect(
+    runner, done: int, is_validated: bool = True, random_state: dict | None = None
+) -> dict[str, Any]:
     """Describe where a run is; all of its processes must call it.
 
     Args:
         runner (Runner): The run.
+        done (int): Number of batches of the present epoch that were trained.
+        is_validated (bool): False if a validation is due before the next batch.
+            Default: True.
         random_state (dict, optional): State of this process's generators. None for
             the present one. Default: None.
 
@@ -35,6 +40,8 @@ def collect(runner, random_state: dict | None = None) -> dict[str, Any]:
         dict: Numbers, lists and tensors, for a checkpoint.
     """
     return dict(
+        done=done,
+        validated=is_validated,
         random=all_gather_object(random_state or get_random_state()),
         sampler_seed=_sampler_seed(runner.train_dataloader),
         # mmengine saves no hook
@@ -52,7 +59,7 @@ def collect(runner, random_state: dict | None = None) -> dict[str, Any]:
     )
 
 
-def go_on(runner, state: dict[str, Any] | None) -> None:
+def go_on(runner, state: dict[str, Any] | None) -> int:
     """Let a run that was resumed go on where the saved one was, and say how exactly.
 
     Random states are restored right before its next batch is read, because building
@@ -63,14 +70,17 @@ def go_on(runner, state: dict[str, Any] | None) -> None:
         state (dict, optional): What `collect` returned for the saved run; None if the
             checkpoint has no such state.
 
+    Returns:
+        int: Number of batches that the next epoch leaves out.
+
     Raises:
         UserError: If the state is not one that `collect` returns.
     """
     if state is None:
         runner.logger.warning('resumed, but not exactly: the checkpoint has no random states')
-        return
+        return 0
     try:
-        _restore(state, runner)
+        done = _restore(state, runner)
         reasons = _differences(state, runner)
     # a file's content can be anything
     except Exception as error:
@@ -82,6 +92,7 @@ def go_on(runner, state: dict[str, Any] | None) -> None:
         runner.logger.warning(f'resumed, but not exactly: {"; ".join(reasons)}')
     else:
         runner.logger.info('resumed exactly: random states and place in the data are restored')
+    return done
 
 
 def _restore(state, runner):
@@ -106,10 +117,15 @@ def _restore(state, runner):
     if isinstance(loop, IterBasedTrainLoop):
         continue_batches(loop, set_state)
     elif isinstance(loop, EpochBasedTrainLoop):
+        done = state.get('done')
+        if done is None:
+            # of an older release, whose epochs had as many batches before
+            done = max(0, loop.iter - loop.epoch * state['batches'])
         # the same share of the epoch, if its number of batches is another one now
-        done = loop.iter - loop.epoch * state['batches']
-        done = max(0, done) * len(loop.dataloader) // state['batches']
+        done = done * len(loop.dataloader) // state['batches']
         continue_epoch(runner, done, set_state)
+        return done
+    return 0
 
 
 def _differences(state, runner):
@@ -127,6 +143,8 @@ def _differences(state, runner):
         found.append('workers of the data loader draw random numbers of their own')
     if not isinstance(runner.train_loop, (EpochBasedTrainLoop, IterBasedTrainLoop)):
         found.append(f'{type(runner.train_loop).__name__} begins its data anew')
+    if getattr(runner.train_loop, 'fast_forward_on_resume', False):
+        found.append('train_cfg.fast_forward_on_resume begins the data anew')
     if runner.iter % getattr(runner.optim_wrapper, '_accumulative_counts', 1):
         found.append('gradients that were being accumulated are not saved')
     return found

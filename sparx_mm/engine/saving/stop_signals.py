@@ -22,6 +22,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.received = 0
+        self._interrupted = False
         self._replaced = {}
 
     def listen(self) -> None:
@@ -45,11 +46,12 @@ class StopSignals:
             signal.signal(*self._replaced.popitem())
 
     def _handle(self, number, frame):
-        if number == self.received == signal.SIGINT:
+        if number == signal.SIGINT and self._interrupted:
             self.leave()
             raise KeyboardInterrupt
         self.received = self.received or number
         if number == signal.SIGINT:
+            self._interrupted = True
             # not by print, which may be in the middle of another line
             os.write(2, b'saving after this step; press Ctrl-C again to stop at once\n')
 

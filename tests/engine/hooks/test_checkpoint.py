@@ -195,6 +195,35 @@ def stop(runner, when, *numbers):
     return getattr(stopped.value, 'code', None)
 
 
+@pytest.mark.tries('SIGTERM, SIGUSR1')
+@pytest.mark.parametrize('every', [99, 2])
+@pytest.mark.parametrize('at', [2, 4])
+def test_a_stop_loses_no_validation_that_is_due(tmp_path, at, every):
+    """Of a loop by iterations, which validates after each second one, and a save at it."""
+    saves = dict(checkpoint=dict(interval=every), by_epoch=False, validate=True)
+    seen = []
+
+    def watch(runner):
+        validate = runner.val_loop.run
+        runner.val_loop.run = lambda: (seen.append(runner.iter), validate())[1]
+
+    runner = make_noisy(tmp_path, 4, **saves)
+    watch(runner)
+    assert stop(runner, ('after_train_iter', at), signal.SIGTERM) == 143
+    rest = make_noisy(tmp_path, 4, resume=True, **saves)
+    watch(rest)
+    rest.train()
+    assert seen == [2, 4]
+
+
+@pytest.mark.tries('Ctrl-C twice')
+def test_ctrl_c_twice_stops_at_once_after_another_signal(tmp_path):
+    runner = make_noisy(tmp_path, 1)
+    numbers = signal.SIGTERM, signal.SIGINT, signal.SIGINT
+    assert stop(runner, ('after_train_iter', 2), *numbers) is None
+    assert runner.iter == 1 and files(tmp_path) == []
+
+
 @pytest.mark.tries('Ctrl-C twice')
 def test_ctrl_c_twice_stops_at_once(tmp_path):
     runner = make_noisy(tmp_path, 1)

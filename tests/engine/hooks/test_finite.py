@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from bad_numbers import BadLoss, Files, run, two_ranks
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import OPTIM_WRAPPERS
 from ranks import on_ranks
 from small_run import Net
@@ -146,6 +146,19 @@ def test_accumulated_gradients(tmp_path):
     runner = run(tmp_path / 'ok', epochs=3, optim=dict(accumulative_counts=2))
     runner.train()
     assert runner.optim_wrapper.optimizer.state_dict()['state'][0]['step'] == 3
+
+
+def test_several_optimizers_of_which_none_steps(tmp_path):
+    """As in an iteration of one network of two, or while gradients are accumulated."""
+    runner = run(tmp_path, epochs=1)
+    optimizer = torch.optim.SGD(runner.model.parameters(), lr=0.1)
+    runner.optim_wrapper = OptimWrapperDict(one=OptimWrapper(optimizer))
+    hook = next(hook for hook in runner.hooks if isinstance(hook, FiniteHook))
+    hook.before_train(runner)
+    for _ in range(3):
+        hook.before_train_iter(runner, 0, dict(inputs=torch.zeros(1)))
+        hook.after_train_iter(runner, 0)
+    hook.after_train(runner)
 
 
 @OPTIM_WRAPPERS.register_module()

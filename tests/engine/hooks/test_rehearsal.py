@@ -3,6 +3,8 @@
 import json
 import random
 import shutil
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from detection import ROOT, tiny_config
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from segmentation import tiny_config as tiny_segmentor
+from torch import nn
+from torch.utils.data import DataLoader, IterableDataset
 
 from sparx_mm.engine.hooks.rehearsal import _fill
 from sparx_mm.errors import UserError
@@ -223,6 +227,33 @@ def test_a_lone_image_of_32_px(classifier, options, remedy):
 def test_a_lone_image_with_pooling_to_one_value(segmentor):
     line = problem(segmentor(train_dataloader__batch_size=1, model__backbone__norm_eval=True))
     assert line.startswith('train_dataloader.batch_size is 1, and the batch norm model.decode_head')
+
+
+def test_rows_of_tokens_of_a_lone_image(monkeypatch):
+    """One image of 49 tokens gives a batch norm 49 rows, as in mmpretrain's LeViT."""
+    from sparx_mm.engine.rehearsal import lone_image
+
+    class Tokens(nn.Module):
+        def __init__(self, count):
+            super().__init__()
+            self.count, self.norm = count, nn.BatchNorm1d(4)
+            self.data_preprocessor = lambda batch, training: batch
+
+        def _run_forward(self, data, mode):
+            return self.norm(torch.rand(self.count, 4))
+
+    loader = DataLoader([0, 1], batch_size=1)
+    for count, raises in ((49, False), (1, True)):
+        runner = SimpleNamespace(model=Tokens(count), train_dataloader=loader)
+        with pytest.raises(UserError) if raises else nullcontext():
+            lone_image.check_lone_image(runner)
+    stream = DataLoader(Stream(), batch_size=2)
+    lone_image.check_lone_image(SimpleNamespace(model=Tokens(1), train_dataloader=stream))
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(range(5))
 
 
 def test_a_lone_image_of_64_px(classifier):

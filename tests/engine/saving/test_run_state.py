@@ -59,6 +59,17 @@ def test_resuming_is_exact(tmp_path, length, middle, kwargs):
     assert 'resumed exactly' in log_of(tmp_path / 'rest')
 
 
+@pytest.mark.parametrize('sizes', [(2, 4, 4), (8, 2, 4), (4, 2, 8)])
+def test_epochs_of_other_lengths_are_whole(tmp_path, sizes):
+    """Of 8 images by batches of other sizes in each epoch."""
+    trained = 0
+    for epochs, size in enumerate(sizes, 1):
+        runner = make_noisy(tmp_path, epochs, batch_size=size, resume=epochs > 1)
+        runner.train()
+        trained += 8 // size
+        assert (runner.epoch, runner.iter) == (epochs, trained)
+
+
 @pytest.mark.tries('stopped and resumed, at the end')
 def test_early_stopping_goes_on_counting(tmp_path):
     found = []
