@@ -37,6 +37,8 @@ def main():
     names = args.names or name_runs(args.runs)
     if len(names) != len(args.runs):
         raise UserError(f'--names has {len(names)} names for {len(args.runs)} runs')
+    if len(set(names)) < len(names):
+        raise UserError(f'--names has a name twice: {" ".join(names)}')
     runs = [read_run(path, name) for path, name in zip(args.runs, names)]
     keys = choose_keys(runs, args.keys)
     write_figure(args.out, draw_curves(runs, keys))

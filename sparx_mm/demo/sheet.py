@@ -15,6 +15,19 @@ MAX_RATIO = 3
 LINE, SQUARE = 32, 20
 
 
+def as_color(pixels: np.ndarray) -> np.ndarray:
+    """Return three channels of an image to draw on.
+
+    Args:
+        pixels (ndarray): Image of shape (H, W) or (H, W, C).
+
+    Returns:
+        ndarray: The first three of (H, W, C); of fewer, the first one three times.
+    """
+    pixels = pixels if pixels.ndim == 3 else pixels[..., None]
+    return pixels[..., :3] if pixels.shape[-1] >= 3 else pixels[..., :1].repeat(3, axis=2)
+
+
 def enlarge(image: np.ndarray, height: int) -> np.ndarray:
     """Scale an image to the height of a row.
 

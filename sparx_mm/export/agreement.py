@@ -51,7 +51,10 @@ def disagreement(
         float: For maps and logits the largest difference over the largest value; for
         labels the part of pixels that have another one; for boxes the part of those above
         the threshold, of either, that the other has not with that class, score and mask.
+        Infinite if outputs are missing.
     """
+    if len(expected) != len(got):
+        return float('inf')
     if kind == 'labels':
         return float(np.mean(expected[0] != got[0]))
     if kind == 'boxes':
@@ -92,7 +95,7 @@ def _has(found, other, i, score_tolerance, mask_tolerance) -> bool:
     same = (labels == classes[i]) & (boxes[:, 4] > 0)
     same &= np.abs(boxes[:, 4] - box[4]) <= score_tolerance
     return any(
-        all(_apart(a[j], b[i]) <= mask_tolerance for a, b in zip(masks, shapes))
+        all(_apart(a[j], b[i]) <= mask_tolerance for a, b in zip(masks, shapes, strict=True))
         for j in np.flatnonzero(same & (_overlaps(box, boxes) > 0.9))
     )
 

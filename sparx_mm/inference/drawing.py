@@ -7,6 +7,7 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import VISUALIZERS
 
+from ..demo.sheet import as_color
 from ..libraries import find_library
 from .panoptic import find_segments
 
@@ -41,7 +42,7 @@ def make_painter(cfg: Config, metainfo: dict) -> Callable:
             # mmdet fails to draw no segment
             sample = sample.new()
             del sample.pred_panoptic_seg
-        image = np.ascontiguousarray(pixels[..., ::-1].clip(0, 255), dtype=np.uint8)
+        image = np.ascontiguousarray(as_color(pixels)[..., ::-1].clip(0, 255), dtype=np.uint8)
         if hasattr(visualizer, 'visualize_cls'):
             visualizer.visualize_cls(image, sample, classes=metainfo['classes'], draw_gt=False)
         else:

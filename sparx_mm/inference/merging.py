@@ -18,8 +18,8 @@ def merge_instances(
 ) -> InstanceData:
     """Put the instances of tiles into the image, each object once.
 
-    Boxes of one class that overlap are suppressed. A box that its tile cuts off is dropped
-    too if a box of its class in another tile covers most of it.
+    Boxes of one class that overlap are suppressed, those that their tile cuts off first. Such a
+    box is dropped too if a larger one of its class in another tile covers most of it.
 
     Args:
         found (list[InstanceData]): Boxes (N, 4), or (N, 5) rotated, with scores, labels and
@@ -44,11 +44,15 @@ def merge_instances(
     scores = torch.cat([one.scores for one in found])
     labels = torch.cat([one.labels for one in found])
     kept = torch.zeros(0, dtype=torch.long)
+    upright = _enclose(boxes)
+    touches = _touch_borders(upright, owner, tiles, shape)
     if len(boxes):
         kind = 'nms_rotated' if boxes.shape[1] == 5 else 'nms'
-        _, kept = batched_nms(boxes, scores, labels, dict(type=kind, iou_threshold=IOU))
-    upright = _enclose(boxes)
-    kept = kept[~_cut_off(upright[kept], labels[kept], owner[kept], tiles, shape)]
+        # a part of an object suppresses none that is whole
+        ranks = torch.where(touches, scores - scores.max() - 1, scores)
+        _, kept = batched_nms(boxes, ranks, labels, dict(type=kind, iou_threshold=IOU))
+        kept = kept[scores[kept].argsort(descending=True, stable=True)]
+    kept = kept[~_cut_off(upright[kept], labels[kept], owner[kept], touches[kept])]
     merged = InstanceData(bboxes=boxes[kept], scores=scores[kept], labels=labels[kept])
     if 'masks' in found[0]:
         merged.masks = _place_masks(found, tiles, owner, kept, shape)
@@ -70,10 +74,8 @@ def _enclose(boxes: torch.Tensor) -> torch.Tensor:
     return torch.stack([x - half_x, y - half_y, x + half_x, y + half_y], 1)
 
 
-def _cut_off(boxes, labels, owner, tiles, shape) -> torch.Tensor:
-    """Tell which boxes end at an inner border of their tile and are a part of another box."""
-    if not len(boxes):
-        return torch.zeros(0, dtype=torch.bool)
+def _touch_borders(boxes, owner, tiles, shape) -> torch.Tensor:
+    """Tell which boxes end at an inner border of their tile."""
     height, width = shape
     borders = boxes.new_tensor([[t.x, t.y, t.x + t.width, t.y + t.height] for t in tiles])[owner]
     # the image's own borders cut nothing off
@@ -86,7 +88,12 @@ def _cut_off(boxes, labels, owner, tiles, shape) -> torch.Tensor:
         ],
         1,
     )
-    cut = (((boxes - borders).abs() <= 2) & inner).any(1)
+    return (((boxes - borders).abs() <= 2) & inner).any(1)
+
+
+def _cut_off(boxes, labels, owner, touches) -> torch.Tensor:
+    """Tell which boxes of those that end at an inner border are a part of another box."""
+    cut = touches.clone()
     area = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-6).prod(1)
     # one at a time, because all pairs of a large image's boxes would not fit into memory
     for i in cut.nonzero().flatten().tolist():

@@ -16,6 +16,9 @@ from ..errors import UserError, error_text
 from ..libraries import find_library
 from .panoptic import is_panoptic
 
+# flags of mmcv's loader by which an image has three channels
+COLORS = ('color', 'color_ignore_orientation')
+
 # steps that load labels; what comes after them passes images without
 _LABELS = re.compile(r'Load\w*Annotations?')
 _FLIPS = [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)]
@@ -50,7 +53,7 @@ class Preparation:
         loader = {key: value for key, value in steps[0].items() if key != 'type'}
         own = type_name(steps[0]) == 'LoadImageFromFile'
         self._load = LoadCheckedImage(**loader) if own else TRANSFORMS.build(steps[0])
-        self._color = getattr(self._load, 'color_type', 'color') == 'color'
+        self._color = getattr(self._load, 'color_type', 'color') in COLORS
         self.takes_windows = own and self._color and self._load.imdecode_backend == 'cv2'
         self._rest = Compose(steps[1:])
 

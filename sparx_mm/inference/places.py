@@ -2,6 +2,7 @@
 
 import os
 import os.path as osp
+from itertools import chain, count
 
 import cv2
 import numpy as np
@@ -22,9 +23,9 @@ def find_place(folder: str, name: str, ending: str, used: dict[str, str]) -> str
     Returns:
         str: The path.
     """
-    path = osp.join(folder, osp.splitext(name)[0] + ending)
-    if used.setdefault(path, name) != name:
-        path = osp.join(folder, name + ending)
+    stems = chain([osp.splitext(name)[0], name], (f'{name}_{i}' for i in count(2)))
+    paths = (osp.join(folder, stem + ending) for stem in stems)
+    path = next(path for path in paths if used.setdefault(path, name) == name)
     os.makedirs(osp.dirname(path), exist_ok=True)
     return path
 

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from ..engine.transforms.exif import read_orientation
 from .pipeline import Unreadable
 
 ENDINGS = ('.tif', '.tiff')
@@ -81,11 +82,15 @@ def open_scene(path: str) -> Scene | None:
 
     Returns:
         Scene or None: None for what is read as a whole: other files, bands of more or fewer
-        than 8 bits, palettes, a single band of which 0 is white, and all where rasterio is not
-        installed.
+        than 8 bits, palettes, a single band of which 0 is white, pictures that EXIF turns, and
+        all where rasterio is not installed.
     """
     dataset = _open(path)
     if dataset is None:
+        return None
+    if read_orientation(path).value != 1:
+        # GDAL does not turn it, as loaders do
+        dataset.close()
         return None
     kinds = [kind.name for kind in dataset.colorinterp]
     is_known = kinds == ['gray'] or len(kinds) in (3, 4) and not CONVERTED & set(kinds)
@@ -104,12 +109,15 @@ def find_ground(path: str | None) -> dict:
 
     Returns:
         dict: Arguments for ``rasterio.open``: ``crs``, and ``transform`` or ``gcps``, and the
-        camera's ``rpcs``. Empty if the file does not say, or without rasterio.
+        camera's ``rpcs``. Empty if the file does not say, if EXIF turns it, or without rasterio.
     """
     dataset = _open(path)
     if dataset is None:
         return {}
     with dataset:
+        if read_orientation(path).value != 1:
+            # its label map is turned, and what says where it is is not
+            return {}
         camera = dict(rpcs=dataset.rpcs) if dataset.rpcs else {}
         points, system = dataset.gcps
         if points:

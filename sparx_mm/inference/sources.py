@@ -113,7 +113,8 @@ def _expand(given: str) -> dict[str, str]:
         found = [p for p in glob.glob(given, recursive=True) if _has(p, IMAGES + VIDEOS)]
         # up to the first part that is a pattern
         root = glob.escape(given).partition('[')[0].rpartition(os.sep)[0]
-        return _below(root or os.curdir, found, f'no image or video matches {given}')
+        root = root or (os.sep if osp.isabs(given) else os.curdir)
+        return _below(root, found, f'no image or video matches {given}')
     if _has(given, LISTS):
         return {path: osp.basename(path) for path in _read_list(given)}
     if _has(given, IMAGES + VIDEOS):
@@ -133,7 +134,7 @@ def _below(root: str, found: list[str], message: str) -> dict[str, str]:
 
 def _read_list(path: str) -> list[str]:
     try:
-        with open(path, encoding='utf-8') as file:
+        with open(path, encoding='utf-8-sig') as file:
             lines = [line.strip() for line in file]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f'the list {path} cannot be read ({error})') from error

@@ -53,6 +53,8 @@ def detect(shape: tuple[int, int], rows: list[list[Tile]], run: Run) -> BaseData
     tiles, whole = [tile for row in rows for tile in row], Tile(0, 0, *shape)
     tiles = tiles if tiles == [whole] else [whole, *tiles]
     found = list(run(tiles))
+    if len(tiles) == 1:
+        return found[0]
     found[0].pred_instances = merge_instances([one.pred_instances for one in found], tiles, shape)
     return found[0]
 

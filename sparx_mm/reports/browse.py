@@ -11,7 +11,7 @@ from mmengine.runner.utils import set_random_seed
 from mmengine.structures import BaseDataElement
 
 from ..demo.predictions import write_picture
-from ..demo.sheet import BLACK, FONT, GAP, WHITE, enlarge
+from ..demo.sheet import BLACK, FONT, GAP, WHITE, as_color, enlarge
 from ..errors import UserError
 from .samples import Painter
 
@@ -54,7 +54,9 @@ def browse(
             legend = painter.legend([sample], 2 * picture.shape[1])
             if legend is not None:
                 # label maps are drawn on grey: the colors of the image are beside it
-                pair = np.concatenate([enlarge(image, len(picture)), picture], axis=1)
+                size = picture.shape[1::-1]
+                beside = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+                pair = np.concatenate([beside, picture], axis=1)
                 picture = np.concatenate([pair, legend])
             stem = osp.splitext(osp.basename(sample.get('img_path') or ''))[0]
             name = f'{index:06d}_{stem}' + (f'_{turn}' if repeat > 1 else '')
@@ -92,7 +94,7 @@ def split_sample(packed: dict) -> tuple[np.ndarray, BaseDataElement]:
         # normalized in the pipeline
         image = (image - image.min()) / max(np.ptp(image), 1e-6) * 255
     image = image.clip(0, 255).astype(np.uint8)
-    image = image[..., :3] if image.shape[-1] >= 3 else image[..., :1].repeat(3, axis=2)
+    image = as_color(image)
     sample = packed['data_samples']
     # boxes and masks are at the scale of the augmented image
     sample.set_metainfo(dict(ori_shape=image.shape[:2]))

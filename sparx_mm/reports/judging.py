@@ -8,7 +8,7 @@ import torch
 
 from ..errors import UserError
 
-# score above which instances are counted and drawn, and overlap of one that is found
+# score from which instances are counted and drawn, and overlap of one that is found
 SCORE_THR, IOU_THR = 0.3, 0.5
 NO_TRUTH = (
     '--report needs the ground truth of the test set, and its pipeline loads none: give it '
@@ -86,7 +86,7 @@ def match(overlaps: np.ndarray, labels: np.ndarray, true_labels: np.ndarray) -> 
 
 def _judge_instances(sample, classes) -> Verdict:
     truth, guess = sample['gt_instances'], sample['pred_instances']
-    keep = guess['scores'].cpu() > SCORE_THR
+    keep = guess['scores'].cpu() >= SCORE_THR
     boxes, true_boxes = tensor_of(guess['bboxes'])[keep], tensor_of(truth['bboxes'])
     labels, true_labels = guess['labels'].cpu()[keep].numpy(), truth['labels'].cpu().numpy()
     overlaps = _overlaps(boxes, true_boxes)
@@ -140,7 +140,7 @@ def _judge_label_map(sample, classes) -> Verdict:
     guess = sample['pred_sem_seg']['data'].cpu().numpy().ravel().astype(np.int64)
     labelled = truth < len(classes)
     truth, guess = truth[labelled], guess[labelled]
-    pairs = _count(np.stack([truth, guess], 1))
+    pairs = _count_pairs(truth, guess)
     right = pairs[pairs[:, 0] == pairs[:, 1]]
     hits = dict(right[:, [0, 2]].tolist())
     true, guessed = np.bincount(truth), np.bincount(guess)
@@ -169,6 +169,16 @@ def _judge_label(sample, classes) -> Verdict:
     if guess != true:
         note = f'{classes[true]}, score {float(scores[true]):.2f}, taken for {note}'
     return Verdict(float(scores[true]), np.array([[true, guess, 1]]), note)
+
+
+def _count_pairs(truth, guess) -> np.ndarray:
+    """Count pairs of labels of pixels: (n,), (n,) -> (k, 3)."""
+    if not len(truth):
+        return np.zeros((0, 3), np.int64)
+    number = int(max(truth.max(), guess.max())) + 1
+    counts = np.bincount(truth * number + guess, minlength=number**2)
+    codes = counts.nonzero()[0]
+    return np.stack([codes // number, codes % number, counts[codes]], 1)
 
 
 def _count(pairs) -> np.ndarray:

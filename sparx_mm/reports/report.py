@@ -80,8 +80,8 @@ class Report:
         Args:
             path (str): File of the page.
             metrics (dict): Metrics of the test by name.
-            checkpoint (str, optional): File of the weights, beside which the log of the
-                training is looked for.
+            checkpoint (str, optional): File of the weights. Curves are those of the log
+                beside it, or in the folder above.
 
         Raises:
             UserError: If it cannot be written.
@@ -108,8 +108,10 @@ class Report:
             file.write(page)
 
     def _curves(self, checkpoint) -> Iterator[tuple[str, str]]:
-        folders = [osp.dirname(osp.abspath(checkpoint or '')), self.runner.work_dir]
-        for folder in folders if checkpoint else folders[1:]:
+        if checkpoint is None or '://' in checkpoint:
+            return
+        beside = osp.dirname(osp.abspath(checkpoint))
+        for folder in (beside, osp.dirname(beside)):
             if find_logs(folder):
                 try:
                     run = read_run(folder)
@@ -167,7 +169,7 @@ def _svg(figure, alt) -> str:
 
 
 def _figure(painter: Painter, case: Case) -> str:
-    image, pictures = read_picture(case.path), {}
+    image, pictures = read_picture(case.path, case.sample.get('ori_shape')), {}
     # a classifier's name is drawn once, because the note has both
     sides = ('prediction',) if 'pred_label' in case.sample else ('ground truth', 'prediction')
     for side in sides if image is not None else ():

@@ -30,7 +30,7 @@ def keep_sample(sample: dict) -> BaseDataElement:
     if 'pred_instances' in sample:
         guess = InstanceData(**_fields(sample['pred_instances']))
         kept.gt_instances = InstanceData(**_fields(sample['gt_instances']))
-        kept.pred_instances = guess[guess.scores > SCORE_THR].cpu()
+        kept.pred_instances = guess[guess.scores >= SCORE_THR].cpu()
     elif 'pred_sem_seg' in sample:
         for name in ('gt_sem_seg', 'pred_sem_seg'):
             # 16 bits hold any label, an eighth of the memory
@@ -175,11 +175,13 @@ def _rotated_visualizer():
         return Framed(line_width=1)
 
 
-def read_picture(path: str) -> np.ndarray | None:
+def read_picture(path: str, shape: tuple[int, int] | None = None) -> np.ndarray | None:
     """Read an image file in color, None if it cannot be read.
 
     Args:
         path (str): File, or an address that mmengine reads.
+        shape (tuple[int, int], optional): Height and width that it was loaded with, which
+            tell if EXIF has turned it. None: as OpenCV loads it. Default: None.
 
     Returns:
         ndarray: Image of shape (H, W, 3): BGR, uint8.
@@ -187,7 +189,12 @@ def read_picture(path: str) -> np.ndarray | None:
     from mmengine import fileio
 
     try:
-        return cv2.imdecode(np.frombuffer(fileio.get(path), np.uint8), cv2.IMREAD_COLOR)
+        content = np.frombuffer(fileio.get(path), np.uint8)
+        image = cv2.imdecode(content, cv2.IMREAD_COLOR)
+        if shape is not None and image.shape[:2] == tuple(shape)[:2][::-1]:
+            stored = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+            image = cv2.imdecode(content, stored)
+        return image
     except Exception:
         # whatever a storage raises: the picture is left out of a report
         return None

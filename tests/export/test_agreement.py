@@ -52,6 +52,7 @@ def test_numbers_that_are_none_differ(where):
     assert disagreement('maps', *pair) == 0
     pair[where][0][2] = np.nan
     assert disagreement('maps', *pair) == np.inf
+    assert disagreement('maps', [np.ones(2), np.zeros(3)], [np.ones(2)]) == np.inf
 
 
 def without(number):

@@ -24,6 +24,7 @@ from sparx_mm.demo import CLASSES
 from sparx_mm.engine.saving.test_settings import KEY, collect_settings
 from sparx_mm.errors import UserError
 from sparx_mm.inference import Frame, infer
+from sparx_mm.inference.places import find_place
 from sparx_mm.inference.writers import DrawnWriter
 from sparx_mm.run import load_config
 
@@ -206,6 +207,13 @@ def test_names_do_not_collide(tmp_path, ending):
     expected = {'a.jpg', 'b/a.png', f'b/a{ending}.png', 'b/a.webp.png', 'b/a.JPG'}
     expected -= {'b/a.png.png'}
     assert set(written(tmp_path / 'drawn')) == expected
+
+
+def test_second_choices_of_names_do_not_collide(tmp_path):
+    used = {}
+    names = ('a.jpg', 'a.png', 'a.png.jpg', 'a.png.png', 'a.jpg')
+    paths = [find_place(str(tmp_path), name, '.png', used) for name in names]
+    assert len(set(paths)) == 4 and paths[0] == paths[-1] == str(tmp_path / 'a.png')
 
 
 @pytest.fixture

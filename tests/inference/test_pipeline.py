@@ -44,7 +44,10 @@ def test_a_file_and_its_array_are_the_same(preparation, tmp_path):
     assert by_file.equal(by_array) and by_file.shape == (3, 32, 32)
 
 
-def test_gray_and_transparent_arrays(preparation):
+@pytest.mark.parametrize('color_type', ['color', 'color_ignore_orientation'])
+def test_gray_and_transparent_arrays(color_type):
+    init_default_scope('mmdet')
+    preparation = Preparation([dict(LOAD, color_type=color_type), RESIZE, PACK])
     gray = np.random.default_rng(0).integers(0, 255, (20, 40), np.uint8)
     wanted = preparation.load(np.stack([gray] * 3, -1))['img']
     alpha = np.stack([gray] * 3 + [np.zeros_like(gray)], -1)

@@ -213,6 +213,17 @@ def test_gray_that_is_not_from_black_to_255_is_read_whole(scene, geotiff):
     assert scenes.open_scene(str(few)) is None
 
 
+@pytest.mark.parametrize('value', [3, 6])
+def test_a_tiff_that_exif_turns_is_read_whole(scene, geotiff, value):
+    path = str(geotiff(_bands(scene, 3)))
+    with Image.open(path) as file:
+        file.load()
+        exif = file.getexif()
+        exif[0x0112] = value
+        file.save(path, exif=exif)
+    assert scenes.open_scene(path) is None and scenes.find_ground(path) == {}
+
+
 def test_jpeg_is_decoded_alike(scene, geotiff):
     path = str(geotiff(_bands(scene, 3), compress='JPEG', photometric='YCBCR', jpeg_quality=90))
     difference = np.abs(scenes.open_scene(path)[:, :].astype(int) - cv2.imread(path))

@@ -49,6 +49,19 @@ def test_kinds_of_inputs(folder, inputs, names):
     assert sources.total == len(names)
 
 
+def test_a_pattern_from_the_root(folder):
+    part, *rest = folder.parts[1:]
+    pattern = '/'.join(['', f'{part[:-1]}[{part[-1]}]', *rest, 'in/*.jpg'])
+    (frame,) = find_sources([pattern]).frames()
+    assert frame.name == str(folder / 'in/a.jpg')[1:]
+
+
+def test_a_list_of_windows(folder):
+    (folder / 'list.txt').write_text('in/b.png\r\n', encoding='utf-8-sig')
+    (frame,) = find_sources(['list.txt']).frames()
+    assert frame.image == 'in/b.png' and not frame.fault
+
+
 def test_what_is_not_there_is_a_fault(folder):
     one, none, deep = find_sources(['list.txt']).frames()
     assert one.image == 'in/b.png' and not one.fault

@@ -21,8 +21,14 @@ def test_tiles_cover_an_image(shape, overlap):
             assert part.shape == (tile.height, tile.width)
             part += 1
     assert seen.min() == 1
-    if overlap and max(shape) > 64:
-        assert seen.max() > 1
+    rows = tile_rows(*shape, 64, overlap)
+    step, wanted = 64 - round(overlap * 64), []
+    for length, starts in zip(shape, ([row[0].y for row in rows], [tile.x for tile in rows[0]])):
+        number = max(0, -(-(length - 64) // step)) + 1
+        assert len(starts) == number and starts[0] == 0
+        assert all(0 < after - before <= step for before, after in zip(starts, starts[1:]))
+        wanted.append(number)
+    assert [len(rows), len(rows[0])] == wanted
 
 
 @pytest.mark.parametrize('tile,overlap', [(8, 0.2), (64, -0.1), (64, 0.95)])
@@ -72,6 +78,15 @@ def test_a_part_that_its_tile_cuts_off_goes():
     assert len(merge_instances([first, whole], TILES, (64, 100))) == 2
     whole.labels[:] = 1
     assert len(merge_instances([first, whole], [TILES[0]._replace(x=36), TILES[1]], (64, 100))) == 2
+
+
+def test_a_part_does_not_suppress_the_whole():
+    """Its score is better, and it overlaps enough for suppression."""
+    part = instances([[34.0, 10, 64, 50]], [0.9], [1])
+    whole = instances([[4.0, 10, 54, 50], [60.0, 0, 64, 4]], [0.8, 0.95], [1, 2])
+    merged = merge_instances([part, whole], TILES, (64, 100))
+    assert merged.bboxes.tolist() == [[96, 0, 100, 4], [40, 10, 90, 50]]
+    assert merged.scores.tolist() == pytest.approx([0.95, 0.8])
 
 
 def test_rotated_boxes():

@@ -11,7 +11,8 @@ from classification import CONFIG as CLASSIFIER
 from classification import tiny_config as tiny_classifier
 from detection import CONFIG as DETECTOR
 from detection import tiny_config as tiny_detector
-from mmengine.structures import BaseDataElement, InstanceData
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
+from mmseg.structures import SegDataSample
 from rotated import CONFIG as ROTATED
 from rotated import tiny_config as tiny_rotated
 from segmentation import CONFIG as ADE
@@ -57,6 +58,14 @@ def test_the_ground_truth_is_drawn_on_what_is_trained_on(kind, request, tmp_path
         masks = sample.gt_instances.masks.resize(picture.shape[:2], 'nearest').masks.any(0)
         assert changed[masks.astype(bool)].mean() > 0.9
     assert 0.01 < changed.mean() < (1.01 if kind == 'label maps' else 0.9)
+
+
+def test_a_label_map_of_a_long_image(tmp_path):
+    sample = SegDataSample(gt_sem_seg=PixelData(data=torch.zeros(1, 20, 100, dtype=torch.long)))
+    packed = dict(inputs=torch.zeros(3, 20, 100, dtype=torch.uint8), data_samples=sample)
+    metainfo = dict(classes=('a', 'b'), palette=[(9, 9, 9), (90, 9, 9)])
+    dataset = type('Samples', (list,), dict(metainfo=metainfo))([packed])
+    assert cv2.imread(browse(dataset, str(tmp_path), [0])) is not None
 
 
 def test_augmentations_are_drawn_by_their_seed(shapes, tmp_path):

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from html import unescape
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -50,6 +51,16 @@ def _cells(page, heading):
     section = page.partition(f'<h2>{heading}</h2>')[2].partition('</section>')[0]
     rows = re.findall('<tr>(.*?)</tr>', section)
     return [[unescape(cell) for cell in re.findall('<t[hd]>(.*?)</t[hd]>', row)] for row in rows]
+
+
+def test_curves_are_of_the_weights_alone(tmp_path):
+    write_log(tmp_path, '1', [step(2, loss=5.0), evaluation(1, **{'coco/bbox_mAP': 0.1})])
+    report = Report.__new__(Report)
+    report.runner = SimpleNamespace(work_dir=str(tmp_path))
+    for checkpoint in (None, 'https://a.org/a.pth', '/nowhere/else/a.pth'):
+        assert not list(report._curves(checkpoint))
+    for place in ('a.pth', 'best/a.pth'):
+        assert [heading for heading, _ in report._curves(str(tmp_path / place))] == ['Training']
 
 
 def test_classes_and_confusions_are_those_of_the_predictions(page, shapes):
