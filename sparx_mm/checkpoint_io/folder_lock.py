@@ -11,9 +11,33 @@ from mmengine.logging import print_log
 from ..errors import UserError
 
 LOCK = '.lock'
+# of this process: file and number of holders by process and place, because a POSIX lock ends
+# when any of a process's handles of the file is closed
+_held: dict[tuple[int, str], tuple[TextIO, int]] = {}
 
 
-def lock_folder(folder: str) -> TextIO | None:
+class FolderLock:
+    """Lock of a folder, until all who hold it in this process have closed theirs."""
+
+    def __init__(self, place: tuple[int, str]) -> None:
+        self._place: tuple[int, str] | None = place
+
+    def close(self) -> None:
+        """Give the lock up; a second time does nothing."""
+        place, self._place = self._place, None
+        if place is None:
+            return
+        file, holders = _held.pop(place)
+        if holders > 1:
+            _held[place] = file, holders - 1
+        else:
+            file.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def lock_folder(folder: str) -> FolderLock | None:
     """Lock a folder for the run of this process.
 
     The lock ends with the process, however that ends. A process that has it may take
@@ -23,12 +47,21 @@ def lock_folder(folder: str) -> TextIO | None:
         folder (str): Folder of the run.
 
     Returns:
-        TextIO or None: A file that holds the lock until it is closed; None if the file
+        FolderLock or None: The lock, which is held until it is closed; None if the file
         system has no locks.
 
     Raises:
         UserError: If another process has it.
     """
+    place = os.getpid(), osp.realpath(folder)
+    file, holders = _held.get(place) or (_take(folder), 0)
+    if file is None:
+        return None
+    _held[place] = file, holders + 1
+    return FolderLock(place)
+
+
+def _take(folder):
     path = osp.join(folder, LOCK)
     file = open(path, 'a+')
     try:

@@ -51,3 +51,23 @@ def test_a_file_system_without_locks_is_used_without(tmp_path, monkeypatch):
 
     monkeypatch.setattr(folder_lock.fcntl, 'lockf', fails)
     assert lock_folder(str(tmp_path)) is None
+
+
+@pytest.mark.tries('a second run')
+def test_it_is_held_until_the_last_holder_closes_it(tmp_path):
+    one, other = (lock_folder(str(tmp_path)) for _ in range(2))
+    code = f'from sparx_mm.checkpoint_io import lock_folder; lock_folder({str(tmp_path)!r})'
+
+    def try_elsewhere():
+        done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+        return done.returncode == 0 or 'in use by another run' not in done.stderr
+
+    other.close()
+    other.close()
+    assert not try_elsewhere()
+    one.close()
+    assert try_elsewhere()
+    lost = lock_folder(str(tmp_path))
+    assert not try_elsewhere()
+    del lost
+    assert try_elsewhere()
