@@ -4,7 +4,7 @@ import os
 import shlex
 from typing import NamedTuple
 
-from .comparisons import BASE, COMPARISONS, EQUAL_TIME, PACER, PRETRAINING, RATES
+from .comparisons import BASE, COMPARISONS, CONDITIONS, EQUAL_TIME, PACER, PRETRAINING, RATES
 from .curves import draw
 from .plan import ITERATIONS, PRETRAINING_IMAGES
 from .ranking import MIN_SEEDS
@@ -39,15 +39,25 @@ def group(records):
 
     Returns:
         dict[Budgeted, dict[tuple[str, str], list]]: By network and condition, the pairs of
-        run and record.
+        run and record, to which the learning rates are added that were ``tried``.
     """
-    groups = {}
+    groups, tried = {}, {}
+    for run in records:
+        if run.phase == 'choice':
+            tried.setdefault(_chosen_by(run), set()).add(run.rate)
     for run, record in sorted(records.items()):
         if run.phase == 'result':
+            record = dict(record, tried=tried.get(_chosen_by(run), ()))
             key = Budgeted(run.task, run.iterations, run.parameters, run.images)
             jobs = groups.setdefault(key, {})
             jobs.setdefault((run.network, run.condition), []).append((run, record))
     return groups
+
+
+def _chosen_by(run):
+    """Return what the runs share by which the rate of a run was chosen."""
+    condition = run.condition if CONDITIONS[run.condition].tuned else BASE
+    return run.task, run.network, condition, run.parameters, run.images
 
 
 def _made_on(records):

@@ -3,7 +3,7 @@
 import numpy as np
 from report import number, table
 
-from .comparisons import BASE, PACER, RATES
+from .comparisons import BASE, PACER
 from .plan import final
 from .ranking import rank, spread, verdict
 
@@ -22,8 +22,10 @@ def _place(value):
 
 
 def _rate_cell(runs):
-    rate = runs[0][0].rate
-    return f'{rate:g}' + (' (the edge)' if rate in (RATES[0], RATES[-1]) else '')
+    (run, record), *_ = runs
+    tried = record['tried']
+    is_edge = run.rate in (min(tried, default=None), max(tried, default=None))
+    return f'{run.rate:g}' + (' (the edge)' if is_edge else '')
 
 
 def _total_seconds(runs):
