@@ -5,9 +5,10 @@ variable SPARX_MM_KERNELS overrides it and is read at every call:
 
 - ``triton``: GPU kernels for float16, bfloat16 and float32; float64 runs in
   ``torch``;
-- ``numba``: CPU kernels of the scans in float32, to which 16 bits are widened;
-- ``torch``: a two-level scan in plain torch operations, and torch's own norms, for
-  any device and dtype;
+- ``numba``: CPU kernels in float32, to which 16 bits are widened, of the scans and of
+  the weight gradient of large depthwise convolutions;
+- ``torch``: a two-level scan in plain torch operations, and torch's own norms and
+  convolutions, for any device and dtype;
 - ``reference``: the definition, for a scan a slow loop.
 """
 

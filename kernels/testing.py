@@ -141,7 +141,7 @@ def _cast(
 class _RunBackend(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, backend: ModuleType, flags: list[bool], *tensors: torch.Tensor
+        ctx: Any, backend: ModuleType, flags: list[bool | str], *tensors: torch.Tensor
     ) -> torch.Tensor:
         y, states = backend.forward(*tensors, *flags)
         ctx.backend, ctx.flags = backend, flags
@@ -153,12 +153,12 @@ class _RunBackend(torch.autograd.Function):
         return None, None, *ctx.backend.backward(dy, *ctx.saved_tensors, *ctx.flags)
 
 
-def run_backend(backend: ModuleType, *inputs: torch.Tensor | bool) -> torch.Tensor:
+def run_backend(backend: ModuleType, *inputs: torch.Tensor | bool | str) -> torch.Tensor:
     """Run an operator with one of its backends, whatever the environment asks for.
 
     Args:
         backend (module): Implementation, such as `sparx_mm.kernels.ss2d.torch`.
-        inputs (Tensor or bool): All arguments of its ``forward``, in order, of one
+        inputs (Tensor, bool or str): All arguments of its ``forward``, in order, of one
             floating dtype.
 
     Returns:

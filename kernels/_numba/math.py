@@ -57,7 +57,7 @@ def use_widest_vectors(typing_context):
 # not reassociated, because the rounding by a large constant would cancel
 @njit(fastmath={'contract'}, forceinline=True)
 def exp2(x):
-    """Compute 2^x for float32, from 0 below -127 to inf above 128."""
+    """Compute 2^x for float32, 0 below -126.5 and inf above 127.5."""
     x = _LOWEST if x < _LOWEST else x
     x = _HIGHEST if x > _HIGHEST else x
     shifted = x + _ROUND

@@ -18,13 +18,14 @@ def depthwise_weight_gradient(dy: torch.Tensor, x: torch.Tensor, side: int) -> t
     """Compute the gradient of the weight of `sparx_mm.kernels.depthwise_conv`.
 
     Args:
-        dy (Tensor): Gradient of the convolution, of shape (B, C, H, W); float32 or
-            bfloat16, on the CPU.
+        dy (Tensor): Gradient of the convolution, of shape (B, C, H, W), of any floating
+            dtype, on the CPU.
         x (Tensor): Map of the same shape and dtype.
         side (int): Side K of the kernels, odd, at least 3.
 
     Returns:
-        Tensor: Gradient of shape (C, 1, K, K), in the dtype of x. Sums are float32.
+        Tensor: Gradient of shape (C, 1, K, K), in the dtype of x. Sums are float32 at
+        least. A value that is not finite may reach every tap of its channel.
 
     Raises:
         ValueError: If a shape, dtype, device or side does not fit.
@@ -45,6 +46,8 @@ def depthwise_weight_gradient(dy: torch.Tensor, x: torch.Tensor, side: int) -> t
 
 @without_autocast
 def _compute(dy: torch.Tensor, x: torch.Tensor, side: int) -> torch.Tensor:
+    if not x.numel():
+        return x.new_zeros(x.shape[1], 1, side, side)
     if dispatch.choose(x) != 'numba':
         return _by_windows(dy, x, side)
     # imported late: it needs numba

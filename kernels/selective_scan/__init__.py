@@ -71,7 +71,8 @@ def selective_scan(
     Returns:
         Tensor or tuple[Tensor, Tensor]: Outputs of shape (B, D, L) in the dtype of u,
         contiguous; where asked for, with them the last state h_L of shape (B, D, N), of
-        zeros if L is 0. States are float32 at least.
+        zeros if L is 0. States are float32 at least; one that is not finite makes all N
+        of its channel NaN or infinite.
 
     Raises:
         ValueError: If a shape, dtype or device does not fit the others.
@@ -88,11 +89,19 @@ def selective_scan(
         for t in (D, delta_bias)
     )
     _check(u, delta, A, B, C, D, delta_bias, z, gap)
+    out_dtype = u.dtype
+    if z is not None:
+        # so that outputs are rounded once, after the gate
+        u = u.to(A.dtype)
     if B.dim() == 3:
         B, C = B.unsqueeze(1), C.unsqueeze(1)
     arguments = (u, delta, A, B, C, D, delta_bias, delta_softplus)
     if dispatch.requested() == 'reference':
-        return _reference(*arguments, z=z, gap=gap, return_last_state=return_last_state)
+        options = dict(z=z, gap=gap, return_last_state=return_last_state)
+        results = _reference(*arguments, **options)
+        if return_last_state:
+            return results[0].to(out_dtype), results[1]
+        return results.to(out_dtype)
     if gap is not None:
         arguments = fold_gaps(u, delta, A, B, C, given_bias, delta_softplus, gap)
     if return_last_state:
@@ -102,8 +111,8 @@ def selective_scan(
     if gap is not None and given_D is not None:
         y = y + D[:, None] * u
     if z is not None:
-        y = y.to(A.dtype) * F.silu(z.to(A.dtype))
-    y = y.to(u.dtype)
+        y = y * F.silu(z.to(A.dtype))
+    y = y.to(out_dtype)
     return (y, last) if return_last_state else y
 
 

@@ -39,7 +39,8 @@ def fold_gaps(
         delta = delta + delta_bias[:, None]
     if delta_softplus:
         delta = softplus(delta)
-    whole = delta + gap
+    # of an infinite gap the state is gone, and 0 times infinity would be NaN
+    whole = (delta + gap).clamp_max(torch.finfo(delta.dtype).max)
     # a step of 0 takes nothing in, and must not become NaN
     share = delta / whole.clamp_min(torch.finfo(whole.dtype).tiny)
     none = A.new_zeros(len(A))

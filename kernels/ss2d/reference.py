@@ -46,5 +46,6 @@ def ss2d(
             delta_t = delta[:, t, :, None]
             h = torch.exp(delta_t * A[k]) * h + delta_t * B[:, t, None] * u[:, :, t, None]
             outputs.append((h * C[:, t, None]).sum(-1) + D[k] * u[:, :, t])
-        y = y.index_add(2, order, torch.stack(outputs, -1))
+        if outputs:
+            y = y.index_add(2, order, torch.stack(outputs, -1))
     return y.view(batch, channels, height, width).to(out_dtype)

@@ -138,3 +138,12 @@ def test_a_weight_gradient_that_does_not_fit_is_refused(change, message):
     arguments = dict(dy=torch.ones(1, 6, 4, 4), x=torch.ones(1, 6, 4, 4), side=5)
     with pytest.raises(ValueError, match=f'^depthwise_weight_gradient: {message}'):
         depthwise_weight_gradient(**{**arguments, **change})
+
+
+@pytest.mark.parametrize('shape', [(0, 3, 4, 4), (2, 0, 4, 4), (2, 3, 0, 4), (2, 3, 4, 0)])
+@pytest.mark.parametrize('side', [3, 5])
+@pytest.mark.parametrize('backend', ['auto', 'torch'])
+def test_the_weight_gradient_of_an_empty_map(shape, side, backend, monkeypatch):
+    monkeypatch.setenv('SPARX_MM_KERNELS', backend)
+    gradient = depthwise_weight_gradient(torch.ones(shape), torch.ones(shape), side)
+    assert gradient.shape == (shape[1], 1, side, side) and not gradient.any()

@@ -135,3 +135,19 @@ def test_a_gap_of_another_shape_is_refused():
     inputs = sequence_arguments(1, 4, 5, 2, None)
     with pytest.raises(ValueError, match=r'gap must be \(B=1, D=4, L=5\), got \(1, 5\)'):
         selective_scan(*inputs, gap=torch.zeros(1, 5))
+
+
+@pytest.mark.parametrize('backend', ['auto', 'torch', 'reference'])
+def test_an_infinite_gap_forgets(backend, monkeypatch):
+    monkeypatch.setenv('SPARX_MM_KERNELS', backend)
+    u, delta, A, B, C = sequence_arguments(1, 3, 6, 2, None, torch.float32)[:5]
+    gap = torch.zeros(1, 3, 6)
+    gap[..., 3] = torch.inf
+    y = selective_scan(u, delta, A, B, C, delta_softplus=True, gap=gap)
+    parts = [
+        selective_scan(
+            *(t[..., part] for t in (u, delta)), A, B[..., part], C[..., part], delta_softplus=True
+        )
+        for part in (slice(3), slice(3, None))
+    ]
+    torch.testing.assert_close(y, torch.cat(parts, -1))

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from importlib import import_module
 
 import pytest
 import torch
@@ -129,6 +130,20 @@ def test_a_scan_goes_on_from_the_last_state():
     torch.testing.assert_close(second + left, whole[..., 25:])
 
 
+@pytest.mark.parametrize('backend', ['auto', 'torch', 'reference'])
+@pytest.mark.parametrize('with_state', [False, True])
+def test_a_gate_is_put_on_outputs_before_they_are_rounded(with_state, backend, monkeypatch):
+    monkeypatch.setenv('SPARX_MM_KERNELS', backend)
+    inputs = sequence_arguments(1, 2, 3, 1, None, torch.float16)
+    # outputs of 9e4, which float16 does not have, and a gate of 2.7e-3
+    inputs[0][:], inputs[5][:], z = 3e4, 3.0, torch.full((1, 2, 3), -8.0).half()
+    results = selective_scan(*inputs, delta_softplus=True, z=z, return_last_state=with_state)
+    y = results[0] if with_state else results
+    wanted = reference(*[t.double() for t in inputs], delta_softplus=True, z=z.double())
+    assert y.dtype == torch.float16 and y.isfinite().all()
+    torch.testing.assert_close(y.double(), wanted, rtol=2e-3, atol=0)
+
+
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_gate_and_last_state_of_16_bits(dtype, assert_near):
     inputs = sequence_arguments(2, 20, 9, 2, None, dtype)
@@ -146,7 +161,20 @@ def test_last_state_of_no_position():
     assert y.shape == (2, 3, 0) and last.shape == (2, 3, 4) and not last.any()
 
 
-# several blocks in a group, a ragged last one, every way to share the work
+# partial gradients of channels and of positions
+@pytest.mark.parametrize('shares', [(1, 1), (2, 2), (2, 3), (3, 2), (1, 7)])
+def test_every_way_to_share_the_work(shares, evaluate, assert_near, monkeypatch):
+    inputs = sequence_arguments(3, 70, 9, 2, 1)
+    scan = functools.partial(selective_scan, delta_softplus=True)
+    wanted = evaluate(scan, inputs)
+    module = import_module('sparx_mm.kernels.selective_scan.numba')
+    monkeypatch.setattr(module, 'backward_shares', lambda *sizes: shares)
+    monkeypatch.setattr(module, 'num_threads', lambda work: 2)
+    given = evaluate(scan, [t.float() for t in inputs])
+    assert_near(given, wanted, TOLERANCES[torch.float32])
+
+
+# several blocks in a group, and a ragged last one
 @pytest.mark.parametrize('threads', [1, 2, 3])
 @pytest.mark.parametrize('batch, groups', [(1, 1), (2, 1), (3, 1), (1, 2)])
 def test_any_number_of_threads(batch, groups, threads, evaluate, assert_near):

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+from importlib import import_module
 
 import pytest
 import torch
@@ -53,8 +54,23 @@ def test_plain_torch_form_in_float32(size, evaluate, assert_near):
     assert_near(given, wanted, TOLERANCES[torch.float32])
 
 
-# wide enough for several blocks with a ragged last one, and, as batches
-# divide by the threads or not, for every way to share the work
+# maps that directions add to, and partial gradients of channels and of positions
+@pytest.mark.parametrize('shares', [(1, 1), (2, 2), (2, 3), (3, 2), (1, 7)])
+@pytest.mark.parametrize('sets', [1, 2])
+@pytest.mark.parametrize('orders', ['cross', 'diagonal'])
+def test_every_way_to_share_the_work(orders, sets, shares, evaluate, assert_near, monkeypatch):
+    inputs = map_arguments(3, 70, 4, 3, 2, 1)
+    scan = functools.partial(ss2d, orders=orders)
+    wanted = evaluate(scan, inputs)
+    module = import_module('sparx_mm.kernels.ss2d.numba')
+    monkeypatch.setattr(module, '_direction_sets', lambda *sizes: sets)
+    monkeypatch.setattr(module, 'backward_shares', lambda *sizes: shares)
+    monkeypatch.setattr(module, 'num_threads', lambda work: 2)
+    given = evaluate(scan, [t.float() for t in inputs])
+    assert_near(given, wanted, TOLERANCES[torch.float32])
+
+
+# wide enough for several blocks with a ragged last one
 @pytest.mark.parametrize('threads', [1, 2, 3])
 @pytest.mark.parametrize('batch', [1, 2, 3])
 def test_any_number_of_threads(batch, threads, evaluate, assert_near):
@@ -174,11 +190,13 @@ def test_16_bit_inputs(dtype, evaluate, assert_near):
 
 
 @pytest.mark.parametrize('shape', [(0, 3, 4, 5), (2, 3, 0, 5), (2, 3, 4, 0)])
+@pytest.mark.parametrize('backend', ['auto', 'torch'])
 @pytest.mark.parametrize('dtype', TOLERANCES)
-def test_empty_maps(shape, dtype, evaluate):
+def test_empty_maps(shape, dtype, backend, evaluate, monkeypatch):
+    monkeypatch.setenv('SPARX_MM_KERNELS', backend)
     inputs = map_arguments(*shape, 2, 1, dtype)
     y, *gradients = evaluate(ss2d, inputs)
-    assert y.shape == shape
+    assert y.shape == reference(*inputs).shape == shape
     assert all(not t.any() for t in gradients)
 
 

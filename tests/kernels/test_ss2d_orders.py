@@ -126,7 +126,7 @@ def test_output_and_every_gradient_are_those_of_the_loop(
     assert_near(given, wanted, TOLERANCES[dtype])
 
 
-# as batches divide by the threads or not, for every way to share the work
+# as batches divide by the threads or not
 @pytest.mark.parametrize('threads', [2, 3])
 @pytest.mark.parametrize('batch', [1, 2, 3])
 def test_any_number_of_threads(batch, threads, evaluate, assert_near):
