@@ -71,7 +71,7 @@ class Check(NamedTuple):
         dtype = str(self.dtype).replace('torch.', '')
         found = f'{self.error:.1e} of {TOLERANCES[self.dtype]:.1e}'
         return (
-            f'{self.operator:<14}  {self.size:<29}  {dtype:<8}  '
+            f'{self.operator:<20}  {self.size:<29}  {dtype:<8}  '
             f'{self.backend:<6}  {self.problem or found}  '
             f'{"ok" if self.ok else "FAILED"}'
         )
@@ -142,6 +142,13 @@ def _in_orders(orders: str) -> _Operator:
     )
 
 
+def _positive_steps(*size: int, dtype: torch.dtype) -> list[torch.Tensor]:
+    u, delta, *others = sequence_arguments(*size, dtype=dtype)
+    # with the bias, which is the last one
+    *others, bias = others
+    return [u, delta.abs(), *others, bias.abs()]
+
+
 _OPERATORS = dict(
     ss2d=_Operator(
         ss2d,
@@ -151,8 +158,7 @@ _OPERATORS = dict(
         'BDHWRN',
         _MAPS,
     ),
-    ss2d_diagonal=_in_orders('diagonal'),
-    ss2d_snake=_in_orders('snake'),
+    **{'ss2d diagonal': _in_orders('diagonal'), 'ss2d snake': _in_orders('snake')},
     selective_scan=_Operator(
         functools.partial(selective_scan, delta_softplus=True),
         functools.partial(scan_reference, delta_softplus=True),
@@ -183,6 +189,36 @@ _OPERATORS = dict(
         activation='gelu',
     ),
 )
+
+
+# forms that compile to code of their own
+_OPERATORS |= {
+    'selective_scan plain': _OPERATORS['selective_scan']._replace(
+        function=selective_scan,
+        reference=scan_reference,
+        fast_reference=lambda *tensors: run_backend(scan_torch, *tensors, False),
+        make_arguments=_positive_steps,
+        sizes=_SEQUENCES[:2],
+    ),
+    'group_norm thirds': _beside_scans(
+        group_norm,
+        group_norm_reference,
+        norm_arguments,
+        'BCHW',
+        _NORMED[:2],
+        num_groups=3,
+        eps=1e-5,
+    ),
+    'depthwise_conv silu': _beside_scans(
+        depthwise_conv,
+        depthwise_conv_reference,
+        depthwise_arguments,
+        'BCHWK',
+        _CONVOLVED[:2],
+        residual=False,
+        activation='silu',
+    ),
+}
 
 
 def dtypes(device: torch.device | str) -> list[torch.dtype]:
@@ -261,8 +297,7 @@ def _check(
     backend, error, problem = '', float('nan'), ''
     try:
         tensor = torch.empty(0, dtype=dtype, device=device)
-        package = 'ss2d' if name.startswith('ss2d_') else name
-        module = dispatch.select(f'{__package__}.{package}', tensor).__name__
+        module = dispatch.select(f'{__package__}.{name.split()[0]}', tensor).__name__
         backend = module.rpartition('.')[2]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)

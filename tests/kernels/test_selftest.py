@@ -12,8 +12,9 @@ DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
 def test_the_kernels_of_this_machine_agree():
     checks = list(selftest.run(DEVICE))
     assert [str(check) for check in checks if not check.ok] == []
-    scans = {'ss2d', 'ss2d_diagonal', 'ss2d_snake', 'selective_scan'}
-    operators = {*scans, 'group_norm', 'layer_norm', 'depthwise_conv'}
+    scans = {'ss2d', 'ss2d diagonal', 'ss2d snake', 'selective_scan', 'selective_scan plain'}
+    norms = {'group_norm', 'group_norm thirds', 'layer_norm'}
+    operators = {*scans, *norms, 'depthwise_conv', 'depthwise_conv silu'}
     assert {check.operator for check in checks} == operators
     assert {check.dtype for check in checks} == set(selftest.dtypes(DEVICE))
     # only scans have numba kernels
