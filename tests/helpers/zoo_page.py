@@ -14,7 +14,7 @@ TASKS = {
         'Segmentation',
         'UperNet and Semantic FPN on ADE20K, or these, VM-UNet and CVMH-UNet on the aerial set in '
         'the name, in crops of the size behind it. Counted at 512x2048, parameters with the auxiliary head. mIoU at one scale / at '
-        'six, each also flipped.',
+        'several, each also flipped.',
     ),
     'configs/mmpretrain': ('Classification', 'ImageNet-1k at 224. Top-1 accuracy.'),
     'configs/mmrotate': ('Rotated detection', 'Oriented R-CNN on DOTA v1.0, counted at 1024x1024.'),

@@ -8,8 +8,8 @@ optim_wrapper = dict(
     constructor='LayerDecayOptimWrapperConstructor',
     # A_log, D, norms, positions and directions are not decayed, as in Mamba's and Swin's practice, nor
     # are the scalars of weighted sums, because decay would take the maps themselves towards 0. The
-    # official runs of SparX-Mamba decayed A_log, D, the dt bias, batch norms and biases; train as
-    # they did by optim_wrapper.paramwise_cfg=None. The official runs of VMamba decayed A_log and the dt bias, and
+    # official runs of SparX-Mamba decayed A_log, D, the dt bias, batch norms and biases, and those of
+    # its detectors no norm; train the others as they did by optim_wrapper.paramwise_cfg=None. The official runs of VMamba decayed A_log and the dt bias, and
     # spared in classifiers D, norms and all biases, in detectors and segmentors only the norms of
     # layers and of outputs. Those of GroupMamba decayed A_log and the dt bias, and spared D, the scale
     # of a product before a norm (skip_scale), norms and all other biases. Those of PlainMamba spared
