@@ -53,6 +53,7 @@ class Data(NamedTuple):
         classes (tuple[str]): Names by label.
         groups (Tensor, optional): What each training image comes from, a photograph or a
             drive, as a number (N,): all of it is held out together. Default: nothing is shared.
+        is_uneven (bool): Some classes have many more images than others. Default: False.
         side (int): Side of the squares that training images are cut to. Default: ``CROP``.
         batch_part (float): Images of a batch of this task over those of a whole batch.
             Default: 1.
@@ -62,6 +63,7 @@ class Data(NamedTuple):
     test: Part
     classes: tuple[str, ...]
     groups: torch.Tensor | None = None
+    is_uneven: bool = False
     side: int = CROP
     batch_part: float = 1.0
 

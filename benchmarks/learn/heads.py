@@ -11,6 +11,8 @@ from .data import IGNORED
 class Classifier(nn.Linear):
     """Linear classifier of the mean of the last map; its metric is the accuracy.
 
+    Of uneven classes it is the mean of theirs, so that a constant answer has 1 / K.
+
     Args:
         maps (Sequence[Tensor]): Maps of the backbone, for their channels.
         data (Data): Data set of the task.
@@ -18,6 +20,7 @@ class Classifier(nn.Linear):
 
     def __init__(self, maps, data):
         super().__init__(maps[-1].shape[1], len(data.classes))
+        self.is_uneven = data.is_uneven
 
     def forward(self, maps, size):
         """Return scores of the classes, (B, K).
@@ -52,7 +55,10 @@ class Classifier(nn.Linear):
             predicted (list[Tensor]): From `predict`, for each image.
             labels (Tensor): Classes, (N,).
         """
-        return (torch.stack(predicted) == labels).float().mean().item()
+        right = (torch.stack(predicted) == labels).float()
+        if self.is_uneven:
+            right = torch.stack([right[labels == c].mean() for c in labels.unique()])
+        return right.mean().item()
 
 
 class Segmentor(nn.Module):

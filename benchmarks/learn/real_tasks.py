@@ -71,7 +71,8 @@ def coco_objects(args):
                 if split == 'train':
                     photographs.append(info['id'])
         parts.append((images, labels))
-    return Data(*whole_and_middle(*parts), tuple(names), groups=torch.tensor(photographs))
+    parts = whole_and_middle(*parts)
+    return Data(*parts, tuple(names), groups=torch.tensor(photographs), is_uneven=True)
 
 
 def camvid(args):

@@ -45,7 +45,8 @@ TASKS = {
     'coco-objects': Task(
         real_tasks.coco_objects,
         'classification of objects cut from photographs of COCO, by supercategory',
-        option='coco',
+        'mean accuracy of the classes',
+        'coco',
     ),
     'camvid': Task(
         real_tasks.camvid,

@@ -562,6 +562,17 @@ def test_real_data(real):
     assert (len(folders.train.labels), folders.test.labels.tolist()) == (8, [0, 1])
 
 
+def test_a_constant_answer_of_uneven_classes_is_chance(real):
+    from learn import heads, tasks
+
+    data = tasks.load('coco-objects', real)
+    labels = torch.tensor([0, 1, 1, 1])
+    for is_uneven, wanted in ((True, 0.5), (False, 0.75)):
+        head = heads.Classifier([torch.zeros(1, 4, 2, 2)], data._replace(is_uneven=is_uneven))
+        assert head.metric([torch.tensor(1)] * 4, labels) == wanted
+    assert data.is_uneven
+
+
 def test_one_drive_is_refused(real):
     from learn import tasks
 
