@@ -1,5 +1,7 @@
 """A picture of the curves of a comparison."""
 
+import textwrap
+
 import numpy as np
 
 
@@ -28,7 +30,8 @@ def draw(curves, path):
                 x, y = points[..., column].mean(0), points[..., 2]
                 axes.plot(x, y.mean(0), label=name, **style)
                 axes.fill_between(x, y.min(0), y.max(0), color=style['color'], alpha=0.12, lw=0)
-            axes.set(title=task, xlabel=label)
+            # as wide as a panel
+            axes.set(title=textwrap.fill(task, 52), xlabel=label)
             axes.grid(alpha=0.3)
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc='outside lower center', ncols=5, fontsize='small')
