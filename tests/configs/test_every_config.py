@@ -52,7 +52,7 @@ SPARED = dict(
     VSSD={'A_log', 'D'},
     GroupMamba={'A_log', 'D', 'skip_scale'},
     PlainMamba={'A_log', 'D', 'direction_Bs', 'pos_embed'},
-    PlainMambaAdapter={'A_log', 'D', 'direction_Bs', 'pos_embed', 'level_embed'},
+    PlainMambaAdapter={'A_log', 'D', 'direction_Bs', 'pos_embed', 'level_embed', 'gamma'},
     VMUNetEncoder={'A_log', 'D'},
 )
 LOSSES = dict(

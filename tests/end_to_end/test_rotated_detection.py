@@ -91,7 +91,7 @@ def test_annotations_that_are_missing_end_in_one_line(config, dota, tmp_path):
     root = shutil.copytree(dota, tmp_path / 'dota')
     for file in (root / 'trainval/annfiles').iterdir():
         file.unlink()
-    with pytest.raises(UserError, match=f'There is no txt file in {root}/trainval/annfiles'):
+    with pytest.raises(UserError, match=f'{root}/trainval/annfiles/ has no .txt file'):
         train(
             str(config),
             cfg_options={'train_dataloader.dataset.data_root': str(root)},

@@ -39,7 +39,7 @@ def test_display(monkeypatch):
 def test_float16_needs_a_gpu(monkeypatch):
     amp = _config(optim_wrapper=dict(type='AmpOptimWrapper'))
     monkeypatch.setattr('mmengine.device.utils.DEVICE', 'cpu')
-    with pytest.raises(UserError, match='--amp-dtype bfloat16.*BFloat16'):
+    with pytest.raises(UserError, match='take bfloat16 with --amp-dtype bfloat16$'):
         preflight.check_training_device(amp)
     for wrapper in (None, dict(type='OptimWrapper')):
         preflight.check_training_device(_config(optim_wrapper=wrapper))
