@@ -46,7 +46,7 @@ class Check(NamedTuple):
     """Result of checking an operator with one size and dtype.
 
     Attributes:
-        operator (str): Name of the operator, ``'ss2d_snake'`` for `ss2d` with those orders.
+        operator (str): Name of the operator, and of its form if there are several: ``'ss2d snake'``.
         size (str): Sizes of its inputs.
         dtype (torch.dtype): Dtype of its inputs.
         backend (str): Backend that ran, '' if none could.

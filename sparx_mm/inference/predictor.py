@@ -144,7 +144,7 @@ class Predictor:
         Args:
             pixels (ndarray or Scene): The image: BGR of shape (H, W, 3).
             sample (BaseDataElement): What was predicted of it.
-            score_thr (float): Score from which instances are drawn. Default: 0.3.
+            score_thr (float): Score above which instances are drawn. Default: 0.3.
 
         Returns:
             ndarray: The picture: BGR of shape (H, W, 3), uint8.

@@ -24,7 +24,7 @@ def keep_sample(sample: dict) -> BaseDataElement:
         sample (dict): Data sample of a detector, a segmentor or a classifier.
 
     Returns:
-        BaseDataElement: Ground truth and predictions; instances are those above `SCORE_THR`.
+        BaseDataElement: Ground truth and predictions; instances are those from `SCORE_THR` on.
     """
     kept = BaseDataElement(metainfo=dict(ori_shape=sample.get('ori_shape')))
     if 'pred_instances' in sample:

@@ -138,7 +138,8 @@ def train(
     if auto_scale_lr or scaling.get('enable'):
         if 'base_batch_size' not in scaling:
             raise UserError(
-                '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config'
+                'auto_scale_lr needs a base_batch_size: auto_scale_lr=dict(base_batch_size=...) in '
+                'the config'
             )
         _scale_rate(cfg)
     if show_optim:
@@ -328,9 +329,12 @@ def _scale_rate(cfg: Config) -> None:
     """Let mmengine scale the learning rate by the number of images of a step."""
     cfg.auto_scale_lr.enable = True
     counts = _accumulative_counts(cfg)
-    if counts > 1:
+    # a config that was saved by a run has been divided already
+    divided = cfg.auto_scale_lr.get('divided_by', 1)
+    if counts != divided:
         # mmengine compares a batch, and a step takes so many of them
-        cfg.auto_scale_lr.base_batch_size /= counts
+        cfg.auto_scale_lr.base_batch_size *= divided / counts
+        cfg.auto_scale_lr.divided_by = counts
         if not _is_later_process():
             print(
                 f'auto_scale_lr: a step takes {counts} batches (accumulative_counts), so that '

@@ -153,6 +153,7 @@ def test_label_files_that_are_called_as_lists(images, write):
         ('names: [yes, no, 1]', ['yes', 'no', '1']),
         ('names: {0: a, "1": b}', ['a', 'b']),
         ('names:\n  - a\nval:\ntrain: 5', ['a']),
+        ('names: [a]\nval: ~\nvalid: null', ['a']),
     ],
 )
 def test_names_are_texts(tmp_path, text, names):

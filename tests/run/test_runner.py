@@ -176,6 +176,12 @@ def test_auto_scale_lr_counts_accumulated_batches(usual, counts, base, by, capsy
     # mmengine's ratio is that of a batch to it
     assert cfg.auto_scale_lr.base_batch_size == base
     assert ('a step takes' in capsys.readouterr().out) is (counts > 1)
+    # as of a run that is started anew from the config which a run has saved
+    saved = {f'auto_scale_lr.{key}': value for key, value in cfg.auto_scale_lr.items()}
+    for more, wanted in ((counts, base), (2, 8)):
+        again = _options(usual, **saved, **{'optim_wrapper.accumulative_counts': more})
+        found = run.train(**again).cfg.auto_scale_lr.base_batch_size
+        assert found == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize('counts,line', [(1, 'for 12 images a step, and a step has 4'), (3, '')])

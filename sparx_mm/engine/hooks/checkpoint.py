@@ -103,7 +103,8 @@ class SafeCheckpointHook(CheckpointHook):
             if isinstance(getattr(loop, 'dataloader', None), DataLoader):
                 shield_workers(loop.dataloader)
         self._signals.listen()
-        if self._loaded and not (self._loaded[-1] or {}).get('validated', True):
+        state = (self._loaded[-1] if self._loaded else None) or {}
+        if not state.get('validated', True) and runner.val_loop is not None:
             # a signal has stopped the run before it
             runner.val_loop.run()
 

@@ -11,6 +11,10 @@ from ...errors import UserError
 NAMES = ('data.yaml', 'data.yml', 'dataset.yaml', 'classes.txt', 'obj.names', '_darknet.labels')
 
 
+# values of YAML that are none, which is read as texts
+_NULLS = ('', '~', 'null', 'Null', 'NULL')
+
+
 def is_yaml(path: str | None) -> bool:
     """Return True for the name of a ``data.yaml``.
 
@@ -120,7 +124,7 @@ def yaml_folders(path: str, key: str) -> tuple[str, str] | None:
     Raises:
         UserError: If the key names no folder.
     """
-    content = read_yaml(path)
+    content = {k: v for k, v in read_yaml(path).items() if v not in _NULLS}
     value = content.get(key) or (content.get('valid') if key == 'val' else None)
     if not value:
         return None

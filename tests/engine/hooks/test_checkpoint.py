@@ -216,6 +216,14 @@ def test_a_stop_loses_no_validation_that_is_due(tmp_path, at, every):
     assert seen == [2, 4]
 
 
+def test_a_resumed_run_may_have_no_validation(tmp_path):
+    runner = make_noisy(tmp_path, 4, by_epoch=False, validate=True)
+    assert stop(runner, ('after_train_iter', 2), signal.SIGTERM) == 143
+    rest = make_noisy(tmp_path, 4, by_epoch=False, resume=True)
+    rest.train()
+    assert rest.iter == 4
+
+
 @pytest.mark.tries('Ctrl-C twice')
 def test_ctrl_c_twice_stops_at_once_after_another_signal(tmp_path):
     runner = make_noisy(tmp_path, 1)
