@@ -89,19 +89,16 @@ def selective_scan(
         for t in (D, delta_bias)
     )
     _check(u, delta, A, B, C, D, delta_bias, z, gap)
+    if B.dim() == 3:
+        B, C = B.unsqueeze(1), C.unsqueeze(1)
+    arguments = (delta, A, B, C, D, delta_bias, delta_softplus)
+    if dispatch.requested() == 'reference':
+        return _reference(u, *arguments, z=z, gap=gap, return_last_state=return_last_state)
     out_dtype = u.dtype
     if z is not None:
         # so that outputs are rounded once, after the gate
         u = u.to(A.dtype)
-    if B.dim() == 3:
-        B, C = B.unsqueeze(1), C.unsqueeze(1)
-    arguments = (u, delta, A, B, C, D, delta_bias, delta_softplus)
-    if dispatch.requested() == 'reference':
-        options = dict(z=z, gap=gap, return_last_state=return_last_state)
-        results = _reference(*arguments, **options)
-        if return_last_state:
-            return results[0].to(out_dtype), results[1]
-        return results.to(out_dtype)
+    arguments = (u, *arguments)
     if gap is not None:
         arguments = fold_gaps(u, delta, A, B, C, given_bias, delta_softplus, gap)
     if return_last_state:

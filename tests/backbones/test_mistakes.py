@@ -49,6 +49,7 @@ def test_a_part_without_a_type_has_that_of_its_family():
     'arguments,message',
     [
         (dict(drop_path_rate='0.1'), r"drop_path_rate must be in \[0, 1\), got '0.1'"),
+        (dict(out_indices='x'), "out_indices must be an int or a sequence of ints, got 'x'"),
         (dict(out_indices=None), 'out_indices must be an int or a sequence of ints, got None'),
         (dict(out_indices=[1.0]), r'out_indices must be an int .* got \[1.0\]'),
         (dict(frozen_stages='a'), "frozen_stages must be an int in .* got 'a'"),
