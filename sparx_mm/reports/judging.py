@@ -104,7 +104,7 @@ def _judge_instances(sample, classes) -> Verdict:
     facts = dict(found=len(hits), missed=len(missed), false=len(false))
     facts['of another class'] = wrong
     note = ', '.join(f'{n} {what}' for what, n in facts.items() if n or what == 'found')
-    return Verdict(quality, _count(np.array(rows, np.int64).reshape(-1, 2)), note)
+    return Verdict(quality, _count_pairs(*np.array(rows, np.int64).reshape(-1, 2).T), note)
 
 
 def tensor_of(boxes) -> torch.Tensor:
@@ -172,16 +172,10 @@ def _judge_label(sample, classes) -> Verdict:
 
 
 def _count_pairs(truth, guess) -> np.ndarray:
-    """Count pairs of labels of pixels: (n,), (n,) -> (k, 3)."""
+    """Count pairs of labels: (n,), (n,) -> (k, 3)."""
     if not len(truth):
         return np.zeros((0, 3), np.int64)
     number = int(max(truth.max(), guess.max())) + 1
     counts = np.bincount(truth * number + guess, minlength=number**2)
     codes = counts.nonzero()[0]
     return np.stack([codes // number, codes % number, counts[codes]], 1)
-
-
-def _count(pairs) -> np.ndarray:
-    """Count equal rows: (n, 2) -> (k, 3)."""
-    rows, counts = np.unique(pairs, axis=0, return_counts=True)
-    return np.concatenate([rows, counts[:, None]], 1).astype(np.int64)
