@@ -9,9 +9,7 @@ from ...errors import UserError
 
 # files of names beside the labels
 NAMES = ('data.yaml', 'data.yml', 'dataset.yaml', 'classes.txt', 'obj.names', '_darknet.labels')
-
-
-# values of YAML that are none, which is read as texts
+# texts of YAML for no value
 _NULLS = ('', '~', 'null', 'Null', 'NULL')
 
 
@@ -94,7 +92,7 @@ def read_yaml(path: str) -> dict[str, Any]:
         path (str): The file.
 
     Returns:
-        dict: Its content.
+        dict: Its content in texts, without keys that have no value.
 
     Raises:
         UserError: If it is no YAML with keys.
@@ -107,7 +105,7 @@ def read_yaml(path: str) -> dict[str, Any]:
         raise UserError(f'{path} is no YAML: {" ".join(str(error).split())}') from error
     if not isinstance(content, dict):
         raise UserError(f'{path} has no keys: a data.yaml has names, train and val')
-    return content
+    return {key: value for key, value in content.items() if value not in _NULLS}
 
 
 def yaml_folders(path: str, key: str) -> tuple[str, str] | None:
@@ -124,9 +122,9 @@ def yaml_folders(path: str, key: str) -> tuple[str, str] | None:
     Raises:
         UserError: If the key names no folder.
     """
-    content = {k: v for k, v in read_yaml(path).items() if v not in _NULLS}
+    content = read_yaml(path)
     value = content.get(key) or (content.get('valid') if key == 'val' else None)
-    if not value:
+    if value is None:
         return None
     if not isinstance(value, str):
         raise UserError(f'{path}: {key} is {value!r}: one folder of images is read')
