@@ -137,6 +137,8 @@ def fit_channels(model, maps) -> None:
 def make_coco(root, shapes) -> None:
     """Write a drawn set as COCO's train2017 and val2017, with its 80 categories.
 
+    Objects are outlined by their boxes.
+
     Args:
         root (Path): Its folder.
         shapes (Path): The drawn set.
@@ -151,6 +153,11 @@ def make_coco(root, shapes) -> None:
         content = json.loads((shapes / f'annotations/instances_{split}.json').read_text())
         assert len(content['categories']) == len(CLASSES)
         content['categories'] = categories
+        # as in COCO polygons, which some configs cannot do without
+        for instance in content['annotations']:
+            x, y, width, height = instance['bbox']
+            right, bottom = x + width, y + height
+            instance['segmentation'] = [[x, y, right, y, right, bottom, x, bottom]]
         (root / f'annotations/instances_{split}2017.json').write_text(json.dumps(content))
 
 
