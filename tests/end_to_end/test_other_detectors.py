@@ -41,7 +41,7 @@ def _shrink(cfg: Config) -> None:
             for name in ('scale', 'img_scale', 'image_size', 'crop_size', 'size'):
                 if isinstance(node.get(name), (list, tuple)):
                     node[name] = (64, 64)
-            if 'scales' in node:
+            if node.get('type') == 'RandomChoiceResize':
                 node['scales'] = [(64, 64)]
     for key in LOADERS:
         cfg[key].update(num_workers=0, batch_size=2)
