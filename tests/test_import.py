@@ -50,6 +50,7 @@ HEIGHTS = {
     'errors': 0,
     'info': 0,
     'config_nodes': 0,
+    'image_files': 0,
     'libraries': 0,
 }
 # without the extra `export`, as beside OpenMMLab's original packages, they cannot be imported

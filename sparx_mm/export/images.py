@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 
 from ..errors import UserError
-
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+from ..image_files import IMAGE_ENDINGS
 
 
 def find_images(folder: str | os.PathLike, count: int) -> list[Path]:
@@ -27,7 +26,7 @@ def find_images(folder: str | os.PathLike, count: int) -> list[Path]:
     """
     path = Path(folder)
     found = [path] if path.is_file() else sorted(path.glob('*'))
-    found = [file for file in found if file.suffix.lower() in SUFFIXES]
+    found = [file for file in found if file.suffix.lower() in IMAGE_ENDINGS]
     if not found:
         raise UserError(f'--images {folder} has no image; give one, or a folder of them')
     return found[:count]

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from ..data_checks.wording import quote_names
 from ..errors import UserError
-from .sources.images import ENDINGS, image_size, list_files
+from ..image_files import IMAGE_ENDINGS
+from .sources.images import image_size, list_files
 
 SPLITS = ('train', 'val')
 # images of all classes, whose sizes are read
@@ -58,7 +59,7 @@ def read_class_folders(folder: str, classes: Sequence[str] | None = None) -> Cla
             f'the folders of {osp.abspath(folder)} are not the classes: {other[0]!r} is in one '
             f'of {quote_names(present)} and {quote_names(names)} alone'
         )
-    files = list_files(folder, ENDINGS)
+    files = list_files(folder, IMAGE_ENDINGS)
     loose = [file for file in files if '/' not in file]
     if loose or len(names) < 2:
         raise UserError(
@@ -70,7 +71,7 @@ def read_class_folders(folder: str, classes: Sequence[str] | None = None) -> Cla
     if empty:
         raise UserError(
             f'{osp.join(folder, empty[0])} holds no image, of which the names end in '
-            f'{" ".join(ENDINGS)}: put some there, or remove the folder'
+            f'{" ".join(IMAGE_ENDINGS)}: put some there, or remove the folder'
         )
     some = files[:: -(-len(files) // MEASURED)]
     sides = sorted(min(image_size(osp.join(folder, file))) for file in some)

@@ -9,7 +9,8 @@ from ..data_checks.segmentation.labels import find_ids
 from ..data_checks.wording import and_more
 from ..engine.transforms.check_seg_map import IGNORED
 from ..errors import UserError
-from .sources.images import ENDINGS, ImageFolder, list_files
+from ..image_files import IMAGE_ENDINGS
+from .sources.images import ImageFolder, list_files
 
 
 class LabelMaps(NamedTuple):
@@ -64,7 +65,7 @@ def read_label_maps(images: str, maps: str) -> LabelMaps:
         )
     files = set(list_files(maps, ('.png',)))
     if not files:
-        others = list_files(maps, ENDINGS)
+        others = list_files(maps, IMAGE_ENDINGS)
         found = f', but for example {others[0]}' if others else ''
         raise UserError(
             f'{osp.abspath(maps)} holds no label map, a .png{found}: give index PNGs, in which a '

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from ..errors import UserError
+from ..image_files import IMAGE_ENDINGS
 
-IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.pgm', '.tif', '.tiff', '.webp')
 VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.mpg', '.mpeg', '.m4v', '.wmv')
 LISTS = ('.txt', '.lst')
 # a container may announce some frames more than it has
@@ -106,18 +106,18 @@ def _expand(given: str) -> dict[str, str]:
             osp.join(folder, name)
             for folder, _, names in os.walk(given)
             for name in names
-            if _has(name, IMAGES) and not name.startswith('.')
+            if _has(name, IMAGE_ENDINGS) and not name.startswith('.')
         ]
-        return _below(given, found, f'the folder {given} has no image ({", ".join(IMAGES)})')
+        return _below(given, found, f'the folder {given} has no image ({", ".join(IMAGE_ENDINGS)})')
     if not osp.exists(given) and glob.has_magic(given):
-        found = [p for p in glob.glob(given, recursive=True) if _has(p, IMAGES + VIDEOS)]
+        found = [p for p in glob.glob(given, recursive=True) if _has(p, IMAGE_ENDINGS + VIDEOS)]
         # up to the first part that is a pattern
         root = glob.escape(given).partition('[')[0].rpartition(os.sep)[0]
         root = root or (os.sep if osp.isabs(given) else os.curdir)
         return _below(root, found, f'no image or video matches {given}')
     if _has(given, LISTS):
         return {path: osp.basename(path) for path in _read_list(given)}
-    if _has(given, IMAGES + VIDEOS):
+    if _has(given, IMAGE_ENDINGS + VIDEOS):
         return {given: osp.basename(given)}
     problem = 'is no input' if osp.exists(given) else 'is not there'
     raise UserError(

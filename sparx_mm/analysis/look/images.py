@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from ...errors import UserError
+from ...image_files import IMAGE_ENDINGS
 
-ENDINGS = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 # ImageNet's, by which backbones are trained
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
@@ -30,9 +30,11 @@ def find_images(folder: str, num: int, seed: int = 0) -> list[Path]:
     """
     if not Path(folder).is_dir():
         raise UserError(f'--images {folder} is no folder')
-    paths = sorted(path for path in Path(folder).rglob('*') if path.suffix.lower() in ENDINGS)
+    paths = sorted(path for path in Path(folder).rglob('*') if path.suffix.lower() in IMAGE_ENDINGS)
     if not paths:
-        raise UserError(f'--images {folder} has no images: their names end in {", ".join(ENDINGS)}')
+        raise UserError(
+            f'--images {folder} has no images: their names end in {", ".join(IMAGE_ENDINGS)}'
+        )
     return sorted(random.Random(seed).sample(paths, min(num, len(paths))))
 
 

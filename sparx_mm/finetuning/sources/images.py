@@ -7,8 +7,7 @@ from collections import Counter
 from ...data_checks.wording import and_more
 from ...engine.transforms.exif import read_orientation
 from ...errors import UserError
-
-ENDINGS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
+from ...image_files import IMAGE_ENDINGS
 
 
 def list_files(folder: str, endings: tuple[str, ...]) -> list[str]:
@@ -49,11 +48,11 @@ class ImageFolder:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        names = list_files(folder, ENDINGS)
+        names = list_files(folder, IMAGE_ENDINGS)
         if not names:
             raise UserError(
                 f'{osp.abspath(folder)} holds no image, of which the names end in '
-                f'{" ".join(ENDINGS)}: give the folder of the images as --images'
+                f'{" ".join(IMAGE_ENDINGS)}: give the folder of the images as --images'
             )
         self.names: dict[str, str] = {}
         for name in names:
