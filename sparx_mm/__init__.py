@@ -1,4 +1,4 @@
-"""SparX vision backbones for OpenMMLab.
+"""Vision backbones for OpenMMLab.
 
 Importing registers the backbones in mmengine's MODELS, PretrainedSwin and
 PretrainedVMamba among its initializers, and changes nothing else. Without mmengine,

@@ -35,8 +35,8 @@ class VMamba(HierarchicalBackbone):
     form for N times as many scanned channels and M layers in stage 2;
     ``'tiny-v0'``, ``'small-v0'`` or ``'base-v0'``, whose images have at least
     4x4 pixels; or a dict that gives at least ``embed_dims`` and ``depths``. See
-    `HierarchicalBackbone` for the arguments; there is no batch norm that
-    ``norm_cfg`` could be for.
+    `HierarchicalBackbone` for the arguments; ``norm_cfg`` is
+    refused, because there is no batch norm.
 
     Example:
         >>> import torch

@@ -21,9 +21,9 @@ class VMUNetEncoder(HierarchicalBackbone):
 
     ``arch`` is ``'tiny'``, VM-UNet with VMamba's first layers (VSSBlock), ``'tiny-cvss'``,
     CVMH-UNet with CVSSBlocks, or a dict that gives at least ``embed_dims`` and ``depths``.
-    See `HierarchicalBackbone` for the arguments. What is returned of each stage in
-    ``out_indices`` is the map that it reads, F1 to F4 in the papers, and after them comes
-    the map of the last stage. Images are padded with zeros at the bottom and the right to
+    See `HierarchicalBackbone` for the arguments. The maps returned are the
+    inputs of the stages in ``out_indices``, F1 to F4 in the papers, and then the map of the
+    last stage. Images are padded with zeros at the bottom and the right to
     sides that are multiples of 32.
 
     No code of CVMH-UNet is public. Inferred, beside what `CVSSMixer` and `EFFN` say: a

@@ -12,9 +12,9 @@ TASKS = {
     ),
     'configs/mmseg': (
         'Segmentation',
-        'UperNet and Semantic FPN on ADE20K, or these, VM-UNet and CVMH-UNet on the aerial set in '
-        'the name, in crops of the size behind it. Counted at 512x2048, parameters with the auxiliary head. mIoU at one scale / at '
-        'several, each also flipped.',
+        'UperNet and Semantic FPN on ADE20K. Names with an aerial set (also VM-UNet and CVMH-UNet) '
+        'end in the size of a crop. Counted at 512x2048, parameters with the auxiliary head. mIoU at '
+        'one scale / at several, each also flipped.',
     ),
     'configs/mmpretrain': ('Classification', 'ImageNet-1k at 224. Top-1 accuracy.'),
     'configs/mmrotate': ('Rotated detection', 'Oriented R-CNN on DOTA v1.0, counted at 1024x1024.'),
@@ -26,7 +26,7 @@ HEAD = """# Model zoo
 
 Every config that comes with the package, as `model-index.yml` and the metafiles in `configs/` list them for OpenMMLab's tools.
 
-- A name is a config of `configs/`. Our tools and `sparx_mm.load` take it from any folder as `sparx_mm::NAME`, and the
+- A name is a config of `configs/`; the `vssd_*_mesa_in1k` are other weights of `vssd_*_in1k`. Our tools and `sparx_mm.load` take it from any folder as `sparx_mm::NAME`, and the
   file of its authors as `sparx_mm://NAME` ([names](package.md#names-of-configs-and-weights)).
 - Parameters and multiply-adds are those of the whole model, as `tools/get_flops.py sparx_mm::NAME` counts them. The papers leave
   some operators out: [the paper's tables](results/paper_tables.md) count by their conventions, beside the printed ones.
@@ -52,7 +52,7 @@ OTHERS = {
 TAIL = """## Other files of VMamba
 
 Classifiers that were released for other archs of `VMamba`; a backbone loads them by `init_cfg`, with `arch` as named.
-The counts are the authors', which [ours meet](results/paper_tables.md).
+The counts are the authors', which ours meet: `tools/get_flops.py --paper vmamba`.
 
 | arch | parameters | GMACs | printed | weights |
 |-|-|-|-|-|
