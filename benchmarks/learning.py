@@ -128,9 +128,11 @@ def fit_networks(jobs, args):
     Returns:
         dict[str, Fitted]: See `networks.fit_all`.
     """
-    names = sorted({job.network for job in jobs})
+    names = {job.network for job in jobs}
+    if any(comparisons.CONDITIONS[job.condition].equal_time for job in jobs):
+        names.add(comparisons.PACER)
     progress(f'fitting {len(names)} networks to {args.parameters:,} parameters')
-    return networks.fit_all(names, args.parameters)
+    return networks.fit_all(sorted(names), args.parameters)
 
 
 def check_results(results, fitted, parameters):
@@ -156,6 +158,29 @@ def check_results(results, fitted, parameters):
             )
 
 
+def check_data(results, load, names, images):
+    """Refuse to mix results on some data with those on others.
+
+    Args:
+        results (Store): File of results.
+        load (Callable): Function from a task to its `Data`.
+        names (Sequence[str]): Tasks.
+        images (int): Images that are drawn.
+
+    Raises:
+        UserError: If a finished run was on other data.
+    """
+    finished = results.read().items()
+    for task in names:
+        own = load(task).fingerprint()
+        for run, record in finished:
+            same = run.task == task and run.images in (0, images)
+            if same and record.get('data', own) != own:
+                raise UserError(
+                    f'--results: {results.path} has runs on other data of {task}: name another file'
+                )
+
+
 def plan_tables(jobs, budget, fitted, load):
     """Measure a training step of each network, and write what all runs cost.
 
@@ -174,7 +199,7 @@ def plan_tables(jobs, budget, fitted, load):
     for task, network in iterations:
         progress(f'{task}, {network}')
         config = fitted[network].config
-        seconds[task, network] = training.seconds_per_iteration(config, load(task))
+        (seconds[task, network],) = training.seconds_per_iteration([config], load(task), 5)
     rows = [
         [
             name,
@@ -207,8 +232,9 @@ def main():
     results = store.Store(args.results) if args.command == 'run' else None
 
     @functools.cache
-    def load(task, images=args.images):
-        return tasks.load(task, argparse.Namespace(**{**vars(args), 'images': images}))
+    def load(task, images=0):
+        count = images or args.images
+        return tasks.load(task, argparse.Namespace(**{**vars(args), 'images': count}))
 
     for task in sorted({job.task for job in jobs}):
         progress(f'data of {task}')
@@ -218,6 +244,7 @@ def main():
         Report(args.output).add(plan_tables(jobs, budget, fitted, load))
         return
     check_results(results, fitted, args.parameters)
+    check_data(results, load, sorted({job.task for job in jobs}), args.images)
     date, *versions = software()
     about = dict(date=date, machine=', '.join([device_name(torch.device('cpu')), *versions]))
     worker.work(jobs, budget, results, fitted, load, about, progress)

@@ -127,7 +127,9 @@ class Comparison(NamedTuple):
         conditions (tuple[str]): Keys of ``CONDITIONS``. Default: the base alone.
         claims (tuple[Claim]): What is said of the networks. Default: none.
         is_stress (bool): The question is which networks fall over; if not, which conditions
-            are better than the base. Default: False.
+            are better than others. Default: False.
+        references (tuple[str]): Conditions that the others are judged against. Default: the
+            base alone.
 
     Attributes:
         is_transfer (bool): Networks start from others that are trained before.
@@ -137,6 +139,7 @@ class Comparison(NamedTuple):
     conditions: tuple[str, ...] = (BASE,)
     claims: tuple[Claim, ...] = ()
     is_stress: bool = False
+    references: tuple[str, ...] = (BASE,)
 
     @property
     def is_transfer(self):
@@ -192,5 +195,9 @@ COMPARISONS = {
     'defaults': Comparison(
         ('SparX-Mamba', 'SparX-Swin', 'VMamba', 'VSSD', 'GroupMamba'), (BASE, *DEFAULTS)
     ),
-    'transfer': Comparison(('SparX-Mamba', 'SparX-Swin', 'VMamba'), (BASE, *TRANSFER)),
+    'transfer': Comparison(
+        ('SparX-Mamba', 'SparX-Swin', 'VMamba'),
+        (BASE, *TRANSFER),
+        references=(BASE, 'pretrained'),
+    ),
 }

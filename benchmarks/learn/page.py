@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from .comparisons import BASE, COMPARISONS, CONDITIONS, EQUAL_TIME, PACER, PRETRAINING, RATES
 from .curves import draw
-from .plan import ITERATIONS, PRETRAINING_IMAGES
+from .plan import ITERATIONS, PRETRAINING_IMAGES, chosen_by, is_choice, is_current
 from .ranking import MIN_SEEDS
 from .tables import (
     FALLEN,
@@ -16,7 +16,7 @@ from .tables import (
     robustness_table,
     time_table,
 )
-from .tasks import TASKS
+from .tasks import TASKS, is_drawn
 
 # task and images of the backbones that others start from
 _START = PRETRAINING, PRETRAINING_IMAGES
@@ -39,25 +39,19 @@ def group(records):
 
     Returns:
         dict[Budgeted, dict[tuple[str, str], list]]: By network and condition, the pairs of
-        run and record, to which the learning rates are added that were ``tried``.
+        run and record, to which the learning rates are added that were ``tried``. Results
+        that would be of another rate or other weights now are left out.
     """
-    groups, tried = {}, {}
-    for run in records:
-        if run.phase == 'choice':
-            tried.setdefault(_chosen_by(run), set()).add(run.rate)
+    groups = {}
     for run, record in sorted(records.items()):
-        if run.phase == 'result':
-            record = dict(record, tried=tried.get(_chosen_by(run), ()))
+        if run.phase == 'result' and is_current(run, records):
+            factor = CONDITIONS[run.condition].rate
+            tried = {factor * one.rate for one in chosen_by(run, records)}
+            record = dict(record, tried=tried)
             key = Budgeted(run.task, run.iterations, run.parameters, run.images)
             jobs = groups.setdefault(key, {})
             jobs.setdefault((run.network, run.condition), []).append((run, record))
     return groups
-
-
-def _chosen_by(run):
-    """Return what the runs share by which the rate of a run was chosen."""
-    condition = run.condition if CONDITIONS[run.condition].tuned else BASE
-    return run.task, run.network, condition, run.parameters, run.images
 
 
 def _made_on(records):
@@ -94,12 +88,13 @@ def write_page(records, output=None, pictures=None):
         'same head, batches, schedule and budget. Each has the learning rate, of '
         f"{', '.join(f'{rate:g}' for rate in RATES)}, and the initial weights, its family's or "
         'those of variance 1 over the number of inputs, that were best on a part of the training '
-        'images that was held out. Metrics are accuracy, the mean IoU of a segmentation, and the '
-        "average precision of a detection's boxes at an IoU of 0.5. A network is ahead of another "
-        'one only if the worst of its seeds is better than the best of the '
-        f"other's: of two equal networks with {MIN_SEEDS} seeds each, one is ahead by "
-        'chance once in 10 times. A rank is 1 plus the number of networks that are ahead: those '
-        'of one rank are not told apart.',
+        'images that was held out, by one training of one seed. Where fewer rates were tried, '
+        '"(the edge)" is that of those. Metrics are accuracy, the mean IoU of a segmentation, and '
+        "the average precision of a detection's boxes at an IoU of 0.5. A network is ahead of "
+        "another one only if the worst of its seeds is better than the best of the other's: of "
+        f'two equal networks with {MIN_SEEDS} seeds each, at these rates and on these test '
+        'images, one is ahead by chance once in 10 times. A rank is 1 plus the number of '
+        'networks that are ahead: those of one rank are not told apart.',
         _made_on(records.values()),
     ]
     for title, comparison in COMPARISONS.items():
@@ -138,6 +133,8 @@ def write_page(records, output=None, pictures=None):
                 'says, sees fewer images in as many iterations, at the rate times the root of its '
                 'part of the whole batch.'
             )
+        elif any(map(is_choice, comparison.conditions)):
+            blocks.append('What a network has in the base already has no row.')
         if pictures and curves:
             path = pictures / f'learning_{title}.png'
             draw(curves, path)
@@ -147,12 +144,8 @@ def write_page(records, output=None, pictures=None):
     return '\n\n'.join(blocks)
 
 
-def _is_drawn(key):
-    return key.task.startswith('shapes')
-
-
 def _title(key):
-    images = f', {key.images:,} images' if _is_drawn(key) else ''
+    images = f', {key.images:,} images' if is_drawn(key.task) else ''
     return (
         f'{key.task}{images}, {key.parameters / 1e6:.2g} M parameters, {key.iterations} iterations'
     )
@@ -167,7 +160,7 @@ def _heading(key, comparison, jobs):
         if there != set(every):
             options[option] = [name for name in every if name in there]
     options['scale'] = [f'{key.iterations / ITERATIONS:g}']
-    if _is_drawn(key):
+    if is_drawn(key.task):
         options['images'] = [str(key.images)]
     options['parameters'] = [str(key.parameters)]
     if TASKS[key.task].option:

@@ -1,9 +1,11 @@
 """Which runs a comparison needs, and which of them are missing."""
 
+from collections import Counter
 from typing import NamedTuple
 
 from .comparisons import BASE, COMPARISONS, CONDITIONS, INITS, PACER, PRETRAINING, RATES
 from .store import Run
+from .tasks import is_drawn
 
 # of a result, at a scale of 1
 ITERATIONS = 1000
@@ -53,7 +55,7 @@ def list_jobs(tasks, comparisons, networks=None, conditions=None):
         list[Job]: The jobs, those of the base condition first.
     """
     jobs = {
-        Job(task, network, condition)
+        Job(task, network, BASE if _sets_the_pace(network, condition) else condition)
         for task in tasks
         for comparison in map(COMPARISONS.get, comparisons)
         for network in comparison.networks
@@ -65,11 +67,16 @@ def list_jobs(tasks, comparisons, networks=None, conditions=None):
     return sorted(jobs, key=lambda j: (order.index(j.condition), j.task, j.network))
 
 
+def _sets_the_pace(network, condition):
+    return CONDITIONS[condition].equal_time and network == PACER
+
+
 def _run(job, budget, phase, rate, init, seed):
     iterations = budget.iterations
     if phase == 'choice':
         iterations = max(1, round(CHOICE * iterations))
-    return Run(*job, phase, rate, init, seed, iterations, budget.parameters, budget.images)
+    images = budget.images if is_drawn(job.task) else 0
+    return Run(*job, phase, rate, init, seed, iterations, budget.parameters, images)
 
 
 def choices(job, budget):
@@ -111,16 +118,64 @@ def results(job, budget, records):
         records (dict[Run, dict]): Finished runs.
 
     Returns:
-        list[Run]: None while learning rate and initial weights are not chosen.
+        list[Run]: None while learning rate and initial weights are not chosen. Those of the
+        base, if it has the only choice that the condition changes.
     """
-    runs = choices(job, budget)
-    if not all(run in records for run in runs):
+    best = _choose(choices(job, budget), records)
+    if is_choice(job.condition):
+        first = _choose(choices(job._replace(condition=BASE), budget), records)
+        if first is None:
+            return []
+        if first == best:
+            job = job._replace(condition=BASE)
+    if best is None:
         return []
-    best = max(runs, key=lambda run: final(records[run]))
-    if CONDITIONS[job.condition].equal_time and job.network == PACER:
-        job = job._replace(condition=BASE)
     rate = best.rate * CONDITIONS[job.condition].rate
     return [_run(job, budget, 'result', rate, best.init, seed) for seed in range(budget.seeds)]
+
+
+def is_choice(condition):
+    """Return True if all that a condition changes is chosen in the base.
+
+    Args:
+        condition (str): Key of ``CONDITIONS``.
+    """
+    own = CONDITIONS[condition]
+    return own.init is not None and own._replace(init=None) == CONDITIONS[BASE]
+
+
+def _choose(runs, records):
+    """Return the best of some runs, or None if one of them is not finished."""
+    if not all(run in records for run in runs):
+        return None
+    return max(runs, key=lambda run: final(records[run]))
+
+
+def chosen_by(run, records):
+    """Return the finished runs by which rate and initial weights of a result were chosen.
+
+    Args:
+        run (Run): A result.
+        records (dict[Run, dict]): Finished runs.
+
+    Returns:
+        list[Run]: The runs, the best one first; none if they are not among the finished ones.
+    """
+    budget = Budget(run.iterations, 1, run.parameters, run.images)
+    found = [one for one in choices(Job(*run[:3]), budget) if one in records]
+    return sorted(found, key=lambda one: -final(records[one]))
+
+
+def is_current(run, records):
+    """Return False for a result whose rate or initial weights would not be chosen any more.
+
+    Args:
+        run (Run): A result.
+        records (dict[Run, dict]): Finished runs.
+    """
+    best = next(iter(chosen_by(run, records)), run)
+    factor = 1.0 if best is run else CONDITIONS[run.condition].rate
+    return (best.rate * factor, best.init) == (run.rate, run.init)
 
 
 def pretraining(job, budget):
@@ -162,19 +217,19 @@ def start_of(run, budget, records):
     return runs[run.seed if run.phase == 'result' else 0]
 
 
-def pacing(job, budget):
-    """Return the jobs whose CPU time decides how many iterations a job has.
+def pace_of(job, budget):
+    """Return the run that measures what an iteration of a job takes beside one of ``PACER``.
 
     Args:
         job (Job): Network under a condition on a task.
         budget (Budget): What each network is given.
 
     Returns:
-        list[tuple[Job, Budget]]: Jobs and their budget, none if it has those of the budget.
+        Run or None: The run; None if the job has the iterations of the budget.
     """
     if not CONDITIONS[job.condition].equal_time:
-        return []
-    return [(job._replace(network=name, condition=BASE), budget) for name in (PACER, job.network)]
+        return None
+    return _run(job, budget, 'pace', 0.0, 'own', CHOICE_SEED)
 
 
 def iterations_of(run, budget, records):
@@ -191,16 +246,11 @@ def iterations_of(run, budget, records):
     Raises:
         KeyError: If a run that this depends on is not finished.
     """
-    if not CONDITIONS[run.condition].equal_time:
+    pace = pace_of(Job(*run[:3]), budget)
+    if pace in (None, run):
         return run.iterations
-    paces = []
-    for pair in pacing(Job(*run[:3]), budget):
-        runs = results(*pair, records)
-        if not runs:
-            raise KeyError(pair)
-        curves = [records[one]['curve'] for one in runs]
-        paces.append(sum(c[-1][1] for c in curves) / max(1, sum(c[-1][0] for c in curves)))
-    return max(1, round(run.iterations * paces[0] / paces[1]))
+    of_pacer, own = records[pace]['seconds']
+    return max(1, round(run.iterations * of_pacer / own))
 
 
 def _can_start(run, budget, records):
@@ -224,8 +274,13 @@ def expand(jobs, budget):
     """
     pairs = [(job, budget) for job in jobs]
     firsts = [pretraining(*pair) for pair in pairs]
-    paces = [one for pair in pairs for one in pacing(*pair)]
-    return list(dict.fromkeys([pair for pair in firsts if pair] + paces + pairs))
+    return list(dict.fromkeys([pair for pair in firsts if pair] + pairs))
+
+
+def _firsts(pairs):
+    """List what has to be known before the results of jobs: choices, and paces."""
+    runs = [run for pair in pairs for run in choices(*pair)]
+    return list(dict.fromkeys(runs + [run for run in (pace_of(*pair) for pair in pairs) if run]))
 
 
 def list_known(jobs, budget, records):
@@ -237,12 +292,11 @@ def list_known(jobs, budget, records):
         records (dict[Run, dict]): Finished runs.
 
     Returns:
-        list[Run]: Choices first, then results seed by seed.
+        list[Run]: Choices and paces first, then results seed by seed.
     """
     pairs = expand(jobs, budget)
-    first = dict.fromkeys(run for pair in pairs for run in choices(*pair))
     later = dict.fromkeys(run for pair in pairs for run in results(*pair, records))
-    return [*first, *sorted(later, key=lambda run: run.seed)]
+    return [*_firsts(pairs), *sorted(later, key=lambda run: run.seed)]
 
 
 def list_missing(jobs, budget, records):
@@ -266,16 +320,26 @@ def count_runs(jobs, budget):
         budget (Budget): What each network is given.
 
     Returns:
-        tuple[int, dict[tuple[str, str], int]]: Runs, and iterations.
+        tuple[int, Counter[tuple[str, str]]]: Runs, and iterations.
     """
     pairs = expand(jobs, budget)
-    runs = list({run for pair in pairs for run in choices(*pair)})
-    # their rates are not known yet
-    runs += [
+    # rates of results are not known yet
+    runs = _firsts(pairs) + [
         _run(*pair, 'result', None, None, seed) for pair in pairs for seed in range(budget.seeds)
     ]
-    iterations = {}
+    iterations = Counter()
     for run in runs:
-        pair = run.task, run.network
-        iterations[pair] = iterations.get(pair, 0) + run.iterations
+        iterations.update(cost_of(run))
     return len(runs), iterations
+
+
+def cost_of(run):
+    """Return what a run costs: iterations by task and network.
+
+    Args:
+        run (Run): What is to be trained.
+    """
+    if run.phase == 'pace':
+        return {}
+    network = PACER if CONDITIONS[run.condition].equal_time else run.network
+    return {(run.task, network): run.iterations}

@@ -17,13 +17,14 @@ class Run(NamedTuple):
         task (str): Key of ``TASKS``.
         network (str): Key of ``NETWORKS``.
         condition (str): Key of ``CONDITIONS``.
-        phase (str): ``'choice'`` of learning rate and initial weights, on a held-out part, or ``'result'``.
+        phase (str): ``'choice'`` of learning rate and initial weights, on a held-out part;
+            ``'pace'``, which is CPU time alone; or ``'result'``.
         rate (float): Learning rate.
         init (str): Key of ``INITS``.
         seed (int): Seed.
         iterations (int): Number of them.
         parameters (int): Parameters that the network was fitted to.
-        images (int): Training images of drawn tasks.
+        images (int): Training images of a drawn task; 0 of others.
     """
 
     task: str
@@ -38,6 +39,8 @@ class Run(NamedTuple):
     images: int
 
     def __str__(self):
+        if self.phase == 'pace':
+            return f'{self.task}, {self.network}, pace'
         condition = '' if self.condition == 'float32' else f', {self.condition}'
         return (
             f'{self.task}, {self.network}{condition}, rate {self.rate:g}, {self.init} init, '

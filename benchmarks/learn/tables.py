@@ -147,7 +147,7 @@ def robustness_table(comparison, jobs):
 
 
 def condition_table(comparison, jobs):
-    """Write what networks learn under conditions, and which are better than the base.
+    """Write what networks learn under conditions, and which are better than others.
 
     Args:
         comparison (Comparison): Networks and conditions.
@@ -164,11 +164,14 @@ def condition_table(comparison, jobs):
             if (name, condition) in jobs
         }
         for condition, one in ends.items():
-            outcome = ''
-            if condition != BASE and BASE in ends:
-                outcome = OUTCOMES[verdict(one, ends[BASE])]
+            outcomes = [
+                OUTCOMES[verdict(one, ends[other])] if condition != other and other in ends else ''
+                for other in comparison.references
+            ]
             runs = jobs[name, condition]
-            rows.append([name, condition, _rate_cell(runs), runs[0][0].init, *_cells(one), outcome])
-    return table(
-        ['network', 'condition', 'rate', 'init', 'mean', 'seeds', 'against the base'], rows
-    )
+            start = [name, condition, _rate_cell(runs), runs[0][0].init]
+            rows.append([*start, *_cells(one), *outcomes])
+    against = [
+        'against ' + ('the base' if name == BASE else name) for name in comparison.references
+    ]
+    return table(['network', 'condition', 'rate', 'init', 'mean', 'seeds', *against], rows)

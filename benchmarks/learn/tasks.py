@@ -65,6 +65,15 @@ TASKS = {
 }
 
 
+def is_drawn(name):
+    """Return True for a task whose data are drawn, as many as are asked for.
+
+    Args:
+        name (str): Key of ``TASKS``.
+    """
+    return TASKS[name].option is None
+
+
 def load(name, args):
     """Load the data of a task.
 

@@ -238,18 +238,22 @@ def train(config, data, recipe, keep=None, measurements=None):
     return dict(curve=curve, finite=True)
 
 
-def seconds_per_iteration(config, data, repeats=5):
-    """Return the least CPU time of a training step.
+def seconds_per_iteration(configs, data, repeats=20):
+    """Return the least CPU time of a training step of networks, measured in turns.
 
     Args:
-        config (dict): Config of the backbone.
+        configs (list[dict]): Configs of the backbones.
         data (Data): Data set of the task.
-        repeats (int): Number of timed steps. Default: 5.
+        repeats (int): Number of timed steps of each. Default: 20.
+
+    Returns:
+        list[float]: Seconds.
     """
-    trainer = Trainer(config, data, Recipe(1e-3, 100, 0))
-    times = []
+    trainers = [Trainer(config, data, Recipe(1e-3, 100, 0)) for config in configs]
+    times = [[] for _ in trainers]
     for i in range(repeats + 1):
-        start = time.process_time()
-        trainer.step(i)
-        times.append(time.process_time() - start)
-    return min(times[1:])
+        for trainer, own in zip(trainers, times):
+            start = time.process_time()
+            trainer.step(i)
+            own.append(time.process_time() - start)
+    return [min(own[1:]) for own in times]

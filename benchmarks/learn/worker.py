@@ -4,9 +4,10 @@ import time
 
 from sparx_mm.errors import UserError
 
-from .comparisons import BASE, CONDITIONS, PRETRAINING
+from .comparisons import BASE, CONDITIONS, PACER, PRETRAINING
 from .plan import (
     CHOICE_SEED,
+    cost_of,
     count_runs,
     final,
     iterations_of,
@@ -14,7 +15,7 @@ from .plan import (
     list_missing,
     start_of,
 )
-from .training import Recipe, train
+from .training import Recipe, seconds_per_iteration, train
 
 # parts of a run beside its training: measurements
 OVERHEAD = 1.15
@@ -24,6 +25,8 @@ def _pace(records):
     """Return CPU seconds of an iteration by task and network, by their finished runs."""
     pace = {}
     for run, record in records.items():
+        if run.phase == 'pace':
+            continue
         done, seconds = record['curve'][-1][:2]
         if done:
             pace[run.task, run.network] = seconds / done
@@ -43,7 +46,7 @@ def remaining(jobs, budget, records):
     number, iterations = count_runs(jobs, budget)
     done = [run for run in list_known(jobs, budget, records) if run in records]
     for run in done:
-        iterations[run.task, run.network] -= run.iterations
+        iterations.subtract(cost_of(run))
     pace = _pace(records)
     if not pace:
         return len(done), number, None
@@ -73,7 +76,8 @@ def work(jobs, budget, store, fitted, load, about, say):
         budget (Budget): What each network is given.
         store (Store): Where results go.
         fitted (dict[str, Fitted]): Networks by name.
-        load (Callable): Function from a task and a number of drawn images to `Data`.
+        load (Callable): Function from a task and a number of drawn images, 0 for the default,
+            to `Data`.
         about (dict): What each result says of the machine.
         say (Callable): Function that is called with lines about progress.
     """
@@ -86,17 +90,25 @@ def work(jobs, budget, store, fitted, load, about, say):
         done, number, seconds = remaining(jobs, budget, store.read())
         left = '' if seconds is None else f', about {seconds / 60:.0f} min of one core left'
         say(f'{done + 1} of {number}: {run}{left}')
-        data = load(run.task, run.images)
-        measurements = None
-        if run.phase == 'choice':
-            # nothing but the end is read
-            data, measurements = data.hold_out(CHOICE_SEED), 1
-        network = fitted[run.network]
-        recipe = _recipe_of(run, budget, store)
-        is_start = (run.task, run.condition, run.phase) == (PRETRAINING, BASE, 'result')
-        keep = store.weights(run) if is_start else None
-        result = train(network.config, data, recipe, keep, measurements)
+        data, network = load(run.task, run.images), fitted[run.network]
+        if run.phase == 'pace':
+            both = [fitted[PACER].config, network.config]
+            result = dict(seconds=seconds_per_iteration(both, data))
+            said = ' and '.join(f'{seconds:.4f} s' for seconds in result['seconds'])
+        else:
+            result = _train(run, network, data, budget, store)
+            said = f'{final(result):.4f}'
         result.update(config=network.config, parameters=network.parameters, macs=network.macs)
-        store.add(run, dict(result, **about))
+        store.add(run, dict(result, data=data.fingerprint(), **about))
         store.release(run)
-        say(f'{run}: {final(result):.4f}')
+        say(f'{run}: {said}')
+
+
+def _train(run, network, data, budget, store):
+    recipe, measurements = _recipe_of(run, budget, store), None
+    if run.phase == 'choice':
+        # nothing but the end is read
+        data, measurements = data.hold_out(CHOICE_SEED), 1
+    is_start = (run.task, run.condition, run.phase) == (PRETRAINING, BASE, 'result')
+    keep = store.weights(run) if is_start else None
+    return train(network.config, data, recipe, keep, measurements)

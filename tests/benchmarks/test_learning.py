@@ -37,14 +37,17 @@ def learning(monkeypatch):
     monkeypatch.setattr(networks, 'NETWORKS', rows)
     claim = comparisons.Claim('Connections help', 'connected', 'plain')
     changed = dict(
-        families=comparisons.Comparison(tuple(rows), claims=(claim,)),
+        families=comparisons.Comparison(
+            tuple(rows), ('float32', 'equal CPU time'), claims=(claim,)
+        ),
         robustness=comparisons.Comparison(tuple(rows), ('float32', 'batch 16'), is_stress=True),
         transfer=comparisons.Comparison(('plain',), ('float32', 'pretrained', 'own init')),
     )
     for name, one in changed.items():
         monkeypatch.setitem(comparisons.COMPARISONS, name, one)
     monkeypatch.setattr('learn.plan.RATES', (1e-3, 2e-3))
-    monkeypatch.setattr('learn.plan.PACER', 'connected')
+    for module in ('comparisons', 'page', 'plan', 'worker'):
+        monkeypatch.setattr(f'learn.{module}.PACER', 'connected')
     monkeypatch.setattr(training, 'MEASUREMENTS', 2)
     monkeypatch.setattr('learn.drawn_tasks.TEST_IMAGES', 1)
     return learning
@@ -149,10 +152,24 @@ def test_run_and_report(learning, run, tmp_path):
     assert status == 0, err
     records = [json.loads(line) for line in results.read_text().splitlines()]
     phases = [r['run']['phase'] for r in records]
-    # two rates and inits of two networks; one seed of two under two conditions
-    assert phases == ['choice'] * 8 + ['result'] * 4
-    assert 'all 12 runs are finished' in err and 'of one core left' in err
+    # two rates and inits of two networks; one pace; one seed of two under two conditions, and
+    # of the one that does not set the pace for equal time
+    assert phases == ['choice'] * 8 + ['pace'] + ['result'] * 5
+    assert 'all 14 runs are finished' in err and 'of one core left' in err
+    paces = [record for record in records if record['run']['phase'] == 'pace']
+    assert all(seconds > 0 for record in paces for seconds in record['seconds'])
+    (timed,) = [
+        record
+        for record in records
+        if record['run']['phase'] == 'result' and record['run']['condition'] == 'equal CPU time'
+    ]
+    ratio = paces[0]['seconds'][0] / paces[0]['seconds'][1]
+    assert timed['run']['network'] == 'plain'
+    assert timed['curve'][-1][0] == max(1, round(3 * ratio))
+    assert len({record['data'] for record in records}) == 1
     for record in records:
+        if record in paces or record is timed:
+            continue
         steps = record['run']['iterations']
         assert steps == (1 if record['run']['phase'] == 'choice' else 3)
         # of two measurements, and of one
@@ -176,6 +193,10 @@ def test_run_and_report(learning, run, tmp_path):
     status, out, err = run(learning.main, 'run', *options(results, *chosen))
     assert status == 1
     assert err.splitlines()[-1].startswith('error: --results: ') and 'another connected' in err
+    # on other data
+    results.write_text(before.decode().replace(f'"data": "{records[0]["data"]}"', '"data": "0"'))
+    status, out, err = run(learning.main, 'run', *options(results, *chosen))
+    assert status == 1 and 'on other data of shapes-pixels' in err.splitlines()[-1]
 
 
 def test_what_is_pretrained_starts_from_a_run_of_its_seed(learning, run, tmp_path, monkeypatch):
@@ -436,30 +457,69 @@ def test_iterations_of_equal_cpu_time(learning):
     from learn import plan
 
     budget = plan.Budget(100, 2, 400_000, 90)
-    job = plan.Job('shapes-pixels', 'plain', 'equal CPU time')
-    pairs = plan.expand([job], budget)
-    assert [(one.network, one.condition) for one, _ in pairs] == [
+    jobs = plan.list_jobs(['shapes-pixels'], ['families'], conditions=['equal CPU time'])
+    # the one that sets the pace has it in the base
+    assert {(one.network, one.condition) for one in jobs} == {
         ('connected', 'float32'),
-        ('plain', 'float32'),
         ('plain', 'equal CPU time'),
-    ]
-    paces, records = dict(connected=0.3, plain=0.1), {}
-    for pair in pairs[:2]:
-        for run in plan.choices(*pair):
-            records[run] = dict(curve=[[0, 0.0, None, 0.1], [40, 1.0, 1.0, run.rate]], finite=True)
+    }
+    (job,) = [one for one in jobs if one.network == 'plain']
+    curve = [[0, 0.0, None, 0.1], [40, 1.0, 1.0, 0.3]]
+    records = {run: dict(curve=curve, finite=True) for run in plan.choices(job, budget)}
     # nothing is known of their time
-    (timed, _) = plan.results(*pairs[2], records)
-    assert timed not in plan.list_missing([job], budget, records)
-    for pair in pairs[:2]:
-        for run in plan.results(*pair, records):
-            time = 100 * paces[run.network] * (0.9 + 0.2 * run.seed)
-            records[run] = dict(curve=[[0, 0.0, None, 0.1], [100, time, 1.0, 0.5]], finite=True)
-    assert timed in plan.list_missing([job], budget, records)
+    timed, other = plan.results(job, budget, records)
+    pace = plan.pace_of(job, budget)
+    assert plan.list_missing([job], budget, records) == [pace]
+    records[pace] = dict(seconds=[0.3, 0.1])
+    assert plan.list_missing([job], budget, records) == [timed, other]
     assert plan.iterations_of(timed, budget, records) == 300
     assert plan.iterations_of(timed._replace(condition='float32'), budget, records) == 100
-    # that of the one that sets the pace is its own
-    own = plan.results(job._replace(network='connected'), budget, records)
-    assert own == plan.results(*pairs[0], records)
+    # two rates and inits, a pace and two results, which cost as much as those of the first
+    runs, cost = plan.count_runs([job], budget)
+    assert runs == 7 and dict(cost) == {
+        ('shapes-pixels', 'plain'): 4 * 40,
+        ('shapes-pixels', 'connected'): 2 * 100,
+    }
+
+
+def test_what_the_base_has_is_not_trained_again(learning):
+    from learn import plan
+
+    budget = plan.Budget(100, 2, 400_000, 90)
+    base, own, drawn = (
+        plan.Job('shapes-pixels', 'plain', name) for name in ('float32', 'own init', 'fan-in init')
+    )
+    records = {
+        run: dict(curve=[[40, 1.0, 1.0, run.rate * (2 if run.init == 'own' else 1)]], finite=True)
+        for run in plan.choices(base, budget)
+    }
+    assert plan.results(own, budget, records) == plan.results(base, budget, records)
+    assert {run.condition for run in plan.results(drawn, budget, records)} == {'fan-in init'}
+    # another file for each number of images, but not of tasks that are not drawn
+    several = [plan.choices(base, budget._replace(images=n)) for n in (90, 91)]
+    assert several[0] != several[1]
+    real = base._replace(task='camvid')
+    assert plan.choices(real, budget) == plan.choices(real, budget._replace(images=91))
+
+
+def test_a_result_of_a_rate_that_lost_since_is_left_out(finished):
+    from learn import page, plan
+
+    (run, *_) = finished
+    budget = plan.Budget(run.iterations, 3, run.parameters, run.images)
+    job = plan.Job(*run[:3])
+    tried = [
+        dict(finished[run], curve=[[40, 1.0, 1.0, 0.5 if one.rate == 1e-3 else 0.4]])
+        for one in plan.choices(job, budget)
+    ]
+    records = {**finished, **dict(zip(plan.choices(job, budget), tried))}
+    assert '| SparX-Mamba | 400 |' in page.write_page(records)
+    # a rate that is tried later is better
+    for one in plan.choices(job, budget):
+        if one.rate == 3e-3:
+            records[one] = dict(finished[run], curve=[[40, 1.0, 1.0, 0.6]])
+    text = page.write_page(records)
+    assert '| SparX-Mamba | 400 |' not in text and '| PlainNet | 400 |' in text
 
 
 def test_conditions_without_a_base_are_not_judged(finished):
