@@ -218,6 +218,15 @@ def settle_tta(cfg: Config) -> tuple[dict, list[dict]]:
         keys = pack.get('meta_keys')
         if keys:
             pack = {**pack, 'meta_keys': tuple(dict.fromkeys([*keys, 'flip', 'flip_direction']))}
-        transforms = [*([step] for step in middle), _FLIPS, [pack]]
+        transforms = [[step] for step in middle]
+        transforms.insert(_flip_index(middle, find_library(cfg).task), _FLIPS)
+        transforms.append([pack])
         steps = [first, dict(type='TestTimeAug', transforms=transforms)]
     return copy.deepcopy(model), copy.deepcopy(steps)
+
+
+def _flip_index(steps: list[dict], task: str) -> int:
+    """Return where flips belong: a detector's before padding, which mmdet would mirror too."""
+    pads = [i for i, step in enumerate(steps) if type_name(step).endswith('Pad')]
+    # a segmentor's logits have the padding still when they are flipped back
+    return pads[0] if pads and task == 'detection' else len(steps)

@@ -116,6 +116,24 @@ def test_augmentation_that_the_config_does_not_define():
     assert torch.is_tensor(plain) and plain.shape == (3, 32, 32)
 
 
+def test_flips_come_before_padding():
+    """mmdet mirrors boxes within the image without its padding, such as a portrait's."""
+    cfg = config('mmdet', dict(type='RTMDet'))
+    resize, pad = dict(RESIZE, keep_ratio=True), dict(type='mmdet.Pad', size=(32, 32))
+    cfg.test_dataloader.dataset.pipeline[1:2] = [resize, pad]
+    init_default_scope('mmdet')
+    preparation = Preparation(settle_tta(cfg)[1])
+    pixels = np.zeros((40, 20, 3), np.uint8)
+    pixels[:, :10] = 200
+    plain, flipped = preparation.prepare(preparation.load(pixels))['inputs']
+    assert plain.shape == flipped.shape == (3, 32, 32)
+    assert flipped[..., :16].flip(2).equal(plain[..., :16])
+    # of a segmentor's label map the padding is flipped back with the rest
+    cfg.default_scope = 'mmseg'
+    transforms = settle_tta(cfg)[1][1]['transforms']
+    assert [step['type'] for step, *_ in transforms[1:3]] == ['mmdet.Pad', 'RandomFlip']
+
+
 @pytest.mark.parametrize(
     'cfg,message',
     [
