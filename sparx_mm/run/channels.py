@@ -11,7 +11,17 @@ from ..config_nodes import walk
 from ..errors import ConfigError, UserError
 
 # necks that take all maps; others may read some of them
-TAKES_ALL = ('ChannelMapper', 'CSPNeXtPAFPN', 'FPN', 'MultiLevelNeck', 'PAFPN', 'YOLOXPAFPN')
+TAKES_ALL = (
+    'ChannelMapper',
+    'CSPNeXtPAFPN',
+    'FPN',
+    'MultiLevelNeck',
+    'PAFPN',
+    'YOLOV3Neck',
+    'YOLOXPAFPN',
+)
+# those whose in_channels begin with the last map
+LAST_FIRST = ('YOLOV3Neck',)
 # necks that give as many channels as the last map has
 KEEPS_LAST = ('GlobalAveragePooling', 'NormPooling')
 # necks that give num_outs maps of out_channels
@@ -48,16 +58,29 @@ def check_channels(cfg: Config) -> None:
             if wanted == taken:
                 continue
             index = f' (in_index {part["in_index"]})' if 'in_index' in part else ''
+            index += f' ({_kind(part)} begins with the last map)' * (_kind(part) in LAST_FIRST)
             neck = model.get('neck') or {}
             between = '' if name.startswith('neck') or not neck else f', {key}.neck {_outs(neck)}'
             raise UserError(
                 f'{key}.backbone gives maps of {", ".join(map(str, channels))} channels '
                 f'(out_indices {numbers}){between}; {key}.{name}.{option} is {wanted}'
-                f'{index}: give {key}.{name}.{option}={str(taken).replace(" ", "")}'
+                f'{index}: give {_remedy(key, name, option, part, taken, numbers)}'
             )
 
 
-def _map_channels(backbone: dict) -> tuple[list[int], str] | None:
+def _remedy(key: str, name: str, option: str, part: dict, taken: Any, numbers: Any) -> str:
+    """Return what to give: a neck of fewer maps gets the last ones, another part all it reads."""
+    given, wanted = {}, part.get(option)
+    few = len(wanted) if isinstance(taken, list) else 0
+    if name.startswith('neck') and 0 < few < len(taken) and isinstance(numbers, tuple):
+        given['backbone.out_indices'] = numbers[-few:]
+        taken = taken[:few] if _kind(part) in LAST_FIRST else taken[-few:]
+    if not few or list(wanted) != taken:
+        given[f'{name}.{option}'] = taken
+    return ' and '.join(f'{key}.{to}={str(value).replace(" ", "")}' for to, value in given.items())
+
+
+def _map_channels(backbone: dict) -> tuple[list[int], tuple[int, ...] | str] | None:
     """Return the channels of a backbone's maps, and which they are; None if they are unknown."""
     kind = backbone.get('type')
     cls = MODELS.get(kind) if isinstance(kind, str) else kind
@@ -71,7 +94,7 @@ def _map_channels(backbone: dict) -> tuple[list[int], str] | None:
         return None
     if getattr(cls, 'returns_inputs', False):
         return channels, f'{indices[:-1]} and the last map'
-    return channels, str(indices)
+    return channels, indices
 
 
 def _readers(model: dict, maps: Sequence[int]) -> Iterator[tuple[str, dict, Sequence[int]]]:
@@ -80,11 +103,11 @@ def _readers(model: dict, maps: Sequence[int]) -> Iterator[tuple[str, dict, Sequ
     if isinstance(neck, (list, tuple)):
         # only the first reads the backbone
         if neck and _reads(neck[0], maps):
-            yield 'neck.0', neck[0], maps
+            yield 'neck.0', neck[0], _ordered(neck[0], maps)
         return
     if neck:
         if _reads(neck, maps):
-            yield 'neck', neck, maps
+            yield 'neck', neck, _ordered(neck, maps)
         maps = _neck_channels(neck, maps)
     if not maps:
         return
@@ -112,6 +135,11 @@ def _reads(neck: dict, maps: Sequence[int]) -> bool:
     if not isinstance(wanted, (list, tuple)):
         return False
     return len(wanted) >= len(maps) or _kind(neck) in TAKES_ALL
+
+
+def _ordered(neck: dict, maps: Sequence[int]) -> Sequence[int]:
+    """Return the channels of the maps in the order that a neck names them in."""
+    return maps[::-1] if _kind(neck) in LAST_FIRST else maps
 
 
 def _kind(part: dict) -> str:

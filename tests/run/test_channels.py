@@ -36,6 +36,7 @@ SIMPLE = dict(
     out_channels=32,
     num_outs=4,
 )
+YOLO = dict(type='YOLOV3Neck', in_channels=[40, 32, 24])
 HEAD = dict(type='FPNHead', in_channels=[32] * 4, in_index=[0, 1, 2, 3])
 
 
@@ -48,6 +49,7 @@ HEAD = dict(type='FPNHead', in_channels=[32] * 4, in_index=[0, 1, 2, 3])
         (LATER, dict(neck=dict(type='ChannelMapper', in_channels=[24, 32, 40]))),
         ({}, dict(neck=FPN, decode_head=HEAD, rpn_head=dict(in_channels=32))),
         (LAST, dict(neck=SIMPLE, rpn_head=dict(in_channels=32))),
+        (LATER, dict(neck=YOLO)),
         # necks that read some of the maps
         ({}, dict(neck=dict(type='SSDNeck', in_channels=(32, 40)))),
         ({}, dict(neck=dict(type='DilatedEncoder', in_channels=40))),
@@ -72,7 +74,6 @@ def test_parts_that_fit(backbone, parts):
     [
         (LATER, dict(neck=FPN), 'neck', DIMS, '[24,32,40]'),
         (LATER, dict(neck=[FPN]), 'neck.0', DIMS, '[24,32,40]'),
-        ({}, dict(neck=dict(FPN, in_channels=[24, 32, 40])), 'neck', [24, 32, 40], '[16,24,32,40]'),
         ({}, dict(neck=dict(type='YOLOF', in_channels=2048)), 'neck', 2048, '40'),
         ({}, dict(neck=FPN, rpn_head=dict(in_channels=256)), 'rpn_head', 256, '32'),
         ({}, dict(decode_head=dict(in_channels=2048)), 'decode_head', 2048, '40'),
@@ -95,6 +96,29 @@ def test_parts_that_do_not_fit(backbone, parts, key, wanted, right):
     assert line.startswith(f'model.backbone gives maps of {maps} channels (out_indices {stages})')
     assert f'; model.{key}.in_channels is {wanted}' in line
     assert line.endswith(f': give model.{key}.in_channels={right}')
+
+
+@pytest.mark.parametrize(
+    'backbone,neck,right',
+    [
+        ({}, dict(FPN, in_channels=[96, 192, 384]), 'out_indices=(1,2,3) and N=[24,32,40]'),
+        ({}, dict(FPN, in_channels=(24, 32, 40)), 'out_indices=(1,2,3)'),
+        (LATER, dict(FPN, in_channels=[64]), 'out_indices=(3,) and N=[40]'),
+        ({}, dict(YOLO, in_channels=[1024, 512]), 'out_indices=(2,3) and N=[40,32]'),
+        ({}, YOLO, 'out_indices=(1,2,3)'),
+    ],
+)
+def test_necks_of_fewer_maps(backbone, neck, right):
+    with pytest.raises(UserError) as error:
+        _check(backbone, neck=neck)
+    right = right.replace('N', 'model.neck.in_channels')
+    assert str(error.value).endswith(f': give model.backbone.{right}')
+
+
+def test_a_neck_that_begins_with_the_last_map():
+    line = r'is \[24, 32, 40\] \(YOLOV3Neck begins with the last map\): give .*=\[40,32,24\]$'
+    with pytest.raises(UserError, match=line):
+        _check(LATER, neck=dict(YOLO, in_channels=[24, 32, 40]))
 
 
 def test_a_map_that_is_not_there():
