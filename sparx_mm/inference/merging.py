@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from mmengine.structures import InstanceData
 
+from .boxes import find_boxes
 from .tiles import Tile
 
 # share of a box that a box of another tile must cover to be the same object
@@ -33,7 +34,7 @@ def merge_instances(
     # imported lazily: a segmentor needs no operators of mmcv
     from mmcv.ops import batched_nms
 
-    boxes = [_tensor(one.bboxes).clone() for one in found]
+    boxes = [find_boxes(one) for one in found]
     for box, tile in zip(boxes, tiles):
         centre_only = box.shape[1] == 5
         box[:, 0:2] += box.new_tensor([tile.x, tile.y])
@@ -42,7 +43,8 @@ def merge_instances(
     owner = torch.cat([torch.full((len(box),), i) for i, box in enumerate(boxes)])
     boxes = torch.cat(boxes)
     scores = torch.cat([one.scores for one in found])
-    labels = torch.cat([one.labels for one in found])
+    # SOLO's labels of nothing are floats
+    labels = torch.cat([one.labels.long() for one in found])
     kept = torch.zeros(0, dtype=torch.long)
     upright = _enclose(boxes)
     touches = _touch_borders(upright, owner, tiles, shape)
@@ -57,11 +59,6 @@ def merge_instances(
     if 'masks' in found[0]:
         merged.masks = _place_masks(found, tiles, owner, kept, shape)
     return merged
-
-
-def _tensor(boxes):
-    # mmrotate's boxes are objects around a tensor
-    return getattr(boxes, 'tensor', boxes)
 
 
 def _enclose(boxes: torch.Tensor) -> torch.Tensor:

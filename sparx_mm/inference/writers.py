@@ -12,6 +12,7 @@ from mmengine.structures import BaseDataElement
 from ..checkpoint_io import write_text
 from ..engine.evaluation.label_maps import file_ids
 from ..errors import UserError
+from .boxes import find_boxes
 from .places import find_place, write_picture
 from .scenes import find_ground, loses_ground, write_geotiff
 
@@ -47,7 +48,7 @@ class CocoWriter:
         image = dict(id=len(images) + 1, file_name=name, height=shape[0], width=shape[1])
         images.append(image)
         found = sample.get('pred_instances', {})
-        boxes = getattr(found.get('bboxes', ()), 'tensor', found.get('bboxes', ()))
+        boxes = find_boxes(found) if 'bboxes' in found else ()
         for i, label in enumerate(found.get('labels', np.empty(0)).tolist()):
             annotations.append(
                 dict(
@@ -82,10 +83,6 @@ def _describe(box: list[float], mask) -> dict:
 
         coded = rle.encode(np.asfortranarray(np.asarray(mask), dtype=np.uint8))
         where['area'] = float(rle.area(coded))
-        if not any(box):
-            # of models without boxes, such as SOLO
-            x, y, width, height = rle.toBbox(coded).tolist()
-            box = [x, y, x + width, y + height]
         where['segmentation'] = dict(size=coded['size'], counts=coded['counts'].decode())
     left, top, right, bottom = box
     where.setdefault('area', (right - left) * (bottom - top))

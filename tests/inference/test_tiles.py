@@ -1,13 +1,16 @@
 """Tiles cover an image, and what is found in them becomes one result."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
-from mmengine.structures import InstanceData
+from mmengine.structures import BaseDataElement, InstanceData
 
 from sparx_mm.errors import UserError
 from sparx_mm.inference.merging import LabelCanvas, merge_instances
 from sparx_mm.inference.tiles import Tile, check_tiling, tile_rows
+from sparx_mm.inference.writers import CocoWriter
 
 
 @pytest.mark.parametrize('shape', [(64, 64), (100, 64), (65, 191), (30, 200), (10, 20)])
@@ -94,6 +97,26 @@ def test_rotated_boxes():
     second = instances([[14.0, 20, 20, 10, 0.3]], [0.8], [0])
     merged = merge_instances([first, second], TILES, (64, 100))
     assert merged.bboxes.tolist() == [pytest.approx([50, 20, 20, 10, 0.3])]
+
+
+def test_masks_without_boxes(tmp_path):
+    """Of SOLO, whose boxes are zeros."""
+    first = instances([[40.0, 10, 60, 30]], [0.9], [1], (64, 64))
+    second = instances([[4.0, 10, 24, 30], [30.0, 40, 50, 60]], [0.8, 0.7], [1, 1], (64, 64))
+    for found in (first, second):
+        found.bboxes.zero_()
+    none = instances([], [], [], (64, 64))
+    none.labels = none.labels.float()
+    tiles = [*TILES, Tile(0, 0, 64, 64)]
+    merged = merge_instances([first, second, none], tiles, (64, 100))
+    assert merged.bboxes.tolist() == [[40, 10, 60, 30], [66, 40, 86, 60]]
+    assert merged.masks.flatten(1).sum(1).tolist() == [400, 400]
+    assert merged.labels.dtype == torch.long
+    writer = CocoWriter(str(tmp_path), dict(classes=['a', 'b']))
+    writer.add('a.png', (64, 64), BaseDataElement(pred_instances=second))
+    writer.close()
+    content = json.loads((tmp_path / 'predictions.json').read_text())
+    assert [one['bbox'] for one in content['annotations']] == [[4, 10, 20, 20], [30, 40, 20, 20]]
 
 
 def test_nothing_found():
