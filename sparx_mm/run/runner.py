@@ -26,6 +26,7 @@ from ..data_checks import (
     use_checked_loaders,
 )
 from ..engine.optim.amp import use_amp
+from ..engine.optim.layer_decay import use_layer_decay
 from ..engine.saving.last_checkpoint import disk_errors
 from ..errors import UserError
 from ..reports import Report, check_report
@@ -297,12 +298,8 @@ def build_runner(cfg: Config, loops: Sequence[str] = ()) -> Runner:
     """
     ensure_writable(cfg.work_dir, '--work-dir')
     use_checked_loaders(cfg)
-    hooks = {**DEFAULT_HOOKS, 'checkpoint': CHECKPOINT_HOOK, **(cfg.get('default_hooks') or {})}
-    cfg.default_hooks = {
-        name: _safe(hook)
-        for name, hook in hooks.items()
-        if hook is not None or name in MMENGINE_HOOKS
-    }
+    use_layer_decay(cfg)
+    cfg.default_hooks = _complete_hooks(cfg.get('default_hooks') or {})
     settle_workers(cfg)
     if get_device() == 'cpu':
         keep_freed_memory()
@@ -417,6 +414,19 @@ def _is_later_process() -> bool:
     """Return True unless this is the first or only process of the run."""
     # from the variable, because mmengine's group starts with the Runner
     return bool(int(os.environ.get('RANK') or 0))
+
+
+def _complete_hooks(given: dict) -> dict:
+    """Add the hooks of every run; options alone are those of the hook of that name."""
+    hooks = {**DEFAULT_HOOKS, 'checkpoint': CHECKPOINT_HOOK}
+    for name, hook in given.items():
+        options = isinstance(hook, dict) and 'type' not in hook
+        hooks[name] = {**hooks.get(name, {}), **hook} if options else hook
+    return {
+        name: _safe(hook)
+        for name, hook in hooks.items()
+        if hook is not None or name in MMENGINE_HOOKS
+    }
 
 
 def _safe(hook: dict | None) -> dict | None:

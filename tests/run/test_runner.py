@@ -88,6 +88,14 @@ def test_our_hooks_stand_in_our_configs_too():
     assert ours == run.DEFAULT_HOOKS
 
 
+@pytest.fixture
+def build(tmp_path, monkeypatch):
+    """Return the config that a runner is built of."""
+    monkeypatch.undo()
+    monkeypatch.setattr(run.Runner, 'from_cfg', lambda cfg: SimpleNamespace(cfg=cfg, hooks=[]))
+    return lambda **kwargs: run.build_runner(Config(dict(work_dir=str(tmp_path), **kwargs))).cfg
+
+
 @pytest.mark.parametrize(
     'given,built',
     [
@@ -98,14 +106,33 @@ def test_our_hooks_stand_in_our_configs_too():
         ({}, dict(type='SafeCheckpointHook', interval=1)),
         (None, None),
         (dict(type='TheirCheckpointHook'), dict(type='TheirCheckpointHook')),
+        (dict(interval=7), dict(type='SafeCheckpointHook', interval=7)),
     ],
 )
-def test_checkpoints_of_any_config_are_safe(tmp_path, monkeypatch, given, built):
-    monkeypatch.undo()
-    monkeypatch.setattr(run.Runner, 'from_cfg', lambda cfg: SimpleNamespace(cfg=cfg, hooks=[]))
+def test_checkpoints_of_any_config_are_safe(build, given, built):
     hooks = {} if given == {} else dict(checkpoint=given)
-    runner = run.build_runner(Config(dict(work_dir=str(tmp_path), default_hooks=hooks)))
-    assert runner.cfg.default_hooks['checkpoint'] == built
+    assert build(default_hooks=hooks).default_hooks['checkpoint'] == built
+
+
+def test_options_of_our_hooks_in_any_config(build):
+    """As --cfg-options default_hooks.finite.skip_limit=10 gives them."""
+    hooks = build(default_hooks=dict(finite=dict(skip_limit=10), rehearsal=None)).default_hooks
+    assert hooks['finite'] == dict(type='FiniteHook', skip_limit=10)
+    assert 'rehearsal' not in hooks and hooks['resume'] == dict(type='ResumeHook')
+    assert run.DEFAULT_HOOKS['finite'] == dict(type='FiniteHook')
+
+
+@pytest.mark.parametrize(
+    'given,constructor',
+    [
+        (dict(paramwise_cfg=dict(layer_decay_rate=0.9)), 'LayerDecayOptimWrapperConstructor'),
+        (dict(paramwise_cfg=dict(layer_decay_rate=0.9), constructor='Theirs'), 'Theirs'),
+        (dict(paramwise_cfg=dict(norm_decay_mult=0.0)), None),
+        ({}, None),
+    ],
+)
+def test_layer_decay_in_any_config(build, given, constructor):
+    assert build(optim_wrapper=given).optim_wrapper.get('constructor') == constructor
 
 
 @pytest.mark.tries('a second run')

@@ -2,6 +2,7 @@
 
 from inspect import signature
 
+from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
@@ -21,6 +22,18 @@ OPTIONS = (
     'layer_decay_rate',
     'norm_decay_mult',
 )
+
+
+def use_layer_decay(cfg: Config) -> None:
+    """Name the constructor of layer-wise decay in a config that asks for it and names none.
+
+    Args:
+        cfg (Config): A whole config; it is changed.
+    """
+    wrapper = cfg.get('optim_wrapper') or {}
+    if 'layer_decay_rate' in (wrapper.get('paramwise_cfg') or {}):
+        # mmengine's own constructor passes over an option that it does not know
+        wrapper.setdefault('constructor', LayerDecayOptimWrapperConstructor.__name__)
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
