@@ -19,13 +19,15 @@ def use_checked_loaders(cfg: Config) -> None:
     ``skip_broken=True`` in the config, training takes another image instead.
 
     Args:
-        cfg (Config): A whole config; its training pipelines are changed.
+        cfg (Config): A whole config; its training pipelines are changed, those of hooks too.
     """
     for name in find_library(cfg).checked_loaders:
         # imported lazily: each needs the packages of its library
         module = import_module(f'{transforms.__name__}.{name}')
         module.install(cfg.get('default_scope'))
     if cfg.get('skip_broken'):
-        for _, step in walk(cfg.get('train_dataloader') or {}):
-            if type_name(step) == LOADER:
-                step['ignore_empty'] = True
+        # a hook may switch to another pipeline for the last epochs
+        for part in (cfg.get('train_dataloader'), cfg.get('custom_hooks')):
+            for _, step in walk(part or {}):
+                if type_name(step) == LOADER:
+                    step['ignore_empty'] = True

@@ -45,6 +45,15 @@ def test_only_training_skips_images():
     assert train[1] == val[1] and val[0] == dict(type='LoadImageFromFile')
 
 
+def test_the_pipeline_that_a_hook_switches_to_skips_them_too():
+    steps = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+    hook = dict(type='PipelineSwitchHook', switch_epoch=1, switch_pipeline=steps)
+    cfg = _config('mmdet', skip_broken=True, custom_hooks=[dict(type='EMAHook'), hook])
+    use_checked_loaders(cfg)
+    loader, labels = cfg.custom_hooks[1].switch_pipeline
+    assert loader.ignore_empty and labels == steps[1]
+
+
 def test_a_config_of_mmengine_alone():
     cfg = Config(dict(train_dataloader=None, skip_broken=True))
     use_checked_loaders(cfg)
