@@ -100,26 +100,34 @@ def check_dota_set(dataset: DotaSet) -> list[str]:
 
 def _read(path: str, dataset: DotaSet) -> list[str]:
     """Return the class names of the boxes in a file."""
-    names = []
-    with open(path) as file:
-        for number, line in enumerate(file, 1):
-            words = line.split()
-            if len(words) < FIELDS or not _are_numbers(words[:8], words[9]):
-                raise UserError(
-                    f'{path}, line {number}: {line.strip()!r} is not eight coordinates, a class '
-                    "and a difficulty: cut the images and labels with mmrotate's "
-                    'tools/data/dota/split, or correct the line'
-                )
-            if words[8] not in dataset.classes:
-                near = closest(words[8], dataset.classes)
-                near = f' (did you mean {near!r}?)' if near else ''
-                raise UserError(
-                    f'{path}, line {number}: {words[8]!r} is no class{near} of '
-                    f'{dataset.key}.metainfo.classes, {quote_names(dataset.classes)}: give the '
-                    'names of the files'
-                )
-            names.append(words[8])
-    return names
+    try:
+        # in the system's encoding, as mmrotate does
+        with open(path) as file:
+            lines = file.readlines()
+    except UnicodeDecodeError as error:
+        encoding = error.encoding.upper()
+        raise UserError(f'{path} is not a text file in {encoding}: save it as such') from error
+    return [_read_line(line, f'{path}, line {i}', dataset) for i, line in enumerate(lines, 1)]
+
+
+def _read_line(line: str, where: str, dataset: DotaSet) -> str:
+    """Return the class name of a box."""
+    words = line.split()
+    if len(words) < FIELDS or not _are_numbers(words[:8], words[9]):
+        raise UserError(
+            f'{where}: {line.strip()!r} is not eight coordinates, a class '
+            "and a difficulty: cut the images and labels with mmrotate's "
+            'tools/data/dota/split, or correct the line'
+        )
+    if words[8] not in dataset.classes:
+        near = closest(words[8], dataset.classes)
+        near = f' (did you mean {near!r}?)' if near else ''
+        raise UserError(
+            f'{where}: {words[8]!r} is no class{near} of '
+            f'{dataset.key}.metainfo.classes, {quote_names(dataset.classes)}: give the '
+            'names of the files'
+        )
+    return words[8]
 
 
 def _are_numbers(coordinates: list[str], difficulty: str) -> bool:

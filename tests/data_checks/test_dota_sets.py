@@ -64,6 +64,14 @@ def test_lines_that_are_no_box(root, text, message):
 
 
 @pytest.mark.tries('a COCO')
+def test_a_file_that_is_not_text(root):
+    path = root / 'trainval/annfiles/P0002.txt'
+    path.write_bytes(f'{BOX} schüssel 0\n'.encode('latin-1'))
+    with pytest.raises(UserError, match=f'^{path} is not a text file in UTF-8: save'):
+        check(root)
+
+
+@pytest.mark.tries('a COCO')
 def test_empty_files(root):
     for path in (root / 'trainval/annfiles').iterdir():
         path.write_text('')
