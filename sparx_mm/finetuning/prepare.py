@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from ..checkpoint_io import write_text
 from ..errors import UserError
+from ..image_files import walk_folders
 from .convert import CONVERTERS
 from .request import Facts, Request
 from .sources import find_names, is_yaml, yaml_folders
@@ -127,7 +128,7 @@ def _stats(place: str) -> Iterator[tuple[str, int, int]]:
     if osp.isfile(place):
         stat = os.stat(place)
         yield osp.abspath(place), stat.st_size, stat.st_mtime_ns
-    for parent, folders, names in os.walk(place, followlinks=True):
+    for parent, folders, names in walk_folders(place):
         folders.sort()
         # an empty one too, which may be a class
         yield from ((osp.join(parent, name), 0, 0) for name in folders)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from ..errors import UserError
-from ..image_files import IMAGE_ENDINGS
+from ..image_files import IMAGE_ENDINGS, walk_folders
 
 VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.mpg', '.mpeg', '.m4v', '.wmv')
 LISTS = ('.txt', '.lst')
@@ -104,7 +104,7 @@ def _expand(given: str) -> dict[str, str]:
     if osp.isdir(given):
         found = [
             osp.join(folder, name)
-            for folder, _, names in os.walk(given)
+            for folder, _, names in walk_folders(given)
             for name in names
             if _has(name, IMAGE_ENDINGS) and not name.startswith('.')
         ]

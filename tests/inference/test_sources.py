@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from sparx_mm.errors import UserError
+from sparx_mm.image_files import walk_folders
 from sparx_mm.inference.sources import find_sources
 
 PIXELS = np.zeros((8, 16, 3), np.uint8)
@@ -47,6 +48,22 @@ def test_kinds_of_inputs(folder, inputs, names):
     sources = find_sources(inputs)
     assert sorted(frame.name for frame in sources.frames()) == sorted(names)
     assert sources.total == len(names)
+
+
+def test_linked_folders(folder):
+    """They are followed, but neither to a parent nor around a circle."""
+    away, one, other = folder / 'elsewhere', folder / 'in/one', folder / 'in/other'
+    for path in (away, one, other):
+        path.mkdir()
+    cv2.imwrite(str(away / 'c.png'), PIXELS)
+    (one / 'away').symlink_to(away)
+    (one / 'up').symlink_to(folder)
+    (one / 'across').symlink_to(other)
+    (other / 'across').symlink_to(one)
+    names = [name for _, _, files in walk_folders('in') for name in files]
+    assert names.count('a.jpg') == 2 and names.count('c.png') == 2
+    found = {frame.name for frame in find_sources(['in']).frames()}
+    assert found == {'a.jpg', 'b.png', 'deep/a.jpg', 'one/away/c.png'}
 
 
 def test_a_pattern_from_the_root(folder):

@@ -7,7 +7,7 @@ from collections import Counter
 from ...data_checks.wording import and_more
 from ...engine.transforms.exif import read_orientation
 from ...errors import UserError
-from ...image_files import IMAGE_ENDINGS
+from ...image_files import IMAGE_ENDINGS, walk_folders
 
 
 def list_files(folder: str, endings: tuple[str, ...]) -> list[str]:
@@ -26,7 +26,7 @@ def list_files(folder: str, endings: tuple[str, ...]) -> list[str]:
     if not osp.isdir(folder):
         raise UserError(f'no folder {osp.abspath(folder)}')
     found = []
-    for place, folders, names in os.walk(folder, followlinks=True):
+    for place, folders, names in walk_folders(folder):
         folders[:] = [name for name in folders if not name.startswith('.')]
         found += [
             osp.relpath(osp.join(place, name), folder)
