@@ -9,8 +9,8 @@ from ..data_checks.wording import quote_names
 from ..errors import UserError
 from ..image_files import IMAGE_ENDINGS
 from .sources.images import image_size, list_files
+from .split import TRAIN_FOLDER, VAL_FOLDERS
 
-SPLITS = ('train', 'val')
 # images of all classes, whose sizes are read
 MEASURED = 100
 
@@ -83,7 +83,8 @@ def find_splits(folder: str) -> tuple[str, str | None]:
     """Return the folders for training and validation; None for a set without the latter.
 
     Args:
-        folder (str): Folder of the classes, or of ``train`` and ``val``.
+        folder (str): Folder of the classes, or of ``train`` and ``val`` or ``valid``.
     """
-    train, val = (osp.join(folder, name) for name in SPLITS)
-    return (train, val) if osp.isdir(train) and osp.isdir(val) else (folder, None)
+    train, *others = (osp.join(folder, name) for name in (TRAIN_FOLDER, *VAL_FOLDERS))
+    val = next(filter(osp.isdir, others), None)
+    return (train, val) if osp.isdir(train) and val else (folder, None)

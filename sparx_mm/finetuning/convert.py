@@ -21,7 +21,7 @@ from .sources import (
     read_annotations,
     yaml_folders,
 )
-from .split import split_images
+from .split import find_folders, split_images
 
 SPLITS = ('train', 'val')
 
@@ -41,21 +41,20 @@ def convert_detection(request: Request, folder: str) -> Facts:
     """
     annotations = request.annotations or request.images
     content, kind = read_annotations(request.images, annotations, request.classes)
+    val, notes = _read_validation(request, annotations), []
+    folders = find_folders([image['file_name'] for image in content.coco['images']])
+    if val is None and folders:
+        notes = [_describe_folders(folders, len(content.coco['images']))]
+        content, val = (_pick(content, chosen) for chosen in folders)
     # of other formats the classes are those of the files, or given to them
     content = keep_classes(content, request.classes)
     names = [category['name'] for category in content.coco['categories']]
-    notes = list(content.notes)
-    val = None
-    if request.val_annotations is not None:
-        images = request.val_images or request.images
-        val = read_annotations(images, request.val_annotations, request.classes, 'val')
-    elif is_yaml(annotations) and yaml_folders(annotations, 'val'):
-        val = read_annotations(None, annotations, request.classes, 'val')
+    notes = [*content.notes, *notes]
     if val is None:
         parts = _split(content, request.seed)
         notes.append(_describe_split(parts, request.seed))
     else:
-        parts = content, align_classes(val[0], names)
+        parts = content, align_classes(val, names)
         notes += [note for note in parts[1].notes if note not in notes]
         if not parts[1].coco['annotations']:
             raise UserError('the validation set has no object of the classes that are trained')
@@ -80,20 +79,42 @@ def convert_detection(request: Request, folder: str) -> Facts:
     )
 
 
+def _read_validation(request: Request, annotations: str) -> Content | None:
+    """Read the validation set that is given; None without one."""
+    if request.val_annotations is not None:
+        images = request.val_images or request.images
+        return read_annotations(images, request.val_annotations, request.classes, 'val')[0]
+    if is_yaml(annotations) and yaml_folders(annotations, 'val'):
+        return read_annotations(None, annotations, request.classes, 'val')[0]
+    return None
+
+
 def _split(content: Content, seed: int) -> tuple[Content, Content]:
     coco = content.coco
     classes = {image['id']: set() for image in coco['images']}
     for one in coco['annotations']:
         if not one.get('iscrowd'):
             classes[one['image_id']].add(one['category_id'])
-    parts = []
-    for chosen in split_images(list(classes.values()), seed):
-        images = [coco['images'][i] for i in chosen]
-        ids = {image['id'] for image in images}
-        objects = [one for one in coco['annotations'] if one['image_id'] in ids]
-        part = {**coco, 'images': images, 'annotations': objects}
-        parts.append(content._replace(coco=part))
-    return tuple(parts)
+    return tuple(_pick(content, chosen) for chosen in split_images(list(classes.values()), seed))
+
+
+def _pick(content: Content, chosen: Sequence[int]) -> Content:
+    """Leave the images of some indices, and their objects."""
+    coco = content.coco
+    images = [coco['images'][i] for i in chosen]
+    ids = {image['id'] for image in images}
+    objects = [one for one in coco['annotations'] if one['image_id'] in ids]
+    return content._replace(coco={**coco, 'images': images, 'annotations': objects})
+
+
+def _describe_folders(folders: Sequence[Sequence[int]], total: int) -> str:
+    sizes = [len(chosen) for chosen in folders]
+    others = total - sum(sizes)
+    left = f'; images left out, because they are in other folders: {others}' if others else ''
+    return (
+        f'validation set: the {sizes[1]} images of the folder val (or valid), beside {sizes[0]} of '
+        f'train{left}'
+    )
 
 
 def _describe_split(parts: Sequence[Any], seed: int) -> str:
@@ -118,12 +139,16 @@ def convert_segmentation(request: Request, folder: str) -> Facts:
         UserError: If they cannot be trained.
     """
     maps = label_maps.read_label_maps(request.images, request.annotations)
-    classes = label_maps.choose_classes(maps, request.classes)
-    notes = list(maps.notes)
+    val, notes, folders = None, list(maps.notes), find_folders(maps.names)
     if request.val_annotations is not None:
         val = label_maps.read_label_maps(
             request.val_images or request.images, request.val_annotations
         )
+    elif folders:
+        notes.append(_describe_folders(folders, len(maps.names)))
+        maps, val = (label_maps.pick(maps, chosen) for chosen in folders)
+    classes = label_maps.choose_classes(maps, request.classes)
+    if val is not None:
         label_maps.choose_classes(val, classes)
         parts, chosen = (maps, val), [range(len(maps.names)), range(len(val.names))]
     else:

@@ -96,6 +96,20 @@ def read_label_maps(images: str, maps: str) -> LabelMaps:
     )
 
 
+def pick(maps: LabelMaps, chosen: Sequence[int]) -> LabelMaps:
+    """Leave some label maps.
+
+    Args:
+        maps (LabelMaps): All of them.
+        chosen (Sequence[int]): Indices of those.
+
+    Returns:
+        LabelMaps: These.
+    """
+    names, ids = ([of[i] for i in chosen] for of in (maps.names, maps.ids))
+    return maps._replace(names=names, ids=ids)
+
+
 def _find_suffix(names: Sequence[str], files: set[str]) -> str:
     """Return what most label maps have after the name of an image."""
     found = Counter(

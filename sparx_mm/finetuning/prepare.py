@@ -15,7 +15,7 @@ from .sources import find_names, is_yaml, yaml_folders
 
 SOURCE = 'source.json'
 # raise it when a converter changes
-VERSION = 2
+VERSION = 3
 
 
 def prepare_data(request: Request, folder: str) -> Facts:

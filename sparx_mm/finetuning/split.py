@@ -1,4 +1,4 @@
-"""A validation set taken from a set that comes without one."""
+"""The validation set of a set that comes without one: its own folder, or some of the images."""
 
 import random
 from collections import Counter
@@ -6,8 +6,28 @@ from collections.abc import Hashable, Sequence, Set
 
 from ..errors import UserError
 
+TRAIN_FOLDER, VAL_FOLDERS = 'train', ('val', 'valid')
 # one in five of the images with objects, and of those without
 SHARE = 0.2
+
+
+def find_folders(names: Sequence[str]) -> tuple[list[int], list[int]] | None:
+    """Find the images of the folders ``train`` and ``val``, or ``valid`` without the latter.
+
+    Args:
+        names (Sequence[str]): Paths of the images, relative to the folder of all.
+
+    Returns:
+        tuple[list[int], list[int]] or None: Indices of the images for training and for
+        validation, without those elsewhere; None unless there are both.
+    """
+    folders: dict[str, list[int]] = {}
+    for i, name in enumerate(names):
+        top, inside, _ = name.partition('/')
+        if inside:
+            folders.setdefault(top, []).append(i)
+    val = next((folders[name] for name in VAL_FOLDERS if name in folders), None)
+    return (folders[TRAIN_FOLDER], val) if TRAIN_FOLDER in folders and val else None
 
 
 def split_images(classes: Sequence[Set[Hashable]], seed: int) -> tuple[list[int], list[int]]:

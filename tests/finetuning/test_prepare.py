@@ -3,9 +3,11 @@
 import json
 import os
 
+import numpy as np
 import pytest
 from mmengine.registry import DATASETS, init_default_scope
 from own_data import save_image, voc, voc_object
+from PIL import Image
 
 from sparx_mm.errors import UserError
 from sparx_mm.finetuning.prepare import (
@@ -151,6 +153,42 @@ def test_a_validation_set_of_its_own(request_, tmp_path, images):
         prepare_data(own, str(tmp_path / 'data'))
 
 
+@pytest.mark.parametrize('val', ['val', 'valid'])
+def test_folders_of_training_and_validation(write, tmp_path, val):
+    """A class of the validation set alone is not trained, and a test set is left out."""
+    splits = dict(train=['cat'] * 6, test=['fish'])
+    splits[val] = ['cat', 'dog']
+    files = {}
+    for split, names in splits.items():
+        for i, name in enumerate(names):
+            save_image(tmp_path / f'images/{split}/{i}.png')
+            files[f'{split}/{i}.xml'] = voc(voc_object(name, 1, 1, 9, 9))
+    annotations = str(write(files))
+    request = Request('detection', str(tmp_path / 'images'), annotations, None, None, None, 0)
+    facts = prepare_data(request, str(tmp_path / 'data'))
+    assert (facts.classes, facts.counts) == (['cat'], dict(train=6, val=2))
+    content = json.loads((tmp_path / 'data/val.json').read_text())
+    assert [image['file_name'] for image in content['images']] == [f'{val}/0.png', f'{val}/1.png']
+    assert len(content['annotations']) == 1
+    assert any('are in other folders: 1' in note for note in facts.notes)
+    # a set that is given is taken in their place
+    own = request._replace(val_images=request.images, val_annotations=annotations)
+    assert prepare_data(own, str(tmp_path / 'data')).counts == dict(train=9, val=9)
+
+
+def test_folders_of_training_and_validation_of_label_maps(tmp_path):
+    for name in ('train/0', 'train/1', 'train/2', 'val/0'):
+        save_image(tmp_path / f'images/{name}.jpg')
+        path = tmp_path / f'maps/{name}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.eye(30, 40, dtype=np.uint8)).save(path)
+    folders = str(tmp_path / 'images'), str(tmp_path / 'maps')
+    request = Request('segmentation', *folders, None, None, None, 0)
+    facts = prepare_data(request, str(tmp_path / 'data'))
+    assert facts.counts == dict(train=3, val=1)
+    assert (tmp_path / 'data/val.txt').read_text() == 'val/0\n'
+
+
 def test_class_folders(tmp_path):
     for name in ('cat/1.png', 'cat/2 of two.png', 'dog/x/1.jpg', 'dog/2.png'):
         save_image(tmp_path / 'own' / name)
@@ -176,6 +214,15 @@ def test_class_folders(tmp_path):
         prepare_data(request, str(tmp_path / 'data'))
     with pytest.raises(UserError, match="'fish' is in one of"):
         prepare_data(request._replace(classes=('cat', 'dog')), str(tmp_path / 'data'))
+
+
+@pytest.mark.parametrize('val', ['val', 'valid'])
+def test_class_folders_of_training_and_validation(tmp_path, val):
+    for name in ('train/cat/1', 'train/cat/2', 'train/dog/1', f'{val}/cat/1', f'{val}/dog/1'):
+        save_image(tmp_path / f'own/{name}.png')
+    request = Request('classification', str(tmp_path / 'own'), None, None, None, None, 0)
+    facts = prepare_data(request, str(tmp_path / 'data'))
+    assert (facts.classes, facts.counts) == (['cat', 'dog'], dict(train=3, val=2))
 
 
 @pytest.mark.parametrize(
