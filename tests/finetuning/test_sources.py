@@ -311,6 +311,32 @@ def test_bad_files_of_coco_end_in_one_line(images, write, changes, message):
         read(images, path)
 
 
+def test_faults_before_there_is_a_config_name_no_tool_for_one(images, write):
+    for annotations in ([dict(ONE, bbox=[1, 2])], [dict(ONE), dict(ONE)]):
+        path = write({'coco.json': coco(annotations=annotations)}) / 'coco.json'
+        with pytest.raises(UserError, match='leave (such annotations out|one of each)$'):
+            read(images, path)
+
+
+def test_masks_of_coco_are_left_to_the_check_of_the_config(images, write):
+    """A detector of boxes alone trains without them."""
+    masked = dict(ONE, segmentation=[[1, 2, 4, 2, 4, 6]])
+    faulty = dict(masked, id=2, segmentation=dict(size=[9, 9], counts=[81]))
+    crowds = [dict(ONE, id=i, iscrowd=1, ignore=i == 4) for i in (3, 4)]
+    del crowds[1]['bbox']
+    path = write({'coco.json': coco(annotations=[masked, faulty, *crowds])}) / 'coco.json'
+    content, _ = read(images, path)
+    assert has_masks(content.coco)
+    masks = [one.get('segmentation') for one in content.coco['annotations']]
+    # a crowd is neither trained nor counted, but mmdet looks for its mask
+    assert masks[2:] == [[[1, 2, 4, 2, 4, 6, 1, 6]], None]
+    assert content.notes[0] == 'crowds without a mask, for which their box is taken: 1'
+    # where nothing has a mask, none is made up
+    path = write({'coco.json': coco(annotations=[dict(ONE), crowds[0]])}) / 'coco.json'
+    content, _ = read(images, path)
+    assert not any(one.get('segmentation') for one in content.coco['annotations'])
+
+
 def test_a_label_that_is_no_declared_class(images, write):
     folder = write({'a.xml': voc(voc_object('Dog', 1, 1, 2, 2))})
     with pytest.raises(

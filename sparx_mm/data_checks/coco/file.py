@@ -50,7 +50,13 @@ class Repeat(NamedTuple):
         return len(self.copies) == len(self.indices) - 1
 
 
-def read_coco(path: str, labelled: bool = True, layout: str = 'coco', unique: bool = True) -> dict:
+def read_coco(
+    path: str,
+    labelled: bool = True,
+    layout: str = 'coco',
+    unique: bool = True,
+    has_config: bool = True,
+) -> dict:
     """Read a file and check that its lists and the keys of their items are there.
 
     Args:
@@ -60,6 +66,8 @@ def read_coco(path: str, labelled: bool = True, layout: str = 'coco', unique: bo
         layout (str): Key of `LAYOUTS`. Default: ``'coco'``.
         unique (bool): Require that no two items of a list have one id. Default:
             True.
+        has_config (bool): Whether there is a config, for the tool that cleans the file.
+            Default: True.
 
     Returns:
         dict: Its content, with ``annotations``, and ``file_name`` in each image.
@@ -77,7 +85,7 @@ def read_coco(path: str, labelled: bool = True, layout: str = 'coco', unique: bo
             raise UserError(f"{path} has no list '{name}': export it in COCO's format")
         _check_items(path, name, items, keys)
         if unique and 'id' in keys:
-            _check_ids(path, name, items)
+            _check_ids(path, name, items, has_config)
     for image in content['images']:
         if layout == 'lvis':
             image['file_name'] = image['coco_url'].replace(COCO_HOST, '')
@@ -128,15 +136,14 @@ def _lacks(item, key: str) -> bool:
     return value is None or not (key == 'segments_info' or isinstance(value, Hashable))
 
 
-def _check_ids(path: str, name: str, items: list[dict]) -> None:
+def _check_ids(path: str, name: str, items: list[dict], has_config: bool) -> None:
     repeats = find_repeats(items)
     if not repeats:
         return
     shown = ', '.join(f'{one.id} ({len(one.indices)} times)' for one in repeats[:5])
-    remedy = 'number them anew'
-    if all(one.same for one in repeats):
-        remedy = f'they are identical, so leave one of each, for example with {CLEAN_COMMAND}'
-    elif name == 'annotations':
+    same = all(one.same for one in repeats)
+    remedy = 'they are identical, so leave one of each' if same else 'number them anew'
+    if has_config and (same or name == 'annotations'):
         remedy += f', for example with {CLEAN_COMMAND}'
     raise UserError(f'{path}: {name} of the same id: {shown}{and_more(len(repeats), 5)}; {remedy}')
 

@@ -145,13 +145,17 @@ def _sort(annotation, image, name, chosen, with_mask, poly2mask) -> str | None:
     return 'crowd' if annotation.get('iscrowd') else None
 
 
-def broken_line(path: str, content: dict, broken: list[tuple[int, str]]) -> str:
+def broken_line(
+    path: str, content: dict, broken: list[tuple[int, str]], has_config: bool = True
+) -> str:
     """Describe the first annotation that mmdet fails at, in one line.
 
     Args:
         path (str): The file.
         content (dict): What `read_coco` returns.
         broken (list[tuple[int, str]]): `Content.broken`, not empty.
+        has_config (bool): Whether there is a config, for the tool that cleans the file.
+            Default: True.
 
     Returns:
         str: The fault, how many more there are of it, and what to do.
@@ -161,7 +165,8 @@ def broken_line(path: str, content: dict, broken: list[tuple[int, str]]) -> str:
     image = next(im for im in content['images'] if im['id'] == annotation['image_id'])
     same = sum(other == kind for _, other in broken)
     fault = describe_broken(annotation, image['file_name'], kind, same)
-    return f'{path}: {fault}, or leave such annotations out with {CLEAN_COMMAND}'
+    tool = f' with {CLEAN_COMMAND}' if has_config else ''
+    return f'{path}: {fault}, or leave such annotations out{tool}'
 
 
 def describe_broken(annotation: dict, file_name: str, kind: str, number: int = 1) -> str:

@@ -6,7 +6,6 @@ from ...data_checks.coco.file import image_path, read_coco
 from ...data_checks.coco.objects import LEFT_OUT, broken_line, inspect_coco
 from ...data_checks.files import describe_missing
 from ...errors import UserError
-from .classes import has_masks
 from .content import Content
 
 # ids of annotations that no item has, by where the ids are
@@ -25,9 +24,9 @@ def read_coco_file(images: str, path: str) -> Content:
 
     Raises:
         UserError: If it is no such file, if an id or an image is missing, or if mmdet would
-            fail at an annotation.
+            fail at a box.
     """
-    coco = read_coco(path)
+    coco = read_coco(path, has_config=False)
     if not coco['images']:
         raise UserError(f'{path} lists no image')
     for key, name in LISTS.items():
@@ -37,10 +36,11 @@ def read_coco_file(images: str, path: str) -> Content:
         raise UserError(
             f'{line}; put them there, or give the folder that the names are relative to as --images'
         )
-    found = inspect_coco(coco, with_mask=has_masks(coco))
+    # masks are left to the check of the config's data, which knows whether they are trained
+    found = inspect_coco(coco)
     if found.broken:
-        raise UserError(broken_line(path, coco, found.broken))
-    notes = []
+        raise UserError(broken_line(path, coco, found.broken, has_config=False))
+    notes = _fill_crowds(coco['annotations'])
     if found.left_out:
         reasons = ', '.join(f'{count} {LEFT_OUT[kind]}' for kind, count in found.left_out.items())
         notes.append(f'annotations that are not trained: {reasons}')
@@ -55,3 +55,16 @@ def _check_ids(path: str, coco: dict, key: str, known: Collection, name: str) ->
             f'{path}: annotation {wrong[0]["id"]} has the {key} {wrong[0][key]!r}, which is no id '
             f'in {name} (annotations like it: {len(wrong)}): add the item there, or remove them'
         )
+
+
+def _fill_crowds(annotations: list[dict]) -> list[str]:
+    """Give crowds without a mask that of their box, where others have masks, and say so."""
+    if not any(one.get('segmentation') for one in annotations):
+        return []
+    crowds = [one for one in annotations if one.get('iscrowd') and not one.get('ignore')]
+    crowds = [one for one in crowds if not one.get('segmentation')]
+    for one in crowds:
+        x, y, width, height = one['bbox']
+        right, bottom = x + width, y + height
+        one['segmentation'] = [[x, y, right, y, right, bottom, x, bottom]]
+    return [f'crowds without a mask, for which their box is taken: {len(crowds)}'] if crowds else []
