@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch._C._functorch import is_functorch_wrapped_tensor
+from torch.autograd import forward_ad
 from torch.utils.flop_counter import register_flop_formula
 
 from . import dispatch
@@ -65,6 +67,30 @@ def _register(
     torch.library.register_fake(qualified, fake, lib=library)
     torch.library.register_autograd(qualified, backward, setup_context=setup_context, lib=library)
     return getattr(torch.ops.sparx_mm, name)
+
+
+def _without_tangents(op: Callable, name: str) -> Callable:
+    """Make an operator refuse forward-mode derivatives, which torch would take for zeros."""
+
+    def call(*inputs: Any) -> Any:
+        # torch.func.jvp and what is made of it open a dual level too
+        if forward_ad._current_level >= 0:
+            _check_tangents(name, inputs)
+        return op(*inputs)
+
+    return call
+
+
+def _check_tangents(name: str, inputs: Sequence) -> None:
+    for x in inputs:
+        if not isinstance(x, torch.Tensor):
+            continue
+        # another transform within torch.func.jvp hides a tangent from unpack_dual
+        if is_functorch_wrapped_tensor(x) or forward_ad.unpack_dual(x).tangent is not None:
+            raise RuntimeError(
+                f'sparx_mm::{name} has no forward-mode derivatives: take torch.autograd.grad, '
+                f'or set {dispatch.ENV_VAR}=reference, which is slow'
+            )
 
 
 def define_operator(
@@ -136,7 +162,7 @@ def define_operator(
         ctx.options = inputs[count:]
 
     def differentiate(ctx: Any, dy: torch.Tensor, _: None) -> tuple[torch.Tensor | None, ...]:
-        return *backward_op(dy, *ctx.saved_tensors, *ctx.options), *[None] * len(ctx.options)
+        return *call_backward(dy, *ctx.saved_tensors, *ctx.options), *[None] * len(ctx.options)
 
     def refuse(ctx: Any, *grads: torch.Tensor | None) -> None:
         raise RuntimeError(f'sparx_mm::{name} has no double backward: leave out create_graph=True')
@@ -152,8 +178,9 @@ def define_operator(
         refuse,
         lambda ctx, inputs, output: None,
     )
+    call, call_backward = _without_tangents(op, name), _without_tangents(backward_op, name)
     if count_flops is None:
-        return op
+        return call
     FLOP_FORMULAS[f'sparx_mm::{name}'] = count_flops
 
     @register_flop_formula(op)
@@ -165,4 +192,4 @@ def define_operator(
         # twice the forward pass, as for a matrix product
         return 2 * count_flops(*shapes, **kwargs)
 
-    return op
+    return call

@@ -5,6 +5,7 @@ import functools
 import pytest
 import torch
 from interpreted import needs_interpreter
+from torch.autograd import forward_ad
 
 from sparx_mm.kernels import (
     depthwise_conv,
@@ -65,6 +66,64 @@ def test_a_double_backward_is_refused(case):
     gradient, *_ = torch.autograd.grad(function(*tensors).sum(), tensors, create_graph=True)
     with pytest.raises(RuntimeError, match='has no double backward'):
         (gradient.sum() + tensors[0].sum()).backward()
+
+
+def take_jvp(function, x):
+    torch.func.jvp(function, (x,), (x,))
+
+
+def take_jvp_of_a_gradient(function, x):
+    torch.func.jvp(torch.func.grad(lambda x: function(x).sum()), (x,), (x,))
+
+
+def take_jvp_of_vmap(function, x):
+    torch.func.jvp(torch.func.vmap(function), (x[None],), (x[None],))
+
+
+def take_jacobian(function, x):
+    torch.func.jacfwd(function)(x)
+
+
+def take_dual(function, x):
+    with forward_ad.dual_level():
+        function(forward_ad.make_dual(x, x))
+
+
+@pytest.mark.parametrize(
+    'take', [take_jvp, take_jvp_of_a_gradient, take_jvp_of_vmap, take_jacobian, take_dual]
+)
+def test_forward_mode_is_refused(case, take):
+    function, tensors = case
+    # of every tensor, those that are frozen too
+    tensors = [t.detach() for t in tensors]
+    for i, tensor in enumerate(tensors):
+        with pytest.raises(RuntimeError, match='^sparx_mm::.* has no forward-mode derivatives'):
+            take(lambda t, i=i: function(*tensors[:i], t, *tensors[i + 1 :]), tensor)
+
+
+def test_forward_mode_of_the_gradient_is_refused(case):
+    function, tensors = case
+    y = function(*tensors)
+    with forward_ad.dual_level(), pytest.raises(RuntimeError, match='has no forward-mode'):
+        torch.autograd.grad(y, tensors, forward_ad.make_dual(torch.ones_like(y), y.detach()))
+
+
+def test_forward_mode_beside_an_operator(case):
+    function, tensors = case
+    x, *others = (t.detach() for t in tensors)
+    y = function(x, *others)
+    _, tangent = torch.func.jvp(lambda w: w * function(x, *others), (y,), (y,))
+    assert tangent.equal(y * y)
+
+
+def test_forward_mode_of_the_reference(case, monkeypatch):
+    monkeypatch.setenv('SPARX_MM_KERNELS', 'reference')
+    function, tensors = case
+    x, *others = (t.detach().double() for t in tensors)
+    _, tangent = torch.func.jvp(lambda x: function(x, *others), (x,), (x,))
+    after, before = (function(scale * x, *others) for scale in (1 + 1e-6, 1 - 1e-6))
+    # the error of differences
+    assert tangent.allclose((after - before) / 2e-6, rtol=1e-6, atol=1e-7)
 
 
 def test_a_package_that_is_loaded_again(run_python):
