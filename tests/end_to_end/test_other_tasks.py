@@ -62,6 +62,7 @@ def test_the_page_shows_these():
         'dino',
         'segformer',
         'mask2former',
+        'sem_fpn',
     ]
 
 
@@ -93,6 +94,9 @@ def test_backbone_and_channels_are_all_that_changes(text, load):
     for key in ('in_channels', 'start_level'):
         cfg.model[part].pop(key, None)
         base.model[part].pop(key, None)
+    # weights of the base's backbone
+    assert cfg.model.pop('pretrained', None) is None
+    base.model.pop('pretrained', None)
     assert cfg.model == base.model
     named = base.get('custom_imports', {}).get('imports', [])
     named = [named] if isinstance(named, str) else named

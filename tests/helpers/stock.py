@@ -87,6 +87,7 @@ def exchange_backbone(model, name) -> None:
     """Exchange the backbones of a model, or of those within it, and fit what reads them."""
     kind, arch = ('VMamba', PICO_VMAMBA) if len(name) % 2 else ('SparXMamba', PICO)
     for _, inner in list(walk(model)):
+        # weights of the backbone before; users are told so, tests/run/test_mistakes.py
         for key in ('pretrained', 'init_cfg'):
             inner.pop(key, None)
         given = inner.get('backbone')

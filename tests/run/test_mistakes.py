@@ -2,11 +2,15 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.registry import MODELS
+from archs import PICO
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
 
 from sparx_mm.errors import UserError
 from sparx_mm.run.mistakes import config_errors, first_step_errors
@@ -29,6 +33,21 @@ pytestmark = pytest.mark.stack
 def test_mistakes_in_a_config(cfg, message):
     with pytest.raises(UserError, match=message), config_errors(dict(model=dict(backbone=cfg))):
         MODELS.build(cfg)
+
+
+@pytest.mark.tries('a mistake in the config')
+def test_a_segmentor_that_names_weights_of_the_backbone_before():
+    root = Path(find_spec('mmseg').origin).parent / '.mim/configs/_base_/models'
+    model = Config.fromfile(root / 'fpn_r50.py').model
+    model.backbone = dict(type='SparXMamba', arch=PICO)
+    model.neck.in_channels = list(PICO['embed_dims'])
+    init_default_scope('mmseg')
+    with (
+        pytest.raises(UserError, match="'pretrained'; give model.pretrained=None, which"),
+        config_errors(dict(model=model.to_dict())),
+    ):
+        MODELS.build(model)
+    MODELS.build({**model, 'pretrained': None, 'backbone': dict(type='SparXMamba', arch=PICO)})
 
 
 def _raise(code, module):
