@@ -144,16 +144,25 @@ class Backbone(BaseModule):
             CoverageError: If a ``Pretrained`` file has fewer of this
                 backbone's tensors than it should.
         """
-        given, files = self.init_cfg, []
+        given, self._files = self.init_cfg, []
         if not self.is_init:
-            others, files = split_init_cfg(given)
-            self.init_cfg = others
+            self.init_cfg, self._files = split_init_cfg(given)
         try:
             super().init_weights()
         finally:
             self.init_cfg = given
         # files last, because parts may initialise themselves before
-        for cfg in files:
+        self._load_files()
+
+    def _dump_init_info(self) -> None:
+        # of a backbone without a model around it, before its init_weights returns: what is
+        # logged of each tensor is to be what the files made of it
+        self._load_files()
+        super()._dump_init_info()
+
+    def _load_files(self) -> None:
+        while self._files:
+            cfg = self._files.pop(0)
             PretrainedBackboneInit(**{k: v for k, v in cfg.items() if k != 'type'})(self)
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):

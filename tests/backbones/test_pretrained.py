@@ -211,6 +211,22 @@ def test_inside_a_model_it_is_logged_and_recorded(source, file, tmp_path):
     assert f'load from {file()}' in text.split('backbone.stem.0.weight')[1]
 
 
+def test_without_a_model_around_it_the_log_is_true(source, file, tmp_path):
+    for parameter in source.parameters():
+        nn.init.uniform_(parameter)
+    log = tmp_path / 'log'
+    MMLogger.get_instance('bare', log_file=str(log))
+    model = SparXMamba(PICO, init_cfg=pretrained(file()))
+    model.init_weights()
+    assert is_loaded(source, model)
+    assert not any(hasattr(module, '_params_init_info') for module in model.modules())
+    text = log.read_text()
+    # once
+    assert text.count('tensors loaded') == 1
+    assert 'same before and after' not in text
+    assert text.count(f'load from {file()}') == len(list(model.parameters()))
+
+
 @pytest.mark.parametrize(
     'nest,options,message',
     [
