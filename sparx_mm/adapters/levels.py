@@ -50,7 +50,7 @@ def to_maps(tokens: torch.Tensor, sizes: Sizes) -> list[torch.Tensor]:
         one = tokens[:, start : start + height * width]
         # not unflattened, because torch's exporter to ONNX takes its sizes as constants
         # (B, H*W, C) -> (B, H, W, C) -> (B, C, H, W)
-        maps.append(one.reshape(one.shape[0], height, width, -1).permute(0, 3, 1, 2))
+        maps.append(one.reshape(one.shape[0], height, width, one.shape[2]).permute(0, 3, 1, 2))
         start = start + height * width
     return maps
 

@@ -89,6 +89,17 @@ def test_at_first_the_layers_compute_what_they_did():
     assert seen[0].equal(expected)
 
 
+def test_no_images():
+    model = build().train()
+    outs = model(images(0, 3, 64, 64))
+    dim = model.num_features
+    assert [tuple(out.shape) for out in outs] == [
+        (0, dim, 64 // stride, 64 // stride) for stride in (4, 8, 16, 32)
+    ]
+    sum(out.sum() for out in outs).backward()
+    assert not any(p.grad.any() for p in model.parameters() if p.grad is not None)
+
+
 @pytest.mark.parametrize('size', [(1, 1), (33, 47), (64, 65)])
 def test_any_size_is_padded_and_cut(size):
     model = build().eval()
