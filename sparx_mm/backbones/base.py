@@ -96,8 +96,8 @@ class Backbone(BaseModule):
             eval mode, NaN or infinity in the last one is warned of once.
 
         Raises:
-            ConfigError: If the images have another shape, or a number of channels
-                that is not the stem's ``in_channels``.
+            ConfigError: If the images are no tensor of floats, have another shape, or a
+                number of channels that is not the stem's ``in_channels``.
         """
         _check_images(x, getattr(self.stem, 'in_channels', None))
         images = x
@@ -295,15 +295,34 @@ def share_norm_cfg(parts: Sequence[dict], norm_cfg: dict | None, family: str) ->
 
 
 def _check_images(x, channels):
+    if not isinstance(x, torch.Tensor):
+        raise ConfigError(
+            f'images must be a tensor of shape (B, C, H, W), got {type(x).__name__}: make it by '
+            'torch.stack of a list, or torch.from_numpy of an array'
+        )
     if x.ndim != 4:
         raise ConfigError(f'images must have the shape (B, C, H, W), got {tuple(x.shape)}')
-    # a stem of somebody else's need not say what it takes, and a tracer has no numbers
-    if torch.jit.is_tracing() or channels in (None, x.shape[1]):
+    # a tracer has no numbers
+    if torch.jit.is_tracing():
         return
-    number, stack = f'{x.shape[1]} channels', ''
-    if x.shape[1] == 1:
+    if 0 in x.shape[2:]:
+        raise ConfigError(f'images must have a height and a width from 1, got {tuple(x.shape)}')
+    # a stem of somebody else's need not say what it takes
+    if channels is None:
+        return
+    if not x.is_floating_point():
+        raise ConfigError(
+            f'images must be floats, got {x.dtype}: give x.float(), normalised as in training'
+        )
+    if channels != x.shape[1]:
+        _refuse_channels(x.shape[1], channels)
+
+
+def _refuse_channels(given, channels):
+    number, stack = f'{given} channels', ''
+    if given == 1:
         number, stack = '1 channel', f' stack a gray array {channels} times,'
     raise ConfigError(
         f'got {number} of an image, and the stem takes {channels}: load images with '
-        f"color_type='color',{stack} or give the backbone in_channels={x.shape[1]}"
+        f"color_type='color',{stack} or give the backbone in_channels={given}"
     )

@@ -1,11 +1,12 @@
 """Wrong values in an arch or an init_cfg are a ConfigError that names the part and the value."""
 
+import numpy as np
 import pytest
 import torch
-from archs import PICO, PICO_SWIN
+from archs import PICO, PICO_PLAINMAMBA, PICO_SWIN
 from torch import nn
 
-from sparx_mm import SparXMamba, SparXSwin
+from sparx_mm import PlainMamba, SparXMamba, SparXSwin
 from sparx_mm.errors import ConfigError
 
 
@@ -90,6 +91,38 @@ def test_arguments(arguments, message):
 def test_images(family, arch, shape, message):
     with pytest.raises(ConfigError, match=message):
         family(arch)(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    'images,message',
+    [
+        ([torch.zeros(3, 32, 32)], 'must be a tensor of shape .*, got list: make it by torch.stack'),
+        (np.zeros((1, 3, 32, 32), 'f'), 'got ndarray: .* torch.from_numpy of an array'),
+        (torch.zeros(1, 3, 32, 32, dtype=torch.uint8), 'must be floats, got torch.uint8: give x.float'),
+        (torch.zeros(1, 3, 0, 32), r'a height and a width from 1, got \(1, 3, 0, 32\)'),
+        (torch.zeros(1, 3, 32, 0), r'a height and a width from 1, got \(1, 3, 32, 0\)'),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize('family,arch', [(SparXMamba, PICO), (PlainMamba, PICO_PLAINMAMBA)])
+def test_what_is_no_image(family, arch, images, message):
+    with pytest.raises(ConfigError, match=message):
+        family(arch)(images)
+
+
+class TakesBytes(nn.Module):
+    """A stem that normalises, and does not say how many channels it takes."""
+
+    def __init__(self, dim):
+        super().__init__()
+        self.conv = nn.Conv2d(3, dim, 4, 4)
+
+    def forward(self, x):
+        return self.conv(x / 255)
+
+
+def test_a_stem_that_takes_other_images():
+    model = SparXMamba(dict(PICO, stem=dict(type=TakesBytes))).eval()
+    assert len(model(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))) == 4
 
 
 @pytest.mark.parametrize(
