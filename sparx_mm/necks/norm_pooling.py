@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from mmengine.model import BaseModule
 
+from ..errors import ConfigError
 from ..layers import build_norm
 from ..registry import register_for_all
 
@@ -31,6 +32,7 @@ class NormPooling(BaseModule):
         init_cfg: dict | Sequence[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
+        self.in_channels = in_channels
         self.norm = build_norm(norm_cfg, in_channels)
 
     def forward(self, inputs: torch.Tensor | Sequence[torch.Tensor]) -> tuple[torch.Tensor]:
@@ -42,6 +44,15 @@ class NormPooling(BaseModule):
 
         Returns:
             tuple[Tensor]: One tensor of shape (B, C).
+
+        Raises:
+            ConfigError: If the map has another number of channels.
         """
         x = inputs if isinstance(inputs, torch.Tensor) else inputs[-1]
+        # a tracer has no numbers
+        if not torch.jit.is_tracing() and x.shape[1] != self.in_channels:
+            raise ConfigError(
+                f'NormPooling has in_channels={self.in_channels}, and the map that it reads has '
+                f'{x.shape[1]} channels: give in_channels={x.shape[1]}'
+            )
         return (self.norm(x).mean((2, 3)),)

@@ -1,10 +1,13 @@
 """The neck of the classifiers against the released head."""
 
+import warnings
+
 import pytest
 import torch
 from mmengine.registry import MODELS
 from torch import nn
 
+from sparx_mm.errors import ConfigError
 from sparx_mm.necks import NormPooling
 
 pytestmark = pytest.mark.stack
@@ -45,6 +48,23 @@ def test_another_norm():
     assert isinstance(_neck(norm_cfg=dict(type='BN')).norm, nn.BatchNorm2d)
     with pytest.raises(ValueError, match='norm_cfg'):
         NormPooling(6, norm_cfg=dict(num_groups=1))
+
+
+@pytest.mark.parametrize('norm', ['GN', 'LN2d', 'BN'])
+def test_a_map_of_other_channels(norm):
+    neck = _neck(norm_cfg=dict(type=norm, **(dict(num_groups=1) if norm == 'GN' else {})))
+    with pytest.raises(ConfigError, match='NormPooling has in_channels=6, .* give in_channels=8'):
+        neck((torch.rand(1, 6, 4, 4), torch.rand(1, 8, 2, 2)))
+
+
+def test_it_is_traced():
+    neck, x = _neck(norm_cfg=dict(type='BN')).eval(), torch.rand(1, 6, 2, 2)
+    with warnings.catch_warnings():
+        # torch's of a number that is taken from a tensor
+        warnings.simplefilter('error', torch.jit.TracerWarning)
+        traced = torch.jit.trace(neck, x)
+    (pooled,) = traced(torch.cat([x, x]))
+    torch.testing.assert_close(pooled, neck(torch.cat([x, x]))[0])
 
 
 def test_bfloat16_and_no_data():
