@@ -242,7 +242,7 @@ def _check(arch):
                 raise ConfigError(f'arch key {key!r} must be True or False, got {one!r}')
             elif key == 'inputs' and one not in INPUTS:
                 raise ConfigError(f'arch key {key!r} must be one of {INPUTS}, got {one!r}')
-            elif key in LISTS and (not isinstance(one, int) or one < 1):
+            elif key in LISTS and (type(one) is not int or one < 1):
                 raise ConfigError(f'arch key {key!r} needs ints from 1, got {value!r}')
 
 

@@ -211,7 +211,8 @@ def check_options(frozen_stages: int, drop_path_rate: float, num_stages: int) ->
     Raises:
         ConfigError: If one is out of its range.
     """
-    if not isinstance(frozen_stages, int) or not -1 <= frozen_stages <= num_stages:
+    # not isinstance, by which True is an int
+    if type(frozen_stages) is not int or not -1 <= frozen_stages <= num_stages:
         raise ConfigError(
             f'frozen_stages must be an int in [-1, {num_stages}], got {frozen_stages!r}'
         )
@@ -246,7 +247,7 @@ def take_channels(stem: dict, in_channels: int | None) -> dict:
     """
     if in_channels is None:
         return stem
-    if not isinstance(in_channels, int) or in_channels < 1:
+    if type(in_channels) is not int or in_channels < 1:
         raise ConfigError(f'in_channels must be an int from 1, got {in_channels!r}')
     if not takes_option(stem, 'in_channels'):
         raise ConfigError(f'the stem {stem.get("type")!r} takes no in_channels: leave it out')

@@ -25,7 +25,8 @@ def resolve_out_indices(out_indices: int | Sequence[int], num_stages: int) -> tu
         (0, 3)
     """
     given = (out_indices,) if isinstance(out_indices, int) else out_indices
-    if not isinstance(given, Sequence) or not all(isinstance(i, int) for i in given):
+    # not isinstance, by which True is an int
+    if not isinstance(given, Sequence) or not all(type(i) is int for i in given):
         raise ConfigError(f'out_indices must be an int or a sequence of ints, got {out_indices!r}')
     stages = tuple(i + num_stages if i in range(-num_stages, 0) else i for i in given)
     in_range = all(i in range(num_stages) for i in stages)

@@ -31,6 +31,7 @@ class OwnStem(nn.Conv2d):
         (dict(mixer=dict(type=NoChannels)), 'mixer NoChannels has no in_channels'),
         (dict(mixer=dict(type=None)), 'mixer needs a type that is registered, got None'),
         (dict(stem=dict(in_channels='3')), "stem ConvStem cannot be built with .*'in_channels': '3'"),
+        (dict(depths=(1, True, 1, 1)), r"'depths' needs ints from 1, got \(1, True, 1, 1\)"),
         (dict(depths=3), "'depths' must be a sequence .* got 3"),
     ],
 )  # fmt: skip
@@ -53,6 +54,10 @@ def test_a_part_without_a_type_has_that_of_its_family():
         (dict(out_indices='x'), "out_indices must be an int or a sequence of ints, got 'x'"),
         (dict(out_indices=None), 'out_indices must be an int or a sequence of ints, got None'),
         (dict(out_indices=[1.0]), r'out_indices must be an int .* got \[1.0\]'),
+        (dict(out_indices=(True,)), r'out_indices must be an int .* got \(True,\)'),
+        (dict(out_indices=True), 'out_indices must be an int .* got True'),
+        (dict(frozen_stages=True), 'frozen_stages must be an int in .* got True'),
+        (dict(in_channels=True), 'in_channels must be an int from 1, got True'),
         (dict(frozen_stages='a'), "frozen_stages must be an int in .* got 'a'"),
         (dict(frozen_stages=1.5), 'frozen_stages must be an int in .* got 1.5'),
         (dict(in_channels='3'), "in_channels must be an int from 1, got '3'"),
