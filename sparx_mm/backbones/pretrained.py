@@ -21,6 +21,7 @@ _PACKAGES = dict(cv2='opencv-python-headless')
 # types of an init_cfg that read a checkpoint, all of it or a part
 _WHOLE = 'Pretrained'
 CHECKPOINT_INITS = (_WHOLE, *PARTIAL_INITS.values())
+_OPTIONS = ('checkpoint', 'prefix', 'map_location')
 
 
 def check_init_cfg(init_cfg: dict | list[dict] | None) -> None:
@@ -30,15 +31,31 @@ def check_init_cfg(init_cfg: dict | list[dict] | None) -> None:
         init_cfg (dict or list[dict], optional): Initialisation config of mmengine.
 
     Raises:
-        ConfigError: If a part is no dict, has no type, or loads no file that it names.
+        ConfigError: If a part is no dict, has no type, or loads no file that it names, or
+            by options that there are not.
     """
-    for one in [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []:
+    if init_cfg is None:
+        return
+    for one in init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]:
         if not isinstance(one, dict) or 'type' not in one:
-            raise ConfigError(
-                f"init_cfg must be a dict with a 'type', or a list of them, got {one!r}"
-            )
-        if one['type'] in CHECKPOINT_INITS and not isinstance(one.get('checkpoint'), str):
-            raise ConfigError(f'init_cfg {one} needs checkpoint=FILE, a path or URL')
+            text = f"init_cfg must be a dict with a 'type', or a list of them, got {one!r}"
+            if isinstance(one, str):
+                text += f': give dict(type={_WHOLE!r}, checkpoint={one!r})'
+            raise ConfigError(text)
+        if one['type'] in (*CHECKPOINT_INITS, PretrainedInit):
+            _check_checkpoint(one)
+
+
+def _check_checkpoint(cfg):
+    if not isinstance(cfg.get('checkpoint'), str):
+        raise ConfigError(f'init_cfg {cfg} needs checkpoint=FILE, a path or URL')
+    unknown = [key for key in cfg if key not in ('type', *_OPTIONS)]
+    if unknown:
+        raise ConfigError(
+            f'init_cfg {cfg} has no option {unknown[0]!r}; it has {", ".join(_OPTIONS)}'
+        )
+    if not isinstance(cfg.get('prefix'), (str, type(None))):
+        raise ConfigError(f'init_cfg {cfg} needs a str as prefix, or none')
 
 
 def split_init_cfg(init_cfg: dict | list[dict] | None) -> tuple[list[dict], list[dict]]:

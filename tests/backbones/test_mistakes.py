@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from archs import PICO, PICO_PLAINMAMBA, PICO_SWIN
+from mmengine.model import PretrainedInit
 from torch import nn
 
 from sparx_mm import PlainMamba, SparXMamba, SparXSwin
@@ -69,10 +70,22 @@ def test_a_part_without_a_type_has_that_of_its_family():
             dict(in_channels=4, arch=dict(PICO, stem=dict(type=OwnStem))),
             'takes no in_channels: leave it out',
         ),
-        (dict(init_cfg='a.pth'), "init_cfg must be a dict with a 'type', or a list"),
+        (
+            dict(init_cfg='a.pth'),
+            r"got 'a.pth': give dict\(type='Pretrained', checkpoint='a.pth'\)",
+        ),
+        (dict(init_cfg=3), "init_cfg must be a dict with a 'type', or a list of them, got 3"),
         (dict(init_cfg=dict(checkpoint='a.pth')), "init_cfg must be a dict with a 'type'"),
         (dict(init_cfg=dict(type='Pretrained')), 'needs checkpoint=FILE'),
         (dict(init_cfg=[dict(type='PretrainedSwin', checkpoint=3)]), 'needs checkpoint=FILE'),
+        (
+            dict(init_cfg=dict(type='Pretrained', checkpoint='a.pth', prefix=1)),
+            "'prefix': 1} needs a str as prefix",
+        ),
+        (
+            dict(init_cfg=dict(type=PretrainedInit, checkpoint='a.pth', strict=True)),
+            "has no option 'strict'; it has checkpoint, prefix, map_location",
+        ),
     ],
 )
 def test_arguments(arguments, message):
