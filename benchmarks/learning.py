@@ -248,7 +248,8 @@ def main():
     date, *versions = software()
     about = dict(date=date, machine=', '.join([device_name(torch.device('cpu')), *versions]))
     worker.work(jobs, budget, results, fitted, load, about, progress)
-    progress(f'all {plan.count_runs(jobs, budget)[0]} runs are finished')
+    number, _ = plan.count_runs(jobs, budget, results.read())
+    progress(f'all {number} runs are finished')
 
 
 if __name__ == '__main__':

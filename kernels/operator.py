@@ -85,7 +85,8 @@ def _check_tangents(name: str, inputs: Sequence) -> None:
     for x in inputs:
         if not isinstance(x, torch.Tensor):
             continue
-        # another transform within torch.func.jvp hides a tangent from unpack_dual
+        # another transform within torch.func.jvp hides a tangent from unpack_dual: what it wraps is
+        # refused with or without one
         if is_functorch_wrapped_tensor(x) or forward_ad.unpack_dual(x).tangent is not None:
             raise RuntimeError(
                 f'sparx_mm::{name} has no forward-mode derivatives: take torch.autograd.grad, '

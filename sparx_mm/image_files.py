@@ -9,24 +9,29 @@ IMAGE_ENDINGS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.pp
 
 
 def walk_folders(folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Walk a folder as `os.walk` does, and linked folders too, but for those that lead back.
+    """Walk a folder as `os.walk` does, and then linked folders, each real folder once.
 
     Args:
         folder (str): The folder.
 
     Yields:
         tuple[str, list[str], list[str]]: A folder, and the names of the folders and files in it.
+        Folders that are taken out of the list are not walked.
     """
-    trails: dict[str, tuple[str, ...]] = {folder: ()}
-    for place, folders, names in os.walk(folder, followlinks=True):
-        trail = (*trails.pop(place), _real(place))
-        folders[:] = [
-            name
-            for name in folders
-            if not any(one.startswith(_real(osp.join(place, name))) for one in trail)
-        ]
-        trails.update({osp.join(place, name): trail for name in folders})
-        yield place, folders, names
+    root, seen, starts = _real(folder), set(), [folder]
+    while starts:
+        start = starts.pop(0)
+        # a link that leads back
+        if start != folder and root.startswith(_real(start)):
+            continue
+        for place, folders, names in os.walk(start):
+            if _real(place) in seen:
+                folders.clear()
+                continue
+            seen.add(_real(place))
+            yield place, folders, names
+            paths = [osp.join(place, name) for name in folders]
+            starts += filter(osp.islink, paths)
 
 
 def _real(folder: str) -> str:

@@ -280,6 +280,9 @@ def expand(jobs, budget):
 def _firsts(pairs):
     """List what has to be known before the results of jobs: choices, and paces."""
     runs = [run for pair in pairs for run in choices(*pair)]
+    # by which it shows whether they are those of the base
+    bases = [(job._replace(condition=BASE), own) for job, own in pairs if is_choice(job.condition)]
+    runs += [run for pair in bases for run in choices(*pair)]
     return list(dict.fromkeys(runs + [run for run in (pace_of(*pair) for pair in pairs) if run]))
 
 
@@ -312,20 +315,26 @@ def list_missing(jobs, budget, records):
     return [run for run in runs if run not in records and _can_start(run, budget, records)]
 
 
-def count_runs(jobs, budget):
+def count_runs(jobs, budget, records=None):
     """Count all runs of some jobs, and their iterations by task and network.
 
     Args:
         jobs (list[Job]): From `list_jobs`.
         budget (Budget): What each network is given.
+        records (dict[Run, dict], optional): Finished runs. Default: none.
 
     Returns:
         tuple[int, Counter[tuple[str, str]]]: Runs, and iterations.
     """
     pairs = expand(jobs, budget)
-    # rates of results are not known yet
+    owners = {}
+    for job, own in pairs:
+        # those of the base, if that is known; or rates are not known yet
+        known = results(job, own, records or {})
+        job = job._replace(condition=known[0].condition) if known else job
+        owners[job, own] = None
     runs = _firsts(pairs) + [
-        _run(*pair, 'result', None, None, seed) for pair in pairs for seed in range(budget.seeds)
+        _run(*pair, 'result', None, None, seed) for pair in owners for seed in range(budget.seeds)
     ]
     iterations = Counter()
     for run in runs:

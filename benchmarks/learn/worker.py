@@ -43,7 +43,7 @@ def remaining(jobs, budget, records):
         tuple[int, int, float or None]: Finished runs, all runs, and seconds; None while
         no run is finished.
     """
-    number, iterations = count_runs(jobs, budget)
+    number, iterations = count_runs(jobs, budget, records)
     done = [run for run in list_known(jobs, budget, records) if run in records]
     for run in done:
         iterations.subtract(cost_of(run))

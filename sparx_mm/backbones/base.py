@@ -145,10 +145,16 @@ class Backbone(BaseModule):
                 backbone's tensors than it should.
         """
         given, self._files = self.init_cfg, []
+        is_outermost = not hasattr(self, '_params_init_info')
         if not self.is_init:
             self.init_cfg, self._files = split_init_cfg(given)
         try:
             super().init_weights()
+        except BaseException:
+            # mmengine's record, by which it tells an outermost module, and which it leaves there
+            for module in self.modules() if is_outermost else ():
+                vars(module).pop('_params_init_info', None)
+            raise
         finally:
             self.init_cfg = given
         # files last, because parts may initialise themselves before

@@ -44,8 +44,11 @@ def convert_detection(request: Request, folder: str) -> Facts:
     val, notes = _read_validation(request, annotations), []
     folders = find_folders([image['file_name'] for image in content.coco['images']])
     if val is None and folders:
-        notes = [_describe_folders(folders, len(content.coco['images']))]
-        content, val = (_pick(content, chosen) for chosen in folders)
+        parts = [_pick(content, chosen) for chosen in folders]
+        # without an object there is nothing to validate
+        if parts[1].coco['annotations']:
+            notes = [_describe_folders(folders, len(content.coco['images']))]
+            content, val = parts
     # of other formats the classes are those of the files, or given to them
     content = keep_classes(content, request.classes)
     names = [category['name'] for category in content.coco['categories']]
@@ -139,17 +142,18 @@ def convert_segmentation(request: Request, folder: str) -> Facts:
         UserError: If they cannot be trained.
     """
     maps = label_maps.read_label_maps(request.images, request.annotations)
+    # of all maps, also of those that validate and of folders that are left out
+    classes = label_maps.choose_classes(maps, request.classes)
     val, notes, folders = None, list(maps.notes), find_folders(maps.names)
     if request.val_annotations is not None:
         val = label_maps.read_label_maps(
             request.val_images or request.images, request.val_annotations
         )
+        label_maps.choose_classes(val, classes)
     elif folders:
         notes.append(_describe_folders(folders, len(maps.names)))
         maps, val = (label_maps.pick(maps, chosen) for chosen in folders)
-    classes = label_maps.choose_classes(maps, request.classes)
     if val is not None:
-        label_maps.choose_classes(val, classes)
         parts, chosen = (maps, val), [range(len(maps.names)), range(len(val.names))]
     else:
         parts, chosen = (maps, maps), split_images(maps.ids, request.seed)

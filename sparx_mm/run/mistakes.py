@@ -20,8 +20,9 @@ _TELLING = (AssertionError, ConfigError, ImportError, OSError, RuntimeError, Val
 REMEDIES = {
     r'None is not a callable object|first argument must be callable': 'its type is not '
     'registered: look for a misspelling',
-    r"unexpected keyword argument 'pretrained'": 'give model.pretrained=None, which are the weights '
-    'of the backbone before, and those of this one in model.backbone.init_cfg',
+    r"unexpected keyword argument 'pretrained'": "name the backbone's weights in its "
+    "init_cfg, dict(type='Pretrained', checkpoint=FILE); if model.pretrained names those of the "
+    'backbone before, give model.pretrained=None',
     r'meta information of the|should be the same with the first dataset': 'sets that are '
     'concatenated need one metainfo: give all the same classes and palette, or name those of no importance in '
     'ignore_keys of the ConcatDataset',

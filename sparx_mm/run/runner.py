@@ -70,13 +70,13 @@ CHECKPOINT_HOOK = dict(type='CheckpointHook', interval=1)
 _FIRST = 'training fails in its first step'
 _run_numbers = itertools.count(1)
 # mmengine's own default hooks, which a config leaves out by None
-MMENGINE_HOOKS = (
-    'runtime_info',
-    'timer',
-    'sampler_seed',
-    'logger',
-    'param_scheduler',
-    'checkpoint',
+MMENGINE_HOOKS = dict(
+    runtime_info='RuntimeInfoHook',
+    timer='IterTimerHook',
+    sampler_seed='DistSamplerSeedHook',
+    logger='LoggerHook',
+    param_scheduler='ParamSchedulerHook',
+    checkpoint='CheckpointHook',
 )
 
 
@@ -420,8 +420,9 @@ def _complete_hooks(given: dict) -> dict:
     """Add the hooks of every run; options alone are those of the hook of that name."""
     hooks = {**DEFAULT_HOOKS, 'checkpoint': CHECKPOINT_HOOK}
     for name, hook in given.items():
-        options = isinstance(hook, dict) and 'type' not in hook
-        hooks[name] = {**hooks.get(name, {}), **hook} if options else hook
+        if isinstance(hook, dict) and 'type' not in hook and name in {**hooks, **MMENGINE_HOOKS}:
+            hook = {**hooks.get(name, dict(type=MMENGINE_HOOKS.get(name))), **hook}
+        hooks[name] = hook
     return {
         name: _safe(hook)
         for name, hook in hooks.items()

@@ -225,6 +225,11 @@ def test_without_a_model_around_it_the_log_is_true(source, file, tmp_path):
     assert text.count('tensors loaded') == 1
     assert 'same before and after' not in text
     assert text.count(f'load from {file()}') == len(list(model.parameters()))
+    # nor after a file that is not there
+    model = SparXMamba(PICO, init_cfg=pretrained(str(tmp_path / 'none.pth')))
+    with pytest.raises(UserError):
+        model.init_weights()
+    assert not any(hasattr(module, '_params_init_info') for module in model.modules())
 
 
 @pytest.mark.parametrize(

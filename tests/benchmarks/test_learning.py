@@ -495,6 +495,14 @@ def test_what_the_base_has_is_not_trained_again(learning):
     }
     assert plan.results(own, budget, records) == plan.results(base, budget, records)
     assert {run.condition for run in plan.results(drawn, budget, records)} == {'fan-in init'}
+    # alone too, each run is known, counted and started
+    for job, count in ((own, 4 + 2), (drawn, 4 + 2)):
+        done = {}
+        while missing := plan.list_missing([job], budget, done):
+            for run in missing:
+                done[run] = dict(records.get(run, dict(curve=[[100, 1.0, 1.0, 0.5]])), finite=True)
+        assert len(done) == plan.count_runs([job], budget, done)[0] == count
+    assert plan.count_runs([base, own, drawn], budget, records)[0] == 4 + 2 * 2
     # another file for each number of images, but not of tasks that are not drawn
     several = [plan.choices(base, budget._replace(images=n)) for n in (90, 91)]
     assert several[0] != several[1]

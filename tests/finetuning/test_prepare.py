@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -174,6 +175,12 @@ def test_folders_of_training_and_validation(write, tmp_path, val):
     # a set that is given is taken in their place
     own = request._replace(val_images=request.images, val_annotations=annotations)
     assert prepare_data(own, str(tmp_path / 'data')).counts == dict(train=9, val=9)
+    # without an object there it validates nothing
+    for i in range(len(splits[val])):
+        (Path(annotations) / f'{val}/{i}.xml').write_text(voc())
+    facts = prepare_data(request, str(tmp_path / 'data'))
+    assert sum(facts.counts.values()) == 9
+    assert any('no validation set given' in note for note in facts.notes)
 
 
 def test_folders_of_training_and_validation_of_label_maps(tmp_path):
@@ -181,11 +188,12 @@ def test_folders_of_training_and_validation_of_label_maps(tmp_path):
         save_image(tmp_path / f'images/{name}.jpg')
         path = tmp_path / f'maps/{name}.png'
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.eye(30, 40, dtype=np.uint8)).save(path)
+        # a class that is in the validation set alone is one too
+        Image.fromarray(np.eye(30, 40, dtype=np.uint8) * (2 if name == 'val/0' else 1)).save(path)
     folders = str(tmp_path / 'images'), str(tmp_path / 'maps')
     request = Request('segmentation', *folders, None, None, None, 0)
     facts = prepare_data(request, str(tmp_path / 'data'))
-    assert facts.counts == dict(train=3, val=1)
+    assert facts.counts == dict(train=3, val=1) and facts.classes == ['0', '1', '2']
     assert (tmp_path / 'data/val.txt').read_text() == 'val/0\n'
 
 

@@ -43,7 +43,7 @@ def test_a_segmentor_that_names_weights_of_the_backbone_before():
     model.neck.in_channels = list(PICO['embed_dims'])
     init_default_scope('mmseg')
     with (
-        pytest.raises(UserError, match="'pretrained'; give model.pretrained=None, which"),
+        pytest.raises(UserError, match="'pretrained'; name the backbone's weights in its init_cfg"),
         config_errors(dict(model=model.to_dict())),
     ):
         MODELS.build(model)

@@ -114,9 +114,11 @@ def test_checkpoints_of_any_config_are_safe(build, given, built):
     assert build(default_hooks=hooks).default_hooks['checkpoint'] == built
 
 
-def test_options_of_our_hooks_in_any_config(build):
+def test_options_of_hooks_in_any_config(build):
     """As --cfg-options default_hooks.finite.skip_limit=10 gives them."""
-    hooks = build(default_hooks=dict(finite=dict(skip_limit=10), rehearsal=None)).default_hooks
+    given = dict(finite=dict(skip_limit=10), rehearsal=None, logger=dict(interval=5))
+    hooks = build(default_hooks=given).default_hooks
+    assert hooks['logger'] == dict(type='LoggerHook', interval=5)
     assert hooks['finite'] == dict(type='FiniteHook', skip_limit=10)
     assert 'rehearsal' not in hooks and hooks['resume'] == dict(type='ResumeHook')
     assert run.DEFAULT_HOOKS['finite'] == dict(type='FiniteHook')
