@@ -112,7 +112,11 @@ def write_page(records, output=None, pictures=None):
             )
             if set(comparison.conditions) - {BASE, EQUAL_TIME}:
                 is_start = comparison.is_transfer and (key.task, key.images) == _START
-                if len(jobs) > len(base) or (base and is_start):
+                if not is_start:
+                    # the base alone says nothing of others
+                    others = {name for name, condition in jobs if condition != BASE}
+                    jobs = {job: runs for job, runs in jobs.items() if job[0] in others}
+                if jobs:
                     tabulate = robustness_table if comparison.is_stress else condition_table
                     sections += [_heading(key, title, jobs), tabulate(comparison, jobs)]
             elif len(base) > 1:

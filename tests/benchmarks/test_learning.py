@@ -410,6 +410,9 @@ def test_what_falls_over_is_in_bold(finished):
     for run in runs:
         finished[run._replace(condition='batch 2')] = dict(finished[run], curve=weak)
     (row,) = [s for s in page.write_page(finished).splitlines() if s.startswith('| Swin | 100% |')]
+    # of the others nothing is known
+    rows = page.write_page(finished).split('## Robustness')[1].splitlines()
+    assert sum(row.startswith(('| Swin |', '| SparX-Mamba |', '| PlainNet |')) for row in rows) == 1
     cells = row.strip('| ').split(' | ')
     assert cells[2:] == ['**15%**', '100%', '**0%, 3 of 3 diverged**', '2']
 
