@@ -1,5 +1,6 @@
-"""Refuse to pack a tree whose links became text files; setup.cfg has all else."""
+"""Refuse to pack a tree without its links, and forget the last build; setup.cfg has all else."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -25,6 +26,8 @@ class Build(build_py):
         # an editable package reads configs/ beside it
         if not self.editable_mode:
             check_links()
+            # the wheel gets all of this folder, also what the last build left there
+            shutil.rmtree(self.build_lib, ignore_errors=True)
         super().run()
 
 

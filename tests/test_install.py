@@ -122,6 +122,16 @@ def test_the_wheel_holds_the_package_and_what_mim_reads(wheel):
     assert modes['sparx_mm/.mim/tools/dist_train.sh'] & 0o111
 
 
+def test_a_file_that_only_the_last_build_had_is_not_packed(tmp_path):
+    copy_clone(tmp_path)
+    gone = tmp_path / 'build/lib/sparx_mm/gone.py'
+    gone.parent.mkdir(parents=True)
+    gone.touch()
+    command = [sys.executable, 'setup.py', '-q', 'build_py']
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert gone.with_name('__init__.py').exists() and not gone.exists()
+
+
 FROM_WHEEL = """
 import torch, sparx_mm, sparx_mm.kernels
 site = {site!r}
