@@ -26,6 +26,8 @@ COPY . .
 # pip's settings for the build alone, such as an index with torch for the CPU
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
+# how many compilers of mmcv run at a time, if not as many as cores and memory allow
+ARG MAX_JOBS
 ENV PYTHON=python3.12
 # the caches keep downloads and the compiled mmcv from one build to the next
 RUN --mount=type=cache,target=/root/.cache/pip \

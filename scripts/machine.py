@@ -14,6 +14,8 @@ from console import fail, output
 SUPPORTED = ((3, 10), (3, 11), (3, 12))
 # the user's variable: GPU architectures to make mmcv's operators for, with or without a GPU here
 ARCHS = 'SPARX_MM_CUDA_ARCHS'
+# where a container shows its limits
+CGROUP = Path('/sys/fs/cgroup')
 
 
 def use_supported_python():
@@ -78,6 +80,35 @@ def find_nvcc():
     text = output(nvcc or '/usr/local/cuda/bin/nvcc', '--version')
     found = re.search(r'release (\d+\.\d+)', text)
     return found.group(1) if found else ''
+
+
+def container_limit(name):
+    """List the numbers in a file of the container's limits; [] if there is no limit.
+
+    Args:
+        name (str): The file in `CGROUP`.
+    """
+    try:
+        return [int(number) for number in (CGROUP / name).read_text().split()]
+    except (OSError, ValueError):
+        # outside of a container there is no file, and 'max' is no limit
+        return []
+
+
+def usable_cores():
+    """Return the number of cores that this process may keep busy."""
+    cores = len(os.sched_getaffinity(0))
+    # microseconds of all cores together, and of the period that they are for
+    quota = container_limit('cpu.max')
+    return max(1, min(cores, quota[0] // quota[1])) if quota else cores
+
+
+def usable_memory():
+    """Return the bytes of memory that this process may take."""
+    machine = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    # of the second and of the first version of control groups
+    names = ('memory.max', 'memory/memory.limit_in_bytes')
+    return min([machine] + [limit for name in names for limit in container_limit(name)])
 
 
 def why_on_cpu(gpus, nvcc, cuda):

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from console import Progress, fail, say
+from machine import usable_cores, usable_memory
 
 # SHA-256 of the sources, whose setup.py runs here; change them with setup.cfg
 SOURCES = {
@@ -83,10 +84,9 @@ def compiler_env(python, archs):
         python (str): Interpreter; ninja is beside it.
         archs (str): As in `compile_mmcv`.
     """
-    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
     # because a compiler needs up to 2 GiB
-    jobs = max(1, min(len(os.sched_getaffinity(0)), memory >> 31))
-    env = {'MAX_JOBS': str(jobs), **os.environ}
+    jobs = max(1, min(usable_cores(), usable_memory() >> 31))
+    env = dict(os.environ, MAX_JOBS=os.environ.get('MAX_JOBS') or str(jobs))
     env.update(MMCV_WITH_OPS='1', FORCE_CUDA='1' if archs else '0')
     # because pip puts ninja beside python
     env['PATH'] = os.pathsep.join([os.path.dirname(python), env['PATH']])

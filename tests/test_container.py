@@ -94,6 +94,13 @@ def test_the_torch_that_nvcc_was_chosen_for():
     assert f'that {torch.replace("==", " ")} is made with' in (ROOT / 'Dockerfile').read_text()
 
 
+def test_the_number_of_compilers_can_be_given(steps):
+    """As a build's argument, which the instructions below it see as a variable."""
+    given = steps.index(('ARG', 'MAX_JOBS'))
+    assert 'make setup' in ' '.join(rest for word, rest in steps[given:] if word == 'RUN')
+    assert '`--build-arg MAX_JOBS=' in INSTALL
+
+
 def test_nothing_that_git_ignores_is_copied():
     ignored = (ROOT / '.dockerignore').read_text().splitlines()
     for line in (ROOT / '.gitignore').read_text().splitlines():

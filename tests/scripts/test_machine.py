@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from machine import find_gpus, why_on_cpu
+from machine import find_gpus, usable_cores, usable_memory, why_on_cpu
 from make_env import Environment
 
 SCRIPT = Path(__file__).resolve().parents[2] / 'scripts/make_env.py'
@@ -118,3 +118,28 @@ def test_a_python_that_fits_is_taken(machine):
     machine('python3.10', 'taken')
     done = check('sys.version_info = (3, 13, 0)')
     assert (done.returncode, done.stdout) == (0, 'taken\n')
+
+
+@pytest.mark.parametrize(
+    'files, cores, gibibytes',
+    [
+        ({}, 16, 64),
+        ({'cpu.max': 'max 100000', 'memory.max': 'max'}, 16, 64),
+        ({'cpu.max': '250000 100000', 'memory.max': str(8 << 30)}, 2, 8),
+        ({'cpu.max': '50000 100000'}, 1, 64),
+        ({'cpu.max': '6400000 100000', 'memory.max': str(128 << 30)}, 16, 64),
+        ({'memory/memory.limit_in_bytes': str(4 << 30)}, 16, 4),
+        # the first version's word for no limit
+        ({'memory/memory.limit_in_bytes': '9223372036854771712'}, 16, 64),
+    ],
+)
+def test_a_container_limits_cores_and_memory(tmp_path, monkeypatch, files, cores, gibibytes):
+    (tmp_path / 'memory').mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(f'{text}\n')
+    monkeypatch.setattr('machine.CGROUP', tmp_path)
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda process: range(16))
+    sizes = {'SC_PAGE_SIZE': 4096, 'SC_PHYS_PAGES': (64 << 30) // 4096}
+    monkeypatch.setattr(os, 'sysconf', sizes.get)
+    assert usable_cores() == cores
+    assert usable_memory() == gibibytes << 30

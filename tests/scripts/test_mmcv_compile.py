@@ -85,6 +85,18 @@ def test_the_compiler_gets_the_hash(program, tmp_path):
     assert f'{MMCV} --hash=sha256:{mmcv_compile.SOURCES[MMCV]}\n' in log
 
 
+@pytest.mark.parametrize('given, jobs', [('3', '3'), ('', '4'), (None, '4')])
+def test_as_many_compilers_as_cores_and_memory_allow(monkeypatch, given, jobs):
+    monkeypatch.setattr(mmcv_compile, 'usable_cores', lambda: 16)
+    monkeypatch.setattr(mmcv_compile, 'usable_memory', lambda: 9 << 30)
+    monkeypatch.delenv('MAX_JOBS', raising=False)
+    if given is not None:
+        monkeypatch.setenv('MAX_JOBS', given)
+    assert mmcv_compile.compiler_env('/venv/bin/python', '')['MAX_JOBS'] == jobs
+    monkeypatch.setattr(mmcv_compile, 'usable_memory', lambda: 1 << 30)
+    assert mmcv_compile.compiler_env('/venv/bin/python', '')['MAX_JOBS'] == (given or '1')
+
+
 def test_the_compiler_sees_the_gpu_only_for_cuda_operators(monkeypatch):
     monkeypatch.setenv('MAX_JOBS', '1')
     monkeypatch.setenv('FORCE_CUDA', '1')
