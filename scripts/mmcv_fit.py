@@ -13,6 +13,19 @@ from pathlib import Path
 import torch
 
 
+def devices(archs):
+    """List the devices on which an operator is tried.
+
+    Args:
+        archs (str): As in `why_not`.
+    """
+    if archs and torch.cuda.is_available():
+        # operators for GPUs elsewhere need not run on the one that is here
+        if '{}.{}'.format(*torch.cuda.get_device_capability()) in archs:
+            return ['cpu', 'cuda']
+    return ['cpu']
+
+
 def why_not(wheel, archs):
     """Return the reason why the wheel does not fit, or ''.
 
@@ -35,7 +48,7 @@ def why_not(wheel, archs):
             return f'its operators do not load beside torch {torch.__version__}: {why}'
         if archs and ext.get_compiling_cuda_version() == 'not available':
             return 'its operators are for the CPU alone'
-        for device in ['cpu'] + ['cuda'] * bool(archs and torch.cuda.is_available()):
+        for device in devices(archs):
             boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 2.0, 2.1]], device=device)
             kept = ext.nms(boxes, boxes[:, 3], iou_threshold=0.5, offset=0)
             if kept.tolist() != [1]:

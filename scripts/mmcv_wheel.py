@@ -1,7 +1,8 @@
 """mmcv's wheel: found or compiled once, kept in the user's cache.
 
 The name of a wheel's folder has all that the compiled operators depend on. The
-folder is filled under another name and renamed when it is complete.
+folder is filled under another name and renamed when it is complete. The C library is not in
+the name: a wheel is taken only after its operators have run.
 """
 
 import os
@@ -56,9 +57,8 @@ def mmcv_wheel(python, mmcv, torch, archs=''):
     key = wheel_key(mmcv, torch, archs)
     with open(f'{wheels / key}.log', 'a', buffering=1) as log:
         wait_for_lock(log, f'the same wheel; its log: {log.name}')
-        if any(wheels.glob(f'{key}/*.whl')):
-            say(f"{mmcv} for torch {torch} is in this user's cache")
-        else:
+        kept = list(wheels.glob(f'{key}/*.whl'))
+        if not any(fits(python, wheel, archs, "this user's cache") for wheel in kept):
             for left_over in wheels.glob(f'{key}.*.tmp'):
                 shutil.rmtree(str(left_over))
             log.truncate(0)
@@ -71,6 +71,8 @@ def mmcv_wheel(python, mmcv, torch, archs=''):
                         f'no wheel of {mmcv} for torch {torch} was found: it is compiled here, once'
                     )
                     compile_mmcv(python, mmcv, archs, folder, log)
+                # a wheel that does not fit goes only when there is another
+                shutil.rmtree(str(wheels / key), ignore_errors=True)
                 os.rename(folder, str(wheels / key))
     return str(next(wheels.glob(f'{key}/*.whl')))
 
@@ -98,14 +100,23 @@ def fetch_wheel(python, mmcv, archs, folder, log):
             say(f'{place} has no wheel of {mmcv} for this Python and machine')
         else:
             (wheel,) = Path(folder).glob('*.whl')
-            reason = why_not(python, wheel, archs)
-            if not reason:
-                say(f'{wheel.name} of {place} fits')
+            if fits(python, wheel, archs, place):
                 return True
-            say(f'{wheel.name} of {place} does not fit: {reason}')
         # pip makes the folder in any case
         shutil.rmtree(folder, ignore_errors=True)
     return False
+
+
+def fits(python, wheel, archs, place):
+    """Say whether a wheel fits, or why not, and return True if it does.
+
+    Args:
+        python, wheel, archs: As in `why_not`.
+        place (str): Where the wheel was found.
+    """
+    reason = why_not(python, wheel, archs)
+    say(f'{wheel.name} of {place} ' + (f'does not fit: {reason}' if reason else 'fits'))
+    return not reason
 
 
 def why_not(python, wheel, archs):

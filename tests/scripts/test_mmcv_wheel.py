@@ -6,6 +6,7 @@ import threading
 import zipfile
 from pathlib import Path
 
+import mmcv_fit
 import mmcv_wheel
 import pytest
 
@@ -17,7 +18,8 @@ here = pathlib.Path({here!r})
 arguments = sys.argv[1:]
 if any(name.endswith('mmcv_fit.py') for name in arguments):
     (wheel,) = [name for name in arguments if name.endswith('.whl')]
-    sys.exit(pathlib.Path(wheel).read_text() or None)
+    text = pathlib.Path(wheel).read_text()
+    sys.exit(None if text == 'whole' else text)
 place = arguments[arguments.index('--find-links') + 1] if '--no-index' in arguments else 'index'
 with open(here / 'asked', 'a') as file:
     print(pathlib.Path(place).name, file=file)
@@ -80,8 +82,8 @@ def places(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
     monkeypatch.setenv('SPARX_MM_WHEELS', str(tmp_path / 'folder'))
 
-    def put(place, reason=''):
-        (tmp_path / 'found' / place).write_text(reason)
+    def put(place, text='whole'):
+        (tmp_path / 'found' / place).write_text(text)
 
     def asked():
         return (tmp_path / 'asked').read_text().split()
@@ -100,7 +102,21 @@ def test_a_wheel_is_taken_from_the_first_place_that_has_one(compiler, places, ca
     # the next time it is in the cache
     assert get_wheel(python).name == 'mmcv-2-cp311.whl'
     assert asked() == ['folder']
-    assert "is in this user's cache" in capsys.readouterr().out
+    assert "mmcv-2-cp311.whl of this user's cache fits" in capsys.readouterr().out
+
+
+def test_a_wheel_of_the_cache_that_no_longer_fits_is_replaced(compiler, places, capsys):
+    cache, calls, ends = compiler
+    python, _, _ = places
+    kept = cache / mmcv_wheel.wheel_key(*WHEEL) / 'kept.whl'
+    kept.parent.mkdir(parents=True)
+    kept.write_text('GLIBC_2.38 not found')
+    # and stays until there is another
+    ends.append(lambda: calls.append(kept.exists()))
+    assert get_wheel(python).read_text() == 'whole'
+    assert calls[1:] == [True] and not kept.exists()
+    said = capsys.readouterr().out
+    assert "kept.whl of this user's cache does not fit: GLIBC_2.38 not found" in said
 
 
 def test_a_wheel_that_does_not_fit_is_passed_over(compiler, places, capsys):
@@ -149,18 +165,26 @@ def test_pip_and_torch_look_at_a_wheel(tmp_path, compiler, monkeypatch, capsys):
     assert "pip's index has no wheel of mmcv==2" in said
 
 
-def test_two_set_ups_compile_it_once(compiler):
+@pytest.mark.parametrize('archs, cuda', [('', False), ('8.0', False), ('8.0;9.0+PTX', True)])
+def test_operators_for_gpus_elsewhere_are_not_tried_on_this_one(archs, cuda, monkeypatch):
+    monkeypatch.setattr(mmcv_fit.torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(mmcv_fit.torch.cuda, 'get_device_capability', lambda: (9, 0))
+    assert mmcv_fit.devices(archs) == ['cpu'] + ['cuda'] * cuda
+
+
+def test_two_set_ups_compile_it_once(compiler, places):
     _, calls, ends = compiler
+    python, _, _ = places
     started, go_on = threading.Event(), threading.Event()
     ends += [started.set, lambda: go_on.wait(60)]
-    threads = [threading.Thread(target=get_wheel) for _ in range(2)]
+    threads = [threading.Thread(target=get_wheel, args=[python]) for _ in range(2)]
     threads[0].start()
     assert started.wait(60)
     threads[1].start()
     go_on.set()
     for thread in threads:
         thread.join()
-    assert get_wheel().read_text() == 'whole' and len(calls) == 1
+    assert get_wheel(python).read_text() == 'whole' and len(calls) == 1
 
 
 def test_a_stopped_compilation_leaves_no_wheel(compiler):
