@@ -24,7 +24,7 @@ from machine import (
     use_supported_python,
     why_on_cpu,
 )
-from mmcv_wheel import mmcv_wheel
+from mmcv_wheel import mmcv_wheel, wheel_cache
 
 ROOT = Path(__file__).resolve().parents[1]
 # extra in setup.cfg: its folder. Each has one distribution of the OpenMMLab
@@ -194,6 +194,21 @@ def check(gpus, nvcc):
     )
 
 
+def open_lock():
+    """Open the file that is locked while an environment is made, or exit if that cannot be.
+
+    It is one for all environments, because each writes the clone's egg-info, and opened for
+    writing, because a network file system locks no other file.
+    """
+    try:
+        return open(str(ROOT / 'setup.cfg'), 'a')
+    except OSError as error:
+        fail(
+            f'no environment can be made in {ROOT}, where setup.cfg cannot be written: '
+            f'{error.strerror}; use a clone of your own'
+        )
+
+
 def main():
     """Parse the command line and make the environment, or check the machine."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -214,15 +229,19 @@ def main():
         check(gpus, nvcc)
         return
     environment = Environment(args.stack)
-    # one lock for all environments, because each writes the clone's egg-info; opened
-    # for writing, because a network file system locks no other file
-    with open(str(ROOT / 'setup.cfg'), 'a') as lock:
+    wanted = environment.wanted_stamp(gpus, nvcc)
+    # a finished environment needs nothing that can be written
+    if environment.is_finished(wanted):
+        return
+    with open_lock() as lock:
         wait_for_lock(lock, 'an environment')
-        wanted = environment.wanted_stamp(gpus, nvcc)
+        # by the set-up that had the lock
         if environment.is_finished(wanted):
             return
         use_supported_python()
         check_build_tools()
+        # before the long steps
+        wheel_cache()
         environment.install(gpus, nvcc)
         environment.stamp.write_text(wanted)
 

@@ -41,6 +41,20 @@ def wheel_key(mmcv, torch, archs=''):
     )
 
 
+def wheel_cache():
+    """Return the folder of the user's wheels, or exit if nothing can be written there."""
+    wheels = Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache', 'sparx_mm/wheels').expanduser()
+    try:
+        wheels.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=str(wheels)).close()
+    except OSError as error:
+        fail(
+            f"mmcv's wheel cannot be kept in {wheels}: {error.strerror}; name a folder for "
+            'caches that you can write to: XDG_CACHE_HOME=/path/to/folder'
+        )
+    return wheels
+
+
 def mmcv_wheel(python, mmcv, torch, archs=''):
     """Return the path of the wheel, from the first place that has it.
 
@@ -51,9 +65,7 @@ def mmcv_wheel(python, mmcv, torch, archs=''):
         python (str): Interpreter with torch, setuptools and ninja.
         mmcv, torch, archs: As in `wheel_key`.
     """
-    cache = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
-    wheels = Path(cache, 'sparx_mm/wheels')
-    wheels.mkdir(parents=True, exist_ok=True)
+    wheels = wheel_cache()
     key = wheel_key(mmcv, torch, archs)
     with open(f'{wheels / key}.log', 'a', buffering=1) as log:
         wait_for_lock(log, f'the same wheel; its log: {log.name}')

@@ -90,6 +90,7 @@ def set_up(machine, tmp_path, monkeypatch):
         def describe_torch(self):
             return '2.13.0+cpu', '', ''
 
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
     monkeypatch.setattr(make_env, 'ROOT', tmp_path)
     monkeypatch.setattr(make_env, 'Environment', Recorded)
     monkeypatch.setattr(make_env, 'mmcv_wheel', lambda *arguments: ' '.join(arguments[1:]))
@@ -131,6 +132,31 @@ def test_a_failed_set_up_of_the_default_stack_is_not_signed(set_up, tmp_path):
     with pytest.raises(SystemExit, match='uninstall.* failed'):
         set_up(failing=['uninstall'])
     assert list((tmp_path / '.venv').iterdir()) == []
+
+
+def test_a_clone_that_cannot_be_written(set_up, monkeypatch):
+    def refuse(path, mode):
+        raise PermissionError(13, 'Permission denied', path)
+
+    monkeypatch.setattr(make_env, 'open', refuse, raising=False)
+    with pytest.raises(SystemExit, match='^setup: error: .*: Permission denied; use a clone of'):
+        set_up()
+    # suffices where the environment is finished
+    monkeypatch.setattr(Environment, 'is_finished', lambda *_: True)
+    assert set_up()[1] == []
+
+
+def test_an_environment_that_another_set_up_finished_meanwhile_is_taken(set_up, monkeypatch):
+    answers = iter([False, True])
+    monkeypatch.setattr(Environment, 'is_finished', lambda *_: next(answers))
+    assert set_up()[1] == []
+
+
+def test_a_cache_that_cannot_be_made_ends_set_up_before_it_installs(set_up, tmp_path):
+    (tmp_path / 'cache').touch()
+    with pytest.raises(SystemExit, match=f'kept in {tmp_path}/cache/.*: Not a directory; name a'):
+        set_up()
+    assert not (tmp_path / '.venv').exists()
 
 
 def test_a_stack_that_is_not_there(set_up, capsys):
