@@ -72,5 +72,5 @@ format: setup  ## sort imports and lay out code as lint wants it
 	.venv/bin/ruff format $(CODE) $(PAGES)
 
 clean:  ## remove environments, builds and caches; data and results stay
-	rm -rf .venv .venv-openmmlab build dist *.egg-info .hypothesis .pytest_cache .ruff_cache
+	rm -rf .venv .venv.old .venv-openmmlab .venv-openmmlab.old build dist *.egg-info .hypothesis .pytest_cache .ruff_cache
 	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +

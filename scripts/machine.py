@@ -36,6 +36,12 @@ def use_supported_python():
     )
 
 
+def base_python():
+    """Return the path of this Python outside of its environment, which may have been set aside."""
+    base = Path('{}/bin/python{}.{}'.format(sys.base_prefix, *sys.version_info))
+    return str(base) if sys.prefix != sys.base_prefix and base.exists() else sys.executable
+
+
 def check_build_tools():
     """Exit if something is missing that only the user can install."""
     python = 'python{}.{}'.format(*sys.version_info)

@@ -11,12 +11,14 @@ import os
 import platform
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from console import Steps, fail, output, say, wait_for_lock
 from machine import (
+    base_python,
     check_build_tools,
     chosen_archs,
     find_gpus,
@@ -68,6 +70,8 @@ class Environment:
     def __init__(self, stack):
         self.extras = ('build', stack, *MORE[stack], 'dev')
         self.folder = ROOT / FOLDERS[stack]
+        # where the one of before stays until this one is finished
+        self.old = ROOT / f'{FOLDERS[stack]}.old'
         self.python = str(self.folder / 'bin/python')
         # written when a set-up has finished; a hash of what it was made from
         self.stamp = self.folder / 'setup.stamp'
@@ -142,6 +146,29 @@ class Environment:
             'opencv-python, so libGL is not needed'
         )
 
+    def set_aside(self):
+        """Rename the environment of before, where that can be done.
+
+        A link stays, because it names another disk. A volume, or a folder of an image's layer, has
+        no other name: venv clears it.
+        """
+        if not self.folder.is_symlink():
+            try:
+                os.rename(str(self.folder), str(self.old))
+            except OSError:
+                pass
+
+    def settle(self):
+        """Keep the new environment if it is signed, else the one that was set aside."""
+        if not self.old.exists():
+            return
+        if self.stamp.exists():
+            shutil.rmtree(str(self.old))
+        else:
+            say(f'{self.folder.name} is again the one of before')
+            shutil.rmtree(str(self.folder), ignore_errors=True)
+            os.rename(str(self.old), str(self.folder))
+
     def install(self, gpus, nvcc):
         """Make the environment anew.
 
@@ -151,7 +178,7 @@ class Environment:
         """
         steps = Steps(5)
         steps.begin(f'{self.folder.name}, with Python {platform.python_version()}')
-        if subprocess.call([sys.executable, '-m', 'venv', '--clear', str(self.folder)]):
+        if subprocess.call([base_python(), '-m', 'venv', '--clear', str(self.folder)]):
             fail(f'{self.folder} cannot be made, see above')
         build = requirements('build')
         steps.begin(f'torch, and what mmcv is compiled with: {", ".join(build)}')
@@ -235,6 +262,8 @@ def main():
         return
     with open_lock() as lock:
         wait_for_lock(lock, 'an environment')
+        # after a set-up that was killed
+        environment.settle()
         # by the set-up that had the lock
         if environment.is_finished(wanted):
             return
@@ -242,8 +271,12 @@ def main():
         check_build_tools()
         # before the long steps
         wheel_cache()
-        environment.install(gpus, nvcc)
-        environment.stamp.write_text(wanted)
+        environment.set_aside()
+        try:
+            environment.install(gpus, nvcc)
+            environment.stamp.write_text(wanted)
+        finally:
+            environment.settle()
 
 
 if __name__ == '__main__':

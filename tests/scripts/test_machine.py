@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from machine import find_gpus, usable_cores, usable_memory, why_on_cpu
+from console import output
+from machine import base_python, find_gpus, usable_cores, usable_memory, why_on_cpu
 from make_env import Environment
 
 SCRIPT = Path(__file__).resolve().parents[2] / 'scripts/make_env.py'
@@ -118,6 +119,17 @@ def test_a_python_that_fits_is_taken(machine):
     machine('python3.10', 'taken')
     done = check('sys.version_info = (3, 13, 0)')
     assert (done.returncode, done.stdout) == (0, 'taken\n')
+
+
+def test_the_environment_that_set_up_runs_in_can_be_made_anew(monkeypatch):
+    """By the Python that it was made with, which stays where it is."""
+    monkeypatch.setattr(sys, 'executable', '/clone/.venv/bin/python')
+    monkeypatch.setattr(sys, 'prefix', '/clone/.venv')
+    version = output(base_python(), '-c', 'import sys; print(sys.version, sys.prefix)')
+    assert version.strip() == f'{sys.version} {sys.base_prefix}'
+    # outside of an environment it is the one that was started
+    monkeypatch.setattr(sys, 'prefix', sys.base_prefix)
+    assert base_python() == sys.executable
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """`make setup` makes one environment for each stack, and signs it last."""
 
+import os
 import re
 import subprocess
 import sys
@@ -22,7 +23,8 @@ def test_each_stack_has_its_own_environment():
     makefile = (ROOT / 'Makefile').read_text()
     (clean,) = re.findall(r'rm -rf (.* build .*)', makefile)
     for folder in FOLDERS.values():
-        assert f'/{folder}/' in ignored and folder in clean.split()
+        for name in (folder, f'{folder}.old'):
+            assert f'/{name}/' in ignored and name in clean.split()
         assert f'. {folder}/run.env &&' in makefile
 
 
@@ -132,6 +134,73 @@ def test_a_failed_set_up_of_the_default_stack_is_not_signed(set_up, tmp_path):
     with pytest.raises(SystemExit, match='uninstall.* failed'):
         set_up(failing=['uninstall'])
     assert list((tmp_path / '.venv').iterdir()) == []
+
+
+@pytest.fixture
+def before(tmp_path):
+    """Make an environment of before, and return a file in it and that file when it is set aside."""
+    (tmp_path / '.venv').mkdir()
+    (tmp_path / '.venv/setup.stamp').write_text('of before')
+    (tmp_path / '.venv/works').touch()
+    return tmp_path / '.venv/works', tmp_path / '.venv.old/works'
+
+
+def test_a_finished_set_up_deletes_the_environment_of_before(set_up, before):
+    made, _ = set_up()
+    assert made.stamp.read_text() == made.wanted_stamp([], '')
+    assert not any(works.exists() for works in before) and not made.old.exists()
+
+
+@pytest.mark.parametrize('error', [SystemExit('failed'), KeyboardInterrupt()])
+def test_a_set_up_that_ends_early_puts_the_environment_of_before_back(
+    set_up, before, monkeypatch, error, capsys
+):
+    works, aside = before
+
+    def stop(*arguments):
+        assert aside.exists() and not works.exists()
+        raise error
+
+    monkeypatch.setattr(make_env, 'mmcv_wheel', stop)
+    with pytest.raises(type(error)):
+        set_up()
+    assert works.exists() and not aside.parent.exists()
+    assert works.with_name('setup.stamp').read_text() == 'of before'
+    assert '.venv is again the one of before' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('signed', [False, True])
+def test_after_a_killed_set_up_the_finished_environment_counts(set_up, before, monkeypatch, signed):
+    """The new one if it was signed, and the other was being deleted, else the one of before."""
+    works, aside = before
+    works.parent.rename(aside.parent)
+    works.parent.mkdir()
+    if signed:
+        works.with_name('setup.stamp').touch()
+    # not the first time, before the lock
+    answers = iter([False, True])
+    monkeypatch.setattr(Environment, 'is_finished', lambda *_: next(answers))
+    assert set_up()[1] == []
+    assert works.exists() != signed and not aside.parent.exists()
+
+
+def test_an_environment_that_cannot_be_renamed_is_cleared(set_up, before, monkeypatch):
+    """As by venv, whose option that is: a volume, or a link to another disk."""
+    works, aside = before
+    cleared = []
+
+    def venv(command):
+        cleared.append('--clear' in command and works.exists() and not aside.exists())
+
+    monkeypatch.setattr(make_env.subprocess, 'call', venv)
+    with monkeypatch.context() as patch:
+        patch.setattr(make_env.os, 'rename', lambda *_: os.stat('/nowhere'))
+        set_up()
+    works.parent.rename(works.parent.with_name('elsewhere'))
+    works.parent.symlink_to('elsewhere')
+    works.with_name('setup.stamp').write_text('of before')
+    set_up()
+    assert cleared == [True, True] and works.parent.is_symlink()
 
 
 def test_a_clone_that_cannot_be_written(set_up, monkeypatch):
