@@ -26,8 +26,10 @@ class Build(build_py):
         # an editable package reads configs/ beside it
         if not self.editable_mode:
             check_links()
-            # the wheel gets all of this folder, also what the last build left there
-            shutil.rmtree(self.build_lib, ignore_errors=True)
+            # the wheel gets all of this folder, also what the last build left there; a folder
+            # that somebody names may have other things in it
+            if Path('build').resolve() in Path(self.build_lib).resolve().parents:
+                shutil.rmtree(self.build_lib, ignore_errors=True)
         super().run()
 
 
