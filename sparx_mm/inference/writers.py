@@ -212,6 +212,9 @@ class DrawnWriter:
             code = cv2.VideoWriter_fourcc(*'mp4v')
             self._video, self._name = cv2.VideoWriter(path, code, frame.fps, size), frame.video
             if not self._video.isOpened():
+                # mp4v counts in whole fractions, which of 119.873 frames a second are too fine
+                self._video.open(path, code, round(frame.fps), size)
+            if not self._video.isOpened():
                 raise UserError(f'the video {path} cannot be written: OpenCV has no encoder for it')
         self._video.write(np.ascontiguousarray(picture))
 
