@@ -184,6 +184,7 @@ class DrawnWriter:
     def __init__(self, folder: str) -> None:
         self.path = osp.join(folder, 'drawn')
         self._video, self._name, self._used = None, '', {}
+        self._file, self._frames = '', 0
 
     def add(self, frame, picture: np.ndarray) -> None:
         """Write a picture.
@@ -207,22 +208,40 @@ class DrawnWriter:
     def _add_to_video(self, frame, picture) -> None:
         if frame.video != self._name:
             self.close()
-            path = find_place(self.path, frame.video, '.mp4', self._used)
-            size = picture.shape[1::-1]
-            code = cv2.VideoWriter_fourcc(*'mp4v')
-            self._video, self._name = cv2.VideoWriter(path, code, frame.fps, size), frame.video
-            if not self._video.isOpened():
-                # mp4v counts in whole fractions, which of 119.873 frames a second are too fine
-                self._video.open(path, code, round(frame.fps), size)
-            if not self._video.isOpened():
-                raise UserError(f'the video {path} cannot be written: OpenCV has no encoder for it')
+            self._file, self._frames = find_place(self.path, frame.video, '.mp4', self._used), 0
+            self._video = _open_video(self._file, frame.fps, picture.shape[1::-1])
+            self._name = frame.video
         self._video.write(np.ascontiguousarray(picture))
+        self._frames += 1
 
     def close(self) -> None:
-        """Finish the video that is being written."""
-        if self._video is not None:
-            self._video.release()
-        self._video, self._name = None, ''
+        """Finish the video that is being written.
+
+        Raises:
+            UserError: If the file has not all of its frames.
+        """
+        video, self._video, self._name = self._video, None, ''
+        if video is None:
+            return
+        video.release()
+        # read again, because OpenCV says nothing of a write that failed
+        film = cv2.VideoCapture(self._file)
+        count = int(film.get(cv2.CAP_PROP_FRAME_COUNT))
+        film.release()
+        if count < self._frames:
+            raise UserError(f'the video {self._file} cannot be written: is the disk full?')
+
+
+def _open_video(path: str, fps: float, size: tuple[int, int]) -> cv2.VideoWriter:
+    code = cv2.VideoWriter_fourcc(*'mp4v')
+    # mp4v counts in whole fractions, which of 119.873 frames a second are too fine
+    for rate in (fps, round(fps)):
+        video = cv2.VideoWriter(path, code, rate, size)
+        if video.isOpened():
+            return video
+    raise UserError(
+        f'the video {path} cannot be written: is the disk full, or OpenCV without an encoder?'
+    )
 
 
 WRITERS = dict(detection=CocoWriter, segmentation=LabelMapWriter, classification=LineWriter)
