@@ -8,6 +8,8 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
+from ...errors import UserError
+
 
 @METRICS.register_module()
 class DumpLabelMaps(BaseMetric):
@@ -77,9 +79,18 @@ def file_ids(metainfo: dict) -> np.ndarray:
 
     Returns:
         ndarray: Ids of shape (classes,), uint8.
+
+    Raises:
+        UserError: If one is beyond 255.
     """
     ids = np.arange(len(metainfo['classes']))
     for old, new in (metainfo.get('label_map') or {}).items():
         if new < len(ids):
             ids[new] = old
-    return (ids + bool(metainfo.get('reduce_zero_label'))).astype(np.uint8)
+    ids += bool(metainfo.get('reduce_zero_label'))
+    if ids.max() > 255:
+        raise UserError(
+            f'label maps hold ids up to 255, and those of the {len(ids)} classes go up to '
+            f'{ids.max()}: take the predictions from Predictor.predict in Python'
+        )
+    return ids.astype(np.uint8)

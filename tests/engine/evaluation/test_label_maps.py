@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from sparx_mm.engine import DumpLabelMaps
+from sparx_mm.errors import UserError
+from sparx_mm.inference.writers import LabelMapWriter
 
 CLASSES = tuple('abcde')
 
@@ -49,3 +51,16 @@ def test_subfolders_stay(tmp_path):
     for path in ('images/x/a.jpg', 'images/y/a.jpg', 'images2/a.b.jpg'):
         found = write(tmp_path, [[1]], str(tmp_path / path), roots)
     assert sorted(found) == ['a.b.png', 'x/a.png', 'y/a.png']
+
+
+@pytest.mark.parametrize('count, zero', [(257, False), (256, True)])
+def test_too_many_classes_are_said(tmp_path, count, zero):
+    metainfo = dict(classes=[str(i) for i in range(count)], reduce_zero_label=zero)
+    with pytest.raises(UserError, match=f'those of the {count} classes go up to 256'):
+        write(tmp_path, [[0, count - 1]], 'a.jpg', **metainfo)
+    with pytest.raises(UserError, match=f'those of the {count} classes'):
+        LabelMapWriter(str(tmp_path), metainfo)
+    assert not list(tmp_path.iterdir())
+    metainfo.update(classes=metainfo['classes'][1:])
+    (found,) = write(tmp_path, [[0, count - 2]], 'a.jpg', **metainfo).values()
+    assert found.tolist() == [[int(zero), 255]]
