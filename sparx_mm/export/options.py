@@ -3,6 +3,7 @@
 import os
 
 from ..errors import UserError
+from ..model_index import CONFIG_PREFIX
 from .files import FORMATS, PRECISIONS, SCANS, file_parts
 from .network import PARTS
 
@@ -39,7 +40,7 @@ def choose_file(config: str, checkpoint: str | None, out: str | None, form: str)
     """Choose where the network is written.
 
     Args:
-        config (str): Config file.
+        config (str): Config file, or name of a shipped one.
         checkpoint (str, optional): File of the weights.
         out (str, optional): File that the user gave. None for the config's name.
         form (str): Format.
@@ -52,7 +53,8 @@ def choose_file(config: str, checkpoint: str | None, out: str | None, form: str)
             be written.
     """
     ending = FORMATS[form]
-    path = out or f'{os.path.splitext(os.path.basename(config))[0]}{ending}'
+    name = os.path.basename(config.removeprefix(CONFIG_PREFIX))
+    path = out or f'{os.path.splitext(name)[0]}{ending}'
     if not path.endswith(ending):
         raise UserError(f'--out {path}: a file of --format {form} ends in {ending}')
     if checkpoint and os.path.realpath(checkpoint) in map(os.path.realpath, file_parts(path)):

@@ -309,6 +309,11 @@ def test_the_checkpoint_is_never_replaced(out, form, tmp_path):
         choose_file('a.py', str(weights), str(tmp_path / out), form)
 
 
+@pytest.mark.parametrize('config', ['configs/a_3x.py', 'sparx_mm::a_3x', 'sparx_mm::mmdet/a_3x.py'])
+def test_a_file_has_the_name_of_its_config(config):
+    assert choose_file(config, None, None, 'onnx') == 'a_3x.onnx'
+
+
 @pytest.mark.parametrize('side', [1, 33, 96, 128, 500])
 @pytest.mark.parametrize('divisor', [1, 32, 128])
 def test_two_sizes_are_compared(side, divisor):
