@@ -136,6 +136,8 @@ def _read_list(path: str) -> list[str]:
     try:
         with open(path, encoding='utf-8-sig') as file:
             lines = [line.strip() for line in file]
+            # a number is a path here, and no webcam
+            lines = [osp.join(os.curdir, line) if line.isdecimal() else line for line in lines]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f'the list {path} cannot be read ({error})') from error
     beside = osp.dirname(path)

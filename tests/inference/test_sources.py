@@ -81,6 +81,17 @@ def test_a_list_of_windows(folder):
     assert frame.image == 'in/b.png' and not frame.fault
 
 
+@pytest.mark.parametrize('there', [True, False])
+def test_a_number_in_a_list_is_a_path(folder, there):
+    (folder / 'list.txt').write_text('0\n')
+    if there:
+        (folder / '0').write_bytes((folder / 'in/b.png').read_bytes())
+    sources = find_sources(['list.txt'])
+    (frame,) = sources.frames()
+    assert sources.total == 1 and frame.name == '0' and not frame.video
+    assert frame.fault == ('' if there else 'image ./0 does not exist')
+
+
 def test_what_is_not_there_is_a_fault(folder):
     one, none, deep = find_sources(['list.txt']).frames()
     assert one.image == 'in/b.png' and not one.fault
