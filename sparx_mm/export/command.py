@@ -129,6 +129,12 @@ def export(
 
     first = sample(files[0], sizes[0])
     check_pass(network, predictor.model, first, score_thr)
+    if not _takes(network, sample(files[0], sizes[1])):
+        sizes = sizes[:1]
+        network.facts['fixed_size'] = network.facts['size']
+        progress(
+            'the network takes images of {}x{} alone, and is compared on them'.format(*sizes[0])
+        )
     progress('writing {}, traced at {}x{}'.format(path, *sizes[0]))
     with draft(path) as name:
         write_file(network, form, name, [sample(f, sizes[0]) for f in files], precision, scan)
@@ -151,6 +157,16 @@ def export(
         run = open_file(network, form, path)
         metrics = compute_metrics(config, checkpoint, run, cfg_options)
     return Report(path, megabytes, differences, times, metrics)
+
+
+def _takes(network, arrays):
+    """Tell if a network takes images of a size, which one for a single size refuses."""
+    try:
+        network.run(arrays)
+    except Exception as error:
+        # any other error is said where the file is compared
+        return not isinstance(error, UserError)
+    return True
 
 
 def _compare(network, run, samples, score_thr, precision):

@@ -58,7 +58,8 @@ def write_file(
             'torch-export holds no detector, whose numbers of boxes depend on pixels: give '
             '--part backbone, or --format torchscript'
         )
-    torch.export.save(export_program(network.module, example), path, extra_files=facts)
+    program = export_program(network.module, example, 'fixed_size' in facts)
+    torch.export.save(program, path, extra_files=facts)
 
 
 def open_file(network: Network, form: str, path: str) -> Run:
@@ -119,7 +120,7 @@ def draft(path: str) -> Iterator[str]:
 
 
 def export_program(
-    module: torch.nn.Module, example: Sequence[torch.Tensor]
+    module: torch.nn.Module, example: Sequence[torch.Tensor], fixed_size: bool = False
 ) -> torch.export.ExportedProgram:
     """Export a network with any batch, height and width by `torch.export`.
 
@@ -127,6 +128,7 @@ def export_program(
         module (nn.Module): Network that takes images.
         example (Sequence[Tensor]): The images, at least two. Windows have to be several along
             each axis: sides of 32 times the window's and more.
+        fixed_size (bool): Keep the height and width of the images. Default: False.
 
     Returns:
         ExportedProgram: The program, for sides from 33.
@@ -136,10 +138,9 @@ def export_program(
     if images.shape[0] == 1:
         # of one image torch would make a program for one
         images = images.expand(2, -1, -1, -1).contiguous()
+    axes = {0: free} if fixed_size else {0: free, 2: free, 3: free}
     with torch.no_grad():
-        return torch.export.export(
-            module, (images,), dynamic_shapes=({0: free, 2: free, 3: free},), strict=False
-        )
+        return torch.export.export(module, (images,), dynamic_shapes=(axes,), strict=False)
 
 
 def _write_onnx(network, form, path, samples, precision, scan):

@@ -65,7 +65,8 @@ class ClassTokenStem(nn.Module):
             )
         # (B, C, H, W) -> (B, n, C)
         x = self.proj(x).flatten(2).transpose(1, 2)
-        middle = self.class_token.to(x.dtype).expand(len(x), -1, -1)
+        # not len(x), which a trace keeps as a constant
+        middle = self.class_token.to(x.dtype).expand(x.shape[0], -1, -1)
         place = self.class_position
         x = torch.cat([x[:, :place], middle, x[:, place:]], 1) + self.pos_embed
         # (B, n + 1, C) -> (B, C, n + 1, 1)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from archs import PICO_VIM
 from detection import ROOT
 
 from sparx_mm.demo import CLASSES
@@ -17,7 +18,7 @@ from sparx_mm.errors import UserError
 from sparx_mm.export import Report, export
 from sparx_mm.export import command as command_module
 from sparx_mm.export.evaluation import FileModel, evaluate
-from sparx_mm.export.files import draft, file_parts
+from sparx_mm.export.files import FORMATS, draft, file_parts
 from sparx_mm.export.options import choose_file, choose_sizes
 from sparx_mm.export.runtimes import open_onnx
 from sparx_mm.run import load_config, load_runner
@@ -37,6 +38,7 @@ def test_a_detector_finds_the_same_boxes(detector_file):
     assert json.loads(facts['classes']) == list(CLASSES)
     assert json.loads(facts['size']) == SIZE
     assert json.loads(facts['mean'])[0] == pytest.approx(123.675)
+    assert 'fixed_size' not in facts
 
 
 def test_a_detector_finds_mmdets_boxes(detector, detector_file, images):
@@ -79,6 +81,40 @@ def test_the_backbone_of_a_classifier_with_a_teacher(imagenet, images, tmp_path)
     config = str(tmp_path / 'config.py')
     report = export(config, None, str(images), out=out, part='backbone', size=(64, 64))
     assert report.differences and max(report.differences.values()) < 1e-3
+
+
+@pytest.fixture
+def vim(imagenet, tmp_path):
+    """The config of a classifier whose backbone takes images of 64x64 alone."""
+    pytest.importorskip('mmpretrain')
+    cfg = classification.tiny_config(ROOT / 'configs/mmpretrain/vmamba_t_in1k.py', imagenet)
+    arch = dict(PICO_VIM, stem=dict(img_size=64))
+    cfg.model.backbone, cfg.model.neck = dict(type='Vim', arch=arch), None
+    cfg.model.head.in_channels = PICO_VIM['embed_dims']
+    cfg.dump(tmp_path / 'config.py')
+    return str(tmp_path / 'config.py')
+
+
+@pytest.mark.parametrize('form', ['onnx', 'torchscript', 'torch-export'])
+def test_a_backbone_for_one_size_is_compared_on_it(form, vim, images, tmp_path):
+    path, lines = str(tmp_path / f'a{FORMATS[form]}'), []
+    options = dict(form=form, out=path, part='backbone', progress=lines.append)
+    report = export(vim, None, str(images), size=(64, 64), **options)
+    assert list(report.differences) == [(64, 64)]
+    assert lines[0] == 'the network takes images of 64x64 alone, and is compared on them'
+    if form == 'onnx':
+        file = onnxruntime.InferenceSession(path)
+        facts = file.get_modelmeta().custom_metadata_map
+        assert json.loads(facts['fixed_size']) == [64, 64]
+        # of any number
+        (tokens,) = file.run(None, dict(images=np.zeros((3, 3, 64, 64), np.float32)))
+        assert tokens.shape == (3, PICO_VIM['embed_dims'])
+
+
+def test_another_size_than_the_networks_is_said(vim, images, tmp_path):
+    out = str(tmp_path / 'a.onnx')
+    with pytest.raises(UserError, match='is of images of 64x64, got 96x96'):
+        export(vim, None, str(images), out=out, part='backbone', size=(96, 96))
 
 
 def test_a_retinanet_finds_the_same_boxes(retinanet, images, tmp_path):
