@@ -14,7 +14,7 @@ from .agreement import disagreement, limit
 from .evaluation import evaluate as compute_metrics
 from .files import draft, file_parts, open_file, write_file
 from .images import find_images, letterbox, with_noise
-from .network import make_network
+from .network import make_network, name_outputs
 from .options import check_options, choose_file, choose_sizes
 from .original import check_pass
 from .runtimes import check_packages, milliseconds
@@ -128,6 +128,7 @@ def export(
         return dict(zip(('images', 'sizes'), letterbox(file, shape, network.facts)))
 
     first = sample(files[0], sizes[0])
+    network = name_outputs(network, first)
     check_pass(network, predictor.model, first, score_thr)
     if not _takes(network, sample(files[0], sizes[1])):
         sizes = sizes[:1]

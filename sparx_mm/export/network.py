@@ -23,7 +23,8 @@ class Network(NamedTuple):
         module (nn.Module): The network, in eval mode on the CPU.
         kind (str): ``'maps'``, ``'logits'``, ``'labels'`` or ``'boxes'``.
         inputs (tuple[str, ...]): Names of its inputs.
-        outputs (tuple[str, ...]): Names of its outputs.
+        outputs (tuple[str, ...]): Names of its outputs; none where only a run tells their number,
+            see `name_outputs`.
         facts (dict): What goes into the file: classes, normalisation, letterbox.
     """
 
@@ -71,8 +72,10 @@ def make_network(predictor: Predictor, part: str = 'model', labels: bool = False
     if part == 'backbone':
         # the encoder of a U-shaped segmentor returns one map more
         described = getattr(model.backbone, 'feature_info', model.backbone)
-        outputs = tuple(f'stage{i}' for i in described.out_indices)
-        return Network(model.backbone.eval(), 'maps', images, outputs, facts)
+        outputs = _map_names(getattr(described, 'out_indices', ()))
+        # those of OpenMMLab return None here
+        model.backbone.eval()
+        return Network(model.backbone, 'maps', images, outputs, facts)
     if predictor.task == 'segmentation':
         _check_mode(model)
         # copied, because the model itself is what the copy is held to
@@ -84,6 +87,25 @@ def make_network(predictor: Predictor, part: str = 'model', labels: bool = False
     raise UserError(
         f'no whole export for {predictor.task}: --part backbone exports the backbone of any model'
     )
+
+
+def name_outputs(network: Network, arrays: dict[str, np.ndarray]) -> Network:
+    """Name the maps of a backbone that has no ``out_indices``, by their number in a run.
+
+    Args:
+        network (Network): The network.
+        arrays (dict[str, ndarray]): Images and sizes.
+
+    Returns:
+        Network: The network, with names of its outputs.
+    """
+    if network.outputs:
+        return network
+    return network._replace(outputs=_map_names(range(len(network.run(arrays)))))
+
+
+def _map_names(numbers) -> tuple[str, ...]:
+    return tuple(f'stage{i}' for i in numbers)
 
 
 def _check_mode(model):

@@ -117,6 +117,28 @@ def test_another_size_than_the_networks_is_said(vim, images, tmp_path):
         export(vim, None, str(images), out=out, part='backbone', size=(96, 96))
 
 
+def test_maps_without_out_indices_are_numbered(retinanet, images, tmp_path):
+    cfg = load_config(retinanet[0])
+    rows = [('BOTTLENECK', (8,)), *(('BASIC', (8, 16, 32, 64)[:count]) for count in (2, 3, 4))]
+    stages = {
+        f'stage{i}': dict(
+            num_modules=1,
+            num_branches=len(widths),
+            block=block,
+            num_blocks=(1,) * len(widths),
+            num_channels=widths,
+        )
+        for i, (block, widths) in enumerate(rows, 1)
+    }
+    cfg.model.backbone = dict(type='HRNet', extra=stages)
+    cfg.model.neck.update(in_channels=[8, 16, 32, 64], start_level=1)
+    cfg.dump(tmp_path / 'config.py')
+    path = str(tmp_path / 'a.onnx')
+    export(str(tmp_path / 'config.py'), None, str(images), out=path, part='backbone', size=SIZE)
+    names = [output.name for output in onnxruntime.InferenceSession(path).get_outputs()]
+    assert names == ['stage0', 'stage1', 'stage2', 'stage3']
+
+
 def test_a_retinanet_finds_the_same_boxes(retinanet, images, tmp_path):
     path = str(tmp_path / 'a.onnx')
     # which holds it to mmdet's own boxes too
