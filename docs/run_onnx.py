@@ -41,9 +41,12 @@ def draw_boxes(image, outputs, scale, classes, least):
         cv2.putText(image, text, low.tolist(), cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, 1)
 
 
-def draw_labels(image, output, size):
+def draw_labels(image, output, size, threshold):
     """Paint each class half over an image."""
     labels = output[0] if output.ndim == 3 else output[0].argmax(0)
+    if threshold:
+        # of one channel, whose sigmoid is above it where class 1 is
+        labels = (1 + np.tanh(output[0, 0] / 2)) / 2 > float(threshold)
     labels = labels[: int(size[0]), : int(size[1])].astype(np.int32)
     labels = cv2.resize(labels, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     colors = np.random.RandomState(0).randint(0, 255, (labels.max() + 1, 3))
@@ -53,14 +56,18 @@ def draw_labels(image, output, size):
 def main(path, source, target, least=0.3):
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
     facts = session.get_modelmeta().custom_metadata_map
+    if facts['part'] != 'model':
+        sys.exit(f'error: {path} is a backbone, whose maps cannot be drawn: export a whole model')
     image = cv2.imread(source)
+    if image is None:
+        sys.exit(f'error: {source} cannot be read as an image')
     images, sizes, scale = letterbox(image, facts)
     given = {'images': images, 'sizes': sizes}
     outputs = session.run(None, {i.name: given[i.name] for i in session.get_inputs()})
     if facts['task'] == 'detection':
         draw_boxes(image, outputs, scale, json.loads(facts['classes']), float(least))
     else:
-        draw_labels(image, outputs[0], sizes[0])
+        draw_labels(image, outputs[0], sizes[0], facts.get('threshold'))
     cv2.imwrite(target, image)
 
 

@@ -80,6 +80,8 @@ def make_network(predictor: Predictor, part: str = 'model', labels: bool = False
         _check_mode(model)
         # copied, because the model itself is what the copy is held to
         network = Segmentor(replace_layers(deepcopy(model)), labels).eval()
+        if not labels and model.decode_head.out_channels == 1:
+            facts['threshold'] = model.decode_head.threshold
         return Network(network, network.outputs[0], images, network.outputs, facts)
     if predictor.task == 'detection':
         network = make_detector(model)

@@ -269,13 +269,44 @@ def test_the_example_draws_without_torch(kind, request, images, tmp_path):
     import run_onnx
 
     source = (ROOT / 'docs/run_onnx.py').read_text()
-    assert 'torch' not in source and len(source.splitlines()) < 70
+    assert 'torch' not in source and len(source.splitlines()) < 80
     image = str(next(images.glob('*.png')))
     out = str(tmp_path / 'drawn.png')
     run_onnx.main(request.getfixturevalue(f'{kind}_file').path, image, out, 0.05)
     before, after = cv2.imread(image), cv2.imread(out)
     assert before.shape == after.shape
     assert (before != after).any()
+
+
+def test_the_example_draws_one_channel():
+    import run_onnx
+
+    image, logits = np.full((2, 3, 3), 200, np.uint8), np.full((1, 1, 2, 3), -0.9, np.float32)
+    # probabilities of 0.29 and 0.31
+    logits[..., 1:] = -0.8
+    run_onnx.draw_labels(image, logits, (2, 3), '0.3')
+    first, second = image[:, :1], image[:, 1:]
+    assert (first == first[0, 0]).all() and (second == second[0, 0]).all()
+    assert (first[0, 0] != second[0, 0]).any()
+
+
+@pytest.mark.parametrize(
+    'part, name, message',
+    [
+        ('backbone', 'a.png', 'is a backbone, whose maps'),
+        ('model', 'a.txt', 'a.txt cannot be read'),
+    ],
+)
+def test_the_example_names_what_it_cannot_draw(part, name, message, tmp_path, monkeypatch):
+    import run_onnx
+
+    facts = dict(part=part, task='segmentation')
+    meta = SimpleNamespace(custom_metadata_map=facts)
+    session = SimpleNamespace(get_modelmeta=lambda: meta)
+    monkeypatch.setattr(onnxruntime, 'InferenceSession', lambda *args, **options: session)
+    (tmp_path / 'a.txt').write_text('no image')
+    with pytest.raises(SystemExit, match=message):
+        run_onnx.main('a.onnx', str(tmp_path / name), str(tmp_path / 'b.png'))
 
 
 # whole models take OpenVINO's converter half a minute each

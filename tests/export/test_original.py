@@ -51,6 +51,15 @@ def test_windows_that_slide_are_refused(segmentor, images):
         check(segmentor, images, **options)
 
 
+def test_the_threshold_of_one_channel_is_kept(segmentor):
+    predictor = sparx_mm.load(*segmentor, device='cpu')
+    head = predictor.model.decode_head
+    assert 'threshold' not in make_network(predictor).facts
+    head.out_channels, head.threshold = 1, 0.4
+    assert make_network(predictor).facts['threshold'] == 0.4
+    assert 'threshold' not in make_network(predictor, labels=True).facts
+
+
 def test_scores_of_a_loss_are_refused(detector, images):
     predictor = sparx_mm.load(*detector, device='cpu')
     predictor.model.roi_head.bbox_head.loss_cls = SeesawLoss(num_classes=3)
