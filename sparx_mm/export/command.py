@@ -128,8 +128,8 @@ def export(
         return dict(zip(('images', 'sizes'), letterbox(file, shape, network.facts)))
 
     first = sample(files[0], sizes[0])
-    network = name_outputs(network, first)
     check_pass(network, predictor.model, first, score_thr)
+    network = name_outputs(network, first)
     if not _takes(network, sample(files[0], sizes[1])):
         sizes = sizes[:1]
         network.facts['fixed_size'] = network.facts['size']

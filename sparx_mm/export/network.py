@@ -73,9 +73,12 @@ def make_network(predictor: Predictor, part: str = 'model', labels: bool = False
         # the encoder of a U-shaped segmentor returns one map more
         described = getattr(model.backbone, 'feature_info', model.backbone)
         outputs = _map_names(getattr(described, 'out_indices', ()))
+        backbone = model.backbone
+        if predictor.task == 'segmentation':
+            backbone = replace_layers(deepcopy(backbone))
         # those of OpenMMLab return None here
-        model.backbone.eval()
-        return Network(model.backbone, 'maps', images, outputs, facts)
+        backbone.eval()
+        return Network(backbone, 'maps', images, outputs, facts)
     if predictor.task == 'segmentation':
         _check_mode(model)
         # copied, because the model itself is what the copy is held to

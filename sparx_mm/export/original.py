@@ -10,7 +10,7 @@ from .agreement import TOLERANCE, disagreement
 from .images import with_noise
 from .network import Network
 
-_ADVICE = '--part backbone exports the backbone of any model'
+_ADVICE = '; --part backbone exports the backbone of any model'
 
 
 @torch.no_grad()
@@ -20,23 +20,22 @@ def check_pass(
     """Check that a network computes what its model predicts.
 
     Args:
-        network (Network): The network; a backbone is the model's own and passes if it runs.
+        network (Network): The network.
         model (nn.Module): The model that it was made of.
         arrays (dict[str, ndarray]): ``images`` and ``sizes`` of one image.
         score_thr (float): Score from which boxes are compared. Default: 0.3.
 
     Raises:
-        UserError: If it does not.
+        UserError: If it does not, or refuses the images.
     """
-    if network.kind == 'maps':
-        network.run(arrays)
-        return
-    name = type(model).__name__
+    name, advice = type(model).__name__, '' if network.kind == 'maps' else _ADVICE
     try:
         outputs = network.run(arrays)
+    except UserError:
+        raise
     except Exception as error:
-        raise UserError(f'no export of {name}, which runs otherwise: {error}; {_ADVICE}') from error
-    compare = _detect if network.kind == 'boxes' else _segment
+        raise UserError(f'no export of {name}, which runs otherwise: {error}{advice}') from error
+    compare = dict(boxes=_detect, maps=_extract).get(network.kind, _segment)
     expected, got = compare(model, arrays, outputs)
     far = disagreement(network.kind, expected, got, score_thr)
     if network.kind == 'boxes' and far > 0:
@@ -45,8 +44,14 @@ def check_pass(
     if not far <= TOLERANCE:
         raise UserError(
             f'no export of {name}: what would be written differs from its own predict() by '
-            f'{far:.2g}, more than {TOLERANCE:g}; {_ADVICE}'
+            f'{far:.2g}, more than {TOLERANCE:g}{advice}'
         )
+
+
+def _extract(model, arrays, got):
+    maps = model.backbone(torch.from_numpy(arrays['images']))
+    maps = (maps,) if isinstance(maps, torch.Tensor) else maps
+    return [one.numpy() for one in maps], got
 
 
 def _segment(model, arrays, got):

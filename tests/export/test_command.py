@@ -117,8 +117,10 @@ def test_another_size_than_the_networks_is_said(vim, images, tmp_path):
         export(vim, None, str(images), out=out, part='backbone', size=(96, 96))
 
 
-def test_maps_without_out_indices_are_numbered(retinanet, images, tmp_path):
-    cfg = load_config(retinanet[0])
+# mmseg's has layers that a trace would make for one size
+@pytest.mark.parametrize('kind', ['retinanet', 'segmentor'])
+def test_maps_without_out_indices_are_numbered(kind, request, images, tmp_path):
+    cfg = load_config(request.getfixturevalue(kind)[0])
     rows = [('BOTTLENECK', (8,)), *(('BASIC', (8, 16, 32, 64)[:count]) for count in (2, 3, 4))]
     stages = {
         f'stage{i}': dict(
@@ -131,7 +133,10 @@ def test_maps_without_out_indices_are_numbered(retinanet, images, tmp_path):
         for i, (block, widths) in enumerate(rows, 1)
     }
     cfg.model.backbone = dict(type='HRNet', extra=stages)
-    cfg.model.neck.update(in_channels=[8, 16, 32, 64], start_level=1)
+    part = cfg.model.neck if kind == 'retinanet' else cfg.model.decode_head
+    part.in_channels = [8, 16, 32, 64]
+    if kind == 'segmentor':
+        cfg.model.auxiliary_head = None
     cfg.dump(tmp_path / 'config.py')
     path = str(tmp_path / 'a.onnx')
     export(str(tmp_path / 'config.py'), None, str(images), out=path, part='backbone', size=SIZE)

@@ -31,6 +31,20 @@ def test_a_segmentor(wrong, labels, segmentor, images, monkeypatch):
         check(segmentor, images, labels)
 
 
+def test_a_backbone_of_a_segmentor(segmentor, images):
+    predictor = sparx_mm.load(*segmentor, device='cpu')
+    network = make_network(predictor, 'backbone')
+    given = letterbox(find_images(images, 1)[0], (64, 96), network.facts)
+    arrays = dict(zip(('images', 'sizes'), given))
+    check_pass(network, predictor.model, arrays)
+    # a copy, whose layers are replaced
+    network.module.stem.register_forward_hook(lambda module, args, out: out * 1.1)
+    with pytest.raises(
+        UserError, match='no export of EncoderDecoder: .* differs .*, more than 0.0001$'
+    ):
+        check_pass(network, predictor.model, arrays)
+
+
 @pytest.mark.parametrize('part', ['_masks', '_classify', '_propose'])
 def test_a_detector(part, detector, images, monkeypatch):
     right = getattr(TwoStageDetector, part)
