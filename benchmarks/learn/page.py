@@ -39,15 +39,20 @@ def group(records):
 
     Returns:
         dict[Budgeted, dict[tuple[str, str], list]]: By network and condition, the pairs of
-        run and record, to which the learning rates are added that were ``tried``. Results
-        that would be of another rate or other weights now are left out.
+        run and record, to which the learning rates are added that were ``tried``, and whether
+        finalists were, ``final``. Results that would be of another rate or other weights now
+        are left out.
     """
     groups = {}
     for run, record in sorted(records.items()):
         if run.phase == 'result' and is_current(run, records):
             factor = CONDITIONS[run.condition].rate
-            tried = {factor * one.rate for one in chosen_by(run, records)}
-            record = dict(record, tried=tried)
+            by = chosen_by(run, records)
+            record = dict(
+                record,
+                tried={factor * one.rate for one in by},
+                final=any(one.phase == 'finalist' for one in by),
+            )
             key = Budgeted(run.task, run.iterations, run.parameters, run.images)
             jobs = groups.setdefault(key, {})
             jobs.setdefault((run.network, run.condition), []).append((run, record))
@@ -88,8 +93,9 @@ def write_page(records, output=None, pictures=None):
         'same head, batches, schedule and budget. Each has the learning rate, of '
         f"{', '.join(f'{rate:g}' for rate in RATES)}, and the initial weights, its family's or "
         'those of variance 1 over the number of inputs, that were best on a part of the training '
-        'images that was held out, by one training of one seed. Where fewer rates were tried, '
-        '"(the edge)" is that of those. Metrics are accuracy, the mean IoU of a segmentation, and '
+        'images that was held out: each pair by a training of 40 % of the iterations, and the best '
+        'three by whole ones, of one seed; "one round" is without the latter. Where fewer rates '
+        'were tried, "(the edge)" is that of those. Metrics are accuracy, the mean IoU of a segmentation, and '
         "the average precision of a detection's boxes at an IoU of 0.5. A network is ahead of "
         "another one only if the worst of its seeds is better than the best of the other's: of "
         f'two equal networks with {MIN_SEEDS} seeds each, at these rates and on these test '

@@ -12,8 +12,9 @@ ITERATIONS = 1000
 # what a backbone is pretrained with: drawn images, and iterations over those of a result
 PRETRAINING_IMAGES = 3600
 PRETRAINING_LENGTH = 4
-# part of the iterations that a learning rate is tried for
-CHOICE = 0.4
+# part of the iterations that each learning rate is tried for, and the number of those, the best,
+# that are then tried for all of them
+CHOICE, FINALISTS = 0.4, 3
 # those of the results are 0, 1, 2 ...
 CHOICE_SEED = 1000
 
@@ -89,15 +90,35 @@ def choices(job, budget):
     Returns:
         list[Run]: The runs, of the base condition unless the job's is tuned by itself.
     """
-    condition = CONDITIONS[job.condition]
-    if not condition.tuned:
-        job = job._replace(condition=BASE)
+    init = CONDITIONS[job.condition].init
     return [
-        _run(job, budget, 'choice', rate, init, CHOICE_SEED)
+        _run(_tuned(job), budget, 'choice', rate, one, CHOICE_SEED)
         for rate in RATES
-        for init in INITS
-        if condition.init in (None, init)
+        for one in INITS
+        if init in (None, one)
     ]
+
+
+def _tuned(job):
+    return job if CONDITIONS[job.condition].tuned else job._replace(condition=BASE)
+
+
+def finalists(job, budget, records):
+    """List the runs that choose between the best of the `choices`, at the length of a result.
+
+    Args:
+        job (Job): Network under a condition on a task.
+        budget (Budget): What each network is given.
+        records (dict[Run, dict]): Finished runs.
+
+    Returns:
+        list[Run]: None while one of the choices is not finished.
+    """
+    runs = choices(job, budget)
+    if not all(run in records for run in runs):
+        return []
+    best = sorted(runs, key=lambda run: -final(records[run]))[:FINALISTS]
+    return [_run(_tuned(job), budget, 'finalist', run.rate, run.init, CHOICE_SEED) for run in best]
 
 
 def final(record):
@@ -121,15 +142,15 @@ def results(job, budget, records):
         list[Run]: None while learning rate and initial weights are not chosen. Those of the
         base, if it has the only choice that the condition changes.
     """
-    best = _choose(choices(job, budget), records)
+    best = _choose(job, budget, records)
+    if best is None:
+        return []
     if is_choice(job.condition):
-        first = _choose(choices(job._replace(condition=BASE), budget), records)
+        first = _choose(job._replace(condition=BASE), budget, records)
         if first is None:
             return []
         if first == best:
             job = job._replace(condition=BASE)
-    if best is None:
-        return []
     rate = best.rate * CONDITIONS[job.condition].rate
     return [_run(job, budget, 'result', rate, best.init, seed) for seed in range(budget.seeds)]
 
@@ -144,11 +165,12 @@ def is_choice(condition):
     return own.init is not None and own._replace(init=None) == CONDITIONS[BASE]
 
 
-def _choose(runs, records):
-    """Return the best of some runs, or None if one of them is not finished."""
+def _choose(job, budget, records):
+    """Return the run whose rate and weights are chosen, or None while that is not known."""
+    runs = finalists(job, budget, records)
     if not all(run in records for run in runs):
         return None
-    return max(runs, key=lambda run: final(records[run]))
+    return max(runs, key=lambda run: final(records[run]), default=None)
 
 
 def chosen_by(run, records):
@@ -159,11 +181,14 @@ def chosen_by(run, records):
         records (dict[Run, dict]): Finished runs.
 
     Returns:
-        list[Run]: The runs, the best one first; none if they are not among the finished ones.
+        list[Run]: The runs, the best finalist first, or the best choice if finalists are not
+        finished; none if they are not among the finished ones.
     """
-    budget = Budget(run.iterations, 1, run.parameters, run.images)
-    found = [one for one in choices(Job(*run[:3]), budget) if one in records]
-    return sorted(found, key=lambda one: -final(records[one]))
+    pair = Job(*run[:3]), Budget(run.iterations, 1, run.parameters, run.images)
+    best = _choose(*pair, records)
+    found = [one for one in choices(*pair) if one in records and one != best]
+    found.sort(key=lambda one: -final(records[one]))
+    return [best, *found] if best else found
 
 
 def is_current(run, records):
@@ -281,7 +306,7 @@ def _firsts(pairs):
     """List what has to be known before the results of jobs: choices, and paces."""
     runs = [run for pair in pairs for run in choices(*pair)]
     # by which it shows whether they are those of the base
-    bases = [(job._replace(condition=BASE), own) for job, own in pairs if is_choice(job.condition)]
+    bases = [(_tuned(job), own) for job, own in pairs if is_choice(job.condition)]
     runs += [run for pair in bases for run in choices(*pair)]
     return list(dict.fromkeys(runs + [run for run in (pace_of(*pair) for pair in pairs) if run]))
 
@@ -295,11 +320,14 @@ def list_known(jobs, budget, records):
         records (dict[Run, dict]): Finished runs.
 
     Returns:
-        list[Run]: Choices and paces first, then results seed by seed.
+        list[Run]: Choices and paces first, then finalists, then results seed by seed.
     """
     pairs = expand(jobs, budget)
+    # those of an initial weight are compared with those of the base
+    bases = [(_tuned(job), own) for job, own in pairs if is_choice(job.condition)]
+    last = dict.fromkeys(run for pair in pairs + bases for run in finalists(*pair, records))
     later = dict.fromkeys(run for pair in pairs for run in results(*pair, records))
-    return [*_firsts(pairs), *sorted(later, key=lambda run: run.seed)]
+    return [*_firsts(pairs), *last, *sorted(later, key=lambda run: run.seed)]
 
 
 def list_missing(jobs, budget, records):
@@ -333,13 +361,23 @@ def count_runs(jobs, budget, records=None):
         known = results(job, own, records or {})
         job = job._replace(condition=known[0].condition) if known else job
         owners[job, own] = None
-    runs = _firsts(pairs) + [
+    bases = [(_tuned(job), own) for job, own in pairs if is_choice(job.condition)]
+    last = dict.fromkeys(run for pair in pairs + bases for run in _expected(*pair, records or {}))
+    runs = [*_firsts(pairs), *last] + [
         _run(*pair, 'result', None, None, seed) for pair in owners for seed in range(budget.seeds)
     ]
     iterations = Counter()
     for run in runs:
         iterations.update(cost_of(run))
     return len(runs), iterations
+
+
+def _expected(job, budget, records):
+    """List the finalists of a job; as many without a rate, while they are not known."""
+    count, init = min(FINALISTS, len(choices(job, budget))), CONDITIONS[job.condition].init
+    return finalists(job, budget, records) or [
+        _run(_tuned(job), budget, 'finalist', None, init, i) for i in range(count)
+    ]
 
 
 def cost_of(run):

@@ -17,8 +17,8 @@ class Run(NamedTuple):
         task (str): Key of ``TASKS``.
         network (str): Key of ``NETWORKS``.
         condition (str): Key of ``CONDITIONS``.
-        phase (str): ``'choice'`` of learning rate and initial weights, on a held-out part;
-            ``'pace'``, which is CPU time alone; or ``'result'``.
+        phase (str): ``'choice'`` of learning rate and initial weights, on a held-out part, and
+            ``'finalist'``, one of the best of these, at the length of a result; ``'pace'``, which is CPU time alone; or ``'result'``.
         rate (float): Learning rate.
         init (str): Key of ``INITS``.
         seed (int): Seed.

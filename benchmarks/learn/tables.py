@@ -25,7 +25,8 @@ def _rate_cell(runs):
     (run, record), *_ = runs
     tried = record['tried']
     is_edge = run.rate in (min(tried, default=None), max(tried, default=None))
-    return f'{run.rate:g}' + (' (the edge)' if is_edge else '')
+    notes = ' (the edge)' if is_edge else ''
+    return f'{run.rate:g}{notes}' + ('' if record['final'] else ', one round')
 
 
 def _total_seconds(runs):

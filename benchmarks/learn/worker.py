@@ -106,7 +106,7 @@ def work(jobs, budget, store, fitted, load, about, say):
 
 def _train(run, network, data, budget, store):
     recipe, measurements = _recipe_of(run, budget, store), None
-    if run.phase == 'choice':
+    if run.phase in ('choice', 'finalist'):
         # nothing but the end is read
         data, measurements = data.hold_out(CHOICE_SEED), 1
     is_start = (run.task, run.condition, run.phase) == (PRETRAINING, BASE, 'result')

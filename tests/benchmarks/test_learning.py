@@ -141,8 +141,9 @@ def test_the_plan_of_a_transfer_has_its_pretraining(learning, run, tmp_path):
     status, out, err = run(learning.main, 'plan', *options(tmp_path / 'r.jsonl', *chosen))
     assert status == 0, err
     assert 'shapes-objects, s/iteration | shapes-pixels, s/iteration' in out
-    # two rates and two inits of both tasks, two rates from the pretrained weights; one seed each
-    assert '\n14 runs of up to 3 iterations' in out
+    # two rates and two inits of both tasks, two rates from the pretrained weights; the best three
+    # of these, three, two, and two from own init; one seed each
+    assert '\n24 runs of up to 3 iterations' in out
 
 
 def test_run_and_report(learning, run, tmp_path):
@@ -152,10 +153,10 @@ def test_run_and_report(learning, run, tmp_path):
     assert status == 0, err
     records = [json.loads(line) for line in results.read_text().splitlines()]
     phases = [r['run']['phase'] for r in records]
-    # two rates and inits of two networks; one pace; one seed of two under two conditions, and
-    # of the one that does not set the pace for equal time
-    assert phases == ['choice'] * 8 + ['pace'] + ['result'] * 5
-    assert 'all 14 runs are finished' in err and 'of one core left' in err
+    # two rates and inits of two networks; one pace; the best three of both; one seed of two
+    # under two conditions, and of the one that does not set the pace for equal time
+    assert phases == ['choice'] * 8 + ['pace'] + ['finalist'] * 6 + ['result'] * 5
+    assert 'all 20 runs are finished' in err and 'of one core left' in err
     paces = [record for record in records if record['run']['phase'] == 'pace']
     assert all(seconds > 0 for record in paces for seconds in record['seconds'])
     (timed,) = [
@@ -173,7 +174,8 @@ def test_run_and_report(learning, run, tmp_path):
         steps = record['run']['iterations']
         assert steps == (1 if record['run']['phase'] == 'choice' else 3)
         # of two measurements, and of one
-        assert [row[0] for row in record['curve']] == ([0, 1] if steps == 1 else [0, 2, 3])
+        marks = dict(choice=[0, 1], finalist=[0, 3], result=[0, 2, 3])[record['run']['phase']]
+        assert [row[0] for row in record['curve']] == marks
         assert record['finite'] and 0 <= record['curve'][-1][3] <= 1
         assert record['curve'][-1][1] > 0
     # nothing is left to do
@@ -329,11 +331,20 @@ def test_the_rate_is_chosen_on_what_is_held_out(learning):
     records = dict.fromkeys(runs[:-1], record)
     assert plan.results(job, budget, records) == []
     records[runs[-1]] = dict(record, curve=[*CURVE[:-1], [100, 2.0, 1.0, 0.6]])
+    assert plan.results(job, budget, records) == []
+    # the best three at the length of a result
+    last = plan.finalists(job, budget, records)
+    pairs = [(run.rate, run.init) for run in last]
+    assert pairs == [(2e-3, 'fan-in'), (1e-3, 'own'), (1e-3, 'fan-in')]
+    assert {(run.iterations, run.phase, run.seed) for run in last} == {(100, 'finalist', 1000)}
+    assert plan.list_missing([job], budget, records) == last
+    records.update(dict.fromkeys(last, record))
+    records[last[1]] = dict(record, curve=[*CURVE[:-1], [100, 2.0, 1.0, 0.7]])
     results = plan.results(job, budget, records)
-    assert [(run.rate, run.init) for run in results] == 3 * [(4 * 2e-3, 'fan-in')]
+    assert [(run.rate, run.init) for run in results] == 3 * [(4 * 1e-3, 'own')]
     # one that diverged is not better than any
-    records[runs[-1]] = dict(record, finite=False)
-    assert plan.results(job, budget, records)[0].rate == 4 * 1e-3
+    records[last[1]] = dict(record, finite=False)
+    assert plan.results(job, budget, records)[0].rate == 4 * 2e-3
     # of the same runs, those with these weights
     own = plan.choices(job._replace(condition='own init'), budget)
     assert own == [run for run in runs if run.init == 'own']
@@ -469,6 +480,8 @@ def test_iterations_of_equal_cpu_time(learning):
     (job,) = [one for one in jobs if one.network == 'plain']
     curve = [[0, 0.0, None, 0.1], [40, 1.0, 1.0, 0.3]]
     records = {run: dict(curve=curve, finite=True) for run in plan.choices(job, budget)}
+    last = plan.finalists(job, budget, records)
+    records.update({run: dict(curve=curve, finite=True) for run in last})
     # nothing is known of their time
     timed, other = plan.results(job, budget, records)
     pace = plan.pace_of(job, budget)
@@ -477,10 +490,11 @@ def test_iterations_of_equal_cpu_time(learning):
     assert plan.list_missing([job], budget, records) == [timed, other]
     assert plan.iterations_of(timed, budget, records) == 300
     assert plan.iterations_of(timed._replace(condition='float32'), budget, records) == 100
-    # two rates and inits, a pace and two results, which cost as much as those of the first
+    # two rates and inits, the best three, a pace and two results, which cost as much as those of
+    # the first
     runs, cost = plan.count_runs([job], budget)
-    assert runs == 7 and dict(cost) == {
-        ('shapes-pixels', 'plain'): 4 * 40,
+    assert runs == 10 and dict(cost) == {
+        ('shapes-pixels', 'plain'): 4 * 40 + 3 * 100,
         ('shapes-pixels', 'connected'): 2 * 100,
     }
 
@@ -496,16 +510,22 @@ def test_what_the_base_has_is_not_trained_again(learning):
         run: dict(curve=[[40, 1.0, 1.0, run.rate * (2 if run.init == 'own' else 1)]], finite=True)
         for run in plan.choices(base, budget)
     }
+    for job in (base, own, drawn):
+        last = plan.finalists(job, budget, records)
+        assert len(last) == (3 if job == base else 2)
+        records.update(
+            {run: dict(records[run._replace(phase='choice', iterations=40)]) for run in last}
+        )
     assert plan.results(own, budget, records) == plan.results(base, budget, records)
     assert {run.condition for run in plan.results(drawn, budget, records)} == {'fan-in init'}
     # alone too, each run is known, counted and started
-    for job, count in ((own, 4 + 2), (drawn, 4 + 2)):
+    for job, count in ((own, 4 + 3 + 2), (drawn, 4 + 4 + 2)):
         done = {}
         while missing := plan.list_missing([job], budget, done):
             for run in missing:
                 done[run] = dict(records.get(run, dict(curve=[[100, 1.0, 1.0, 0.5]])), finite=True)
         assert len(done) == plan.count_runs([job], budget, done)[0] == count
-    assert plan.count_runs([base, own, drawn], budget, records)[0] == 4 + 2 * 2
+    assert plan.count_runs([base, own, drawn], budget, records)[0] == 4 + 4 + 2 * 2
     # another file for each number of images, but not of tasks that are not drawn
     several = [plan.choices(base, budget._replace(images=n)) for n in (90, 91)]
     assert several[0] != several[1]
@@ -531,6 +551,12 @@ def test_a_result_of_a_rate_that_lost_since_is_left_out(finished):
             records[one] = dict(finished[run], curve=[[40, 1.0, 1.0, 0.6]])
     text = page.write_page(records)
     assert '| SparX-Mamba | 400 |' not in text and '| PlainNet | 400 |' in text
+    # and at the length of a result the first one is
+    for one in plan.finalists(job, budget, records):
+        value = 0.9 if one.rate == 1e-3 and one.init == run.init else 0.5
+        records[one] = dict(finished[run], curve=[[100, 1.0, 1.0, value]])
+    text = page.write_page(records)
+    assert '| 0.001 | own |' in text and '| 0.001, one round | own |' in text
 
 
 def test_conditions_without_a_base_are_not_judged(finished):
