@@ -302,12 +302,15 @@ def expand(jobs, budget):
     return list(dict.fromkeys([pair for pair in firsts if pair] + pairs))
 
 
+def _with_bases(pairs):
+    """Add the base to jobs of initial weights, which may be those that it chooses."""
+    bases = [(_tuned(job), own) for job, own in pairs if is_choice(job.condition)]
+    return pairs + bases
+
+
 def _firsts(pairs):
     """List what has to be known before the results of jobs: choices, and paces."""
-    runs = [run for pair in pairs for run in choices(*pair)]
-    # by which it shows whether they are those of the base
-    bases = [(_tuned(job), own) for job, own in pairs if is_choice(job.condition)]
-    runs += [run for pair in bases for run in choices(*pair)]
+    runs = [run for pair in _with_bases(pairs) for run in choices(*pair)]
     return list(dict.fromkeys(runs + [run for run in (pace_of(*pair) for pair in pairs) if run]))
 
 
@@ -323,11 +326,9 @@ def list_known(jobs, budget, records):
         list[Run]: Choices and paces first, then finalists, then results seed by seed.
     """
     pairs = expand(jobs, budget)
-    # those of an initial weight are compared with those of the base
-    bases = [(_tuned(job), own) for job, own in pairs if is_choice(job.condition)]
-    last = dict.fromkeys(run for pair in pairs + bases for run in finalists(*pair, records))
+    chosen = [run for pair in _with_bases(pairs) for run in finalists(*pair, records)]
     later = dict.fromkeys(run for pair in pairs for run in results(*pair, records))
-    return [*_firsts(pairs), *last, *sorted(later, key=lambda run: run.seed)]
+    return [*_firsts(pairs), *dict.fromkeys(chosen), *sorted(later, key=lambda run: run.seed)]
 
 
 def list_missing(jobs, budget, records):
@@ -361,9 +362,8 @@ def count_runs(jobs, budget, records=None):
         known = results(job, own, records or {})
         job = job._replace(condition=known[0].condition) if known else job
         owners[job, own] = None
-    bases = [(_tuned(job), own) for job, own in pairs if is_choice(job.condition)]
-    last = dict.fromkeys(run for pair in pairs + bases for run in _expected(*pair, records or {}))
-    runs = [*_firsts(pairs), *last] + [
+    chosen = [run for pair in _with_bases(pairs) for run in _expected(*pair, records or {})]
+    runs = [*_firsts(pairs), *dict.fromkeys(chosen)] + [
         _run(*pair, 'result', None, None, seed) for pair in owners for seed in range(budget.seeds)
     ]
     iterations = Counter()
