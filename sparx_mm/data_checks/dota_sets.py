@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..errors import UserError
 from .classes import describe_absent, join_classes
 from .data_sets import find_facts
-from .files import describe_missing
+from .files import describe_missing, read_text
 from .wording import closest, quote_names
 
 # x1 y1 x2 y2 x3 y3 x4 y4 class difficulty
@@ -100,13 +100,8 @@ def check_dota_set(dataset: DotaSet) -> list[str]:
 
 def _read(path: str, dataset: DotaSet) -> list[str]:
     """Return the class names of the boxes in a file."""
-    try:
-        # in the system's encoding, as mmrotate does
-        with open(path) as file:
-            lines = file.readlines()
-    except UnicodeDecodeError as error:
-        encoding = error.encoding.upper()
-        raise UserError(f'{path} is not a text file in {encoding}: save it as such') from error
+    # in the system's encoding, as mmrotate does
+    lines = read_text(path).splitlines()
     return [_read_line(line, f'{path}, line {i}', dataset) for i, line in enumerate(lines, 1)]
 
 

@@ -7,6 +7,27 @@ from collections.abc import Iterable, Sequence
 from ..errors import UserError
 
 
+def read_text(path: str, encoding: str | None = None) -> str:
+    """Read a text file whose encoding is the reader's choice.
+
+    Args:
+        path (str): The file.
+        encoding (str, optional): Its encoding. Default: the system's.
+
+    Returns:
+        str: Its content.
+
+    Raises:
+        UserError: If it is in another encoding.
+    """
+    try:
+        with open(path, encoding=encoding) as file:
+            return file.read()
+    except UnicodeDecodeError as error:
+        encoding = error.encoding.upper()
+        raise UserError(f'{path} is not a text file in {encoding}: save it as such') from error
+
+
 def read_lines(path: str) -> list[str]:
     """Read a list of images.
 

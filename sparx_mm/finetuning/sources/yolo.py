@@ -3,6 +3,7 @@
 import os.path as osp
 from collections.abc import Container, Sequence
 
+from ...data_checks.files import read_text
 from ...errors import UserError
 from .content import Collector, Content, polygon_box
 from .images import ImageFolder, list_files, pair_files
@@ -83,11 +84,7 @@ def read_yolo(
 
 
 def _add_objects(found: Collector, path: str, size: tuple[int, int]) -> None:
-    try:
-        with open(path, encoding='utf-8-sig') as file:
-            lines = file.read().splitlines()
-    except UnicodeDecodeError as error:
-        raise UserError(f'{path} is not a text file in UTF-8') from error
+    lines = read_text(path, 'utf-8-sig').splitlines()
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from ...data_checks.files import read_text
 from ...errors import UserError
 
 # files of names beside the labels
@@ -69,11 +70,7 @@ def read_names(path: str) -> list[str]:
                 raise UserError(f'{path}: names are numbered {shown}, and not from 0 on')
             names = [names[number] for number in numbers]
     else:
-        try:
-            with open(path, encoding='utf-8-sig') as file:
-                names = file.read().rstrip().splitlines()
-        except UnicodeDecodeError as error:
-            raise UserError(f'{path} is not a text file in UTF-8: save it as such') from error
+        names = read_text(path, 'utf-8-sig').rstrip().splitlines()
         names = [name.strip() for name in names]
         if '' in names:
             raise UserError(
