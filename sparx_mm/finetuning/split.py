@@ -1,5 +1,6 @@
 """The validation set of a set that comes without one: its own folder, or some of the images."""
 
+import os.path as osp
 import random
 from collections import Counter
 from collections.abc import Hashable, Sequence, Set
@@ -14,6 +15,8 @@ SHARE = 0.2
 def find_folders(names: Sequence[str]) -> tuple[list[int], list[int]] | None:
     """Find the images of the folders ``train`` and ``val``, or ``valid`` without the latter.
 
+    Both lie in the folder of all images, or below it in one that all images share.
+
     Args:
         names (Sequence[str]): Paths of the images, relative to the folder of all.
 
@@ -21,11 +24,12 @@ def find_folders(names: Sequence[str]) -> tuple[list[int], list[int]] | None:
         tuple[list[int], list[int]] or None: Indices of the images for training and for
         validation, without those elsewhere; None unless there are both.
     """
+    parents = [name.split('/')[:-1] for name in names]
+    depth = len(osp.commonprefix(parents))
     folders: dict[str, list[int]] = {}
-    for i, name in enumerate(names):
-        top, inside, _ = name.partition('/')
-        if inside:
-            folders.setdefault(top, []).append(i)
+    for i, parent in enumerate(parents):
+        if len(parent) > depth:
+            folders.setdefault(parent[depth], []).append(i)
     val = next((folders[name] for name in VAL_FOLDERS if name in folders), None)
     return (folders[TRAIN_FOLDER], val) if TRAIN_FOLDER in folders and val else None
 

@@ -154,11 +154,12 @@ def test_a_validation_set_of_its_own(request_, tmp_path, images):
         prepare_data(own, str(tmp_path / 'data'))
 
 
+@pytest.mark.parametrize('below', ['', 'photos/2024/'])
 @pytest.mark.parametrize('val', ['val', 'valid'])
-def test_folders_of_training_and_validation(write, tmp_path, val):
+def test_folders_of_training_and_validation(write, tmp_path, val, below):
     """A class of the validation set alone is not trained, and a test set is left out."""
-    splits = dict(train=['cat'] * 6, test=['fish'])
-    splits[val] = ['cat', 'dog']
+    train, val, test = (f'{below}{name}' for name in ('train', val, 'test'))
+    splits = {train: ['cat'] * 6, val: ['cat', 'dog'], test: ['fish']}
     files = {}
     for split, names in splits.items():
         for i, name in enumerate(names):
