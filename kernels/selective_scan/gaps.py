@@ -7,6 +7,10 @@ import torch
 
 from ..autocast import without_autocast
 from ..softplus import softplus
+from .reference import LONGEST
+
+# a step in which no state decays
+SHORTEST = 1e-20
 
 
 @without_autocast
@@ -39,9 +43,9 @@ def fold_gaps(
         delta = delta + delta_bias[:, None]
     if delta_softplus:
         delta = softplus(delta)
-    # of an infinite gap the state is gone, and 0 times infinity would be NaN
-    whole = (delta + gap).clamp_max(torch.finfo(delta.dtype).max)
-    # a step of 0 takes nothing in, and must not become NaN
-    share = delta / whole.clamp_min(torch.finfo(whole.dtype).tiny)
+    # a step and a gap of 0 take nothing in, but the gradient by that step is not 0. Both bounds
+    # leave room in float32 for what they multiply
+    whole = (delta + gap + SHORTEST).clamp_max(LONGEST)
+    share = delta / whole
     none = A.new_zeros(len(A))
     return u * share, whole, A, B, C, none, none, False

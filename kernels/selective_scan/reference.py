@@ -10,6 +10,9 @@ import torch.nn.functional as F
 from ..autocast import without_autocast
 from ..softplus import softplus
 
+# a step after which no state is left; an infinite one would give gradients of NaN
+LONGEST = 1e20
+
 
 @without_autocast
 def selective_scan(
@@ -47,7 +50,7 @@ def selective_scan(
         delta = delta + delta_bias[:, None]
     if delta_softplus:
         delta = softplus(delta)
-    decayed = delta if gap is None else delta + gap.to(dtype)
+    decayed = delta if gap is None else (delta + gap.to(dtype)).clamp_max(LONGEST)
     h = u.new_zeros(batch, channels, A.shape[1])
     outputs = []
     for t in range(length):

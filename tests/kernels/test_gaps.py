@@ -111,7 +111,7 @@ def test_gaps_of_nothing_change_nothing(assert_near):
 
 
 @pytest.mark.parametrize('dtype', TOLERANCES)
-def test_steps_of_0(dtype, evaluate):
+def test_steps_of_0_by_softplus(dtype, evaluate):
     """A state that waits takes nothing in, and its gradients are numbers."""
     inputs = [t.to(dtype) for t in sequence_arguments(1, 2, 3, 2, None)[:5]]
     inputs[1].fill_(-1e4)
@@ -119,6 +119,18 @@ def test_steps_of_0(dtype, evaluate):
     scan = functools.partial(selective_scan, delta_softplus=True, gap=gap)
     y, *gradients = evaluate(scan, inputs)
     assert not y.any() and all(t.isfinite().all() for t in gradients)
+
+
+@pytest.mark.parametrize('dtype', TOLERANCES)
+def test_steps_of_0(dtype, evaluate, assert_near):
+    """The gradient by a step of 0 is that of what it would take in, with a gap and without."""
+    inputs = sequence_arguments(1, 2, 5, 2, None)[:5]
+    inputs[1].abs_()[..., 1::2] = 0
+    gap = torch.rand_like(inputs[0])
+    gap[..., 1] = 0
+    wanted = evaluate(functools.partial(reference, gap=gap), inputs)
+    scan = functools.partial(selective_scan, gap=gap.to(dtype))
+    assert_near(evaluate(scan, [t.to(dtype) for t in inputs]), wanted, TOLERANCES[dtype])
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
@@ -137,17 +149,27 @@ def test_a_gap_of_another_shape_is_refused():
         selective_scan(*inputs, gap=torch.zeros(1, 5))
 
 
-@pytest.mark.parametrize('backend', ['auto', 'torch', 'reference'])
-def test_an_infinite_gap_forgets(backend, monkeypatch):
-    monkeypatch.setenv('SPARX_MM_KERNELS', backend)
+@pytest.mark.parametrize(
+    'backend',
+    [
+        'torch',
+        'numba',
+        'reference',
+        pytest.param('triton', marks=[pytest.mark.slow, needs_interpreter]),
+    ],
+)
+def test_an_infinite_gap_forgets(backend, evaluate, assert_near, monkeypatch):
+    """Output and gradients are those of two scans, also where products of inputs exceed 1."""
     u, delta, A, B, C = sequence_arguments(1, 3, 6, 2, None, torch.float32)[:5]
     gap = torch.zeros(1, 3, 6)
     gap[..., 3] = torch.inf
-    y = selective_scan(u, delta, A, B, C, delta_softplus=True, gap=gap)
-    parts = [
-        selective_scan(
-            *(t[..., part] for t in (u, delta)), A, B[..., part], C[..., part], delta_softplus=True
-        )
-        for part in (slice(3), slice(3, None))
-    ]
-    torch.testing.assert_close(y, torch.cat(parts, -1))
+    inputs = u, delta.abs(), A, 10 * B, C
+
+    def scan_parts(u, delta, A, B, C):
+        cut = [[t[..., part] for t in (u, delta, B, C)] for part in (slice(3), slice(3, None))]
+        return torch.cat([reference(u, delta, A, B, C) for u, delta, B, C in cut], -1)
+
+    wanted = evaluate(scan_parts, [t.double() for t in inputs])
+    monkeypatch.setenv('SPARX_MM_KERNELS', backend)
+    given = evaluate(functools.partial(selective_scan, gap=gap), inputs)
+    assert_near(given, wanted, TOLERANCES[torch.float32])
