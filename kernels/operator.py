@@ -1,8 +1,8 @@
 """The registration of an operator with torch: all that the operators share.
 
-An operator takes tensors, of which the first decides about dtype, device and memory
-format, then options. It returns y and the states that its backward pass needs. With
-`define_operator` torch.compile, export, checkpointing and FLOP counting see it.
+Those of `define_operator` take tensors, of which the first decides about dtype, device and
+memory format, then options. They return y and the states that their backward pass needs. With
+it torch.compile, export, checkpointing and FLOP counting see them.
 """
 
 import functools
@@ -43,7 +43,7 @@ def _laid_out(result: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return torch.empty_like(x, memory_format=memory_format).copy_(result)
 
 
-def _register(
+def register(
     schema: str, function: Callable, fake: Callable, backward: Callable, setup_context: Callable
 ) -> Callable:
     """Register an operator, in the place of one of that name.
@@ -69,8 +69,16 @@ def _register(
     return getattr(torch.ops.sparx_mm, name)
 
 
-def _without_tangents(op: Callable, name: str) -> Callable:
-    """Make an operator refuse forward-mode derivatives, which torch would take for zeros."""
+def without_tangents(op: Callable, name: str) -> Callable:
+    """Make an operator refuse forward-mode derivatives, which torch would take for zeros.
+
+    Args:
+        op (Callable): The operator.
+        name (str): Its name.
+
+    Returns:
+        Callable: The same, which raises ``RuntimeError`` for an input with a tangent.
+    """
 
     def call(*inputs: Any) -> Any:
         # torch.func.jvp and what is made of it open a dual level too
@@ -168,10 +176,10 @@ def define_operator(
     def refuse(ctx: Any, *grads: torch.Tensor | None) -> None:
         raise RuntimeError(f'sparx_mm::{name} has no double backward: leave out create_graph=True')
 
-    op = _register(
+    op = register(
         f'{name}({arguments}) -> (Tensor, Tensor)', forward, fake, differentiate, setup_context
     )
-    backward_op = _register(
+    backward_op = register(
         f'{name}_backward(Tensor dy, Tensor states, {arguments}) -> '
         f'({", ".join(["Tensor"] * count)})',
         backward,
@@ -179,7 +187,7 @@ def define_operator(
         refuse,
         lambda ctx, inputs, output: None,
     )
-    call, call_backward = _without_tangents(op, name), _without_tangents(backward_op, name)
+    call, call_backward = without_tangents(op, name), without_tangents(backward_op, name)
     if count_flops is None:
         return call
     FLOP_FORMULAS[f'sparx_mm::{name}'] = count_flops

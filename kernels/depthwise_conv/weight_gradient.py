@@ -1,5 +1,7 @@
 """The weight gradient of large depthwise kernels on the CPU, as a torch operator."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch.nn.grad import conv2d_weight
@@ -7,11 +9,13 @@ from torch.nn.grad import conv2d_weight
 from .. import dispatch
 from ..autocast import without_autocast
 from ..checks import check_floating, check_shapes
+from ..operator import register, without_tangents
 
 # side of the largest depthwise kernel for whose weight gradient oneDNN has code;
 # for a larger one it falls back to a dense form, several times slower than
 # windows of this size
 WINDOW = 3
+_NAME = 'depthwise_weight_gradient'
 
 
 def depthwise_weight_gradient(dy: torch.Tensor, x: torch.Tensor, side: int) -> torch.Tensor:
@@ -34,14 +38,14 @@ def depthwise_weight_gradient(dy: torch.Tensor, x: torch.Tensor, side: int) -> t
         >>> depthwise_weight_gradient(torch.ones(1, 1, 4, 4), torch.ones(1, 1, 4, 4), 5)[0, 0, 2]
         tensor([ 8., 12., 16., 12.,  8.])
     """
-    op, sizes = 'depthwise_weight_gradient', {}
+    op, sizes = _NAME, {}
     check_shapes(op, sizes, x=(x, 'BCHW'), dy=(dy, 'BCHW'))
     check_floating(op, ('x', x), {'dy': dy}, {})
     if dy.dtype != x.dtype:
         raise ValueError(f'{op}: dy must be {x.dtype} like x, got {dy.dtype}')
     if side < WINDOW or side % 2 == 0:
         raise ValueError(f'{op}: side must be odd and at least {WINDOW}, got {side}')
-    return torch.ops.sparx_mm.depthwise_weight_gradient(dy, x, side)
+    return _operator(dy, x, side)
 
 
 @without_autocast
@@ -85,21 +89,21 @@ def _by_windows(dy, x, side):
     return d_weight
 
 
-_definition = torch.library.custom_op(
-    'sparx_mm::depthwise_weight_gradient',
-    _compute,
-    mutates_args=(),
-    schema='(Tensor dy, Tensor x, int side) -> Tensor',
-)
-
-
-@_definition.register_fake
-def _fake(dy, x, side):
+def _fake(dy: torch.Tensor, x: torch.Tensor, side: int) -> torch.Tensor:
     return x.new_empty(x.shape[1], 1, side, side)
 
 
-@_definition.register_autograd
-def _backward(ctx, d_weight):
-    raise RuntimeError(
-        'sparx_mm::depthwise_weight_gradient has no backward: leave out create_graph=True'
-    )
+def _refuse(ctx: Any, d_weight: torch.Tensor) -> None:
+    raise RuntimeError(f'sparx_mm::{_NAME} has no backward: leave out create_graph=True')
+
+
+_operator = without_tangents(
+    register(
+        f'{_NAME}(Tensor dy, Tensor x, int side) -> Tensor',
+        _compute,
+        _fake,
+        _refuse,
+        lambda ctx, inputs, output: None,
+    ),
+    _NAME,
+)

@@ -9,6 +9,7 @@ from torch.autograd import forward_ad
 
 from sparx_mm.kernels import (
     depthwise_conv,
+    depthwise_weight_gradient,
     group_norm,
     layer_norm,
     selective_scan,
@@ -106,6 +107,17 @@ def test_forward_mode_of_the_gradient_is_refused(case):
     y = function(*tensors)
     with forward_ad.dual_level(), pytest.raises(RuntimeError, match='has no forward-mode'):
         torch.autograd.grad(y, tensors, forward_ad.make_dual(torch.ones_like(y), y.detach()))
+
+
+@pytest.mark.parametrize('take', [take_jvp, take_jvp_of_vmap, take_jacobian, take_dual])
+def test_forward_mode_of_a_weight_gradient_is_refused(take):
+    dy, x = torch.rand(2, 2, 3, 9, 9)
+    for function in (
+        lambda t: depthwise_weight_gradient(t, x, 5),
+        lambda t: depthwise_weight_gradient(dy, t, 5),
+    ):
+        with pytest.raises(RuntimeError, match='weight_gradient has no forward-mode derivatives'):
+            take(function, x)
 
 
 def test_forward_mode_beside_an_operator(case):
