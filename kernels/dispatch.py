@@ -49,7 +49,8 @@ def _missing_package(name: str) -> str:
     """Return the reason why a package cannot be imported, '' if it can."""
     try:
         importlib.import_module(name)
-    except ImportError as error:
+    # OSError: llvmlite, where its library does not load
+    except (ImportError, OSError) as error:
         if getattr(error, 'name', None) == name:
             return f'{name} is not installed'
         # such as a NumPy that is too new for this numba

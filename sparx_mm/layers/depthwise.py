@@ -103,6 +103,8 @@ class DepthwiseConv(nn.Conv2d):
             and torch.is_grad_enabled()
             # a tracer compares graphs, and finds no two functions of Python equal
             and not is_traced()
+            # torch.func takes no such function
+            and not torch._C._are_functorch_transforms_active()
         ):
             bias = None if self.bias is None else self.bias.to(dtype)
             return _LargeConv.apply(x.to(dtype), self.weight.to(dtype), bias)

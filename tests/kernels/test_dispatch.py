@@ -158,6 +158,17 @@ def test_why_triton_cannot_run(first, reason, run_python):
     assert run_python(script(code, first), TRITON_INTERPRET='0') == f'{reason}\n'
 
 
+def test_a_package_whose_library_does_not_load(monkeypatch):
+    """As llvmlite's, of numba, on a system that it was not built for."""
+
+    def load(name):
+        raise OSError('cannot open shared object file')
+
+    monkeypatch.setattr(dispatch.importlib, 'import_module', load)
+    reason = 'numba does not import (cannot open shared object file)'
+    assert dispatch._missing_package.__wrapped__('numba') == reason
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
 def test_why_there_are_no_kernels_without_a_gpu(run_python):
     code = 'print(backend_report()["triton"])'

@@ -61,12 +61,16 @@ def test_what_a_kernel_raises_is_a_failure(monkeypatch):
     assert len(str(check).splitlines()) == 1
 
 
-def test_random_numbers_go_on_as_before():
+def test_random_numbers_go_on_as_before(monkeypatch):
     torch.manual_seed(3)
     wanted = torch.rand(1)
     torch.manual_seed(3)
+    # what torch.manual_seed calls, with a GPU or without
+    on_gpus = []
+    monkeypatch.setattr(torch.cuda, 'manual_seed_all', on_gpus.append)
     next(selftest.run('cpu'))
     assert torch.equal(torch.rand(1), wanted)
+    assert not on_gpus
 
 
 def test_the_reference_is_not_held_to_itself(monkeypatch):

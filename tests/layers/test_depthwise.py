@@ -148,6 +148,12 @@ def test_compiles_whole_for_training():
     torch.testing.assert_close(*gradients)
 
 
+def test_vmap_of_a_large_weight():
+    conv, x = _conv(), torch.randn(3, 2, 6, 7, 8)
+    wanted = torch.stack([conv(one) for one in x])
+    torch.testing.assert_close(torch.func.vmap(conv)(x), wanted)
+
+
 def test_a_double_backward_of_a_large_weight_is_refused():
     conv, x = _conv(), torch.randn(1, 6, 7, 8)
     y = conv(x).square().sum()
