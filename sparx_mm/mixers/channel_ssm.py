@@ -11,6 +11,9 @@ from ..registry import MODELS
 from .scan_parameters import ScanParameters, widen
 
 NUM_DIRECTIONS = 2
+# positions that are scanned side by side as one sequence; the others are more sequences, so
+# that a GPU's kernels, which are compiled for a number of channels, serve maps of every size
+TILE = 8
 
 
 @MODELS.register_module()
@@ -65,40 +68,45 @@ class ChannelSSM(ScanParameters):
             Tensor: Map of the same shape.
         """
         batch, channels, height, width = x.shape
-        # (B, C, H, W) -> (C, B, H, W) -> (C, B*H*W, 1)
-        values = x.transpose(0, 1).reshape(channels, -1, 1)
+        # (B, C, H, W) -> (B*H*W, C) -> (S, TILE, C) -> (S, C, TILE, 1)
+        values = x.permute(0, 2, 3, 1).reshape(-1, channels)
+        positions = len(values)
+        tiles = (positions + TILE - 1) // TILE
+        values = F.pad(values, (0, 0, 0, tiles * TILE - positions))
+        values = values.view(tiles, TILE, channels).transpose(1, 2).unsqueeze(3)
         padded = F.pad(values, (0, 0, 0, 0, 1, 1))
-        near = torch.cat([padded[:-2], values, padded[2:]], dim=2)
-        # (C, B*H*W, 3) -> (C, B*H*W, E)
+        near = torch.cat([padded[:, :-2], values, padded[:, 2:]], dim=3)
+        # (S, C, TILE, 3) -> (S, C, TILE, E)
         a = F.silu(F.linear(near, self.in_conv.weight.squeeze(1)) + self.embedding.unsqueeze(1))
-        y = self._scan(a, 0) + self._scan(a.flip(0), 1).flip(0)
+        y = self._scan(a, 0) + self._scan(a.flip(1), 1).flip(1)
         y = y * F.silu(F.linear(values, self.gate_conv.weight.squeeze(1), self.gate_conv.bias))
         y = F.linear(y.to(a.dtype), self.out_conv.weight.squeeze(2), self.out_conv.bias)
-        # (C, B*H*W, 1) -> (C, B, H, W) -> (B, C, H, W)
-        return y.reshape(channels, batch, height, width).transpose(0, 1)
+        # (S, C, TILE, 1) -> (B*H*W, C) -> (B, H, W, C) -> (B, C, H, W)
+        y = y.squeeze(3).transpose(1, 2).reshape(-1, channels)[:positions]
+        return y.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
     def _scan(self, a: torch.Tensor, direction: int) -> torch.Tensor:
-        """Scan along axis 0 with the parameters of a direction: (C, B*H*W, E) to the same."""
-        num_channels, positions, width = a.shape
+        """Scan along axis 1 with the parameters of a direction: (S, C, TILE, E) to the same."""
+        num_channels, width = a.shape[1], a.shape[3]
         rank = self.dt_weight.shape[-1]
         weight = self.x_proj_weight.squeeze(-1).unflatten(0, (NUM_DIRECTIONS, -1))[direction]
-        dt, B, C = F.linear(a, weight).split([rank, 1, 1], dim=2)
+        dt, B, C = F.linear(a, weight).split([rank, 1, 1], dim=3)
         delta = _step_sizes(widen(self.dt_weight)[direction], dt)
         A = -widen(self.A_log).exp().view(NUM_DIRECTIONS, width, 1)[direction]
         bias, D = widen(self.dt_bias)[direction], widen(self.D).view(NUM_DIRECTIONS, width)
-        # one sequence of B*H*W*E channels, which are scanned side by side. With one state,
+        # a sequence has TILE*E channels, which are scanned side by side. With one state,
         # the weights of a position are factors of what goes in and comes out
-        ones = A.new_ones(1, 1, num_channels)
-        u, delta = ((t.flatten(1).t().unsqueeze(0)) for t in (a * B, delta))
-        A, bias = A.repeat(positions, 1), bias.repeat(positions)
+        ones = A.new_ones(len(a), 1, num_channels)
+        u, delta = (t.flatten(2).transpose(1, 2) for t in (a * B, delta))
+        A, bias = A.repeat(TILE, 1), bias.repeat(TILE)
         h = selective_scan(u, delta, A, ones, ones, delta_bias=bias, delta_softplus=True)
-        # (1, B*H*W*E, C) -> (C, B*H*W, E), in the layout of a
-        h = h.squeeze(0).t().contiguous().view_as(a)
+        # (S, TILE*E, C) -> (S, C, TILE, E), in the layout of a
+        h = h.transpose(1, 2).contiguous().view_as(a)
         return a * D[direction] + h * C
 
 
 # step sizes need float32, because a scan multiplies their rounding error
 @without_autocast
 def _step_sizes(weight, dt):
-    """Multiply (E, R) by (C, B*H*W, R) in the weight's dtype: (C, B*H*W, E)."""
+    """Multiply (E, R) by (S, C, TILE, R) in the weight's dtype: (S, C, TILE, E)."""
     return F.linear(dt.to(weight.dtype), weight)

@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sparx_mm.mixers import ChannelSSM
+from sparx_mm.kernels import selective_scan
+from sparx_mm.mixers import ChannelSSM, channel_ssm
 
 
 def loop(mixer, v, channels):
@@ -33,10 +34,11 @@ def test_output_and_gradients_of_a_loop(channels):
     mixer = ChannelSSM(channels, width=4, dt_rank=2).double()
     for parameter in mixer.parameters():
         torch.nn.init.normal_(parameter)
-    x = torch.randn(2, channels, 3, 2, dtype=torch.float64, requires_grad=True)
+    # more than one tile of positions
+    x = torch.randn(2, channels, 3, 7, dtype=torch.float64, requires_grad=True)
     # (B, C, H, W) -> (B*H*W, C)
     values = x.permute(0, 2, 3, 1).flatten(0, 2)
-    wanted = loop(mixer, values, channels).view(2, 3, 2, channels).permute(0, 3, 1, 2)
+    wanted = loop(mixer, values, channels).view(2, 3, 7, channels).permute(0, 3, 1, 2)
     given = mixer(x)
     torch.testing.assert_close(given, wanted, atol=1e-11, rtol=1e-11)
     cotangent, read = torch.randn_like(given), [x, *mixer.parameters()]
@@ -48,6 +50,21 @@ def test_positions_do_not_see_each_other():
     mixer = ChannelSSM(6).eval()
     x = torch.randn(1, 6, 4, 5)
     torch.testing.assert_close(mixer(x)[..., 1:3, 2:], mixer(x[..., 1:3, 2:]))
+
+
+def test_maps_of_all_sizes_scan_as_many_channels(monkeypatch):
+    """On a GPU another number is another kernel to compile, in seconds."""
+    channels = set()
+
+    def scan(u, *others, **options):
+        channels.add(u.shape[1])
+        return selective_scan(u, *others, **options)
+
+    monkeypatch.setattr(channel_ssm, 'selective_scan', scan)
+    mixer = ChannelSSM(6)
+    for size in ((1, 1), (4, 4), (7, 9)):
+        mixer(torch.randn(2, 6, *size))
+    assert len(channels) == 1
 
 
 @pytest.mark.parametrize('width', [0, 2.0, '8'])
