@@ -116,8 +116,8 @@ def missing_numba(tensor: torch.Tensor | None = None) -> str:
     """Say why the numba kernels cannot run.
 
     Args:
-        tensor (Tensor, optional): The operator's first argument. Default: a
-            float32 tensor on the CPU.
+        tensor (Tensor, optional): The operator's first argument; float16, bfloat16 or
+            float32 on the CPU is taken. Default: such a tensor.
 
     Returns:
         str: The reason, empty if they can.
@@ -127,16 +127,6 @@ def missing_numba(tensor: torch.Tensor | None = None) -> str:
     if tensor is not None and tensor.dtype == torch.float64:
         return 'the tensors are float64'
     return _missing_package('numba')
-
-
-def numba_supports(tensor: torch.Tensor) -> bool:
-    """Return True if the numba kernels take a tensor.
-
-    Args:
-        tensor (Tensor): The operator's first argument; float16, bfloat16 or
-            float32 on the CPU is taken.
-    """
-    return not missing_numba(tensor)
 
 
 @functools.cache
@@ -153,7 +143,7 @@ def _fastest(tensor: torch.Tensor) -> str:
             f'no Triton kernels for the scan on a GPU: {missing}; '
             'it runs in plain torch, many times slower'
         )
-    return 'numba' if numba_supports(tensor) else 'torch'
+    return 'torch' if missing_numba(tensor) else 'numba'
 
 
 def choose(tensor: torch.Tensor) -> str:
