@@ -16,7 +16,7 @@ from torch import nn
 
 from sparx_mm.kernels import without_autocast
 
-from .backbones.pretrained import check_init_cfg, dotted
+from .backbones.pretrained import check_init_cfg, dotted, initializer_name
 from .checkpoint_io import load_checkpoint
 from .compat import torchvision_stub
 from .errors import ConfigError
@@ -202,7 +202,7 @@ def _check_teacher(teacher):
         raise ConfigError(
             'model.teacher has no head, whose logits are learned: give model.teacher.head'
         )
-    if not any(map(teacher.get, _WEIGHTS)) or given.get('type') != 'Pretrained':
+    if not any(map(teacher.get, _WEIGHTS)) or initializer_name(given) != 'Pretrained':
         raise ConfigError(
             "model.teacher has no weights: give init_cfg=dict(type='Pretrained', "
             'checkpoint=FILE) to a classifier of mmpretrain, pretrained=True or '

@@ -187,6 +187,7 @@ def test_mistakes(file, tmp_path):
     ):
         with pytest.raises(ConfigError, match='model.teacher has no weights: give init_cfg'):
             build(**teacher)
+    build(**teacher_of(init_cfg=dict(type='mmengine.model.PretrainedInit', checkpoint=file)))
     known = dict(type='Pretrained', checkpoint=file)
     for teacher, message in (
         ('resnet50', "model.teacher must be the config of a classifier, a dict, got 'resnet50'"),

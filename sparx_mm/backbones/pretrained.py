@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from mmengine.model import PretrainedInit, update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
 
+from ..config_nodes import type_name
 from ..errors import ConfigError, UserError
 from ..state_dicts import SWIN, VMAMBA, CoverageError, Report, find_weights, fit
 from ..state_dicts.fit import PARTIAL_INITS
@@ -22,6 +23,23 @@ _PACKAGES = dict(cv2='opencv-python-headless')
 _WHOLE = 'Pretrained'
 CHECKPOINT_INITS = (_WHOLE, *PARTIAL_INITS.values())
 _OPTIONS = ('checkpoint', 'prefix', 'map_location')
+
+
+def initializer_name(cfg: Mapping) -> str:
+    """Return the name by which the initialiser of an ``init_cfg`` is registered.
+
+    Args:
+        cfg (Mapping): One initialisation; its ``type`` may be a class, or have a scope or a
+            module, as `Config.dump` writes a class.
+
+    Returns:
+        str: The name, which is no registered one if the type is not.
+
+    Example:
+        >>> initializer_name(dict(type='mmengine.model.PretrainedInit'))
+        'Pretrained'
+    """
+    return type_name(cfg).removesuffix('Init')
 
 
 def check_init_cfg(init_cfg: dict | list[dict] | None) -> None:
@@ -42,7 +60,7 @@ def check_init_cfg(init_cfg: dict | list[dict] | None) -> None:
             if isinstance(one, str):
                 text += f': give dict(type={_WHOLE!r}, checkpoint={one!r})'
             raise ConfigError(text)
-        if one['type'] in (*CHECKPOINT_INITS, PretrainedInit):
+        if initializer_name(one) in CHECKPOINT_INITS:
             _check_checkpoint(one)
 
 
@@ -70,10 +88,9 @@ def split_init_cfg(init_cfg: dict | list[dict] | None) -> tuple[list[dict], list
         last, because rules would write over them.
     """
     cfgs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
-    files = [c for c in cfgs if c.get('type') in (_WHOLE, PretrainedInit)]
+    files = [c for c in cfgs if initializer_name(c) == _WHOLE]
     others = [c for c in cfgs if c not in files]
-    partial = (*PARTIAL_INITS.values(), PretrainedSwinInit, PretrainedVMambaInit)
-    return sorted(others, key=lambda c: c.get('type') in partial), files
+    return sorted(others, key=lambda c: initializer_name(c) in PARTIAL_INITS.values()), files
 
 
 def dotted(prefix: str | None) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from mmengine.config import Config
 
-from ..backbones.pretrained import CHECKPOINT_INITS
+from ..backbones.pretrained import CHECKPOINT_INITS, initializer_name
 from ..checkpoint_io import load_checkpoint
 from ..errors import UserError
 from ..run.preflight.weights import check_checkpoint
@@ -44,7 +44,7 @@ def use_weights(cfg: Config, weights: str | None, task: str) -> tuple[str, bool]
         UserError: If the file is missing or holds no backbone of ours.
     """
     backbone = cfg.model.backbone
-    if (backbone.get('init_cfg') or {}).get('type') in CHECKPOINT_INITS:
+    if initializer_name(backbone.get('init_cfg') or {}) in CHECKPOINT_INITS:
         backbone.init_cfg = None
     cfg.load_from = None
     if weights is None and cfg.get('init_cfg'):

@@ -78,6 +78,11 @@ def test_a_part_without_a_type_has_that_of_its_family():
         (dict(init_cfg=dict(checkpoint='a.pth')), "init_cfg must be a dict with a 'type'"),
         (dict(init_cfg=dict(type='Pretrained')), 'needs checkpoint=FILE'),
         (dict(init_cfg=[dict(type='PretrainedSwin', checkpoint=3)]), 'needs checkpoint=FILE'),
+        (dict(init_cfg=dict(type='mmengine.Pretrained')), 'needs checkpoint=FILE'),
+        (
+            dict(init_cfg=dict(type='sparx_mm.backbones.pretrained.PretrainedSwinInit')),
+            'needs checkpoint=FILE',
+        ),
         (
             dict(init_cfg=dict(type='Pretrained', checkpoint='a.pth', prefix=1)),
             "'prefix': 1} needs a str as prefix",

@@ -177,10 +177,18 @@ def test_files_come_after_other_initialisations(source, file):
     assert not alone.state_dict()['stem.0.weight'].equal(before['stem.0.weight'])
 
 
-def test_the_class_is_a_type_too(source, file):
-    model = SparXMamba(PICO, init_cfg=dict(type=PretrainedInit, checkpoint=str(file())))
+@pytest.mark.parametrize(
+    'kind', [PretrainedInit, 'mmengine.Pretrained', 'mmengine.model.PretrainedInit']
+)
+def test_the_class_and_its_full_name_are_types_too(kind, source, file):
+    init_cfg = dict(type=kind, checkpoint=str(file()))
+    model = SparXMamba(PICO, init_cfg=init_cfg)
     model.init_weights()
     assert is_loaded(source, model)
+    # in place of the same file
+    file(lambda w: {k: v for k, v in w.items() if 'mlp' not in k})
+    with pytest.raises(CoverageError, match='ffn'):
+        SparXMamba(PICO, init_cfg=init_cfg).init_weights()
 
 
 def test_a_second_call_changes_nothing(source, file):

@@ -95,7 +95,9 @@ def test_a_plain_swin(cfg, tmp_path):
     assert cfg.model.backbone.init_cfg == dict(type='PretrainedSwin', checkpoint=path)
 
 
-def test_random_weights(cfg):
+@pytest.mark.parametrize('kind', ['Pretrained', 'mmengine.model.PretrainedInit'])
+def test_random_weights(cfg, kind):
+    cfg.model.backbone.init_cfg.type = kind
     assert use_weights(cfg, 'none', 'detection') == ('random weights', False)
     # a file's would be of type Pretrained
     assert cfg.model.backbone.init_cfg == weights_module.FAN_IN

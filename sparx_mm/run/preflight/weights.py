@@ -2,7 +2,7 @@
 
 from mmengine.config import Config
 
-from ...backbones.pretrained import CHECKPOINT_INITS
+from ...backbones.pretrained import CHECKPOINT_INITS, initializer_name
 from ...checkpoint_io import CheckpointError, DownloadError, checkpoint_kind, fetch
 from ...config_nodes import has_teacher, walk
 from ...errors import UserError
@@ -23,7 +23,7 @@ def check_weights(cfg: Config) -> None:
     model = cfg.get('model') or {}
     taught = has_teacher(model)
     for key, node in walk(model, 'model'):
-        name = 'checkpoint' if node.get('type') in CHECKPOINT_INITS else None
+        name = 'checkpoint' if initializer_name(node) in CHECKPOINT_INITS else None
         without = f'train from scratch with {key}=None'
         if taught and key.startswith('model.teacher'):
             # timm's key
@@ -53,7 +53,7 @@ def drop_pretrained(cfg: Config) -> None:
         if node.get('init_cfg') is not None:
             several = isinstance(node['init_cfg'], (list, tuple))
             kept = node['init_cfg'] if several else [node['init_cfg']]
-            kept = [one for one in kept if one.get('type') not in CHECKPOINT_INITS]
+            kept = [one for one in kept if initializer_name(one) not in CHECKPOINT_INITS]
             node['init_cfg'] = kept or None
 
 

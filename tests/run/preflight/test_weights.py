@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.model import PretrainedInit
 
 from sparx_mm.checkpoint_io.download import cached_file
 from sparx_mm.errors import UserError
@@ -20,7 +21,16 @@ def _weights(checkpoint, kind='Pretrained'):
     return _config(model=dict(backbone=dict(init_cfg=init_cfg)))
 
 
-@pytest.mark.parametrize('kind', ['Pretrained', 'PretrainedSwin'])
+@pytest.mark.parametrize(
+    'kind',
+    [
+        'Pretrained',
+        'PretrainedSwin',
+        'mmengine.model.PretrainedInit',
+        'mmengine.PretrainedVMamba',
+        PretrainedInit,
+    ],
+)
 def test_missing_weights(kind, tmp_path):
     with pytest.raises(UserError) as error:
         preflight.check_weights(_weights(f'{tmp_path}/a.pth', kind))
@@ -61,6 +71,7 @@ def test_drop_pretrained():
         model=dict(
             backbone=dict(init_cfg=swin),
             neck=dict(init_cfg=[kaiming, pretrained]),
+            roi_head=dict(init_cfg=dict(pretrained, type='mmengine.model.PretrainedInit')),
             heads=[dict(init_cfg=kaiming), dict()],
         )
     )
@@ -69,6 +80,7 @@ def test_drop_pretrained():
     assert cfg.model == dict(
         backbone=dict(init_cfg=None),
         neck=dict(init_cfg=[kaiming]),
+        roi_head=dict(init_cfg=None),
         heads=[dict(init_cfg=[kaiming]), dict()],
     )
 
