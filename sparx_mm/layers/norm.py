@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from sparx_mm.kernels import group_norm, is_traced, layer_norm, uses_triton
 
@@ -9,7 +10,8 @@ from ..errors import ConfigError
 from ..registry import find_part
 
 
-class BatchNorm2d(nn.BatchNorm2d):
+# _BatchNorm again, because rules of an init_cfg ask for the names of a module's own bases alone
+class BatchNorm2d(nn.BatchNorm2d, _BatchNorm):
     """BatchNorm2d whose gradients are right for one image on a CPU too.
 
     torch 2.13 reads a gradient in the order of tokens, which a permuted (1, L, C)

@@ -5,6 +5,7 @@ from copy import deepcopy
 import pytest
 import torch
 from finite_differences import FORMATS, in_token_order
+from mmengine.model import initialize
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -17,6 +18,22 @@ from sparx_mm.layers import (
     LayerNorm2d,
     build_norm,
 )
+
+
+@pytest.mark.parametrize(
+    'kind, layers',
+    [
+        ('BN', ['_BatchNorm', 'BatchNorm2d']),
+        ('SyncBN', ['_BatchNorm', 'SyncBatchNorm']),
+        ('LN2d', ['LayerNorm']),
+        ('RMS2d', ['RMSNorm']),
+    ],
+)
+def test_rules_of_an_init_cfg_find_norms(kind, layers):
+    for number, layer in enumerate(layers, 2):
+        norm = build_norm(dict(type=kind), 3)
+        initialize(norm, dict(type='Constant', layer=layer, val=number))
+        assert norm.weight.eq(number).all()
 
 
 def test_layer_norm_2d():
