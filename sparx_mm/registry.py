@@ -75,6 +75,14 @@ def build_part(cfg: dict, what: str, **given) -> nn.Module:
     ]
     if missing:
         raise ConfigError(f'{what} {name} needs {missing}: give them in its config')
+    for key, value in options.items():
+        is_switch = key in parameters and isinstance(parameters[key].default, bool)
+        if is_switch and isinstance(value, (dict, list, str, tuple)):
+            raise ConfigError(
+                f'{key} of {what} {name} must be True or False, got {value!r}: in an arch, give a '
+                'sequence with one for each stage, or dict(alternate=(False, True)) for the layers '
+                'of a stage in turn'
+            )
     try:
         return cls(**options)
     except ConfigError:

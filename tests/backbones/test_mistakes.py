@@ -32,6 +32,15 @@ class OwnStem(nn.Conv2d):
         (dict(mixer=dict(type=NoChannels)), 'mixer NoChannels has no in_channels'),
         (dict(mixer=dict(type=None)), 'mixer needs a type that is registered, got None'),
         (dict(stem=dict(in_channels='3')), "stem ConvStem cannot be built with .*'in_channels': '3'"),
+        (
+            dict(mixer=dict(gate=(True, False, False))),
+            r'gate of mixer SS2D must be True or False, got \(True, False, False\): .* each stage',
+        ),
+        (
+            dict(mixer=dict(type='ShiftedWindowAttention', num_heads=2, shifted=[False, True])),
+            r'shifted of .* got \[False, True\]: .* dict\(alternate=\(False, True\)\)',
+        ),
+        (dict(ffn=dict(shortcut='False')), "shortcut of ffn ConvFFN must be .* got 'False'"),
         (dict(depths=(1, True, 1, 1)), r"'depths' needs ints from 1, got \(1, True, 1, 1\)"),
         (dict(depths=3), "'depths' must be a sequence .* got 3"),
     ],
