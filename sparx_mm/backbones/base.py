@@ -48,8 +48,17 @@ class Backbone(BaseModule):
         for module in self.modules():
             draw_weights(module, self.convolution_rule)
         for part in self._frozen_parts():
-            part.eval()
             part.requires_grad_(False)
+        self._keep_eval()
+
+    def _keep_eval(self) -> None:
+        """Set frozen parts to eval mode, and the batch norms that stay in it."""
+        for part in self._frozen_parts():
+            part.eval()
+        if self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
 
     @classmethod
     def map_channels(
@@ -129,12 +138,7 @@ class Backbone(BaseModule):
         """
         super().train(mode)
         if mode:
-            for part in self._frozen_parts():
-                part.eval()
-            if self.norm_eval:
-                for module in self.modules():
-                    if isinstance(module, _BatchNorm):
-                        module.eval()
+            self._keep_eval()
         return self
 
     def init_weights(self) -> None:

@@ -105,6 +105,7 @@ class PlainMambaAdapter(PlainMamba):
             norm_cfg=norm_cfg or dict(type='BN'),
             with_cp=with_cp,
         )
+        self._keep_eval()
         self.feature_info = FeatureInfo(
             [dim] * len(_STRIDES),
             self.out_indices,

@@ -122,9 +122,10 @@ def test_wrong_frozen_stages(frozen_stages):
         _model(frozen_stages=frozen_stages)
 
 
-def test_norm_eval():
+@pytest.mark.parametrize('is_new', [True, False])
+def test_norm_eval(is_new):
     model = _model(norm_eval=True)
-    assert model.train() is model
+    assert is_new or model.eval().train() is model
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
     assert norms and not any(m.training for m in norms)
     assert all(m.weight.requires_grad for m in norms)

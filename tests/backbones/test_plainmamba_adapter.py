@@ -161,6 +161,11 @@ def test_checkpointing_changes_nothing():
     assert plain.with_cp and plain.adapter.with_cp
 
 
+def test_batch_norms_of_a_new_adapter_stay_in_eval_mode():
+    norms = [module for module in build().modules() if isinstance(module, nn.BatchNorm2d)]
+    assert norms and not any(norm.training for norm in norms)
+
+
 def test_frozen_layers_and_depths():
     model = build(frozen_stages=2).train()
     trained = {name for name, p in model.named_parameters() if p.requires_grad}
