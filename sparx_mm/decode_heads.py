@@ -96,6 +96,7 @@ class VMUNetHead(BaseDecodeHead):
         check_drop_path_rate(drop_path_rate)
         family = VMUNetEncoder
         arch = resolve_arch(arch, family.arch_zoo, family.arch_defaults, 'VMUNetHead')
+        _check_norms(arch)
         dims = list(arch['embed_dims'][::-1])
         _check_channels(in_channels, dims)
         _check_depths(depths, len(dims))
@@ -228,6 +229,16 @@ def _check_given(options, init_cfg):
             f"init_cfg of VMUNetHead takes no file of type 'Pretrained', got {files[0]}: give "
             "load_from=FILE of the config for a whole segmentor, or type='PretrainedVMamba'"
         )
+
+
+def _check_norms(arch):
+    for key in ('out_norm', 'trunk_norm'):
+        given = arch[key] if isinstance(arch[key], (list, tuple)) else [arch[key]]
+        if any(given):
+            raise ConfigError(
+                f'VMUNetHead has no norms behind its levels, got {key}={arch[key]}: leave it out '
+                'of the arch'
+            )
 
 
 def _check_depths(depths, num_levels):

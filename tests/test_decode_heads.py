@@ -256,6 +256,14 @@ def test_a_segmentor_is_exported_for_any_size(arch, fusion):
         (dict(arch='huge'), "'huge' of VMUNetHead is unknown; use one of"),
         (dict(fusion=dict(type='Concat')), "fusion needs a type that is registered, got 'Concat'"),
         (dict(init_cfg=dict(type='PretrainedVMamba')), 'needs checkpoint=FILE'),
+        (
+            dict(arch=dict(vmunet.PICO, out_norm=dict(type='BN'))),
+            "no norms behind its levels, got out_norm={'type': 'BN'}: leave it out",
+        ),
+        (
+            dict(arch=dict(vmunet.PICO, trunk_norm=(True, False, False, False))),
+            r'no norms behind its levels, got trunk_norm=\(True, False, False, False\)',
+        ),
     ],
 )
 def test_mistakes(options, message):

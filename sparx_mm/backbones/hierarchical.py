@@ -6,6 +6,7 @@ import torch
 from mmengine.model import BaseModule, ModuleDict, ModuleList
 from torch import nn
 
+from ..errors import ConfigError
 from ..layers import Layer, build_norm, checkpoint_layer
 from ..registry import build_part
 from ..state_dicts import KeyMap
@@ -181,6 +182,8 @@ class HierarchicalBackbone(Backbone):
             num_stages = self.out_indices[-1] + 1
         archs = [stage_arch(self.arch, i) for i in range(num_stages)]
         archs = _share_norm_cfg(archs, norm_cfg, type(self).__name__)
+        if self.returns_inputs:
+            _refuse_unused_norms(archs, type(self).__name__)
         archs[0]['stem'] = take_channels(archs[0]['stem'], in_channels)
         self.feature_info = self._describe_maps(dims[:num_stages])
         self.num_features = dims[num_stages - 1]
@@ -302,6 +305,16 @@ class HierarchicalBackbone(Backbone):
         """Return True for the norm of a map that a further stage reads."""
         is_trunk = part == 'norms' and int(rest[0]) in self._trunk_norms
         return is_trunk and int(rest[0]) < len(self.stages) - 1
+
+
+def _refuse_unused_norms(archs, family):
+    """Raise if a map that no output norm is for has one."""
+    unused = [a['out_norm'] for a in archs if a['out_norm'] is not None and not a['trunk_norm']]
+    if unused:
+        raise ConfigError(
+            f'{family} returns maps as its stages read them, without the out_norm {unused[0]} of '
+            'the arch: leave it out, or give trunk_norm=True, so that stages read normed maps'
+        )
 
 
 def _share_norm_cfg(archs, norm_cfg, family):

@@ -100,6 +100,15 @@ def test_stems_pad_to_a_multiple_of_four():
             PatchEmbed(8, pad=pad)
 
 
+def test_norms_of_maps_that_nobody_reads_normed():
+    arch = dict(embed_dims=(8, 16), depths=(1, 1), out_norm=dict(type='BN'))
+    with pytest.raises(ConfigError, match=r"without the out_norm {'type': 'BN'} .* trunk_norm=T"):
+        VMUNetEncoder(arch, out_indices=(0,))
+    model = VMUNetEncoder(dict(arch, trunk_norm=True), out_indices=(0,)).eval()
+    torch.nn.init.zeros_(model.norms['1'].weight)
+    assert not model(torch.rand(1, 3, 32, 32))[1].any()
+
+
 def test_pairs_of_layers_have_a_shortcut():
     torch.manual_seed(0)
     arch = dict(embed_dims=(16,), depths=(5,), pair_skip=True)
