@@ -15,6 +15,15 @@ from torch import nn
 from .errors import ConfigError
 
 MODELS = Registry('model', parent=ROOT, scope='sparx_mm')
+# what a constructor raises for an option of a wrong value
+BUILD_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 def register_for_all(cls: type) -> type:
@@ -87,7 +96,7 @@ def build_part(cfg: dict, what: str, **given) -> nn.Module:
         return cls(**options)
     except ConfigError:
         raise
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
+    except BUILD_ERRORS as e:
         own = {key: value for key, value in options.items() if key not in given}
         raise ConfigError(f'{what} {name} cannot be built with {own}: {e}') from e
 

@@ -1,5 +1,7 @@
 """Norms of (B, C, H, W) maps."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -7,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from sparx_mm.kernels import group_norm, is_traced, layer_norm, uses_triton
 
 from ..errors import ConfigError
-from ..registry import find_part
+from ..registry import BUILD_ERRORS, find_part
 
 
 # _BatchNorm again, because rules of an init_cfg ask for the names of a module's own bases alone
@@ -114,6 +116,20 @@ _NORMS = {
     'RMS2d': RMSNorm2d,
     'SyncBN': nn.SyncBatchNorm,
 }
+# torch's for tensors of other shapes, which mmcv registers
+_OTHER_SHAPES = (
+    nn.BatchNorm1d,
+    nn.BatchNorm3d,
+    nn.InstanceNorm1d,
+    nn.InstanceNorm3d,
+    nn.LayerNorm,
+    nn.RMSNorm,
+)
+
+
+def find_norm(kind: str | type) -> Callable | None:
+    """Find the class of a norm, see `build_norm`; None if there is none."""
+    return (_NORMS.get(kind) if isinstance(kind, str) else None) or find_part(kind)
 
 
 def build_norm(norm_cfg: dict, num_features: int) -> nn.Module:
@@ -130,23 +146,30 @@ def build_norm(norm_cfg: dict, num_features: int) -> nn.Module:
         nn.Module: The norm of a (B, C, H, W) map.
 
     Raises:
-        ConfigError: If ``norm_cfg`` has no ``type`` or an unknown one.
+        ConfigError: If ``norm_cfg`` has no ``type``, an unknown one or one of a norm that
+            takes no maps, or if its arguments are wrong.
     """
     if not isinstance(norm_cfg, dict) or 'type' not in norm_cfg:
         raise ConfigError(f"norm_cfg must be a dict with a 'type', got {norm_cfg}")
     cfg = dict(norm_cfg)
     name = cfg.pop('type')
     requires_grad = cfg.pop('requires_grad', True)
-    norm_type = (_NORMS.get(name) if isinstance(name, str) else None) or find_part(name)
-    if norm_type is None:
+    norm_type = find_norm(name)
+    if norm_type is None or norm_type in _OTHER_SHAPES:
+        fault = 'is unknown' if norm_type is None else 'takes no (B, C, H, W) maps'
         raise ConfigError(
-            f'norm_cfg type {name!r} is unknown; use one of '
+            f'norm_cfg type {name!r} {fault}; use one of '
             f'{sorted(_NORMS)} or a norm registered in MODELS'
         )
-    if issubclass(norm_type, nn.GroupNorm):
-        norm = norm_type(num_channels=num_features, **cfg)
-    else:
-        norm = norm_type(num_features, **cfg)
+    try:
+        if issubclass(norm_type, nn.GroupNorm):
+            norm = norm_type(num_channels=num_features, **cfg)
+        else:
+            norm = norm_type(num_features, **cfg)
+    except BUILD_ERRORS as e:
+        raise ConfigError(
+            f'norm_cfg {norm_cfg} cannot be built for {num_features} channels: {e}'
+        ) from e
     for param in norm.parameters():
         param.requires_grad = requires_grad
     return norm

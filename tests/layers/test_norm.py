@@ -9,6 +9,7 @@ from mmengine.model import initialize
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from sparx_mm.errors import ConfigError
 from sparx_mm.kernels import dispatch
 from sparx_mm.layers import (
     BatchNorm2d,
@@ -228,10 +229,16 @@ def test_build_norm_frozen():
         (dict(), "norm_cfg must be a dict with a 'type', got {}"),
         (4, "norm_cfg must be a dict with a 'type', got 4"),
         (dict(type='Nonsense'), "norm_cfg type 'Nonsense' is unknown; use one of"),
+        (dict(type='GN'), "{'type': 'GN'} cannot be built for 8 channels: .*num_groups"),
+        (dict(type='GN', num_groups=7), 'cannot be built for 8 channels: .* divisible'),
+        (dict(type='LN2d', epss=1), "cannot be built for 8 channels: .*'epss'"),
+        (dict(type=print), "'type': <built-in function print>} cannot be built"),
+        (dict(type=nn.LayerNorm), r'takes no \(B, C, H, W\) maps; use one of'),
+        (dict(type=nn.BatchNorm1d), r'takes no \(B, C, H, W\) maps; use one of'),
     ],
 )
 def test_build_norm_wrong(cfg, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ConfigError, match=message):
         build_norm(cfg, 8)
 
 

@@ -48,6 +48,8 @@ def test_another_norm():
     assert isinstance(_neck(norm_cfg=dict(type='BN')).norm, nn.BatchNorm2d)
     with pytest.raises(ValueError, match='norm_cfg'):
         NormPooling(6, norm_cfg=dict(num_groups=1))
+    with pytest.raises(ConfigError, match='cannot be built for 30 channels'):
+        NormPooling(30, norm_cfg=dict(type='GN', num_groups=7))
 
 
 @pytest.mark.parametrize('norm', ['GN', 'LN2d', 'BN'])
