@@ -8,7 +8,8 @@ from mmengine.model import BaseModule, ModuleList
 from torch import nn
 
 from ..errors import ConfigError
-from ..layers import PointwiseConv, build_norm
+from ..layers import LayerNorm2d, PointwiseConv, build_norm
+from ..layers.norm import find_norm
 from ..registry import build_part, find_part, register_for_all
 
 
@@ -38,7 +39,7 @@ class SimpleFeaturePyramid(BaseModule):
             Default: None.
 
     Raises:
-        ConfigError: If a number of channels or of maps is not one of those above.
+        ConfigError: If an argument is not one of those above.
 
     Example:
         >>> import torch
@@ -72,8 +73,12 @@ class SimpleFeaturePyramid(BaseModule):
             raise ConfigError(f'out_channels must be an int from 1, got {out_channels!r}')
         if not isinstance(num_outs, int) or num_outs < 4:
             raise ConfigError(f'num_outs must be an int from 4, got {num_outs!r}')
+        if not isinstance(act_cfg, (dict, type(None))):
+            raise ConfigError(
+                f"act_cfg must be a config, dict(type='ReLU'), or None, got {act_cfg!r}"
+            )
         self.num_outs = num_outs
-        if isinstance(norm_cfg, dict) and norm_cfg.get('type') == 'LN2d':
+        if isinstance(norm_cfg, dict) and find_norm(norm_cfg.get('type')) is LayerNorm2d:
             # as in ViTDet, where other layer norms here have 1e-5
             norm_cfg = dict(dict(eps=1e-6), **norm_cfg)
         self.scales = ModuleList(

@@ -79,8 +79,8 @@ def test_other_norms_and_an_activation():
 
 
 def test_layer_norm_has_vitdets_eps():
-    for eps, given in ((1e-6, {}), (1e-3, dict(eps=1e-3))):
-        neck = build(norm_cfg=dict(type='LN2d', **given))
+    for eps, given in ((1e-6, {}), (1e-3, dict(eps=1e-3)), (1e-6, dict(type=LayerNorm2d))):
+        neck = build(norm_cfg={'type': 'LN2d', **given})
         assert {m.eps for m in neck.modules() if isinstance(m, LayerNorm2d)} == {eps}
 
 
@@ -100,6 +100,7 @@ def test_an_activation_of_torch_is_known_by_name():
         (dict(in_channels=8), r'are \[2, 4, 8, 8\], got 8: leave them out'),
         (dict(out_channels=0), 'out_channels must be an int from 1, got 0'),
         (dict(num_outs=3), 'num_outs must be an int from 4, got 3'),
+        (dict(act_cfg='ReLU'), r"act_cfg must be a config, dict\(type='ReLU'\), .* got 'ReLU'"),
     ],
 )
 def test_mistakes(options, message):
