@@ -100,12 +100,15 @@ def stage_connections(
 
 
 def _check(depth, stride, start, window, sources):
+    # not isinstance, by which True is an int
     for name, value in (('depth', depth), ('stride', stride)):
-        if value < 1:
-            raise ConfigError(f'{name} must be at least 1, got {value}')
-    if start is not None and not 0 <= start < depth:
-        raise ConfigError(f'start must be None or in [0, depth) = [0, {depth}), got {start}')
-    if window is not None and window < 1:
-        raise ConfigError(f'window must be None or at least 1, got {window}')
+        if type(value) is not int or value < 1:
+            raise ConfigError(f'{name} must be an int from 1, got {value!r}')
+    if start is not None and (type(start) is not int or not 0 <= start < depth):
+        raise ConfigError(
+            f'start must be None or an int in [0, depth) = [0, {depth}), got {start!r}'
+        )
+    if window is not None and (type(window) is not int or window < 1):
+        raise ConfigError(f'window must be None or an int from 1, got {window!r}')
     if sources not in ('window', 'all'):
         raise ConfigError(f"sources must be 'window' or 'all', got {sources!r}")

@@ -68,7 +68,7 @@ class MFMSFusion(nn.Module):
             poolings in place of the convolutions; ``'ms_cam'``, a bottleneck like L of the
             map's mean, whose batch norms train on two images or more. Default: ``'conv'``.
         frequencies (Sequence[tuple[int, int]]): Frequency by rows and by columns of each
-            basis. Default: FcaNet's sixteen.
+            basis, one or more. Default: FcaNet's sixteen.
         frequency_grid (int, optional): Side of a grid that the frequencies are places in:
             those of a map of side S are multiplied by ``max(S // grid, 1)``, as in FcaNet,
             which knows its maps' sizes. None: they are taken as they are.
@@ -76,7 +76,8 @@ class MFMSFusion(nn.Module):
         norm_cfg (dict): Config of the norms. Default: ``dict(type='BN')``.
 
     Raises:
-        ConfigError: If ``global_branch`` is another one.
+        ConfigError: If ``global_branch`` is another one, or if ``frequencies`` or
+            ``frequency_grid`` is not one of those above.
     """
 
     def __init__(
@@ -93,6 +94,14 @@ class MFMSFusion(nn.Module):
                 f'global_branch must be one of {GLOBAL_BRANCHES}, got {global_branch!r}'
             )
         self.frequencies = [tuple(pair) for pair in frequencies]
+        if not self.frequencies or any(len(pair) != 2 for pair in self.frequencies):
+            raise ConfigError(f'frequencies must be pairs, one or more, got {frequencies!r}')
+        if frequency_grid is not None and (
+            not isinstance(frequency_grid, int) or frequency_grid < 1
+        ):
+            raise ConfigError(
+                f'frequency_grid must be None or an int from 1, got {frequency_grid!r}'
+            )
         self.frequency_grid = frequency_grid
         self.local_branch = _bottleneck(dim, norm_cfg)
         self.global_branch = self.convs = None

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from ..errors import ConfigError
 from .pointwise import PointwiseConv
 
 
@@ -47,10 +48,18 @@ class SpatialGate(nn.Module):
 
     Args:
         kernel_size (int): Side of the convolution's kernel, odd. Default: 7.
+
+    Raises:
+        ConfigError: If ``kernel_size`` is not odd.
     """
 
     def __init__(self, kernel_size: int = 7) -> None:
         super().__init__()
+        if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
+            raise ConfigError(
+                "the side of a spatial gate's kernel (gate_kernel of a mixer) must be an odd int "
+                f'from 1, got {kernel_size!r}'
+            )
         self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

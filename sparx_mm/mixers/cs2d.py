@@ -49,7 +49,7 @@ class CVSSMixer(nn.Module):
             Default: ``dict(type='CS2D')``.
         reduction (int): C as a multiple of the channel gate's hidden channels.
             Default: 16.
-        gate_kernel (int): Side of the spatial gate's kernel. Default: 7.
+        gate_kernel (int): Side of the spatial gate's kernel, odd. Default: 7.
         norm (dict): Config of the norms. Default: ``dict(type='LN2d')``.
 
     Attributes:

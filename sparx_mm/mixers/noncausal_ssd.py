@@ -12,7 +12,7 @@ from ..errors import ConfigError
 from ..layers import DepthwiseConv, LayerNorm2d, PointwiseConv
 from ..registry import MODELS
 from .heads import check_heads
-from .scan_parameters import draw_step_bias, widen
+from .scan_parameters import count_channels, draw_step_bias, widen
 
 
 @MODELS.register_module()
@@ -40,7 +40,7 @@ class NonCausalSSD(nn.Module):
             ``forward`` takes.
 
     Raises:
-        ConfigError: If D is not a multiple of ``num_heads``.
+        ConfigError: If D is not a multiple of ``num_heads``, or if D or N is below 1.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class NonCausalSSD(nn.Module):
         d_conv: int = 3,
     ) -> None:
         super().__init__()
-        inner = int(dim * ssm_ratio)
+        inner = count_channels(dim, ssm_ratio, d_state)
         check_heads(inner, num_heads)
         self.num_heads, self.d_state = num_heads, d_state
         self.splits = [inner, inner + 2 * d_state, num_heads]
@@ -110,8 +110,8 @@ class RotaryNonCausalSSD(NonCausalSSD):
         d_conv (int): Side of the depthwise convolution's kernel. Default: 3.
 
     Raises:
-        ConfigError: If D is not a multiple of ``num_heads``, or ``d_state`` is not
-            one of 4.
+        ConfigError: If D is not a multiple of ``num_heads``, ``d_state`` is not
+            one of 4, or D or N is below 1.
     """
 
     def __init__(

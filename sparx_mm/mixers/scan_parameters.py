@@ -8,6 +8,30 @@ from torch import nn
 from ..errors import ConfigError
 
 
+def count_channels(dim: int, ssm_ratio: float, d_state: int) -> int:
+    """Count the channels that a mixer scans, and check that they have states.
+
+    Args:
+        dim (int): Number of the mixer's output channels C.
+        ssm_ratio (float): Number of scanned channels D as a multiple of C.
+        d_state (int): States N.
+
+    Returns:
+        int: The number D.
+
+    Raises:
+        ConfigError: If ``d_state`` is no int from 1, or if no channel is left to scan.
+    """
+    if not isinstance(d_state, int) or d_state < 1:
+        raise ConfigError(f'd_state must be an int from 1, got {d_state!r}')
+    inner = int(dim * ssm_ratio)
+    if inner < 1:
+        raise ConfigError(
+            f'ssm_ratio must leave a channel to scan, got {ssm_ratio} of {dim} channels'
+        )
+    return inner
+
+
 class ScanParameters(nn.Module):
     """Base of mixers that scan: Mamba's parameters for several directions.
 
@@ -38,15 +62,9 @@ class ScanParameters(nn.Module):
         dt_rank: int | str,
     ) -> None:
         super().__init__()
-        if not isinstance(d_state, int) or d_state < 1:
-            raise ConfigError(f'd_state must be an int from 1, got {d_state!r}')
+        inner = count_channels(dim, ssm_ratio, d_state)
         if dt_rank != 'auto' and (not isinstance(dt_rank, int) or dt_rank < 1):
             raise ConfigError(f"dt_rank must be an int from 1 or 'auto', got {dt_rank!r}")
-        inner = int(dim * ssm_ratio)
-        if inner < 1:
-            raise ConfigError(
-                f'ssm_ratio must leave a channel to scan, got {ssm_ratio} of {dim} channels'
-            )
         rank = math.ceil(dim / 16) if dt_rank == 'auto' else dt_rank
         self.inner_channels = inner
         self.d_state = d_state

@@ -151,7 +151,7 @@ def test_values_of_a_stage_and_of_a_layer():
         ),
         (
             dict(base='tiny', connections=dict(starts=(None, 5, 0, 9))),
-            r'connections of stage 1: start must be None or in \[0, depth\) = \[0, 2\), got 5',
+            r'connections of stage 1: start must be None or an int in \[0, depth\) = \[0, 2\), got 5',
         ),
         (dict(PICO, ffn='MLP'), "'ffn' must be a config, a dict, got 'MLP'"),
         (dict(PICO, connections=(0, 1)), "'connections' must be a dict or None"),

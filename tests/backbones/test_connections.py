@@ -129,11 +129,15 @@ def test_paper_example():
 @pytest.mark.parametrize(
     'wrong, message',
     [
-        (dict(depth=0), 'depth must be at least 1, got 0'),
-        (dict(depth=2, stride=0), 'stride must be at least 1, got 0'),
-        (dict(depth=2, start=2), r'start must be None or in \[0, depth\)'),
-        (dict(depth=2, start=-1), 'start must be None or in'),
-        (dict(depth=2, window=0), 'window must be None or at least 1, got 0'),
+        (dict(depth=0), 'depth must be an int from 1, got 0'),
+        (dict(depth=2, stride=0), 'stride must be an int from 1, got 0'),
+        (dict(depth=2, stride=2.0), 'stride must be an int from 1, got 2.0'),
+        (dict(depth=2, stride='2'), "stride must be an int from 1, got '2'"),
+        (dict(depth=2, start=2), r'start must be None or an int in \[0, depth\)'),
+        (dict(depth=2, start=1.0), 'start must be .* got 1.0'),
+        (dict(depth=2, start=-1), 'start must be None or an int in'),
+        (dict(depth=2, window=0), 'window must be None or an int from 1, got 0'),
+        (dict(depth=2, window=1.5), 'window must be None or an int from 1, got 1.5'),
         (dict(depth=2, sources='some'), "sources must be 'window' or 'all'"),
     ],
 )

@@ -237,7 +237,10 @@ def test_norm_cfg_that_nobody_takes():
     'arch, message',
     [
         (dict(PICO, embed_dims=(16, 26, 32, 40)), 'dim must be a multiple of'),
-        (dict(base='tiny', connections=dict(starts=(None, 5, 0, 0))), 'start must be None or in'),
+        (
+            dict(base='tiny', connections=dict(starts=(None, 5, 0, 0))),
+            'start must be None or an int in',
+        ),
         (dict(PICO, mixer=dict(type='Nothing')), "mixer needs a type .* got 'Nothing'"),
         (dict(PICO, mixer=dict(width=3)), r"mixer SS2D takes no \['width'\]: it takes"),
         (dict(PICO, mixer=dict(dim=3)), r"mixer SS2D gets \['dim'\] from the backbone"),

@@ -10,6 +10,7 @@ from torch import nn
 
 from sparx_mm import VSSD
 from sparx_mm.checkpoint_io import read_checkpoint
+from sparx_mm.errors import ConfigError
 from sparx_mm.layers import BatchNorm2d, DynamicPositionEncoding, LayerNorm2d
 from sparx_mm.mixers import Attention, NonCausalSSD, RotaryNonCausalSSD
 from sparx_mm.state_dicts import VSSD as KEY_MAP
@@ -189,3 +190,16 @@ def test_definition_of_the_mixer():
             y[4 * head : 4 * head + 4, i] = state @ u[11:14, i] + mixer.D[head] * own[:, i]
     y = mixer.norm(y.view(1, 8, 3, 2)) * z
     torch.testing.assert_close(mixer(x), mixer.out_proj(y))
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(ssm_ratio=0), 'ssm_ratio must leave a channel to scan, got 0 of 8 channels'),
+        (dict(d_state=0), 'd_state must be an int from 1, got 0'),
+    ],
+)
+@pytest.mark.parametrize('mixer', [NonCausalSSD, RotaryNonCausalSSD])
+def test_mixers_without_channels_or_states(mixer, options, message):
+    with pytest.raises(ConfigError, match=message):
+        mixer(8, 4, **options)

@@ -103,6 +103,15 @@ def test_sixteen_bits(kind):
     assert (half.float() - expected).abs().max() < 0.03 * expected.abs().max()
 
 
-def test_mistakes():
-    with pytest.raises(ConfigError, match=r"one of \('conv', 'mlp', 'ms_cam'\), got 'fc'"):
-        build_part(dict(type='MFMS', global_branch='fc'), 'fusion', dim=8)
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(global_branch='fc'), r"one of \('conv', 'mlp', 'ms_cam'\), got 'fc'"),
+        (dict(frequencies=[]), r'frequencies must be pairs, one or more, got \[\]'),
+        (dict(frequencies=[(0, 1), (2,)]), r'frequencies must be pairs, .* got \[\(0, 1\), \(2,'),
+        (dict(frequency_grid=0), 'frequency_grid must be None or an int from 1, got 0'),
+    ],
+)
+def test_mistakes(options, message):
+    with pytest.raises(ConfigError, match=message):
+        build_part(dict(type='MFMS', **options), 'fusion', dim=8)

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sparx_mm.errors import ConfigError
 from sparx_mm.kernels import selective_scan
 from sparx_mm.kernels.ss2d.orders import diagonal_orders
 from sparx_mm.layers import Layer
@@ -117,3 +118,11 @@ def test_a_block_is_what_the_paper_draws():
     expected = F.conv2d(y, mixer.out_proj.weight, mixer.out_proj.bias)
     torch.testing.assert_close(mixer(x), expected)
     assert sum(isinstance(m, nn.Conv2d) for m in mixer.modules()) == 10
+
+
+@pytest.mark.parametrize('side', [6, 0, -1, 7.0])
+def test_gates_have_kernels_of_an_odd_side(side):
+    with pytest.raises(
+        ConfigError, match=f'gate_kernel of a mixer.* an odd int from 1, got {side}'
+    ):
+        CVSSMixer(8, gate_kernel=side)
