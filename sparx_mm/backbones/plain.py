@@ -57,8 +57,8 @@ class PlainBackbone(Backbone):
             not built. None: the last layer of each quarter. Default: None.
         drop_path_rate (float): Stochastic depth rate of the last layer; it
             grows linearly from 0 at the first. Default: 0.
-        norm_cfg (dict, optional): Config of the batch norms in the stem and after
-            convolved layers. None: ``type='BN'``. Default: None.
+        norm_cfg (dict, optional): Config of the batch norms in the stem, in FFNs that
+            have them and after convolved layers. None: ``type='BN'``. Default: None.
         frozen_stages (int): Layers without gradients, which stay in eval
             mode. -1: none; 0: the stem; k: the stem and the first k layers.
             Default: -1.
@@ -110,13 +110,14 @@ class PlainBackbone(Backbone):
         self.out_indices = _resolve_layers(out_indices, num_layers)
         check_options(frozen_stages, drop_path_rate, num_layers)
         convolved = [dict(type=ConvolvedLayer)] if self.arch['convolved_layers'] else []
-        stem, *_ = share_norm_cfg([self.arch['stem'], *convolved], norm_cfg, type(self).__name__)
+        parts = [self.arch['stem'], self.arch['ffn'], *convolved]
+        stem, ffn, *_ = share_norm_cfg(parts, norm_cfg, type(self).__name__)
         self.stem = build_part(take_channels(stem, in_channels), 'stem', dim=dim)
         # only what the returned maps need is built, so no parameter goes unused
         built = self.out_indices[-1] + 1
         rates = [drop_path_rate * i / max(num_layers - 1, 1) for i in range(built)]
         self.layers = ModuleList(
-            _build_layer(self.arch, i, rates[i], norm_cfg) for i in range(built)
+            _build_layer(dict(self.arch, ffn=ffn), i, rates[i], norm_cfg) for i in range(built)
         )
         norm = self.arch['out_norm']
         self.norms = ModuleDict(

@@ -157,3 +157,13 @@ def test_a_norm_cfg_of_convolved_layers_alone():
     assert isinstance(model.layers[0].conv_norm, nn.GroupNorm)
     with pytest.raises(ConfigError, match='no part of this PlainMamba takes a norm_cfg'):
         PlainMamba(dict(arch, convolved_layers=()), norm_cfg=dict(type='GN', num_groups=2))
+
+
+def test_a_norm_cfg_of_ffns_too():
+    arch = dict(PICO_PLAINMAMBA, ffn=dict(type='EFFN'))
+    model = PlainMamba(arch, norm_cfg=dict(type='GN', num_groups=2))
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    own = PlainMamba(
+        dict(arch, ffn=dict(type='EFFN', norm_cfg=dict(type='BN'))), norm_cfg=dict(type='LN2d')
+    )
+    assert isinstance(own.layers[0].ffn.fc1[1], nn.BatchNorm2d)
