@@ -47,8 +47,7 @@ class FeatureInfo(list):
     Args:
         channels (Sequence[int]): Channels of each stage.
         out_indices (Sequence[int]): Stages whose maps are returned.
-        reductions (Sequence[int], optional): Reduction of each stage. None: 4, 8, 16
-            and so on. Default: None.
+        reductions (Sequence[int]): Reduction of each stage.
         modules (Sequence[str], optional): Name of each stage. None: ``'stages.0'`` and so
             on. Default: None.
 
@@ -60,11 +59,9 @@ class FeatureInfo(list):
         self,
         channels: Sequence[int],
         out_indices: Sequence[int],
-        reductions: Sequence[int] | None = None,
+        reductions: Sequence[int],
         modules: Sequence[str] | None = None,
     ) -> None:
-        if reductions is None:
-            reductions = [4 * 2**i for i in range(len(channels))]
         if modules is None:
             modules = [f'stages.{i}' for i in range(len(channels))]
         super().__init__(

@@ -15,6 +15,9 @@ from .base import Backbone, check_options, share_norm_cfg, take_channels
 from .connections import STAGE_INPUT, LayerPlan
 from .feature_info import FeatureInfo, resolve_out_indices
 
+# of a stem that does not say by how much it shrinks an image
+_REDUCTION = 4
+
 
 class Stage(BaseModule):
     """Layers in a row, each of which may read earlier ones too.
@@ -93,7 +96,8 @@ class HierarchicalBackbone(Backbone):
     - ``trunk_norm`` (bool): Hand on each normed map to the next stage, so that all
       these norms are built.
     - ``stem``, ``downsample`` (dict): Configs of what shrinks the image and, at
-      the start of each further stage, the map.
+      the start of each further stage, the map by 2. A stem's attribute ``reduction`` says
+      by how much; by 4 if it has none.
     - ``dpe`` (bool): Start each layer with a position encoding.
     - ``ffn_dpe`` (bool): Put a position encoding before each FFN.
     - ``skip_scale`` (bool): Scale and shift the shortcuts per channel.
@@ -185,10 +189,10 @@ class HierarchicalBackbone(Backbone):
         if self.returns_inputs:
             _refuse_unused_norms(archs, type(self).__name__)
         archs[0]['stem'] = take_channels(archs[0]['stem'], in_channels)
-        self.feature_info = self._describe_maps(dims[:num_stages])
         self.num_features = dims[num_stages - 1]
 
         self.stem = build_part(archs[0]['stem'], 'stem', dim=dims[0])
+        self.feature_info = self._describe_maps(dims[:num_stages])
         self.downsamples = ModuleList(
             build_part(archs[i]['downsample'], 'downsample', in_channels=dims[i - 1], dim=dims[i])
             for i in range(1, num_stages)
@@ -226,13 +230,15 @@ class HierarchicalBackbone(Backbone):
         return [*(dims[i] for i in stages), dims[-1]], (*stages, len(dims))
 
     def _describe_maps(self, dims):
+        first = getattr(self.stem, 'reduction', _REDUCTION)
+        reductions = [first * 2**i for i in range(len(dims))]
         if not self.returns_inputs:
-            return FeatureInfo(dims, self.out_indices)
+            return FeatureInfo(dims, self.out_indices, reductions)
         last = len(dims) - 1
         return FeatureInfo(
             [*dims, dims[-1]],
             [*self.out_indices, last + 1],
-            [4 * 2**i for i in (*range(last + 1), last)],
+            [*reductions, reductions[-1]],
             ['stem', *(f'downsamples.{i}' for i in range(last)), f'stages.{last}'],
         )
 

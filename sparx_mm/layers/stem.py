@@ -63,9 +63,14 @@ class ConvStem(nn.Sequential):
         bias (bool): Learn biases of the convolutions. Default: False.
         norm_cfg (dict): Config of the norms. Default: ``dict(type='BN')``.
 
+    Attributes:
+        reduction (int): Side of the image as a multiple of the map's, 4.
+
     Raises:
         ConfigError: If ``num_convs`` is below 2.
     """
+
+    reduction = 4
 
     def __init__(
         self,
@@ -106,7 +111,12 @@ class ResidualStem(nn.Module):
         ratio (float): Channels before the last convolution as a multiple of
             ``dim``. Default: 4.
         norm_cfg (dict): Config of the norms. Default: ``dict(type='BN')``.
+
+    Attributes:
+        reduction (int): Side of the image as a multiple of the map's, 4.
     """
+
+    reduction = 4
 
     def __init__(
         self,
@@ -150,7 +160,12 @@ class DeepStem(nn.Module):
         in_channels (int): Number of image channels. Default: 3.
         width (int): Number of channels inside. Default: 64.
         norm_cfg (dict): Config of the norms inside. Default: ``dict(type='BN')``.
+
+    Attributes:
+        reduction (int): Side of the image as a multiple of the map's, 4.
     """
+
+    reduction = 4
 
     def __init__(
         self,
@@ -191,9 +206,14 @@ class PatchEmbed(nn.Module):
             this number, itself one of 4. False: leave out the pixels of the last,
             incomplete patches, so that maps have floor(H / 4) rows. Default: True.
 
+    Attributes:
+        reduction (int): Side of the image as a multiple of the map's, 4.
+
     Raises:
         ConfigError: If ``pad`` is another number.
     """
+
+    reduction = 4
 
     def __init__(self, dim: int, in_channels: int = 3, pad: bool | int = True) -> None:
         super().__init__()

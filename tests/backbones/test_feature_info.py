@@ -53,6 +53,20 @@ def test_it_is_what_the_maps_are(family, arch, out_indices):
     assert [m.shape for m in made] == [m.shape for m in maps]
 
 
+@pytest.mark.parametrize(
+    'family, arch, reductions',
+    [
+        (SparXMamba, dict(PICO, stem=dict(type='PlainStem')), [16, 32, 64, 128]),
+        (VMUNetEncoder, dict(PICO_VMUNET, stem=dict(type='PlainStem')), [16, 32, 64, 128, 128]),
+        (PlainMamba, dict(PICO_PLAINMAMBA, stem=dict(type='ConvStem')), [4] * 4),
+    ],
+)
+def test_another_stem_shrinks_images_otherwise(family, arch, reductions):
+    model = family(arch).eval()
+    sides = [m.shape[2] for m in model(torch.rand(1, 3, 128, 128))]
+    assert model.feature_info.reduction() == [128 // side for side in sides] == reductions
+
+
 def test_timms_own_answers_alike():
     timm = pytest.importorskip('timm')
     theirs = timm.create_model('resnet18', features_only=True, out_indices=(1, 2, 3)).feature_info
