@@ -217,8 +217,8 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, dim: int, in_channels: int = 3, pad: bool | int = True) -> None:
         super().__init__()
-        if not isinstance(pad, int) or int(pad) not in (0, 1) and (pad < 0 or pad % 4):
-            raise ConfigError(f'pad must be True, False or a multiple of 4, got {pad!r}')
+        if not isinstance(pad, bool) and (not isinstance(pad, int) or pad < 4 or pad % 4):
+            raise ConfigError(f'pad must be True, False or a multiple of 4 from 4, got {pad!r}')
         self.pad, self.in_channels = 4 if pad is True else pad, in_channels
         self.proj = nn.Conv2d(in_channels, dim, 4, stride=4)
         self.norm = LayerNorm2d(dim)

@@ -95,8 +95,8 @@ def test_files_that_do_not_fit(small):
 def test_stems_pad_to_a_multiple_of_four():
     stem = PatchEmbed(8, pad=32)
     assert stem(torch.rand(1, 3, 33, 5)).shape == (1, 8, 16, 8)
-    for pad in (6, -4, 'yes'):
-        with pytest.raises(ConfigError, match='pad must be True, False or a multiple of 4'):
+    for pad in (6, -4, 0, 1, 'yes'):
+        with pytest.raises(ConfigError, match='pad must be True, False or a multiple of 4 from 4'):
             PatchEmbed(8, pad=pad)
 
 
