@@ -27,6 +27,10 @@ class FiniteMaps:
         self._passes = 0
         self._warned = False
 
+    def __getstate__(self) -> dict:
+        """Return the state without results on a device, which a file of a model would keep."""
+        return {**vars(self), '_pending': []}
+
     def look(self, backbone: nn.Module, images: torch.Tensor, last: torch.Tensor) -> None:
         """Judge a pass, or remember its result until it is read.
 

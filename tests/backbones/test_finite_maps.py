@@ -1,6 +1,7 @@
 """NaN and infinity in what a backbone computes in eval mode."""
 
 import copy
+import pickle
 import warnings
 
 import pytest
@@ -127,6 +128,16 @@ def test_results_are_read_seldom_on_a_gpu(mamba, monkeypatch, bad):
         spoken += [(i, 'pixels of an image' in str(one.message)) for one in found]
         assert len(looks._pending) < PERIOD
     assert spoken == [(0 if bad == 0 else PERIOD, True)]
+
+
+def test_a_file_of_a_model_has_no_results(mamba, monkeypatch):
+    monkeypatch.setattr('sparx_mm.backbones.finite_maps._can_be_read', lambda images: True)
+    for _ in range(2):
+        mamba._finite_maps.look(mamba, torch.zeros(2), Elsewhere(0.0))
+    assert len(mamba._finite_maps._pending) == 1
+    other = pickle.loads(pickle.dumps(mamba))
+    assert vars(other._finite_maps) == {**vars(mamba._finite_maps), '_pending': []}
+    assert len(warned(other, torch.full((1, 3, 64, 64), float('nan')))) == 1
 
 
 @pytest.mark.slow
