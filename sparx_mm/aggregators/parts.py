@@ -64,8 +64,8 @@ def check_reduction(reduction: int) -> None:
     """
     if not isinstance(reduction, int) or reduction < 1:
         raise ConfigError(
-            'reduction must be an int from 1, or in an arch a sequence with one for each stage, '
-            f'got {reduction!r}'
+            'reduction of an aggregator must be an int from 1, or in connections.aggregator of an '
+            f'arch a sequence with one for each stage, got {reduction!r}'
         )
 
 

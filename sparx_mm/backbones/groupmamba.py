@@ -17,8 +17,8 @@ class GroupMamba(HierarchicalBackbone):
     """GroupMamba; its released ImageNet models, in a form for dense tasks.
 
     ``arch`` is ``'tiny'``, ``'small'`` or ``'base'``, or a dict that gives at least
-    ``embed_dims``, multiples of 4, and ``depths``. See `HierarchicalBackbone` for the
-    arguments. Each stage reads the normed map of the one before it, and these are the
+    ``embed_dims``, multiples of 4, and ``depths`` of four stages; of another number of
+    stages, ``ffn=dict(ratio=...)`` too. See `HierarchicalBackbone` for the arguments. Each stage reads the normed map of the one before it, and these are the
     maps that are returned. The released classifiers have one more block and two linear
     layers after the last stage, see `ClassBlock`.
 

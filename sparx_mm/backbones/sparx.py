@@ -18,7 +18,9 @@ class SparXMamba(HierarchicalBackbone):
     ``arch`` is ``'tiny'``, ``'small'`` or ``'base'`` (Table 1; released),
     ``'tiny-ssm'``, ``'tiny-bissm'`` or another of the tiny model's variants in
     Tables 5 to 8 and 10, see `ABLATIONS`, or a dict that gives at least
-    ``embed_dims`` and ``depths``. See `HierarchicalBackbone` for the arguments.
+    ``embed_dims`` and ``depths`` of four stages. Of another number of stages it gives
+    ``skip_scale`` too, and in ``connections``, if there are any,
+    ``aggregator=dict(reduction=...)``. See `HierarchicalBackbone` for the arguments.
 
     Example:
         >>> import torch
@@ -73,7 +75,8 @@ class SparXSwin(HierarchicalBackbone):
     found that has both.
 
     ``arch`` is ``'tiny'``, ``'base'``, or a dict that gives at least
-    ``embed_dims``, ``depths`` and ``mixer=dict(num_heads=...)``. See
+    ``embed_dims``, ``depths`` and ``mixer=dict(num_heads=...)``, and for ``connections`` of
+    another number of stages than four, ``aggregator=dict(reduction=...)`` in them. See
     `HierarchicalBackbone` for the arguments.
 
     Example:

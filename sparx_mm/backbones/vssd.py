@@ -41,7 +41,8 @@ class VSSD(HierarchicalBackbone):
     released in 2024; ``'tiny-iccv'`` or ``'small-iccv'``, those of the ICCV
     2025 paper, whose parts are inferred from third parties' copies of the code
     and from its counts (see ``docs/vssd.md``); or a dict that gives at least
-    ``embed_dims`` and ``depths``. See `HierarchicalBackbone` for the arguments.
+    ``embed_dims`` and ``depths`` of four stages; of another number of stages, ``mixer``
+    too, a config with its ``type`` for each stage. See `HierarchicalBackbone` for the arguments.
 
     Example:
         >>> import torch

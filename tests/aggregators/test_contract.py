@@ -212,7 +212,9 @@ def test_without_attention_nothing_is_far_seeing(kind):
 @pytest.mark.parametrize('kind', REDUCED)
 @pytest.mark.parametrize('reduction', [0, 2.0, (2, 1)])
 def test_wrong_reduction(kind, reduction):
-    with pytest.raises(ValueError, match='reduction must be an int from 1, or in an arch'):
+    with pytest.raises(
+        ValueError, match='reduction of an aggregator must be an int from 1, or in connections'
+    ):
         build(kind, reduction=reduction)
 
 

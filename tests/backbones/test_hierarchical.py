@@ -253,7 +253,7 @@ def test_norm_cfg_that_nobody_takes():
                 skip_scale=False,
                 connections=dict(starts=0),
             ),
-            r'reduction must be an int from 1, or in an arch .* got \(8, 4, 2, 1\)',
+            r'must be an int from 1, or in connections.aggregator of .* got \(8, 4, 2, 1\)',
         ),
     ],
 )

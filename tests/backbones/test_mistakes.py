@@ -7,7 +7,7 @@ from archs import PICO, PICO_PLAINMAMBA, PICO_SWIN
 from mmengine.model import PretrainedInit
 from torch import nn
 
-from sparx_mm import PlainMamba, SparXMamba, SparXSwin
+from sparx_mm import VSSD, GroupMamba, PlainMamba, SparXMamba, SparXSwin
 from sparx_mm.errors import ConfigError
 
 
@@ -55,6 +55,32 @@ def test_a_part_without_a_type_has_that_of_its_family():
     SparXSwin(dims)
     with pytest.raises(ConfigError, match=r"ShiftedWindowAttention needs \['num_heads'\]"):
         SparXSwin(dict(dims, mixer=dict(window_size=2)))
+
+
+@pytest.mark.parametrize(
+    'family, needed',
+    [
+        (
+            SparXMamba,
+            dict(
+                skip_scale=False,
+                connections=dict(starts=0, aggregator=dict(reduction=(4, 2, 1))),
+            ),
+        ),
+        (
+            SparXSwin,
+            dict(
+                mixer=dict(num_heads=2),
+                connections=dict(starts=0, aggregator=dict(reduction=1)),
+            ),
+        ),
+        (GroupMamba, dict(ffn=dict(ratio=(8, 8, 4)))),
+        (VSSD, dict(mixer=(dict(type='NonCausalSSD', num_heads=2),) * 3)),
+    ],
+)
+def test_what_another_number_of_stages_needs(family, needed):
+    arch = dict(embed_dims=(16, 24, 32), depths=(1, 1, 2))
+    family({**arch, **needed}, out_indices=(0, 1, 2))
 
 
 @pytest.mark.parametrize(
