@@ -12,7 +12,7 @@ from copy import deepcopy
 from typing import Any
 
 from ..errors import ConfigError
-from .connections import LayerPlan, stage_connections
+from .connections import stage_connections
 
 # keys that need one entry for each stage
 LISTS = ('embed_dims', 'depths')
@@ -255,14 +255,14 @@ def _check_connections(arch):
             raise ConfigError(f'connections of stage {stage}: {error}') from error
 
 
-def plan_stage(arch: dict) -> tuple[LayerPlan, ...]:
+def plan_stage(arch: dict) -> tuple[tuple[int, ...], ...]:
     """Plan the connections of a stage.
 
     Args:
         arch (dict): From `stage_arch`.
 
     Returns:
-        tuple[LayerPlan]: One plan per layer; those of a plain chain if the arch
+        tuple[tuple[int]]: By layer, the layers that it reads; none if the arch
         has no ``connections``.
     """
     connections = arch['connections']
@@ -290,7 +290,7 @@ def plan_inputs(arch: dict) -> tuple[tuple[int, ...], ...]:
     """
     if arch['inputs'] == 'last':
         return ((),) * arch['depths']
-    return tuple(plan.sources for plan in stage_connections(arch['depths'], start=0, sources='all'))
+    return stage_connections(arch['depths'], start=0, sources='all')
 
 
 def _alternates(value: Any) -> bool:

@@ -4,25 +4,9 @@ Paper section 3.1, "Connection Rules". Layers are numbered from 0 within
 their stage; a source is the number of an earlier layer or `STAGE_INPUT`.
 """
 
-from typing import NamedTuple
-
 from ..errors import ConfigError
 
 STAGE_INPUT = -1
-
-
-class LayerPlan(NamedTuple):
-    """Kind of a layer and the layers that it reads.
-
-    Attributes:
-        kind (str): ``'normal'`` or ``'ganglion'``.
-        sources (tuple[int]): The layers read, in concatenation order;
-            `STAGE_INPUT` stands for the input of the stage. Empty for a
-            normal layer.
-    """
-
-    kind: str
-    sources: tuple[int, ...]
 
 
 def ganglion_indices(depth: int, stride: int, start: int | None) -> tuple[int, ...]:
@@ -49,7 +33,7 @@ def stage_connections(
     window: int | None = None,
     sources: str = 'window',
     input_in_window: bool = False,
-) -> tuple[LayerPlan, ...]:
+) -> tuple[tuple[int, ...], ...]:
     """Plan the connections of one stage.
 
     The first ganglion layer reads the stage input and every earlier layer;
@@ -72,21 +56,22 @@ def stage_connections(
             of the window. Default: False.
 
     Returns:
-        tuple[LayerPlan]: One plan per layer.
+        tuple[tuple[int]]: By layer, the layers that it reads, in concatenation order;
+        `STAGE_INPUT` stands for the input of the stage. Empty for a normal layer.
 
     Raises:
         ConfigError: If an argument is out of its range.
 
     Example:
-        >>> [p.sources for p in stage_connections(4, 2, 0, window=3)]
-        [(), (-1, 0), (), (2, 1)]
+        >>> stage_connections(4, 2, 0, window=3)
+        ((), (-1, 0), (), (2, 1))
     """
     _check(depth, stride, start, window, sources)
     ganglions = ganglion_indices(depth, stride, start)
     plans = []
     for layer in range(depth):
         if layer not in ganglions:
-            plans.append(LayerPlan('normal', ()))
+            plans.append(())
             continue
         earlier = ganglions[: ganglions.index(layer)]
         if sources == 'all' or not earlier:
@@ -95,7 +80,7 @@ def stage_connections(
             members = (STAGE_INPUT,) * input_in_window + earlier
             read = tuple(range(earlier[-1] + 1, layer))
             read += members if window is None else members[-window:]
-        plans.append(LayerPlan('ganglion', read))
+        plans.append(read)
     return tuple(plans)
 
 

@@ -12,7 +12,7 @@ from ..registry import build_part
 from ..state_dicts import KeyMap
 from .arch import layer_value, plan_inputs, plan_stage, resolve_arch, stage_arch
 from .base import Backbone, check_options, share_norm_cfg, take_channels
-from .connections import STAGE_INPUT, LayerPlan
+from .connections import STAGE_INPUT
 from .feature_info import FeatureInfo, resolve_out_indices
 
 # of a stem that does not say by how much it shrinks an image
@@ -24,7 +24,8 @@ class Stage(BaseModule):
 
     Args:
         layers (Sequence[Layer]): The layers.
-        plans (Sequence[LayerPlan]): Their connections.
+        sources (Sequence[Sequence[int]]): By layer, the earlier layers that it reads, see
+            `stage_connections`.
         with_cp (bool): Checkpoint activations while training.
             Default: False.
         inputs (Sequence[Sequence[int]], optional): By layer, the maps whose weighted
@@ -37,14 +38,14 @@ class Stage(BaseModule):
     def __init__(
         self,
         layers: Sequence[Layer],
-        plans: Sequence[LayerPlan],
+        sources: Sequence[Sequence[int]],
         with_cp: bool = False,
         inputs: Sequence[Sequence[int]] | None = None,
         pair_skip: bool = False,
     ) -> None:
         super().__init__()
         self.layers = ModuleList(layers)
-        self.sources = [plan.sources for plan in plans]
+        self.sources = list(sources)
         self.inputs = inputs or [()] * len(layers)
         # added[i]: map that is added after layer i, the second of a pair
         self.added = {i: i - 2 if i > 1 else STAGE_INPUT for i in range(1, len(layers), 2)}
@@ -354,22 +355,22 @@ def build_stage(arch: dict, rates: Sequence[float], with_cp: bool = False) -> St
     Returns:
         Stage: The layers with their connections.
     """
-    plans, inputs, layers = plan_stage(arch), plan_inputs(arch), []
-    for i, (plan, rate) in enumerate(zip(plans, rates)):
+    sources, inputs, layers = plan_stage(arch), plan_inputs(arch), []
+    for i, (read, rate) in enumerate(zip(sources, rates)):
         own = layer_value(arch, i)
         layers.append(
             Layer(
                 dim=own['embed_dims'],
                 mixer=own['mixer'],
-                proj=own['connections']['aggregator'] if plan.sources else own['projection'],
+                proj=own['connections']['aggregator'] if read else own['projection'],
                 ffn=own['ffn'],
                 norm=own['norm'],
                 dpe=own['dpe'],
                 ffn_dpe=own['ffn_dpe'],
                 skip_scale=own['skip_scale'],
                 drop_path_rate=rate,
-                num_sources=len(plan.sources),
+                num_sources=len(read),
                 num_inputs=len(inputs[i]),
             )
         )
-    return Stage(layers, plans, with_cp, inputs, arch['pair_skip'])
+    return Stage(layers, sources, with_cp, inputs, arch['pair_skip'])

@@ -43,12 +43,8 @@ def test_layers_read_what_the_plan_says():
             read.append([int(s) for s in sources])
             return torch.tensor(self.index)
 
-    class Plan:
-        def __init__(self, *sources):
-            self.sources = sources
-
-    plans = [Plan(STAGE_INPUT), Plan(), Plan(1, 0), Plan(STAGE_INPUT, 2)]
-    stage = Stage([Spy(i) for i in range(4)], plans)
+    sources = [(STAGE_INPUT,), (), (1, 0), (STAGE_INPUT, 2)]
+    stage = Stage([Spy(i) for i in range(4)], sources)
     assert stage(torch.tensor(99)) == 3
     assert read == [[99], [], [1, 0], [99, 2]]
 

@@ -12,7 +12,7 @@ from sparx_mm.backbones.connections import stage_connections
 
 def network(depths, strides, starts, windows=(None,) * 4):
     rules = zip(depths, strides, starts, windows)
-    return [StageGraph(96, tuple(plan.sources for plan in stage_connections(*r))) for r in rules]
+    return [StageGraph(96, stage_connections(*r)) for r in rules]
 
 
 GRAPHS = dict(
