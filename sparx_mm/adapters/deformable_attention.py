@@ -8,7 +8,7 @@ from torch import nn
 
 from sparx_mm.kernels import without_autocast
 
-from ..errors import ConfigError
+from ..layers.heads import check_heads
 from .levels import Sizes
 from .sampling import sample_levels
 
@@ -27,15 +27,12 @@ class DeformableAttention(nn.Module):
         num_points (int): Places that a head reads on each map. Default: 4.
 
     Raises:
-        ConfigError: If the heads do not divide the channels.
+        ConfigError: If ``num_heads`` is no int, or no divisor of C.
     """
 
     def __init__(self, dim: int, num_heads: int, num_levels: int, num_points: int = 4) -> None:
         super().__init__()
-        if not isinstance(num_heads, int) or num_heads < 1 or dim % num_heads:
-            raise ConfigError(
-                f'num_heads of deformable attention must divide its {dim} channels, got {num_heads!r}'
-            )
+        check_heads(dim, num_heads)
         self.num_heads = num_heads
         self.num_levels = num_levels
         self.num_points = num_points

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from ..errors import ConfigError
+from ..layers.heads import check_heads
 
 # minimum number of channels of a head, as in Swin
 _HEAD_CHANNELS = 32
@@ -22,7 +22,7 @@ def choose_num_heads(dim: int, num_heads: int | None = None) -> int:
         int: The number.
 
     Raises:
-        ConfigError: If ``num_heads`` does not divide ``dim``.
+        ConfigError: If ``num_heads`` is no int, or no divisor of ``dim``.
 
     Example:
         >>> [choose_num_heads(dim) for dim in (96, 328, 636)]
@@ -31,8 +31,7 @@ def choose_num_heads(dim: int, num_heads: int | None = None) -> int:
     if num_heads is None:
         most = max(dim // _HEAD_CHANNELS, 1)
         return next(n for n in range(most, 0, -1) if dim % n == 0)
-    if num_heads < 1 or dim % num_heads:
-        raise ConfigError(f'num_heads must be at least 1 and divide dim ({dim}), got {num_heads}')
+    check_heads(dim, num_heads)
     return num_heads
 
 

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..layers import PointwiseConv
+from ..layers.heads import check_heads
 from ..registry import MODELS
-from .heads import check_heads
 
 
 @MODELS.register_module()

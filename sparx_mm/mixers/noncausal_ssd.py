@@ -10,8 +10,8 @@ from sparx_mm.kernels import without_autocast
 
 from ..errors import ConfigError
 from ..layers import DepthwiseConv, LayerNorm2d, PointwiseConv
+from ..layers.heads import check_heads
 from ..registry import MODELS
-from .heads import check_heads
 from .scan_parameters import count_channels, draw_step_bias, widen
 
 

@@ -10,9 +10,9 @@ from sparx_mm.kernels import is_traced
 
 from ..errors import ConfigError
 from ..layers import PointwiseConv
+from ..layers.heads import check_heads
 from ..registry import MODELS
 from ..state_dicts import resize_tables
-from .heads import check_heads
 
 
 @MODELS.register_module()

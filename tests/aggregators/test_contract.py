@@ -221,8 +221,10 @@ def test_wrong_reduction(kind, reduction):
 @pytest.mark.parametrize('kind', ['SRA', 'CSA', 'SCA'])
 @pytest.mark.parametrize('num_heads', [0, 3])
 def test_wrong_heads(kind, num_heads):
-    with pytest.raises(ValueError, match=r'divide dim \(8\), got [03]$'):
+    with pytest.raises(ValueError, match='divide the 8 channels, got [03]$'):
         build(kind, num_heads=num_heads)
+    with pytest.raises(ValueError, match='num_heads must be an int, .* got 2.0'):
+        build(kind, num_heads=2.0)
 
 
 @pytest.mark.parametrize('scales', [(), (2, 0)])

@@ -262,7 +262,7 @@ def test_no_out_indices_are_all_maps(out_indices):
         (dict(arch=dict(PICO_PLAINMAMBA, num_layers=6)), 'a multiple of 4, got 6'),
         (dict(arch=dict(PICO_PLAINMAMBA, out_norm=dict(type='LN2d'))), 'have batch norms'),
         (dict(out_indices=(0, 4)), 'out_indices must be ascending'),
-        (dict(num_heads=7), 'must divide its 40 channels, got 7'),
+        (dict(num_heads=7), 'num_heads must be at least 1 and divide the 40 channels, got 7'),
         (dict(arch=dict(PICO_PLAINMAMBA, embed_dims=20)), 'give num_heads, a divisor of 20'),
         (dict(arch=None), 'arch None of PlainMambaAdapter is unknown; use one of'),
     ],

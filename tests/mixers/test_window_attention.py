@@ -143,8 +143,8 @@ def test_parameters():
 @pytest.mark.parametrize(
     'kwargs,message',
     [
-        (dict(num_heads=3), 'dim must be a multiple .* got 8 and 3'),
-        (dict(num_heads=0), 'dim must be a multiple .* got 8 and 0'),
+        (dict(num_heads=3), 'at least 1 and divide the 8 channels, got 3'),
+        (dict(num_heads=0), 'at least 1 and divide the 8 channels, got 0'),
         (dict(num_heads=(2, 4)), r'one for each stage, got \(2, 4\)'),
         (dict(num_heads=2.0, window_size=7), 'num_heads must be an int, or in an arch'),
         (dict(num_heads=2, window_size=0), 'window_size must be .* got 0'),

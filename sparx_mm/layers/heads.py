@@ -1,4 +1,4 @@
-"""The check of a mixer's number of heads."""
+"""The check of a number of heads of attention, or of a scan."""
 
 from ..errors import ConfigError
 
@@ -20,5 +20,5 @@ def check_heads(dim: int, num_heads: int) -> None:
         )
     if num_heads < 1 or dim % num_heads:
         raise ConfigError(
-            f'dim must be a multiple of the number of heads, got {dim} and {num_heads}'
+            f'num_heads must be at least 1 and divide the {dim} channels, got {num_heads}'
         )
