@@ -103,9 +103,7 @@ class ViTAdapter(BaseModule):
         return [self.norms[str(i)](_add_resized(pyramid[i], x)) for i in self.out_indices]
 
     def _run(self, part, first, second):
-        if self.with_cp and self.training and torch.is_grad_enabled():
-            return checkpoint_layer(part, first, second)
-        return part(first, second)
+        return checkpoint_layer(part, first, second, with_cp=self.with_cp and self.training)
 
 
 def _add_resized(one, x):

@@ -65,10 +65,8 @@ class Stage(BaseModule):
             read = [maps[source] for source in self.sources[i]]
             # the last one is x
             earlier = [maps[source] for source in self.inputs[i][:-1]]
-            if self.with_cp and self.training and torch.is_grad_enabled():
-                x = checkpoint_layer(layer, x, read, earlier)
-            else:
-                x = layer(x, read, earlier)
+            with_cp = self.with_cp and self.training
+            x = checkpoint_layer(layer, x, read, earlier, with_cp=with_cp)
             if i in self.added:
                 x = x + maps[self.added[i]]
             maps[i] = x

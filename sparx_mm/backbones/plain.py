@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from functools import partial
 
-import torch
 from mmengine.model import ModuleDict, ModuleList
 from torch import nn
 
@@ -180,9 +179,7 @@ class PlainBackbone(Backbone):
         return x
 
     def _run(self, layer, x, **options):
-        if self.with_cp and self.training and torch.is_grad_enabled():
-            return checkpoint_layer(layer, x, **options)
-        return layer(x, **options)
+        return checkpoint_layer(layer, x, with_cp=self.with_cp and self.training, **options)
 
     def _iterate_layers(self):
         return self.layers

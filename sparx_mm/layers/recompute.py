@@ -24,21 +24,27 @@ def _spare_running_stats(module):
             norm._buffers.update(buffers)
 
 
-def checkpoint_layer(layer: nn.Module, x: torch.Tensor, *others: Any, **options: Any) -> Any:
+def checkpoint_layer(
+    layer: nn.Module, x: torch.Tensor, *others: Any, with_cp: bool = True, **options: Any
+) -> Any:
     """Run ``layer(x, *others, **options)`` now and again in the backward pass.
 
     The second run sees the same random numbers, and updates no running
     statistics, so gradients and buffers equal those without checkpointing.
+    Without a backward pass there is none.
 
     Args:
         layer (nn.Module): A layer such as `Layer`.
         x (Tensor): Its input, of shape (B, C, H, W).
         *others (Any): What it reads beside, see `Layer.forward`.
+        with_cp (bool): False: run it once, and keep its activations. Default: True.
         **options (Any): The same by name.
 
     Returns:
         Any: The layer's output.
     """
+    if not with_cp or not torch.is_grad_enabled():
+        return layer(x, *others, **options)
     return checkpoint(
         layer,
         x,
