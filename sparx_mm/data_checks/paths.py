@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from mmengine.config import Config
 
-from ..config_nodes import walk
+from ..config_nodes import type_name, walk
 from ..errors import UserError
 from ..libraries import find_library
 from .data_sets import find_data_sets, is_remote
@@ -63,7 +63,7 @@ def _find_source(cfg: Config, splits: Sequence[str], missing: RequiredPath) -> s
     if isinstance(source, dict):
         # of sets of that type, and not of others that a config based on it names
         types = [
-            node.get('type')
+            type_name(node)
             for split in splits
             for key, node in find_data_sets(cfg, split)
             if missing.key.startswith(f'{key}.')
@@ -85,7 +85,7 @@ def required_paths(cfg: Config, split: str) -> Iterator[RequiredPath]:
     """
     auto_downloaded = find_library(cfg).auto_downloaded
     for key, node in find_data_sets(cfg, split):
-        if is_remote(node) or node.get('type') in auto_downloaded:
+        if is_remote(node) or type_name(node) in auto_downloaded:
             continue
         root = node.get('data_root') or ''
         names = {'ann_file': node.get('ann_file'), **_folders(cfg, key, node)}
@@ -132,7 +132,7 @@ def _folders(cfg: Config, key: str, node: dict) -> dict[str, str | None]:
         return {'data_prefix': prefixes}
     if not isinstance(prefixes, dict):
         raise UserError(f'{key}.data_prefix must be a dict of folders, got {prefixes!r}')
-    if not prefixes and node.get('type') in library.split_is_folder:
+    if not prefixes and type_name(node) in library.split_is_folder:
         return {'split': node.get('split')}
     return {f'data_prefix.{name}': prefix for name, prefix in prefixes.items()}
 

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from ..backbones import Backbone
-from ..config_nodes import walk
+from ..config_nodes import type_name, walk
 from ..errors import ConfigError, UserError
 
 # necks that take all maps; others may read some of them
@@ -58,7 +58,8 @@ def check_channels(cfg: Config) -> None:
             if wanted == taken:
                 continue
             index = f' (in_index {part["in_index"]})' if 'in_index' in part else ''
-            index += f' ({_kind(part)} begins with the last map)' * (_kind(part) in LAST_FIRST)
+            if type_name(part) in LAST_FIRST:
+                index += f' ({type_name(part)} begins with the last map)'
             neck = model.get('neck') or {}
             between = '' if name.startswith('neck') or not neck else f', {key}.neck {_outs(neck)}'
             raise UserError(
@@ -74,7 +75,7 @@ def _remedy(key: str, name: str, option: str, part: dict, taken: Any, numbers: A
     few = len(wanted) if isinstance(taken, list) else 0
     if name.startswith('neck') and 0 < few < len(taken) and isinstance(numbers, tuple):
         given['backbone.out_indices'] = numbers[-few:]
-        taken = taken[:few] if _kind(part) in LAST_FIRST else taken[-few:]
+        taken = taken[:few] if type_name(part) in LAST_FIRST else taken[-few:]
     if not few or list(wanted) != taken:
         given[f'{name}.{option}'] = taken
     return ' and '.join(f'{key}.{to}={str(value).replace(" ", "")}' for to, value in given.items())
@@ -134,24 +135,19 @@ def _reads(neck: dict, maps: Sequence[int]) -> bool:
         return wanted not in maps
     if not isinstance(wanted, (list, tuple)):
         return False
-    return len(wanted) >= len(maps) or _kind(neck) in TAKES_ALL
+    return len(wanted) >= len(maps) or type_name(neck) in TAKES_ALL
 
 
 def _ordered(neck: dict, maps: Sequence[int]) -> Sequence[int]:
     """Return the channels of the maps in the order that a neck names them in."""
-    return maps[::-1] if _kind(neck) in LAST_FIRST else maps
-
-
-def _kind(part: dict) -> str:
-    """Return the name of a part's type, without a scope."""
-    return str(part.get('type')).rpartition('.')[2]
+    return maps[::-1] if type_name(neck) in LAST_FIRST else maps
 
 
 def _neck_channels(neck: dict, maps: Sequence[int]) -> list[int]:
     """Return the channels of a neck's maps; none if they are unknown."""
-    if _kind(neck) in KEEPS_LAST:
+    if type_name(neck) in KEEPS_LAST:
         return [maps[-1]]
-    if _kind(neck) in GIVES_ALIKE and isinstance(neck.get('num_outs'), int):
+    if type_name(neck) in GIVES_ALIKE and isinstance(neck.get('num_outs'), int):
         return [neck.get('out_channels')] * neck['num_outs']
     return []
 
@@ -160,7 +156,7 @@ def _indexed(head: dict, maps: Sequence[int], name: str) -> list[int]:
     """Return the channels of the maps that ``in_index`` of a segmentor's head picks."""
     several = isinstance(head['in_channels'], (list, tuple))
     default = range(len(maps)) if several else -1
-    if several and _kind(head) in READS_LAST:
+    if several and type_name(head) in READS_LAST:
         default = range(-min(len(head['in_channels']), len(maps)), 0)
     index: Any = head.get('in_index', default)
     index = default if index is None else index

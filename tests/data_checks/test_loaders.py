@@ -3,10 +3,12 @@
 import cv2
 import numpy as np
 import pytest
+from mmcv.transforms import LoadAnnotations, LoadImageFromFile
 from mmengine.config import Config
 from mmengine.registry import TRANSFORMS
 
 from sparx_mm.data_checks import use_checked_loaders
+from sparx_mm.engine.transforms.load_image import LoadCheckedImage
 from sparx_mm.errors import UserError
 from sparx_mm.libraries import LIBRARIES
 
@@ -35,6 +37,31 @@ def test_the_loaders_of_a_library(scope, tmp_path):
     (tmp_path / 'a.jpg').write_bytes(b'')
     with pytest.raises(UserError, match=f'image {tmp_path}/a.jpg is empty'):
         loader(dict(img_path=f'{tmp_path}/a.jpg'))
+
+
+@pytest.mark.parametrize('scope', LIBRARIES)
+@pytest.mark.parametrize('kind', [LoadImageFromFile, 'mmcv.transforms.LoadImageFromFile'])
+def test_classes_in_the_place_of_names(scope, kind):
+    cfg = _config(scope, skip_broken=True)
+    steps = [dict(type=kind), dict(type=LoadAnnotations)]
+    cfg.train_dataloader.dataset.dataset.pipeline = steps
+    use_checked_loaders(cfg)
+    loader, labels = cfg.train_dataloader.dataset.dataset.pipeline
+    # a name can be read where this package is not installed
+    assert loader == dict(type='LoadImageFromFile', ignore_empty=True)
+    assert isinstance(TRANSFORMS.build(dict(loader, _scope_=scope)), LoadCheckedImage)
+    # mmcv's class is not the one that the name means to a library
+    assert labels.type is LoadAnnotations
+
+
+def test_label_maps_of_a_class():
+    from mmseg.datasets.transforms import LoadAnnotations
+
+    cfg = _config('mmseg')
+    cfg.test_pipeline = [dict(type=LoadAnnotations)]
+    use_checked_loaders(cfg)
+    step = TRANSFORMS.build(dict(cfg.test_pipeline[0], _scope_='mmseg'))
+    assert type(step).__name__ == 'LoadCheckedSegMap'
 
 
 def test_only_training_skips_images():

@@ -240,13 +240,15 @@ def test_data_of_classifiers():
     )
 
 
-def test_data_that_is_downloaded_need_not_be_there():
-    dataset = dict(type='CIFAR10', data_root='root', data_prefix='cifar')
+@pytest.mark.parametrize('kind', ['CIFAR10', 'mmpretrain.datasets.CIFAR10'])
+def test_data_that_is_downloaded_need_not_be_there(kind):
+    dataset = dict(type=kind, data_root='root', data_prefix='cifar')
     assert _paths(_config(default_scope='mmpretrain', train_dataloader=dict(dataset=dataset))) == []
 
 
-def test_a_split_is_found_by_its_root():
-    dataset = dict(type='ImageNet', data_root='', split='val')
+@pytest.mark.parametrize('kind', ['ImageNet', 'mmpretrain.datasets.ImageNet'])
+def test_a_split_is_found_by_its_root(kind):
+    dataset = dict(type=kind, data_root='', split='val')
     cfg = _config(default_scope='mmpretrain', val_dataloader=dict(dataset=dataset))
     (required,) = data_checks.required_paths(cfg, 'val')
     assert required.option == 'val_dataloader.dataset.data_root=DIR'

@@ -100,7 +100,7 @@ def _check_heads(cfg: Config, ours: Sequence[SetReport], reports: Sequence[SetRe
 
 def _report(cfg, report, labelled, progress) -> None:
     scope, node = cfg.get('default_scope'), report.node
-    if is_remote(node) or node.get('type') in find_library(cfg).auto_downloaded:
+    if is_remote(node) or type_name(node) in find_library(cfg).auto_downloaded:
         report.notes.append('not checked, because its files are not here')
         return
     with report.collect():

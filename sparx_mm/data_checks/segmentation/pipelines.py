@@ -5,7 +5,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ...config_nodes import walk
+from ...config_nodes import type_name, walk
 from ...errors import UserError
 
 CHECK = 'CheckSegMap'
@@ -27,7 +27,7 @@ def settle_label_checks(cfg: Config, splits: Sequence[str]) -> None:
     for split in splits:
         loader = f'{split}_dataloader'
         for key, node in list(walk(cfg.get(loader) or {}, loader)):
-            types = [str(step.get('type')) for _, step in walk(node.get('pipeline') or [])]
+            types = [type_name(step) for _, step in walk(node.get('pipeline') or [])]
             if CHECK not in types or any('Annotation' in name for name in types):
                 continue
             if split == 'train':
@@ -51,4 +51,4 @@ def _is_check(step: Any) -> bool:
     # TestTimeAug takes a list of the alternatives of each step
     if isinstance(step, (list, tuple)):
         return bool(step) and all(map(_is_check, step))
-    return isinstance(step, dict) and step.get('type') == CHECK
+    return isinstance(step, dict) and type_name(step) == CHECK

@@ -118,30 +118,38 @@ class LoadCheckedImage(LoadImageFromFile):
         return f'image {path} has {sizes} (width x height): put the image of these boxes there'
 
 
-def install(scope: str | None = None) -> None:
+def install(scope: str | None = None) -> type:
     """Make ``LoadImageFromFile`` of a config mean `LoadCheckedImage`.
 
     Args:
         scope (str, optional): Library of the config. Default: None.
+
+    Returns:
+        type: The class that the name stands for elsewhere.
     """
-    replace('LoadImageFromFile', LoadCheckedImage, scope)
+    return replace(LoadCheckedImage, scope)
 
 
-def replace(name: str, transform: type, scope: str | None) -> None:
+def replace(transform: type, scope: str | None) -> type:
     """Make the name of a transform in a config mean a subclass of it.
 
     Args:
-        name (str): The name.
-        transform (type): Direct subclass of what the name means.
+        transform (type): Direct subclass of the class of that name.
         scope (str, optional): Library of the config.
+
+    Returns:
+        type: The class of that name.
     """
+    stock = transform.__base__
+    name = stock.__name__
     with TRANSFORMS.switch_scope_and_registry(scope) as registry:
         # this imports the library's transforms, which would fail at a name that is taken
         registry.get(name)
         # a library may have registered mmcv's class as its own too
         for own in (registry, TRANSFORMS):
-            if own.module_dict.get(name) is transform.__base__:
+            if own.module_dict.get(name) is stock:
                 own.register_module(name, force=True, module=transform)
+    return stock
 
 
 def _close(size: tuple, other: tuple) -> bool:

@@ -70,10 +70,13 @@ class LoadCheckedSegMap(LoadAnnotations):
         results['seg_fields'].append('gt_seg_map')
 
 
-def install(scope: str | None = 'mmseg') -> None:
+def install(scope: str | None = 'mmseg') -> type:
     """Make ``LoadAnnotations`` of a config mean `LoadCheckedSegMap`.
 
     Args:
         scope (str, optional): Library of the config. Default: ``'mmseg'``.
+
+    Returns:
+        type: The class that the name stands for elsewhere.
     """
-    replace('LoadAnnotations', LoadCheckedSegMap, scope)
+    return replace(LoadCheckedSegMap, scope)

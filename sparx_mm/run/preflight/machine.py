@@ -9,7 +9,7 @@ from mmengine.device import get_device
 
 from ... import info
 from ...compat import torchvision_stub
-from ...config_nodes import walk
+from ...config_nodes import type_name, walk
 from ...errors import UserError
 from ...libraries import find_library
 
@@ -82,14 +82,14 @@ def check_training_device(cfg: Config) -> None:
     if get_device() != 'cpu':
         return
     wrapper = cfg.get('optim_wrapper') or {}
-    if wrapper.get('type') == 'AmpOptimWrapper':
+    if type_name(wrapper) == 'AmpOptimWrapper':
         raise UserError(
             'float16 (AmpOptimWrapper) needs a GPU and none is visible: take '
             'bfloat16 with --amp-dtype bfloat16'
         )
     needs_gpu = find_library(cfg).needs_gpu
     for key, node in walk(cfg.get('model') or {}, 'model'):
-        kind = str(node.get('type')).rpartition('.')[2]
+        kind = type_name(node)
         if kind in needs_gpu:
             raise UserError(
                 f'{key} is {kind}, whose operator in mmcv needs a GPU in training, and none '

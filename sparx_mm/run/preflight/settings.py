@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from mmengine.config import Config
 
-from ...config_nodes import walk
+from ...config_nodes import type_name, walk
 from ...errors import UserError
 from ...libraries import find_library
 
@@ -87,11 +87,11 @@ def _check_labels(cfg: Config, split: str) -> None:
     loader, evaluator = f'{split}_dataloader', f'{split}_evaluator'
     dataset = (cfg.get(loader) or {}).get('dataset') or {}
     pipelines = [node['pipeline'] for _, node in walk(dataset) if node.get('pipeline')]
-    types = [str(step.get('type')) for _, step in walk(pipelines)]
+    types = [type_name(step) for _, step in walk(pipelines)]
     if not types or any('Annotation' in kind for kind in types):
         return
     for key, metric in walk(cfg.get(evaluator) or {}, evaluator):
-        kind = str(metric.get('type')).rpartition('.')[2]
+        kind = type_name(metric)
         if kind in metrics and not metric.get('format_only'):
             raise UserError(
                 f'{key} is {kind}, which needs label maps, and no step of the pipeline of '

@@ -4,6 +4,7 @@ import pytest
 from mmengine.config import Config
 
 from sparx_mm.data_checks import settle_label_checks
+from sparx_mm.engine.transforms.check_seg_map import CheckSegMap
 from sparx_mm.errors import UserError
 
 LOAD, CHECK, PACK = (dict(type=t) for t in ('LoadAnnotations', 'CheckSegMap', 'PackSegInputs'))
@@ -28,6 +29,7 @@ def _config(split, pipeline, wrapper='RepeatDataset'):
             [dict(type='TestTimeAug', transforms=[[LOAD], [CHECK], [PACK]])],
             [dict(type='TestTimeAug', transforms=[[LOAD], [CHECK], [PACK]])],
         ),
+        ([dict(type=CheckSegMap), PACK], [PACK]),
         ([], []),
     ],
 )

@@ -5,6 +5,7 @@ import sys
 import mmcv
 import pytest
 from mmengine.config import Config
+from mmengine.optim import AmpOptimWrapper
 
 from sparx_mm.errors import UserError
 from sparx_mm.run import preflight
@@ -37,10 +38,13 @@ def test_display(monkeypatch):
 
 
 def test_float16_needs_a_gpu(monkeypatch):
-    amp = _config(optim_wrapper=dict(type='AmpOptimWrapper'))
+    amp, by_class = (
+        _config(optim_wrapper=dict(type=kind)) for kind in ('AmpOptimWrapper', AmpOptimWrapper)
+    )
     monkeypatch.setattr('mmengine.device.utils.DEVICE', 'cpu')
-    with pytest.raises(UserError, match='take bfloat16 with --amp-dtype bfloat16$'):
-        preflight.check_training_device(amp)
+    for cfg in (amp, by_class):
+        with pytest.raises(UserError, match='take bfloat16 with --amp-dtype bfloat16$'):
+            preflight.check_training_device(cfg)
     for wrapper in (None, dict(type='OptimWrapper')):
         preflight.check_training_device(_config(optim_wrapper=wrapper))
     monkeypatch.setattr('mmengine.device.utils.DEVICE', 'cuda')

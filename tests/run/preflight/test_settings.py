@@ -6,6 +6,7 @@ from detection import CONFIGS as DETECTORS
 from mmengine.config import Config
 from segmentation import CONFIGS as SEGMENTORS
 
+from sparx_mm.engine.evaluation.selective_iou import SelectiveIoUMetric
 from sparx_mm.errors import UserError
 from sparx_mm.run import load_config
 from sparx_mm.run.preflight import check_settings, settle_workers
@@ -82,6 +83,8 @@ def test_metrics_that_need_label_maps():
     line = problem(('test',), **_segmentation([iou], 'LoadImageFromFile', 'PackSegInputs'))
     assert line.startswith('test_evaluator.0 is IoUMetric, which needs label maps, and no step')
     assert 'test_evaluator.0.format_only=True' in line
+    line = problem(('test',), **_segmentation(dict(type=SelectiveIoUMetric), 'PackSegInputs'))
+    assert line.startswith('test_evaluator is SelectiveIoUMetric, which needs')
 
 
 def test_sliding_windows():
