@@ -2,7 +2,12 @@
 
 import openmp  # noqa: F401
 
-from sparx_mm.data_checks.report import format_reports, report_data, write_clean
+from sparx_mm.data_checks.report import (
+    clean_options,
+    format_reports,
+    report_data,
+    write_clean,
+)
 from sparx_mm.errors import UserError, user_errors
 from sparx_mm.run import ArgumentParser, add_cfg_options, load_config, show_progress
 from sparx_mm.run.preflight import check_packages
@@ -39,7 +44,7 @@ def main():
             print(f'{report.key}: nothing is written; put these faults right by hand')
         else:
             keys = [report.key, *(r.key for r in reports if r.same_as == report.key)]
-            options = ' '.join(f'{key}.ann_file={path}' for key in keys)
+            options = ' '.join(clean_options(cfg, keys, path))
             print(f'written: {path}; use it with --cfg-options {options}')
             new = sum(fault.renumber for fault in report.faults)
             if new:

@@ -42,5 +42,19 @@ def test_faults_and_what_is_written(shapes, tmp_path, monkeypatch, capsys):
         run('--skip-broken')
     output = capsys.readouterr().out
     clean = f'{root}/annotations/instances_val.clean.json'
-    keys = 'val_dataloader.dataset.ann_file', 'test_dataloader.dataset.ann_file'
-    assert f'--cfg-options {keys[0]}={clean} {keys[1]}={clean}\n' in output
+    # a metric with the old file would count the image as missed
+    keys = (
+        f'{split}_{key}.ann_file'
+        for key in ('dataloader.dataset', 'evaluator')
+        for split in ('val', 'test')
+    )
+    options = [f'{key}={clean}' for key in keys]
+    assert f'--cfg-options {" ".join(options)}\n' in output
+    run('--cfg-options', option, *options)
+    # paths are written so that they hold with any data_root
+    monkeypatch.chdir(tmp_path)
+    places = 'data_root=shapes', 'ann_file=annotations/instances_val.json'
+    places = [f'val_dataloader.dataset.{place}' for place in places]
+    with pytest.raises(SystemExit):
+        run('--skip-broken', '--cfg-options', *places)
+    assert f' val_dataloader.dataset.ann_file={clean} ' in capsys.readouterr().out

@@ -3,8 +3,12 @@
 import json
 import os.path as osp
 from collections import defaultdict
+from collections.abc import Sequence
+
+from mmengine.config import Config
 
 from ...checkpoint_io import write_text
+from ...config_nodes import walk
 from ..classification_sets import find_classification_set
 from ..coco.file import is_number
 from .set_report import SetReport
@@ -37,7 +41,7 @@ def write_clean(report: SetReport, scope: str | None = None) -> str | None:
     path = _list_of(report, scope)
     if path is None or not (broken or renumbered):
         return None
-    clean = '.clean'.join(osp.splitext(path))
+    clean = _clean_name(path)
     if report.coco is not None:
         _write_coco(path, clean, broken, renumbered)
         return clean
@@ -48,6 +52,32 @@ def write_clean(report: SetReport, scope: str | None = None) -> str | None:
     kept = (line for i, line in enumerate(lines) if i not in broken['images'])
     write_text(clean, ''.join(kept))
     return clean
+
+
+def clean_options(cfg: Config, keys: Sequence[str], clean: str) -> list[str]:
+    """Name the options by which a config takes what `write_clean` wrote.
+
+    Args:
+        cfg (Config): A whole config.
+        keys (Sequence[str]): Keys of the data sets that have the old file.
+        clean (str): The new file.
+
+    Returns:
+        list[str]: ``KEY.ann_file=CLEAN`` for each set, and for each metric of their splits
+        that reads the old file, in which an image that is left out would count as missed.
+    """
+    # a relative path would be joined to a data_root
+    clean, keys = osp.abspath(clean), list(keys)
+    for split in dict.fromkeys(key.partition('_')[0] for key in keys):
+        evaluator = f'{split}_evaluator'
+        for key, node in walk(cfg.get(evaluator) or {}, evaluator):
+            if node.get('ann_file') and _clean_name(osp.abspath(node['ann_file'])) == clean:
+                keys.append(key)
+    return [f'{key}.ann_file={clean}' for key in keys]
+
+
+def _clean_name(path: str) -> str:
+    return '.clean'.join(osp.splitext(path))
 
 
 def _list_of(report: SetReport, scope: str | None) -> str | None:
