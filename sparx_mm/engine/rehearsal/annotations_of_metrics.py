@@ -1,13 +1,18 @@
 """The check that COCO metrics have the annotations of the images they are given."""
 
+import logging
 import os.path as osp
 from collections.abc import Iterator, Sequence
+
+from mmengine.logging import print_log
 
 from ...errors import UserError
 
 
 def check_images(metrics: Sequence, dataset, samples: Sequence) -> None:
     """Check that each image of a data set is one of the metrics' annotation files.
+
+    If a file has more images than the data set, a line in the log says so.
 
     Args:
         metrics (Sequence[BaseMetric]): Metrics; those without a COCO file are not
@@ -35,6 +40,15 @@ def check_images(metrics: Sequence, dataset, samples: Sequence) -> None:
                 f'the evaluator {other}, which is {path} in the loader: give val_evaluator.ann_file '
                 'the ann_file of val_dataloader'
             )
+    most = max(len(api.imgs) for api in apis)
+    if most > len(dataset):
+        print_log(
+            f'val_dataloader has {len(dataset)} images and the annotation file of val_evaluator '
+            f'{most}: objects in the others count as missed; give val_evaluator.ann_file a file of '
+            'the same images',
+            'current',
+            logging.WARNING,
+        )
 
 
 def _images(dataset, samples) -> Iterator[tuple[int, str]]:

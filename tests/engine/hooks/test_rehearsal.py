@@ -4,6 +4,7 @@ import json
 import random
 import shutil
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -147,6 +148,14 @@ def test_annotations_of_other_images(detector, shapes, tmp_path, change):
     line = problem(detector(val_evaluator__ann_file=str(tmp_path / 'val.json')))
     assert line.startswith('val_dataloader and val_evaluator are of different sets')
     assert ('has other.png under its id' if change == 'names' else 'has no image of id') in line
+
+
+@pytest.mark.parametrize('number', [2, None])
+def test_annotations_of_more_images(detector, number):
+    cfg = detector(val_dataloader__dataset__indices=number)
+    (log,) = Path(_start(cfg).log_dir).glob('*.log')
+    warning = 'val_dataloader has 2 images and the annotation file of val_evaluator 3: objects in'
+    assert (warning in log.read_text()) == (number is not None)
 
 
 def test_it_leaves_no_trace(detector, shapes, tmp_path):
