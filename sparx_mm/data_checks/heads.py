@@ -40,7 +40,8 @@ def check_heads(
         return
     wrong = {}
     for name, part in parts.items():
-        if _PARTS.fullmatch(name):
+        # STDC's learns whether a pixel is at a boundary, whatever the classes
+        if _PARTS.fullmatch(name) and _get(part, 'boundary_threshold') is None:
             number = _get(part, 'num_classes')
             if _get(part, 'out_channels', number) == 1:
                 # a probability, whatever the number of classes

@@ -77,6 +77,14 @@ def test_sets_of_other_classes_that_are_concatenated():
         _check(dict(head=2), SimpleNamespace(metainfo=metainfo))
 
 
+def test_heads_of_boundaries():
+    head = SimpleNamespace(num_classes=2, boundary_threshold=0.1)
+    check_heads([('auxiliary_head.2', head)], 19)
+    del head.boundary_threshold
+    with pytest.raises(UserError, match='auxiliary_head.2.num_classes is 2 and the data set has'):
+        check_heads([('auxiliary_head.2', head)], 19)
+
+
 class CrossEntropyLoss:
     def __init__(self, use_sigmoid):
         self.use_sigmoid = use_sigmoid
