@@ -1,5 +1,6 @@
 """A check that a whole model gets its backbones' weights from a file."""
 
+import re
 from collections import OrderedDict
 
 from mmengine.hooks import EMAHook, Hook
@@ -141,7 +142,9 @@ def load_whole(model: nn.Module, checkpoint: dict, source: str) -> str:
 def _check(file, backbones, source, outer=''):
     """Raise unless a file covers each backbone."""
     for prefix, backbone in backbones.items():
-        key = f'model.{prefix}init_cfg' if prefix else 'init_cfg'
+        # mmdet builds both from model.detector
+        part = re.sub(r'^(student|teacher)\.', 'detector.', prefix)
+        key = f'model.{part}init_cfg' if part else 'init_cfg'
         hint = (
             f"a checkpoint of a whole model has it under '{prefix}'; to start "
             f'from the backbone alone, give {key}=dict('
@@ -179,12 +182,17 @@ def _complete(model, backbones, source, state_dict, resume):
 
 
 def _rebase(state_dict, backbones):
-    """Drop the prefix that the names of a whole model have in a file."""
+    """Drop the prefix that a whole model has in a file, or add those that it has in the model."""
     found, wanted = find_prefixes(state_dict), list(backbones)
-    if len(found) == len(wanted) == 1 and found != wanted and wanted[0]:
-        outer, inner, _ = found[0].rpartition(wanted[0])
-        if inner and found[0] == outer + inner:
-            return strip_prefix(state_dict, outer)
+    if len(found) != 1 or not wanted:
+        return state_dict
+    (start,) = found
+    if start and all(prefix.endswith(f'.{start}') for prefix in wanted):
+        # as mmdet starts the student and the teacher of a detector from one file
+        outers = [prefix.removesuffix(start) for prefix in wanted]
+        return {outer + name: value for outer in outers for name, value in state_dict.items()}
+    if len(wanted) == 1 and wanted[0] and start != wanted[0] and start.endswith(wanted[0]):
+        return strip_prefix(state_dict, start.removesuffix(wanted[0]))
     return state_dict
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from archs import PICO, PICO_SWIN, PICO_VMAMBA, learnable
-from mmengine.model import BaseTTAModel, ExponentialMovingAverage
+from mmengine.model import BaseModel, BaseTTAModel, ExponentialMovingAverage
 from small_run import Net, make_runner
 from torch import nn
 
@@ -248,6 +248,28 @@ def test_a_model_within_another_name(runner, file, capsys):
     load(runner, file(dict(weights, step=torch.ones(1))))
     assert equal(runner.model, source)
     count = len(source.state_dict())
+    assert f'{count} of {count} tensors' in summary(runner, capsys)
+
+
+class Taught(BaseModel):
+    """A student and a teacher, as of mmdet's semi-supervised detectors."""
+
+    def __init__(self):
+        super().__init__()
+        self.student, self.teacher = Net(), Net()
+
+    def forward(self, inputs, mode='tensor'):
+        return self.student(inputs, mode)
+
+
+def test_two_models_of_one_file(tmp_path, file, capsys):
+    source, model = Net(), Taught()
+    runner = make_runner(tmp_path / 'run', model=model)
+    with pytest.raises(CoverageError, match=r'backbone alone, give model.detector.backbone.init'):
+        load(runner, file(bare(released(source))))
+    load(runner, file(released(source)))
+    assert equal(model.student, source) and equal(model.teacher, source)
+    count = len(model.state_dict())
     assert f'{count} of {count} tensors' in summary(runner, capsys)
 
 
