@@ -7,6 +7,7 @@ that are not turned.
 
 import logging
 
+import numpy as np
 import torch
 from mmcv.transforms import LoadImageFromFile
 from mmengine.logging import print_log
@@ -87,16 +88,20 @@ class LoadCheckedImage(LoadImageFromFile):
             str or None: The fault of the file and what to do about it; None
             if there is none.
         """
-        # mmcv would hide what it met
-        ignore_empty, self.ignore_empty = self.ignore_empty, False
+        # mmcv would hide what it met, and floats would hide that they were 8 bits
+        asked = self.ignore_empty, self.to_float32
+        self.ignore_empty = self.to_float32 = False
         try:
             super().transform(results)
         except READ_ERRORS as error:
             return read_fault('image', results['img_path'], self.backend_args, error)
         finally:
-            self.ignore_empty = ignore_empty
+            self.ignore_empty, self.to_float32 = asked
+        image = results['img']
+        if self.to_float32:
+            results['img'] = image.astype(np.float32)
         return self._size_fault(results) or depth_fault(
-            results['img'], results['img_path'], self.imdecode_backend, self.backend_args
+            image, results['img_path'], self.imdecode_backend, self.backend_args
         )
 
     def _size_fault(self, results: dict) -> str | None:

@@ -125,6 +125,9 @@ def test_images_of_16_bits(tmp_path, channels, name):
     highest = pixels.max()
     line = problem(path)
     assert f'16 bits a channel (values to {highest}) and is read as 8, in which it is black' in line
+    assert problem(path, to_float32=True) == line
+    unchanged = load(path, to_float32=True, color_type='unchanged')['img']
+    assert unchanged.dtype == np.float32 and np.array_equal(unchanged.squeeze(), pixels)
     # as of a sensor of 12 bits
     cv2.imwrite(str(path), pixels * 16)
     assert 'black' in problem(path)
