@@ -3,7 +3,5 @@ _base_ = './schedule_demo.py'
 
 max_iters = 800
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type='CosineAnnealingLR', eta_min=0.0, begin=50, end=max_iters, by_epoch=False),
-]
+param_scheduler = _base_.param_scheduler
+param_scheduler[1].end = max_iters
