@@ -9,6 +9,7 @@ from safetensors.torch import save
 from ..errors import UserError
 from ..state_dicts import (
     FAMILIES,
+    LAST_LAYERS,
     KeyMap,
     find_families,
     flatten_model,
@@ -27,8 +28,6 @@ LAYOUTS = dict(
     mmseg=(nest_model, KeyMap.to_own),
     released=(flatten_model, KeyMap.to_released),
 )
-# own names of the layer of the classes of a model that was flat, by library
-_LAST = dict(mmpretrain='head.fc.', mmseg='decode_head.conv_seg.')
 # mmengine's EMAHook keeps a second model, in a wrapper
 _EMA, _WRAPPER = 'ema_state_dict', 'module.'
 
@@ -115,8 +114,8 @@ def _rename(weights, to):
 
 def _check_library(weights, to):
     """Raise if a model got the names of another library's heads."""
-    for library, last in _LAST.items():
-        if to in _LAST and to != library and any(name.startswith(last) for name in weights):
+    for library, last in LAST_LAYERS.items():
+        if to in LAST_LAYERS and to != library and any(name.startswith(last) for name in weights):
             raise UserError(
                 f'--to {to} does not fit the head, which is of {library}: give --to {library}'
             )

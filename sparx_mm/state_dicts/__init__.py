@@ -27,11 +27,12 @@ from .position_table import (
     resize_position_table,
     resize_tables,
 )
-from .whole_model import flatten_model, nest_model
+from .whole_model import LAST_LAYERS, flatten_model, nest_model
 
 __all__ = [
     'FAMILIES',
     'GROUPMAMBA',
+    'LAST_LAYERS',
     'PLAINMAMBA',
     'SPARX',
     'SWIN',

@@ -13,10 +13,10 @@ from .nesting import strip_prefix
 T = TypeVar('T')
 
 _BACKBONE = 'backbone.'
-# own names of the norm before mmpretrain's LinearClsHead, and of the last layers of that
-# and of mmseg's heads
+# own name of the norm before mmpretrain's LinearClsHead
 _NORM = 'neck.norm.'
-_LAST = ('head.fc.', 'decode_head.conv_seg.')
+# own names of the layer of the classes, by library
+LAST_LAYERS = dict(mmpretrain='head.fc.', mmseg='decode_head.conv_seg.')
 
 
 def nest_model(state_dict: Mapping[str, T], key_map: KeyMap) -> dict[str, T]:
@@ -48,7 +48,7 @@ def nest_model(state_dict: Mapping[str, T], key_map: KeyMap) -> dict[str, T]:
     renamed = key_map.head.to_own(
         {name if name in of_head else _BACKBONE + name: v for name, v in flat.items()}
     )
-    has_head = any(name.startswith(_LAST) for name in renamed)
+    has_head = any(name.startswith(tuple(LAST_LAYERS.values())) for name in renamed)
     return renamed if has_head else dict(state_dict)
 
 
@@ -63,7 +63,9 @@ def flatten_model(state_dict: Mapping[str, T], key_map: KeyMap) -> dict[str, T]:
         dict: The same values in the same order; ``state_dict`` itself, copied, if
         it is no such model.
     """
-    found = key_map.head.find_released([f'{start}weight' for start in (_NORM, *_LAST)])
+    found = key_map.head.find_released(
+        [f'{start}weight' for start in (_NORM, *LAST_LAYERS.values())]
+    )
     has_head = found and all(name in state_dict for name in found)
     # the released names of a family can be mmpretrain's
     has_head = has_head and all(released != (name,) for name, (released, _) in found.items())

@@ -12,6 +12,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from ...backbones import Backbone
 from ...backbones.pretrained import dotted, split_init_cfg
 from ...state_dicts import (
+    LAST_LAYERS,
     CoverageError,
     find_prefixes,
     find_weights,
@@ -23,9 +24,6 @@ from ...state_dicts import (
 )
 from ..models import checkpoint_source, find_backbones, rename_backbones, unwrap
 from ..whole_load import is_tested, require_whole
-
-# what a head of mmpretrain or mmseg gives classes by
-_CLASSES = ('head.fc.', 'decode_head.conv_seg.')
 
 
 @HOOKS.register_module()
@@ -198,9 +196,9 @@ def _rebase(state_dict, backbones):
 
 def _nest(state_dict, model, backbones):
     """Name a model that was released whole as mmpretrain or mmseg does, if this is one."""
-    own = {name for name, _ in model.named_parameters()}
+    own, last = {name for name, _ in model.named_parameters()}, tuple(LAST_LAYERS.values())
     for backbone in backbones.values():
         nested = nest_model(state_dict, backbone.key_map)
-        if any(name in own and name.startswith(_CLASSES) for name in nested):
+        if any(name in own and name.startswith(last) for name in nested):
             state_dict = nested
     return state_dict
