@@ -4,6 +4,7 @@ A pickle is a program. torch's ``weights_only`` runs only what it is told to
 allow; plain pickles are read only within `trust_checkpoints`.
 """
 
+import argparse
 import contextvars
 import functools
 import pickle
@@ -132,6 +133,10 @@ def _allowed():
         (_no_bytes, 'builtins.bytes'),
         # the config in VSSD's released files; it is read as the dict that it is
         (OrderedDict, 'yacs.config.CfgNode'),
+        # in the metainfo of files of mmengine
+        (OrderedDict, 'mmengine.config.config.ConfigDict'),
+        # the options of the original code's training, in Vim's released files; it has no code
+        argparse.Namespace,
         np.ndarray,
         np.dtype,
         *functions,

@@ -1,5 +1,6 @@
 """Reading a checkpoint runs no code from it, and errors name the file."""
 
+import argparse
 import os
 import pickle
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from hostile import Runs, payloads, touch
+from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer, MessageHub
 from safetensors.torch import save_file
 from torch import nn, serialization
@@ -119,6 +121,15 @@ def test_what_a_runner_logs_is_read(file, options):
     assert len(found['message_hub']['log_scalars']['train/none'].data[0]) == 0
     assert found['message_hub']['runtime_info']['epoch'] == 7
     assert found['meta']['palette'].dtype == np.uint8
+
+
+@pytest.mark.parametrize('options', [{}, OLD], ids=['zip', 'pickle'])
+def test_settings_of_a_run_are_read(file, options):
+    args = argparse.Namespace(lr=0.1, name='vim')
+    meta = dict(groups=ConfigDict(round=['circle'], deep=dict(a=1)))
+    found = read_checkpoint(file(dict(model=WEIGHTS, args=args, meta=meta), **options))
+    assert found['args'] == args
+    assert found['meta'] == dict(groups=dict(round=['circle'], deep=dict(a=1)))
 
 
 @pytest.mark.tries('a checkpoint that runs code')
