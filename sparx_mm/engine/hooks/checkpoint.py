@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from ...checkpoint_io import lock_folder, sweep
 from ..saving.last_checkpoint import name_last, saving_errors
 from ..saving.random_state import get_random_state, set_random_state
+from ..saving.readable import make_readable, warn_if_unreadable
 from ..saving.run_state import collect, go_on
 from ..saving.stop_signals import StopSignals, shield_workers
 from ..saving.test_settings import KEY as SETTINGS
@@ -78,6 +79,7 @@ class SafeCheckpointHook(CheckpointHook):
         settings = collect_settings(runner.cfg)
         if settings is not None:
             checkpoint['meta'][SETTINGS] = settings
+        make_readable(checkpoint)
 
     def before_train(self, runner) -> None:
         """Lock the folder, go on where a saved run was, and listen to signals.
@@ -219,9 +221,11 @@ class SafeCheckpointHook(CheckpointHook):
             **self.args,
         )
         self._state = None
-        self._saved_iter = meta['iter']
+        is_first, self._saved_iter = self._saved_iter is None, meta['iter']
         if is_main_process():
             name_last(runner.work_dir, self.last_ckpt)
+            if is_first and osp.isfile(self.last_ckpt):
+                warn_if_unreadable(self.last_ckpt, runner.logger)
 
     def _stop_if_asked(self, runner, iteration, is_validated=True):
         asked = self._signals.received

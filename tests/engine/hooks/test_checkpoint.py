@@ -9,10 +9,12 @@ import time
 
 import pytest
 import torch
-from noisy_run import make_noisy
+from mmengine.config import ConfigDict
+from mmengine.logging import HistoryBuffer
+from noisy_run import Noisy, make_noisy
 from torch.utils.data import DataLoader
 
-from sparx_mm.checkpoint_io import WriteError, folder_lock
+from sparx_mm.checkpoint_io import WriteError, folder_lock, read_checkpoint
 from sparx_mm.engine.saving.stop_signals import StopSignals, shield_workers
 from sparx_mm.errors import UserError
 
@@ -125,6 +127,34 @@ def test_a_full_disk_names_the_last_checkpoint(tmp_path):
 def test_nothing_to_resume_is_not_a_resume(tmp_path):
     make_noisy(tmp_path, 1, resume=True).train()
     assert 'exactly' not in log_of(tmp_path)
+
+
+def test_what_else_mmengine_saves_is_left_out(tmp_path, monkeypatch):
+    """Configs in metainfo, methods of schedulers and functions of a program for its logs."""
+    groups = ConfigDict(groups=dict(round=['circle']))
+    monkeypatch.setattr(Noisy, 'metainfo', dict(classes=('a',), more=[groups]), raising=False)
+    methods = dict(HistoryBuffer._statistics_methods, weighted=send_at)
+    monkeypatch.setattr(HistoryBuffer, '_statistics_methods', methods)
+    once = dict(type='OneCycleLR', eta_max=0.01, total_steps=8, by_epoch=False)
+    make_noisy(tmp_path, 1, param_scheduler=once, validate=True).train()
+    assert files(tmp_path) == ['best_acc_epoch_1.pth', 'epoch_1.pth']
+    for name in files(tmp_path):
+        saved = read_checkpoint(str(tmp_path / name))
+        known = saved['message_hub']['runtime_info']['dataset_meta']
+        assert saved['meta']['dataset_meta'] == known == dict(classes=('a',), more=[groups])
+    rest = make_noisy(tmp_path, 2, param_scheduler=once, validate=True, resume=True)
+    rest.train()
+    assert rest.iter == 8
+    losses = rest.message_hub.get_scalar('train/loss')
+    assert len(losses.data[0]) == 8 and 'weighted' in losses._statistics_methods
+
+
+def test_a_first_checkpoint_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(Noisy, 'metainfo', dict(place=tmp_path), raising=False)
+    make_noisy(tmp_path, 2).train()
+    text = log_of(tmp_path)
+    line = f'can be resumed or tested as it is: {tmp_path / "epoch_1.pth"} is refused'
+    assert text.count(line) == text.count('PosixPath); if you trust') == 1
 
 
 @pytest.mark.tries('a second run')
