@@ -17,7 +17,10 @@ _held: dict[tuple[int, str], tuple[TextIO, int]] = {}
 
 
 class FolderLock:
-    """Lock of a folder, until all who hold it in this process have closed theirs."""
+    """Lock of a folder, until all who hold it in this process have closed theirs.
+
+    A ``with`` block closes it at its end.
+    """
 
     def __init__(self, place: tuple[int, str]) -> None:
         self._place: tuple[int, str] | None = place
@@ -32,6 +35,12 @@ class FolderLock:
             _held[place] = file, holders - 1
         else:
             file.close()
+
+    def __enter__(self) -> 'FolderLock':
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.close()
 
     def __del__(self) -> None:
         self.close()

@@ -155,25 +155,24 @@ def train(
     ensure_writable(cfg.work_dir, '--work-dir')
     # before anything is written into the folder of a run that is going on; held until
     # this function returns
-    lock = None if _is_later_process() else lock_folder(cfg.work_dir)
-    runner = build_runner(cfg, loops)
-    for line in [*facts, *_compare_batch(cfg)]:
-        print_log(line, 'current')
-    if not len(runner.train_dataloader):
-        raise UserError(
-            'train_dataloader has no batch: its data set holds fewer images '
-            'than batch_size, or none with objects of its classes'
-        )
-    check_classes(runner, runner.train_dataloader.dataset, 'val')
-    if validates:
-        check_same_classes(runner.train_dataloader.dataset, runner.val_dataloader.dataset)
-    if compile:
-        compile_backbones(runner.model)
-    line = progress_line(runner) if progress else nullcontext()
-    with lost_processes(), first_step_errors(runner, _FIRST), disk_errors(cfg.work_dir), line:
-        runner.train()
-    if lock is not None:
-        lock.close()
+    lock = nullcontext() if _is_later_process() else lock_folder(cfg.work_dir) or nullcontext()
+    with lock:
+        runner = build_runner(cfg, loops)
+        for line in [*facts, *_compare_batch(cfg)]:
+            print_log(line, 'current')
+        if not len(runner.train_dataloader):
+            raise UserError(
+                'train_dataloader has no batch: its data set holds fewer images '
+                'than batch_size, or none with objects of its classes'
+            )
+        check_classes(runner, runner.train_dataloader.dataset, 'val')
+        if validates:
+            check_same_classes(runner.train_dataloader.dataset, runner.val_dataloader.dataset)
+        if compile:
+            compile_backbones(runner.model)
+        line = progress_line(runner) if progress else nullcontext()
+        with lost_processes(), first_step_errors(runner, _FIRST), disk_errors(cfg.work_dir), line:
+            runner.train()
     return runner
 
 

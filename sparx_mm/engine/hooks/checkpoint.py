@@ -3,12 +3,13 @@
 import os.path as osp
 import signal
 from collections import deque
+from functools import partial
 
 import torch
 from mmengine.dist import all_reduce, barrier, get_world_size, is_main_process, master_only
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
-from mmengine.runner import IterBasedTrainLoop
+from mmengine.runner import BaseLoop, IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
 from ...checkpoint_io import lock_folder, sweep
@@ -81,6 +82,24 @@ class SafeCheckpointHook(CheckpointHook):
             checkpoint['meta'][SETTINGS] = settings
         make_readable(checkpoint)
 
+    def before_run(self, runner) -> None:
+        """Release folder and signals when training ends, also by an error, for which hooks have no place.
+
+        Args:
+            runner (Runner): The runner.
+        """
+        loop = runner._train_loop
+        if isinstance(loop, BaseLoop):
+            loop.run = partial(self._release_after, loop.run)
+
+    def _release_after(self, run):
+        try:
+            return run()
+        finally:
+            self._signals.leave()
+            if self._lock is not None:
+                self._lock.close()
+
     def before_train(self, runner) -> None:
         """Lock the folder, go on where a saved run was, and listen to signals.
 
@@ -118,13 +137,6 @@ class SafeCheckpointHook(CheckpointHook):
         """Save at the interval."""
         self._done = 0
         super().after_train_epoch(runner)
-
-    def after_train(self, runner) -> None:
-        """Publish checkpoints as mmengine does, and release folder and signals."""
-        super().after_train(runner)
-        self._signals.leave()
-        if self._lock is not None:
-            self._lock.close()
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Save at the interval, or because of a signal.

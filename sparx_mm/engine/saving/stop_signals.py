@@ -9,6 +9,8 @@ from torch.utils.data import DataLoader
 
 # Ctrl-C; `kill` and schedulers before they end a job; Slurm's --signal=USR1
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+# that listens, or was the last one to
+_last: 'StopSignals | None' = None
 
 
 class StopSignals:
@@ -27,15 +29,13 @@ class StopSignals:
 
     def listen(self) -> None:
         """Take the signals from now on."""
+        global _last
+        _last = self
         # Python handles signals in the main thread alone
         if threading.current_thread() is not threading.main_thread():
             return
         for number in SIGNALS:
             before = signal.getsignal(number)
-            earlier = getattr(before, '__self__', None)
-            if isinstance(earlier, StopSignals):
-                # of a run in this process that was stopped
-                before = earlier._replaced[number]
             if before in (signal.SIG_DFL, signal.default_int_handler):
                 signal.signal(number, self._handle)
                 self._replaced[number] = before
@@ -74,9 +74,8 @@ os.register_at_fork(after_in_child=_leave_in_child)
 
 
 def received_signal() -> int:
-    """Return the number of the signal that the run of this process received, or 0."""
-    run = getattr(signal.getsignal(signal.SIGTERM), '__self__', None)
-    return run.received if isinstance(run, StopSignals) else 0
+    """Return the number of the signal that the last run of this process received, or 0."""
+    return 0 if _last is None else _last.received
 
 
 def shield_workers(loader: DataLoader) -> None:

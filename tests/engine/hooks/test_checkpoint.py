@@ -15,7 +15,7 @@ from noisy_run import Noisy, make_noisy
 from torch.utils.data import DataLoader
 
 from sparx_mm.checkpoint_io import WriteError, folder_lock, read_checkpoint
-from sparx_mm.engine.saving.stop_signals import StopSignals, shield_workers
+from sparx_mm.engine.saving.stop_signals import StopSignals, received_signal, shield_workers
 from sparx_mm.errors import UserError
 
 pytestmark = pytest.mark.stack
@@ -275,6 +275,8 @@ def test_a_signal_at_the_interval_saves_once(tmp_path):
     runner = make_noisy(tmp_path, 1, checkpoint=dict(by_epoch=False, interval=2))
     assert stop(runner, ('after_train_iter', 2), signal.SIGTERM) == 143
     assert files(tmp_path) == ['iter_2.pth'] and pointer(tmp_path).endswith('iter_2.pth')
+    # for errors that follow, when nobody listens any more
+    assert received_signal() == signal.SIGTERM != signal.getsignal(signal.SIGTERM)
 
 
 @pytest.mark.tries('resumed while gradients')
@@ -306,6 +308,24 @@ def test_a_signal_in_a_validation(tmp_path):
     rest.train()
     state = whole.model.state_dict()
     assert all(value.equal(state[name]) for name, value in rest.model.state_dict().items())
+
+
+@pytest.mark.parametrize('method', ['before_train', 'after_train_iter'])
+def test_a_run_that_fails_releases_signals_and_folder(tmp_path, monkeypatch, method):
+    """Also while its error is kept, as in a notebook."""
+
+    def fail(*args, **kwargs):
+        raise RuntimeError('a trial of a search')
+
+    runner = make_noisy(tmp_path, 1)
+    hook = next(h for h in runner.hooks if type(h).__name__ == 'EMAHook')
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match='a trial') as kept:
+        patch.setattr(hook, method, fail)
+        runner.train()
+    assert kept.value.__traceback__ is not None
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    assert not folder_lock._held
 
 
 def test_a_handler_of_the_program_stays(tmp_path):
