@@ -1,6 +1,8 @@
 """Hook that resumes a run from its own checkpoint and refuses any other."""
 
+import inspect
 import os.path as osp
+from collections import Counter
 from typing import Any
 
 from mmengine.hooks import CheckpointHook, Hook
@@ -63,6 +65,7 @@ class ResumeHook(Hook):
             return
         try:
             _check_content(runner, checkpoint)
+            _check_schedules(runner, checkpoint)
             if is_single(runner.optim_wrapper) and not is_named(checkpoint['optimizer']):
                 match_optimizer(runner, checkpoint)
             _forget_other_runs(runner, checkpoint['message_hub'])
@@ -101,6 +104,49 @@ def _check_content(runner, checkpoint: dict) -> None:
     saved = checkpoint.get('param_schedulers') or []
     if type(saved) is not type(wanted) or len(saved) != len(wanted):
         raise NoMatch(f'it has {len(saved)} schedules of rates, this run {len(wanted)}')
+
+
+def _check_schedules(runner, checkpoint: dict) -> None:
+    """Refuse schedules of another kind, and name settings that mmengine overwrites by the saved ones."""
+    wanted, saved = runner.param_schedulers or [], checkpoint.get('param_schedulers') or []
+    if isinstance(wanted, list):
+        wanted, saved = dict(all=wanted), dict(all=saved)
+    pairs = [pair for name in wanted for pair in zip(wanted[name], saved[name])]
+    differing = []
+    for schedule, state in pairs:
+        kind, own, found = type(schedule).__name__, _public(vars(schedule)), _public(state)
+        lacking, foreign = own.keys() - found.keys(), found.keys() - own.keys()
+        # one of them alone may be another release of mmengine
+        if lacking and foreign:
+            raise NoMatch(
+                f'its schedule of rates is no {kind}: it has {", ".join(sorted(foreign))} and no '
+                f'{", ".join(sorted(lacking))}'
+            )
+        differing += [
+            f'{kind}.{key}: {_brief(found[key])}, not {_brief(own[key])}'
+            for key in _settings(schedule)
+            if key in own and found.get(key, own[key]) != own[key]
+        ]
+    if differing:
+        runner.logger.warning(
+            'the schedules of rates of the checkpoint are not those of the config '
+            f'({"; ".join(differing)}); resuming takes those of the checkpoint'
+        )
+
+
+def _public(state):
+    # functions are not saved, and are those of the class
+    return {k: v for k, v in state.items() if k[0] != '_' and k != 'optimizer' and not callable(v)}
+
+
+def _settings(schedule) -> list[str]:
+    """List the arguments of a schedule, which has attributes of their names."""
+    arguments = [inspect.signature(kind.__init__).parameters for kind in type(schedule).__mro__]
+    return sorted({name for names in arguments for name in names} - {'last_step', 'verbose'})
+
+
+def _brief(value):
+    return list(value) if isinstance(value, Counter) else value
 
 
 def _forget_other_runs(runner, hub: dict[str, Any]) -> None:

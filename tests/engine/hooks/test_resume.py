@@ -271,8 +271,27 @@ def test_other_rates_are_said(checkpoint, file, tmp_path):
         adam = dict(type='AdamW', lr=lr, weight_decay=0.05)
         resume(folder, file(checkpoint), optim=dict(optimizer=adam))
         (log,) = folder.glob('*/*.log')
-        text = 'resuming takes those of the checkpoint'
+        text = 'weight decays of the checkpoint are not those of the config; resuming takes those'
         assert (text in log.read_text()) == warned
+
+
+@pytest.mark.tries('resumed with another schedule')
+def test_another_schedule(tmp_path):
+    steps = dict(type='MultiStepLR', milestones=[5], gamma=0.1, end=6)
+    make_runner(tmp_path / 'a', param_scheduler=[steps]).train()
+    path = tmp_path / 'a/epoch_1.pth'
+    text = (
+        'the schedules of rates of the checkpoint are not those of the config '
+        '(MultiStepLR.end: 6, not 4; MultiStepLR.milestones: [5], not [3]); resuming takes those'
+    )
+    other = dict(steps, milestones=[3], end=4)
+    for name, schedule in (('same', [steps]), ('other', other)):
+        resume(tmp_path / name, path, param_scheduler=schedule)
+        (log,) = (tmp_path / name).glob('*/*.log')
+        assert log.read_text().count(text) == (name == 'other')
+        assert log.read_text().count('schedules of rates') == (name == 'other')
+    with pytest.raises(UserError, match='is no CosineAnnealingLR: it has gamma, milestones and no'):
+        resume(tmp_path / 'c', path, param_scheduler=dict(type='CosineAnnealingLR', T_max=6))
 
 
 @pytest.fixture
