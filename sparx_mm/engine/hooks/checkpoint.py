@@ -12,7 +12,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop, IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
-from ...checkpoint_io import lock_folder, sweep
+from ...checkpoint_io import WriteError, lock_folder, save_checkpoint, sweep
 from ..saving.last_checkpoint import name_last, saving_errors
 from ..saving.random_state import get_random_state, set_random_state
 from ..saving.readable import make_readable, warn_if_unreadable
@@ -161,7 +161,9 @@ class SafeCheckpointHook(CheckpointHook):
         self._before_val = get_random_state()
 
     def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Stop at once because of a signal if nothing but this validation is lost.
+        """Stop at once because of a signal if a checkpoint holds all before this validation.
+
+        The checkpoint then says that the validation is due.
 
         Args:
             runner (Runner): The runner.
@@ -173,6 +175,8 @@ class SafeCheckpointHook(CheckpointHook):
             SystemExit: After a signal.
         """
         if self._signals.received and self._saved_iter == runner.iter:
+            if is_main_process() and osp.isfile(self.last_ckpt):
+                self._ask_for_validation(runner)
             self._exit(runner, self._signals.received)
 
     def after_val(self, runner) -> None:
@@ -255,6 +259,16 @@ class SafeCheckpointHook(CheckpointHook):
         # a launcher ends all processes when the first of them exits
         barrier()
         self._exit(runner, asked)
+
+    def _ask_for_validation(self, runner):
+        # changed in the file, because the model has its averaged weights now
+        checkpoint = torch.load(self.last_ckpt, 'cpu', weights_only=False, mmap=True)
+        checkpoint[_KEY]['validated'] = False
+        make_readable(checkpoint)
+        try:
+            save_checkpoint(checkpoint, self.last_ckpt)
+        except WriteError as error:
+            runner.logger.warning(f'{error}: the resumed run will not repeat this validation')
 
     def _exit(self, runner, number):
         name = signal.Signals(number).name

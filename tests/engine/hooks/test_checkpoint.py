@@ -246,12 +246,39 @@ def test_a_stop_loses_no_validation_that_is_due(tmp_path, at, every):
     assert seen == [2, 4]
 
 
+@pytest.mark.tries('a signal in an evaluation')
+@pytest.mark.parametrize('by_epoch,length,every', [(True, 2, 1), (False, 4, 2)])
+def test_a_stop_in_the_last_validation_loses_no_result(tmp_path, by_epoch, length, every):
+    settings = dict(by_epoch=by_epoch, validate=True, checkpoint=dict(interval=every))
+    whole = make_noisy(tmp_path / 'whole', length, **settings)
+    whole.train()
+    runner = make_noisy(tmp_path / 'run', length, **settings)
+    assert stop(runner, ('before_val_epoch', 2), signal.SIGTERM) == 143
+    rest = make_noisy(tmp_path / 'run', length, resume=True, **settings)
+    rest.train()
+    assert files(tmp_path / 'run') == files(tmp_path / 'whole')
+    scores = [one.message_hub.get_scalar('val/acc').data[0].tolist() for one in (whole, rest)]
+    assert scores[0] == scores[1] and len(scores[0]) == 2
+
+
 def test_a_resumed_run_may_have_no_validation(tmp_path):
     runner = make_noisy(tmp_path, 4, by_epoch=False, validate=True)
     assert stop(runner, ('after_train_iter', 2), signal.SIGTERM) == 143
     rest = make_noisy(tmp_path, 4, by_epoch=False, resume=True)
     rest.train()
     assert rest.iter == 4
+
+
+def test_a_stop_in_a_validation_on_a_full_disk(tmp_path, monkeypatch):
+    runner = make_noisy(tmp_path, 1, validate=True)
+
+    def full(*args):
+        raise WriteError('no space')
+
+    monkeypatch.setattr('sparx_mm.engine.hooks.checkpoint.save_checkpoint', full)
+    assert stop(runner, ('before_val_epoch', 1), signal.SIGTERM) == 143
+    assert 'no space: the resumed run will not repeat this validation' in log_of(tmp_path)
+    make_noisy(tmp_path, 2, validate=True, resume=True).train()
 
 
 @pytest.mark.tries('Ctrl-C twice')
