@@ -117,6 +117,17 @@ class SafeCheckpointHook(CheckpointHook):
             for folder in {runner.work_dir, self.out_dir}:
                 for name in sweep(folder) if osp.isdir(folder) else ():
                     runner.logger.info(f'{osp.join(folder, name)} was never finished: removed')
+        if (
+            self.by_epoch
+            and self.interval > 0
+            and isinstance(runner.train_loop, IterBasedTrainLoop)
+        ):
+            runner.logger.warning(
+                'checkpoints are saved by epochs, and a loop by iterations has one epoch, until '
+                'whose end a run that is killed cannot be resumed: give '
+                'default_hooks.checkpoint.by_epoch=False default_hooks.checkpoint.interval=1000, '
+                'for example'
+            )
         for state in self._loaded:
             self._left_out = go_on(runner, state)
         for loop in (runner.train_loop, runner.val_loop):

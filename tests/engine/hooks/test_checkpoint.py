@@ -157,6 +157,20 @@ def test_a_first_checkpoint_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     assert text.count(line) == text.count('PosixPath); if you trust') == 1
 
 
+@pytest.mark.parametrize(
+    'by_epoch,options,warned',
+    [
+        (False, dict(by_epoch=True), True),
+        (False, dict(by_epoch=True, interval=-1), False),
+        (False, dict(), False),
+        (True, dict(), False),
+    ],
+)
+def test_saving_by_epochs_in_a_loop_without(tmp_path, by_epoch, options, warned):
+    make_noisy(tmp_path, 1, by_epoch, checkpoint=options).train()
+    assert ('default_hooks.checkpoint.by_epoch=False' in log_of(tmp_path)) == warned
+
+
 @pytest.mark.tries('a second run')
 def test_a_second_run_in_the_folder(tmp_path, monkeypatch):
     def taken(*args):
