@@ -83,22 +83,15 @@ class SafeCheckpointHook(CheckpointHook):
         make_readable(checkpoint)
 
     def before_run(self, runner) -> None:
-        """Release folder and signals when training ends, also by an error, for which hooks have no place.
+        """Let folder and signals be released when training ends, by an error too.
 
         Args:
             runner (Runner): The runner.
         """
+        # no hook is called after an error
         loop = runner._train_loop
         if isinstance(loop, BaseLoop):
             loop.run = partial(self._release_after, loop.run)
-
-    def _release_after(self, run):
-        try:
-            return run()
-        finally:
-            self._signals.leave()
-            if self._lock is not None:
-                self._lock.close()
 
     def before_train(self, runner) -> None:
         """Lock the folder, go on where a saved run was, and listen to signals.
@@ -201,6 +194,14 @@ class SafeCheckpointHook(CheckpointHook):
             self._before_val = None
         self._stop_if_asked(runner, runner.iter)
 
+    def _release_after(self, run):
+        try:
+            return run()
+        finally:
+            self._signals.leave()
+            if self._lock is not None:
+                self._lock.close()
+
     def _save_checkpoint(self, runner):
         with saving_errors(runner.work_dir):
             super()._save_checkpoint(runner)
@@ -272,7 +273,7 @@ class SafeCheckpointHook(CheckpointHook):
         self._exit(runner, asked)
 
     def _ask_for_validation(self, runner):
-        # changed in the file, because the model has its averaged weights now
+        # in the file that this process has written, because the model has its averaged weights now
         checkpoint = torch.load(self.last_ckpt, 'cpu', weights_only=False, mmap=True)
         checkpoint[_KEY]['validated'] = False
         make_readable(checkpoint)
