@@ -70,7 +70,8 @@ class ChannelSSM(ScanParameters):
         batch, channels, height, width = x.shape
         # (B, C, H, W) -> (B*H*W, C) -> (S, TILE, C) -> (S, C, TILE, 1)
         values = x.permute(0, 2, 3, 1).reshape(-1, channels)
-        positions = len(values)
+        # not len, which a tracer takes for a constant
+        positions = values.shape[0]
         tiles = (positions + TILE - 1) // TILE
         values = F.pad(values, (0, 0, 0, tiles * TILE - positions))
         values = values.view(tiles, TILE, channels).transpose(1, 2).unsqueeze(3)
@@ -87,7 +88,7 @@ class ChannelSSM(ScanParameters):
 
     def _scan(self, a: torch.Tensor, direction: int) -> torch.Tensor:
         """Scan along axis 1 with the parameters of a direction: (S, C, TILE, E) to the same."""
-        num_channels, width = a.shape[1], a.shape[3]
+        tiles, num_channels, _, width = a.shape
         rank = self.dt_weight.shape[-1]
         weight = self.x_proj_weight.squeeze(-1).unflatten(0, (NUM_DIRECTIONS, -1))[direction]
         dt, B, C = F.linear(a, weight).split([rank, 1, 1], dim=3)
@@ -96,7 +97,7 @@ class ChannelSSM(ScanParameters):
         bias, D = widen(self.dt_bias)[direction], widen(self.D).view(NUM_DIRECTIONS, width)
         # a sequence has TILE*E channels, which are scanned side by side. With one state,
         # the weights of a position are factors of what goes in and comes out
-        ones = A.new_ones(len(a), 1, num_channels)
+        ones = A.new_ones(tiles, 1, num_channels)
         u, delta = (t.flatten(2).transpose(1, 2) for t in (a * B, delta))
         A, bias = A.repeat(TILE, 1), bias.repeat(TILE)
         h = selective_scan(u, delta, A, ones, ones, delta_bias=bias, delta_softplus=True)
