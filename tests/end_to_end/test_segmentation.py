@@ -100,7 +100,8 @@ def _check_paint(folder, ade, maps):
         classes = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) - 1
         wanted = image[..., ::-1] * 0.2 + palette[classes] * 0.8
         error = np.abs(painted[:, width:] - wanted).max(-1)
-        assert np.median(error) <= 1
+        # names of many small areas may cover half of so small an image
+        assert (error <= 1).mean() > 0.25
 
 
 @pytest.mark.parametrize('tool', ['train', 'test'])
