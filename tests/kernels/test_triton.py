@@ -195,14 +195,32 @@ def test_state_that_lives_for_many_chunks(compare, use_plan):
     compare(ss2d, ss2d_definition, inputs)
 
 
+@pytest.fixture
+def allocated(monkeypatch):
+    """Let tensors that are made empty lie between NaNs, and list the memory of each."""
+    memory = []
+
+    def between_nans(make):
+        def call(*args, **kwargs):
+            tensor, storage = _between_nans(make(*args, **kwargs))
+            memory.append(storage)
+            return tensor
+
+        return call
+
+    monkeypatch.setattr(torch, 'empty_like', between_nans(torch.empty_like))
+    monkeypatch.setattr(torch.Tensor, 'new_empty', between_nans(torch.Tensor.new_empty))
+    return memory
+
+
 @pytest.mark.parametrize('chunk', [9, 16])
-def test_reads_and_writes_only_what_is_its_own(chunk, device, use_plan):
-    """Inputs lie between NaNs, and all memory is NaN before it is written."""
+def test_reads_and_writes_only_what_is_its_own(chunk, device, use_plan, allocated):
+    """Inputs and outputs lie between NaNs, and all memory is NaN before it is written."""
     assert torch.empty(3, device=device).isnan().all()
     use_plan(splits=4, chunk=chunk)
     inputs = map_arguments(1, 5, 3, 3 if chunk == 9 else 7, 3, 1, torch.float32, device)
     inputs[0] = inputs[0].to(memory_format=torch.channels_last)
-    inside = [_between_nans(t) for t in inputs]
+    inside = [_between_nans(t)[0] for t in inputs]
     results = []
     for arguments in (inputs, inside):
         arguments = [t.detach().requires_grad_() for t in arguments]
@@ -211,14 +229,20 @@ def test_reads_and_writes_only_what_is_its_own(chunk, device, use_plan):
     for plain, poisoned in zip(*results):
         assert poisoned.isfinite().all()
         assert torch.equal(plain, poisoned)
+    # y, dx and what kernels hand on
+    assert len(allocated) > 10
+    for storage in allocated:
+        assert torch.cat([storage[:_MARGIN], storage[-_MARGIN:]]).isnan().all()
+
+
+_MARGIN = 1024
 
 
 def _between_nans(tensor):
-    """Copy values and strides, with 4 KiB of NaN before and after."""
-    margin = 1024
-    storage = tensor.new_full((tensor.numel() + 2 * margin,), float('nan'))
-    inside = storage.as_strided(tensor.shape, tensor.stride(), margin)
-    return inside.copy_(tensor)
+    """Copy values and strides, with 4 KiB of NaN before and after; return the memory too."""
+    storage = tensor.new_full((tensor.numel() + 2 * _MARGIN,), float('nan'))
+    inside = storage.as_strided(tensor.shape, tensor.stride(), _MARGIN)
+    return inside.copy_(tensor), storage
 
 
 @pytest.mark.parametrize('layout', ['contiguous', 'channels_last', 'strided'])
