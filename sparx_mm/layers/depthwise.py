@@ -51,6 +51,20 @@ def _suits_kernels(conv: nn.Conv2d, x: torch.Tensor) -> bool:
     )
 
 
+def check_side(side: int, what: str) -> None:
+    """Check the side of a kernel that keeps the size of a map.
+
+    Args:
+        side (int): The side.
+        what (str): Whose side it is, for the error.
+
+    Raises:
+        ConfigError: If it is no odd int from 1.
+    """
+    if not isinstance(side, int) or side < 1 or side % 2 == 0:
+        raise ConfigError(f'the side of {what} must be an odd int from 1, got {side!r}')
+
+
 class DepthwiseConv(nn.Conv2d):
     """Depthwise convolution of stride 1 that keeps the size of the map.
 
@@ -67,11 +81,7 @@ class DepthwiseConv(nn.Conv2d):
     residual = False
 
     def __init__(self, dim: int, kernel_size: int, bias: bool = True) -> None:
-        if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
-            raise ConfigError(
-                'the side of a depthwise kernel (d_conv of a mixer) must be an odd int from 1, '
-                f'got {kernel_size!r}'
-            )
+        check_side(kernel_size, 'a depthwise kernel (d_conv of a mixer)')
         super().__init__(dim, dim, kernel_size, padding=kernel_size // 2, groups=dim, bias=bias)
 
     def forward(self, x: torch.Tensor, activation: str = 'none') -> torch.Tensor:

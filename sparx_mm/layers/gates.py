@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ..errors import ConfigError
+from .depthwise import check_side
 from .pointwise import PointwiseConv
 
 
@@ -55,11 +55,7 @@ class SpatialGate(nn.Module):
 
     def __init__(self, kernel_size: int = 7) -> None:
         super().__init__()
-        if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
-            raise ConfigError(
-                "the side of a spatial gate's kernel (gate_kernel of a mixer) must be an odd int "
-                f'from 1, got {kernel_size!r}'
-            )
+        check_side(kernel_size, "a spatial gate's kernel (gate_kernel of a mixer)")
         self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
