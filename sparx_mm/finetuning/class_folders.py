@@ -50,8 +50,7 @@ def read_class_folders(folder: str, classes: Sequence[str] | None = None) -> Cla
     """
     if not osp.isdir(folder):
         raise UserError(f'no folder {osp.abspath(folder)}')
-    present = sorted(one.name for one in os.scandir(folder) if one.is_dir())
-    present = [name for name in present if not name.startswith('.')]
+    present = _list_folders(folder)
     names = list(classes or present)
     other = sorted(set(present) ^ set(names))
     if other:
@@ -84,7 +83,28 @@ def find_splits(folder: str) -> tuple[str, str | None]:
 
     Args:
         folder (str): Folder of the classes, or of ``train`` and ``val`` or ``valid``.
+
+    Raises:
+        UserError: If ``train`` and a folder of another name hold folders of the same classes.
     """
     train, *others = (osp.join(folder, name) for name in (TRAIN_FOLDER, *VAL_FOLDERS))
+    if not osp.isdir(train):
+        return folder, None
     val = next(filter(osp.isdir, others), None)
-    return (train, val) if osp.isdir(train) and val else (folder, None)
+    if val:
+        return train, val
+    # a class may be called train, but not hold two folders that another one holds too
+    classes = set(_list_folders(train))
+    for name in _list_folders(folder):
+        other = osp.join(folder, name)
+        if name != TRAIN_FOLDER and len(classes.intersection(_list_folders(other))) > 1:
+            raise UserError(
+                f'{train} and {other} hold folders of the same classes: give them as --images and '
+                f'--val-images, or call the latter {VAL_FOLDERS[0]}'
+            )
+    return folder, None
+
+
+def _list_folders(folder: str) -> list[str]:
+    names = (one.name for one in os.scandir(folder) if one.is_dir())
+    return sorted(name for name in names if not name.startswith('.'))

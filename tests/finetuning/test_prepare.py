@@ -234,6 +234,21 @@ def test_class_folders_of_training_and_validation(tmp_path, val):
     assert (facts.classes, facts.counts) == (['cat', 'dog'], dict(train=3, val=2))
 
 
+def test_splits_of_other_names_are_no_classes(tmp_path):
+    for name in ('train/cat/1', 'train/dog/1', 'test/cat/1', 'test/dog/1'):
+        save_image(tmp_path / f'own/{name}.png')
+    request = Request('classification', str(tmp_path / 'own'), None, None, None, None, 0)
+    with pytest.raises(UserError, match='train and .*test hold folders of the same classes'):
+        prepare_data(request, str(tmp_path / 'data'))
+    # trains and buses, those of two lines apart
+    for name in ('train/red/1', 'train/blue/1', 'bus/red/1'):
+        save_image(tmp_path / f'vehicles/{name}.png')
+    facts = prepare_data(
+        request._replace(images=str(tmp_path / 'vehicles')), str(tmp_path / 'other')
+    )
+    assert facts.classes == ['bus', 'train']
+
+
 @pytest.mark.parametrize(
     'changes,message',
     [
