@@ -70,7 +70,8 @@ def read_class_folders(folder: str, classes: Sequence[str] | None = None) -> Cla
     if empty:
         raise UserError(
             f'{osp.join(folder, empty[0])} holds no image, of which the names end in '
-            f'{" ".join(IMAGE_ENDINGS)}: put some there, or remove the folder'
+            f'{" ".join(IMAGE_ENDINGS)}: put some there'
+            + ('' if classes else ', or remove the folder')
         )
     some = files[:: -(-len(files) // MEASURED)]
     sides = sorted(min(image_size(osp.join(folder, file))) for file in some)

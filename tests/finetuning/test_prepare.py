@@ -232,6 +232,10 @@ def test_class_folders_of_training_and_validation(tmp_path, val):
     request = Request('classification', str(tmp_path / 'own'), None, None, None, None, 0)
     facts = prepare_data(request, str(tmp_path / 'data'))
     assert (facts.classes, facts.counts) == (['cat', 'dog'], dict(train=3, val=2))
+    # without its folder, that of the validation set would have other classes
+    (tmp_path / f'own/{val}/dog/1.png').unlink()
+    with pytest.raises(UserError, match='dog holds no image, .*: put some there$'):
+        prepare_data(request, str(tmp_path / 'data'))
 
 
 def test_splits_of_other_names_are_no_classes(tmp_path):
