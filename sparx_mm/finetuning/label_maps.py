@@ -116,7 +116,7 @@ def _find_suffix(names: Sequence[str], files: set[str]) -> str:
         file[len(name) :]
         for name in sorted(names)[:20]
         for file in files
-        if file.startswith(name) and not file[len(name)].isalnum()
+        if file.startswith(name) and not file[len(name) : len(name) + 1].isalnum()
     )
     return found.most_common(1)[0][0] if found else '.png'
 

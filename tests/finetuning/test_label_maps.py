@@ -55,6 +55,13 @@ def test_images_without_a_map_are_left_out(folders, tmp_path):
     assert maps.notes == ['images left out, because they have no label map: 1']
 
 
+def test_images_named_after_a_png(tmp_path):
+    save_image(tmp_path / 'images/a.png.jpg', (2, 1))
+    save_map(tmp_path / 'maps/a.png', [[0, 1]])
+    maps = read_label_maps(str(tmp_path / 'images'), str(tmp_path / 'maps'))
+    assert (maps.names, maps.map_suffix) == (['a.png'], '')
+
+
 def beyond_the_palette(root):
     save_map(root / 'maps/a_mask.png', [[0, 2]], [0, 0, 0, 200, 10, 20])
 
