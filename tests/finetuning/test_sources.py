@@ -278,6 +278,7 @@ ONE = dict(id=1, image_id=5, category_id=1, bbox=[1, 2, 3, 4], area=12)
             'export it again, in UTF-8',
         ),
         ({'classes.txt': 'a\n\nb\n', 'a.txt': ''}, 'classes.txt: line 2 is empty'),
+        ({'classes.txt': 'a\nb\na', 'a.txt': ''}, "classes.txt names two classes 'a'"),
         (
             {'data.yaml': 'names: {1: a, 2: b}', 'a.txt': ''},
             'names are numbered 1, 2, and not from 0',

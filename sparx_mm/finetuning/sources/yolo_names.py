@@ -59,7 +59,7 @@ def read_names(path: str) -> list[str]:
         list[str]: The names in the order of their numbers.
 
     Raises:
-        UserError: If it names no class.
+        UserError: If it names no class, or two alike.
     """
     if is_yaml(path):
         names = read_yaml(path).get('names')
@@ -79,7 +79,11 @@ def read_names(path: str) -> list[str]:
             )
     if not names or not isinstance(names, list):
         raise UserError(f'{path} names no class: give names, the first for number 0')
-    return [str(name) for name in names]
+    names = [str(name) for name in names]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f'{path} names two classes {twice!r}: give each a name of its own')
+    return names
 
 
 def read_yaml(path: str) -> dict[str, Any]:
