@@ -163,6 +163,13 @@ def test_names_are_texts(tmp_path, text, names):
     assert yaml_folders(str(path), 'val') is None
 
 
+def test_numbers_as_names_of_categories(images, write):
+    named = [dict(id=i, name=i) for i in (1, 3)]
+    content, _ = read(images, write({'c.json': coco(categories=named)}) / 'c.json')
+    kept = keep_classes(content, ['3', '1'])
+    assert [one['name'] for one in kept.coco['categories']] == ['3', '1']
+
+
 def test_categories_of_one_name(images, write):
     twice = [dict(id=i, name=name) for i, name in ((3, 'cat'), (1, 'cat'), (8, 'fish'))]
     # of a super-category without objects

@@ -45,6 +45,8 @@ def read_coco_file(images: str, path: str) -> Content:
         reasons = ', '.join(f'{count} {LEFT_OUT[kind]}' for kind, count in found.left_out.items())
         notes.append(f'annotations that are not trained: {reasons}')
     coco = {key: coco[key] for key in ('images', 'categories', 'annotations')}
+    # numbers are names too, which visualizers and --classes have as texts
+    coco['categories'] = [{**one, 'name': str(one['name'])} for one in coco['categories']]
     return Content(images, coco, notes)
 
 
