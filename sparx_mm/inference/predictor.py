@@ -228,7 +228,8 @@ def _above(sample: BaseDataElement, score_thr: float) -> BaseDataElement:
 def _shrink(pixels: np.ndarray | Scene, sample: BaseDataElement):
     """Leave out rows and columns of a large image and its label map."""
     step = -(-max(pixels.shape[:2]) // DRAWN)
-    labels = sample.pred_sem_seg.data[..., ::step, ::step]
+    # no tensor, which of one pixel is an index to mmseg and no mask
+    labels = sample.pred_sem_seg.data.numpy()[..., ::step, ::step]
     small = type(sample)(pred_sem_seg=type(sample.pred_sem_seg)(data=labels))
     return pixels[::step, ::step], small
 

@@ -119,6 +119,8 @@ def test_a_segmentor(segmentor, ade):
     assert sample.pred_sem_seg.data.shape == (1, *pixels.shape[:2])
     assert len(segmentor.classes) == 150 and segmentor.metainfo['reduce_zero_label']
     assert segmentor.draw(pixels, sample).shape == pixels.shape
+    (sample,) = segmentor.predict(pixels[:1, :1])
+    assert segmentor.draw(pixels[:1, :1], sample).shape == (1, 1, 3)
 
 
 def test_a_segmentor_in_tiles(segmentor):
