@@ -44,8 +44,10 @@ def parse_args():
 @user_errors()
 def main():
     args = parse_args()
-    if args.num < 1 or args.repeat < 1 or args.start < 0:
-        raise UserError('--num and --repeat must be at least 1, and --start at least 0')
+    if args.num < 1 or args.repeat < 1 or args.start < 0 or not 0 <= args.seed < 2**32:
+        raise UserError(
+            '--num and --repeat must be at least 1, --start at least 0, and --seed from 0 to 2**32 - 1'
+        )
     dataset = load_dataset(load_config(args.config, args.cfg_options), args.split)
     indices = range(args.start, min(args.start + args.num, len(dataset)))
     if not indices:

@@ -60,6 +60,7 @@ def test_help(tool, tmp_path):
         ('plot_logs', ['a', 'b', '--names', 'c'], '--names has 1 names for 2 runs'),
         ('plot_logs', ['a', './a'], 'a run is given twice'),
         ('browse_dataset', [CONFIG, '--num', '0'], 'at least 1'),
+        ('browse_dataset', [CONFIG, '--seed', '-1'], '--seed from 0'),
         ('browse_dataset', [CONFIG], 'data set not found: {cwd}/data/coco/annotations'),
         ('make_shapes', ['shapes', '--train', '0'], 'at least 1'),
         ('make_shapes', ['/dev/null/x'], '/dev/null'),
