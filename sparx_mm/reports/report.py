@@ -5,12 +5,12 @@ import os
 import os.path as osp
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import cv2
 import numpy as np
 from mmengine.runner import Runner
 
+from ..checkpoint_io import write_text
 from ..errors import UserError
 from .cases import Case, CaseRecorder, confusion_matrix, rank
 from .class_table import class_rows, confusion_rows, draw_confusion, record_class_ap
@@ -42,11 +42,15 @@ def check_report(path: str) -> None:
     """
     if not path.lower().endswith('.html'):
         raise UserError(f'--report must end in .html, got {path}')
-    with _write_errors(path):
+    try:
         folder = osp.dirname(osp.abspath(path))
         os.makedirs(folder, exist_ok=True)
         # an older report stays until the test has ended
         tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UserError(
+            f'--report {path} cannot be written: {error.strerror}; give another place'
+        ) from error
 
 
 class Report:
@@ -84,7 +88,7 @@ class Report:
                 beside it, or in the folder above.
 
         Raises:
-            UserError: If it cannot be written.
+            WriteError: If it cannot be written.
         """
         cases = self.recorder.cases
         best, worst = rank(cases)
@@ -104,8 +108,7 @@ class Report:
             if figures:
                 sections.append((heading, f'<div class="cases">{figures}</div>'))
         page = make_page(title, facts, sections)
-        with _write_errors(path), open(path, 'w', encoding='utf-8') as file:
-            file.write(page)
+        write_text(path, page)
 
     def _curves(self, checkpoint) -> Iterator[tuple[str, str]]:
         if checkpoint is None or '://' in checkpoint:
@@ -145,16 +148,6 @@ def _text(value) -> str:
         return str(value)
     # -1 is COCO's for a size that no object has
     return '-' if value == -1 else f'{value:.4g}'
-
-
-@contextmanager
-def _write_errors(path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f'--report {path} cannot be written: {error.strerror}; give another place'
-        ) from error
 
 
 def _svg(figure, alt) -> str:

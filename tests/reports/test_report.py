@@ -2,6 +2,7 @@
 
 import json
 import re
+import resource
 import shutil
 import subprocess
 from html import unescape
@@ -187,4 +188,16 @@ def test_an_older_report_stays_until_there_is_a_new_one(tmp_path):
     (tmp_path / 'page.html').write_text('older')
     check_report(str(tmp_path / 'page.html'))
     assert [path.name for path in tmp_path.iterdir()] == ['page.html']
+    assert (tmp_path / 'page.html').read_text() == 'older'
+    report = Report.__new__(Report)
+    report.runner = SimpleNamespace(cfg=SimpleNamespace(filename='a.py'))
+    report.recorder, report.metainfo = SimpleNamespace(cases=[]), dict(classes=('a', 'b'))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # a disk that fills up
+    resource.setrlimit(resource.RLIMIT_FSIZE, (99, before[1]))
+    try:
+        with pytest.raises(UserError, match='page.html cannot be written'):
+            report.write(str(tmp_path / 'page.html'), {}, None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert (tmp_path / 'page.html').read_text() == 'older'
