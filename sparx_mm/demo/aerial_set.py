@@ -4,11 +4,11 @@ import os
 import os.path as osp
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 
 from .aerial import AERIAL_CLASSES, draw_aerial
 from .drawn_set import SetKind, write_set
+from .predictions import write_picture
 
 _FOLDERS = ('img_dir', 'ann_dir')
 
@@ -52,7 +52,7 @@ def _write_split(root, split, count, size, seed):
         # a seed for each image, so that a larger set begins with the smaller one
         sample = draw_aerial(np.random.default_rng((*seed, index)), size)
         for place, pixels in zip(places, sample):
-            cv2.imwrite(osp.join(place, f'{index:06d}.png'), pixels)
+            write_picture(osp.join(place, f'{index:06d}.png'), pixels)
         yield
 
 

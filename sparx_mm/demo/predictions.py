@@ -103,20 +103,28 @@ def write_picture(path: str, picture: np.ndarray) -> None:
 
     Args:
         path (str): File name with an ending that OpenCV knows.
-        picture (ndarray): Picture of shape (H, W, 3): BGR, uint8.
+        picture (ndarray): Picture of shape (H, W, 3): BGR, uint8; or (H, W), gray.
 
     Raises:
         UserError: If it cannot be written.
     """
+    reason = 'OpenCV does not encode it'
     try:
         os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
-        written = cv2.imwrite(path, picture)
-    except (OSError, cv2.error):
-        written = False
-    if not written:
-        raise UserError(
-            f'the picture {path} cannot be written: give another folder, or an ending like .png'
-        )
+        # not by imwrite, which says nothing of a small file that a full disk leaves empty
+        encoded, content = cv2.imencode(osp.splitext(path)[1], picture)
+        if encoded:
+            with open(path, 'wb') as file:
+                file.write(content)
+            return
+    except cv2.error:
+        pass
+    except OSError as error:
+        reason = error.strerror
+    raise UserError(
+        f'the picture {path} cannot be written ({reason}): give another folder, or an ending like '
+        '.png'
+    )
 
 
 def detection_visualizer() -> 'Visualizer':

@@ -9,12 +9,12 @@ import os
 import os.path as osp
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 
 from ..errors import UserError
 from .drawing import CLASSES, draw_sample
 from .drawn_set import SetKind, write_json, write_set
+from .predictions import write_picture
 
 
 def make_shapes(
@@ -71,8 +71,8 @@ def _write_split(root, split, count, size, seed):
         # a seed for each image, so that a larger set begins with the smaller one
         sample = draw_sample(np.random.default_rng((*seed, index)), size)
         name = f'{index:06d}.png'
-        cv2.imwrite(osp.join(root, split, name), sample.image)
-        cv2.imwrite(osp.join(root, 'labels', split, name), sample.label_map)
+        write_picture(osp.join(root, split, name), sample.image)
+        write_picture(osp.join(root, 'labels', split, name), sample.label_map)
         images.append(dict(id=index + 1, file_name=name, height=size, width=size))
         for label, mask in zip(sample.labels, sample.masks):
             rle = mask_utils.encode(np.asfortranarray(mask, np.uint8))

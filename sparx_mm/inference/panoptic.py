@@ -9,7 +9,8 @@ from mmengine.structures import BaseDataElement, PixelData
 from torch import nn
 
 from ..checkpoint_io import write_text
-from .places import find_place, write_picture
+from ..demo.predictions import write_picture
+from .places import find_place
 
 # by which mmdet numbers the instances of a class: label + number * 1000
 _OFFSET = 1000

@@ -1,13 +1,8 @@
-"""Where the results of an input are written, and pictures written there."""
+"""Where the results of an input are written."""
 
 import os
 import os.path as osp
 from itertools import chain, count
-
-import cv2
-import numpy as np
-
-from ..errors import UserError
 
 
 def find_place(folder: str, name: str, ending: str, used: dict[str, str]) -> str:
@@ -28,17 +23,3 @@ def find_place(folder: str, name: str, ending: str, used: dict[str, str]) -> str
     path = next(path for path in paths if used.setdefault(path, name) == name)
     os.makedirs(osp.dirname(path), exist_ok=True)
     return path
-
-
-def write_picture(path: str, picture: np.ndarray) -> None:
-    """Write a picture, or say that it is not written.
-
-    Args:
-        path (str): Its file.
-        picture (ndarray): BGR of shape (H, W, 3), uint8.
-
-    Raises:
-        UserError: If it cannot be written.
-    """
-    if not cv2.imwrite(path, picture):
-        raise UserError(f'the picture {path} cannot be written: is the disk full?')

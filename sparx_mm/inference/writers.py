@@ -10,10 +10,11 @@ from mmengine.logging import print_log
 from mmengine.structures import BaseDataElement
 
 from ..checkpoint_io import write_text
+from ..demo.predictions import write_picture
 from ..engine.evaluation.label_maps import file_ids
 from ..errors import UserError
 from .boxes import find_boxes
-from .places import find_place, write_picture
+from .places import find_place
 from .scenes import find_ground, loses_ground, write_geotiff
 
 

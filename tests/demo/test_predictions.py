@@ -1,5 +1,7 @@
 """The picture of predictions beside ground truth."""
 
+import resource
+
 import cv2
 import numpy as np
 import pytest
@@ -91,3 +93,11 @@ def test_write_picture(tmp_path):
     for wrong in (tmp_path / 'a.nothing', path / 'a.png'):
         with pytest.raises(UserError, match='cannot be written'):
             write_picture(str(wrong), picture)
+    # a disk that fills up
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(UserError, match='small.png cannot be written .File too large.: give'):
+            write_picture(str(tmp_path / 'small.png'), picture)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
