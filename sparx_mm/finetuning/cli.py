@@ -51,7 +51,7 @@ def finetune_parser() -> ArgumentParser:
     add(
         '--resume',
         action='store_true',
-        help='go on with the run in the work folder, with its config, in which other options are changed',
+        help='go on with the run in the work folder; options of data, model and training are not read: change its config',
     )
     add('--dry-run', action='store_true', help='convert, check, write the config, train nothing')
     add_cfg_options(parser, help='override settings of the config before it is written')

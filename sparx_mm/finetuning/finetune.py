@@ -98,7 +98,10 @@ def finetune(
     path, folder = osp.join(work_dir, CONFIG), osp.join(work_dir, DATA)
     if resume and osp.isfile(path):
         check_unchanged(folder)
-        print(f'going on with {path} on {place}')
+        print(
+            f'going on with {path} on {place}; options of data, model and training are not read: '
+            'change them there'
+        )
     else:
         if resume:
             print(f'nothing to resume in {osp.abspath(work_dir)}: a new run begins')

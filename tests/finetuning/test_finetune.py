@@ -210,13 +210,15 @@ def test_data_are_checked_until_they_have_passed(boxes, tmp_path, monkeypatch):
     assert len(checks) == 3
 
 
-def test_a_run_goes_on_from_another_folder(boxes, tmp_path, monkeypatch):
+def test_a_run_goes_on_from_another_folder(boxes, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     own = {key: os.path.relpath(path) for key, path in boxes.items()}
     path = finetune('detection', work_dir='run', dry_run=True, **own, **QUICK).config
     root = os.path.abspath(os.path.dirname(path))
     monkeypatch.chdir(root)
-    finetune(work_dir=root, resume=True, dry_run=True)
+    finetune(work_dir=root, resume=True, dry_run=True, epochs=9)
+    assert 'training are not read: change them there' in capsys.readouterr().out
+    assert load_config(f'{root}/config.py').train_cfg.max_epochs == QUICK['epochs']
 
 
 def test_nothing_to_resume_begins_anew(boxes, tmp_path, capsys):
