@@ -15,7 +15,7 @@ def find_images(folder: str | os.PathLike, count: int) -> list[Path]:
     """List the first images of a folder.
 
     Args:
-        folder (str): Folder, or one image.
+        folder (str): Folder, of which hidden files are passed over, or one image.
         count (int): Most images.
 
     Returns:
@@ -25,8 +25,8 @@ def find_images(folder: str | os.PathLike, count: int) -> list[Path]:
         UserError: If there is none.
     """
     path = Path(folder)
-    found = [path] if path.is_file() else sorted(path.glob('*'))
-    found = [file for file in found if file.suffix.lower() in IMAGE_ENDINGS]
+    found = [path] if path.is_file() else sorted(path.glob('[!.]*'))
+    found = [file for file in found if file.suffix.lower() in IMAGE_ENDINGS and file.is_file()]
     if not found:
         raise UserError(f'--images {folder} has no image; give one, or a folder of them')
     return found[:count]

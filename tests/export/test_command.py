@@ -41,6 +41,15 @@ def test_a_detector_finds_the_same_boxes(detector_file):
     assert 'fixed_size' not in facts
 
 
+def test_images_of_a_folder(tmp_path):
+    from sparx_mm.export.images import find_images
+
+    for name in ('._a.png', 'a.png', 'b.JPG', 'c.txt'):
+        (tmp_path / name).touch()
+    (tmp_path / 'folder.png').mkdir()
+    assert [path.name for path in find_images(tmp_path, 9)] == ['a.png', 'b.JPG']
+
+
 def test_a_detector_finds_mmdets_boxes(detector, detector_file, images):
     """The forward pass of fixed numbers, in onnxruntime, beside mmdet's own."""
     from sparx_mm import load

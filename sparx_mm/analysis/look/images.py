@@ -18,7 +18,7 @@ def find_images(folder: str, num: int, seed: int = 0) -> list[Path]:
     """Choose images of a folder at random, those of folders inside it too.
 
     Args:
-        folder (str): The folder.
+        folder (str): The folder; hidden files are passed over.
         num (int): Greatest number of images.
         seed (int): Seed of the choice. Default: 0.
 
@@ -30,7 +30,11 @@ def find_images(folder: str, num: int, seed: int = 0) -> list[Path]:
     """
     if not Path(folder).is_dir():
         raise UserError(f'--images {folder} is no folder')
-    paths = sorted(path for path in Path(folder).rglob('*') if path.suffix.lower() in IMAGE_ENDINGS)
+    paths = sorted(
+        path
+        for path in Path(folder).rglob('[!.]*')
+        if path.suffix.lower() in IMAGE_ENDINGS and path.is_file()
+    )
     if not paths:
         raise UserError(
             f'--images {folder} has no images: their names end in {", ".join(IMAGE_ENDINGS)}'

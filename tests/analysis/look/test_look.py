@@ -199,6 +199,9 @@ def test_images_of_a_folder(tmp_path):
     image[:, 10:20, 2] = 255
     for name in ('a.png', 'b.JPG', 'inner/c.png', 'd.txt'):
         (tmp_path / name).write_bytes(cv2.imencode('.png', image)[1].tobytes())
+    # what macOS leaves beside an image, and what is none
+    (tmp_path / '._a.png').write_bytes(b'no image')
+    (tmp_path / 'folder.png').mkdir()
     paths = find_images(tmp_path, 9)
     assert [path.name for path in paths] == ['a.png', 'b.JPG', 'c.png']
     assert len(find_images(tmp_path, 2)) == 2
