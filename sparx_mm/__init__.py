@@ -1,6 +1,6 @@
 """Vision backbones for OpenMMLab.
 
-Importing registers the backbones in mmengine's MODELS, PretrainedSwin and
+Importing registers backbones and necks in mmengine's MODELS, PretrainedSwin and
 PretrainedVMamba among its initializers, and changes nothing else. Without mmengine,
 `sparx_mm.kernels` and `sparx_mm.info` still work.
 """
