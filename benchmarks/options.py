@@ -102,13 +102,13 @@ def make_parser(description, has_peers=True, on_paper=()):
             f'{" ".join(GPU_PEERS)} on a GPU, {" ".join(CPU_PEERS)} on a CPU',
         )
     parser.add_argument(
-        '--repeats', type=positive, default=20, help='timed calls of each; default: 20'
+        '--repeats', type=positive, default=20, help='timed calls of each; default: %(default)s'
     )
     parser.add_argument(
         '--threads',
         type=positive,
         default=len(os.sched_getaffinity(0)),
-        help='CPU threads; default: one for each core',
+        help='CPU threads; default: %(default)s',
     )
     parser.add_argument('--output', metavar='FILE', help='also write what is printed here')
     return parser

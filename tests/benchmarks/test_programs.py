@@ -537,3 +537,9 @@ def test_peak_memory_on_a_cpu():
 
     sample = compare(dict(a=Call(run, held=5)), torch.device('cpu'), 1)['a']
     assert sample.memory == (3 << 20) + 5
+
+
+@pytest.mark.parametrize('name,repeats', [('operators', 8), ('detector', 5), ('family', 20)])
+def test_help_names_the_own_default(name, repeats, run):
+    status, out, err = run(__import__(name).main, '--help')
+    assert status == 0 and f'timed calls of each; default: {repeats}\n' in out
