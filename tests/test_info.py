@@ -25,9 +25,10 @@ def rows(done):
 
 @pytest.fixture(scope='module')
 def full():
-    return rows(
-        subprocess.run([sys.executable, '-m', 'sparx_mm.info'], capture_output=True, text=True)
-    )
+    done = subprocess.run([sys.executable, '-m', 'sparx_mm.info'], capture_output=True, text=True)
+    # runpy's, if the package has imported the module
+    assert 'sys.modules' not in done.stderr
+    return rows(done)
 
 
 def test_versions(full):

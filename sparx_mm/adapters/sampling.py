@@ -8,7 +8,6 @@ import torch.nn.functional as F
 
 from sparx_mm.kernels import is_traced
 
-from ..info import mmcv_cuda_version
 from .levels import Sizes, to_maps
 
 
@@ -55,6 +54,9 @@ def sample_levels(
 @cache
 def _mmcv_operator() -> Callable | None:
     """Return mmcv's operator for GPUs, None if this mmcv has none or is not installed."""
+    # imported lazily: `python -m sparx_mm.info` runs that module after this package is imported
+    from ..info import mmcv_cuda_version
+
     try:
         if not mmcv_cuda_version():
             return None
