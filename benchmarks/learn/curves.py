@@ -4,6 +4,8 @@ import textwrap
 
 import numpy as np
 
+from sparx_mm.errors import UserError
+
 
 def draw(curves, path):
     """Draw the curves of a comparison over iterations and CPU time, a row for each task.
@@ -11,6 +13,9 @@ def draw(curves, path):
     Args:
         curves (dict[str, dict[str, list[tuple[Run, dict]]]]): Results by task and network.
         path (Path): File to write, of a format that its ending names.
+
+    Raises:
+        UserError: If it cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -35,5 +40,8 @@ def draw(curves, path):
             axes.grid(alpha=0.3)
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc='outside lower center', ncols=5, fontsize='small')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110, facecolor='white')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=110, facecolor='white')
+    except OSError as error:
+        raise UserError(f'{path} cannot be written ({error.strerror})') from error

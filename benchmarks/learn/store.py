@@ -55,11 +55,17 @@ def read(path):
         path (Path): File of results, which need not exist.
 
     Returns:
-        dict[Run, dict]: Results by run. A line that was cut short is left out.
+        dict[Run, dict]: Results by run. A line that was cut short or damaged is left out.
+
+    Raises:
+        UserError: If it cannot be read.
     """
     records = {}
-    lines = path.read_text().splitlines() if path.exists() else []
-    for line in lines:
+    try:
+        text = path.read_text(errors='replace') if path.exists() else ''
+    except OSError as error:
+        raise UserError(f'--results {path} cannot be read ({error.strerror})') from error
+    for line in text.splitlines():
         try:
             record = json.loads(line)
             records[Run(**record.pop('run'))] = record

@@ -7,6 +7,7 @@ import shlex
 import tarfile
 import time
 from argparse import Namespace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -402,11 +403,26 @@ def test_tables_and_curves_of_stored_lines(finished, tmp_path):
     assert ends[1][6:8] == ['0.840', '0.800 to 0.880']
     assert '2026-01-01; a machine.' in text
     assert '](pictures/learning_families.png)' in text
+    with pytest.raises(UserError, match='/dev/null/learning_.*png cannot be written'):
+        page.write_page(finished, None, Path('/dev/null'))
     picture = cv2.imread(str(tmp_path / 'pictures/learning_families.png'))
     assert picture[0, 0].tolist() == [255, 255, 255] and picture.std() > 5
     # of the same runs, and its claims of networks that are there
     assert '| Connections help | SparX-Mamba | PlainNet | not decided |' in text
     assert '| M = 3 is better than M = 2 | SparX-Mamba | M=2 | not measured |' in text
+
+
+def test_a_damaged_line_is_left_out(finished, tmp_path):
+    from learn import store
+
+    path = tmp_path / 'r.jsonl'
+    (first, result), (second, _), *_ = finished.items()
+    one = store.Store(path)
+    one.add(first, result)
+    with path.open('ab') as file:
+        file.write(b'{"run": \xd3\x00}\n')
+    one.add(second, result)
+    assert one.read() == {first: result, second: result}
 
 
 def test_what_falls_over_is_in_bold(finished):
@@ -756,6 +772,7 @@ def test_clothes(tmp_path):
             '--results /dev/null/r.jsonl cannot be written',
         ),
         (['report', '--results', '/none'], '--results /none has no results'),
+        (['report', '--results', '/dev'], '--results /dev cannot be read (Is a directory)'),
     ],
 )
 def test_mistakes_end_in_one_line(learning, run, args, message):
