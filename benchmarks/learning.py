@@ -24,6 +24,13 @@ from sparx_mm.errors import UserError, user_errors
 
 RESULTS = Path('work_dirs/learning/results.jsonl')
 DRAWN = ('shapes-objects', 'shapes-pixels', 'shapes-boxes')
+_CHOICE = 'comparisons networks conditions tasks scale seeds parameters images'
+# options that a command does not read
+UNREAD = dict(
+    plan=['pictures'],
+    run=['output', 'pictures'],
+    report=[*_CHOICE.split(), 'coco', 'camvid', 'clothes', 'folder'],
+)
 
 
 def positive_number(text):
@@ -89,7 +96,11 @@ def parse_options():
     )
     parser.add_argument('--output', type=Path, metavar='FILE', help='also write the tables here')
     parser.add_argument('--pictures', type=Path, metavar='FOLDER', help='draw the curves of report')
-    return parser.parse_args()
+    args = parser.parse_args()
+    for option in UNREAD[args.command]:
+        if getattr(args, option) != parser.get_default(option):
+            parser.error(f'{args.command} does not read --{option}: leave it out')
+    return args
 
 
 def choose_jobs(args):
@@ -102,7 +113,8 @@ def choose_jobs(args):
         tuple[list[Job], Budget]: See `plan.list_jobs`.
 
     Raises:
-        UserError: If a network or condition is in none of the comparisons.
+        UserError: If a network or condition is in none of the comparisons, or no network has
+            any of the conditions.
     """
     chosen = [comparisons.COMPARISONS[name] for name in args.comparisons]
     for option in ('networks', 'conditions'):
@@ -115,7 +127,13 @@ def choose_jobs(args):
                 )
     iterations = max(1, round(plan.ITERATIONS * args.scale))
     budget = plan.Budget(iterations, args.seeds, args.parameters, args.images)
-    return plan.list_jobs(args.tasks, args.comparisons, args.networks, args.conditions), budget
+    jobs = plan.list_jobs(args.tasks, args.comparisons, args.networks, args.conditions)
+    if not jobs:
+        raise UserError(
+            '--networks, --conditions: no comparison has any of these networks under any of these '
+            'conditions'
+        )
+    return jobs, budget
 
 
 def fit_networks(jobs, args):

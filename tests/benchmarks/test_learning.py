@@ -763,6 +763,16 @@ def test_clothes(tmp_path):
     [
         (['run', '--networks', 'VGG'], "--networks: 'VGG' is not compared by families"),
         (['run', '--conditions', 'batch 2'], "--conditions: 'batch 2' is not compared by families"),
+        (
+            [
+                *('run', '--comparisons', 'families', 'transfer', '--networks', 'connected'),
+                *('--conditions', 'own init'),
+            ],
+            '--networks, --conditions: no comparison has any of these',
+        ),
+        (['run', '--output', 'a.md'], 'run does not read --output: leave it out'),
+        (['plan', '--pictures', 'a'], 'plan does not read --pictures: leave it out'),
+        (['report', '--tasks', 'camvid'], 'report does not read --tasks: leave it out'),
         (['plan', '--images', '3'], '--images 3 are too few: give 4 or more'),
         (['run', '--tasks', 'camvid'], '--camvid is not given'),
         (['run', '--tasks', 'camvid', '--camvid', '/none'], '--camvid /none is no folder'),
