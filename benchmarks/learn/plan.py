@@ -194,10 +194,16 @@ def chosen_by(run, records):
 def is_current(run, records):
     """Return False for a result whose rate or initial weights would not be chosen any more.
 
+    So it is for one of initial weights that the base has chosen since.
+
     Args:
         run (Run): A result.
         records (dict[Run, dict]): Finished runs.
     """
+    budget = Budget(run.iterations, 1, run.parameters, run.images)
+    now = results(Job(*run[:3]), budget, records)
+    if now and now[0].condition != run.condition:
+        return False
     best = next(iter(chosen_by(run, records)), run)
     factor = 1.0 if best is run else CONDITIONS[run.condition].rate
     return (best.rate * factor, best.init) == (run.rate, run.init)

@@ -533,6 +533,11 @@ def test_what_the_base_has_is_not_trained_again(learning):
             {run: dict(records[run._replace(phase='choice', iterations=40)]) for run in last}
         )
     assert plan.results(own, budget, records) == plan.results(base, budget, records)
+    # nor shown, if it was trained while the base had another choice
+    (first, *_) = plan.results(base, budget, records)
+    again = first._replace(condition='own init')
+    done = {**records, first: records[plan.choices(base, budget)[0]], again: None}
+    assert plan.is_current(first, done) and not plan.is_current(again, done)
     assert {run.condition for run in plan.results(drawn, budget, records)} == {'fan-in init'}
     # alone too, each run is known, counted and started
     for job, count in ((own, 4 + 3 + 2), (drawn, 4 + 4 + 2)):
