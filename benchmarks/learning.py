@@ -250,9 +250,11 @@ def main():
     results = store.Store(args.results) if args.command == 'run' else None
 
     @functools.cache
+    def load_once(task, images):
+        return tasks.load(task, argparse.Namespace(**{**vars(args), 'images': images}))
+
     def load(task, images=0):
-        count = images or args.images
-        return tasks.load(task, argparse.Namespace(**{**vars(args), 'images': count}))
+        return load_once(task, images or args.images)
 
     for task in sorted({job.task for job in jobs}):
         progress(f'data of {task}')

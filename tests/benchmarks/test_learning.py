@@ -147,11 +147,14 @@ def test_the_plan_of_a_transfer_has_its_pretraining(learning, run, tmp_path):
     assert '\n24 runs of up to 3 iterations' in out
 
 
-def test_run_and_report(learning, run, tmp_path):
+def test_run_and_report(learning, run, tmp_path, monkeypatch):
     results, page = tmp_path / 'r.jsonl', tmp_path / 'page.md'
+    loaded, load = [], learning.tasks.load
+    monkeypatch.setattr(learning.tasks, 'load', lambda *a: loaded.append(a[0]) or load(*a))
     chosen = ('--comparisons', 'families', 'robustness', '--tasks', 'shapes-pixels', '--seeds', '1')
     status, out, err = run(learning.main, 'run', *options(results, *chosen))
     assert status == 0, err
+    assert loaded == ['shapes-pixels']
     records = [json.loads(line) for line in results.read_text().splitlines()]
     phases = [r['run']['phase'] for r in records]
     # two rates and inits of two networks; one pace; the best three of both; one seed of two
