@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from backbone import PASSES, import_networks
 from measure import Call, clock, compare, nbytes
-from options import Input, make_parser, parse
+from options import make_parser, parse
 from report import Report, against_cells, header, number, progress, table, time_cells
 
 from sparx_mm.analysis.peers import PEERS
@@ -188,11 +188,8 @@ def detector_rows(detectors, images, training, args):
 @user_errors()
 def main():
     parser = make_parser('Time Mask R-CNN on SparX-Mamba-T and on Swin-T', False)
-    parser.set_defaults(repeats=5)
+    parser.set_defaults(repeats=5, size=SIZES, dtype=['float32'])
     args = parse(parser)
-    if not args.size:
-        batches = args.batch or [1]
-        args.inputs = [Input(*size, n, torch.float32) for size in SIZES for n in batches]
     if any(images.dtype != torch.float32 for images in args.inputs):
         raise UserError('--dtype: detectors are timed in float32 alone')
     # for the torchvision that mmdet imports

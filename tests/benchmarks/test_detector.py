@@ -42,9 +42,10 @@ def test_both_are_timed_by_parts(run, narrow):
 def test_mistakes_end_in_one_line(run, monkeypatch):
     import detector
 
-    status, out, err = run(detector.main, *QUICK, '--dtype', 'bfloat16')
-    assert status == 1 and not out
-    assert err.splitlines()[-1] == 'error: --dtype: detectors are timed in float32 alone'
+    for options in (QUICK, ('--device', 'cpu')):
+        status, out, err = run(detector.main, *options, '--dtype', 'bfloat16')
+        assert status == 1 and not out
+        assert err.splitlines()[-1] == 'error: --dtype: detectors are timed in float32 alone'
     monkeypatch.setitem(sys.modules, 'mmdet.registry', None)
     status, out, err = run(detector.main, *QUICK)
     assert status == 1 and not out
