@@ -20,7 +20,7 @@ from backbone import PASSES, check_sizes, import_networks
 from options import make_parser, parse
 from report import Report, machine, number, progress, ratio, table
 
-from sparx_mm.errors import user_errors
+from sparx_mm.errors import UserError, user_errors
 
 TINY, SWIN = 'SparX-Mamba-T', 'mmdet Swin-T'
 WAYS = {
@@ -145,9 +145,11 @@ def compile_rows(images, training, args, cases=CASES):
 @user_errors()
 def main():
     parser = make_parser('Time what torch.compile costs and saves', False)
-    parser.set_defaults(size=[(224, 224)], threads=1, dtype=['float32'])
+    parser.set_defaults(size=[(224, 224)], threads=1, dtype=['float32'], device='cpu')
     args = parse(parser)
     check_sizes(args)
+    if args.device.type != 'cpu':
+        raise UserError(f'--device {args.device}: the time of a CPU is measured; leave it out')
     report = Report(args.output)
     has_swin = import_networks().build_peer('tiny', SWIN, torch.device('cpu'))[0] is not None
     cases = [case for case in CASES if has_swin or case[0] != SWIN]

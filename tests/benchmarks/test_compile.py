@@ -1,5 +1,7 @@
 """The table of compile times, whose ratios are to the first row."""
 
+import torch
+
 
 def test_the_table(run, monkeypatch):
     import compile as program
@@ -14,6 +16,15 @@ def test_the_table(run, monkeypatch):
         '| SparX-Mamba-T | whole | 100 | 80.0 | 1.00x | 200 | 150 | 0.75x |',
         '| SparX-Mamba-T | --compile | 40.0 | 30.0 | 0.40x | 200 | 160 | 0.80x |',
     ]
+
+
+def test_a_gpu_is_refused(run, monkeypatch):
+    import compile as program
+
+    monkeypatch.setattr('options.find_device', lambda name: torch.device(name or 'cuda', 0))
+    status, out, err = run(program.main, '--device', 'cuda')
+    assert status == 1 and not out
+    assert err == 'error: --device cuda:0: the time of a CPU is measured; leave it out\n'
 
 
 def test_a_network_is_measured(small, monkeypatch):
