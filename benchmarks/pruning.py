@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import drawn_patches
 import torch
-from options import make_parser, parse
+from options import make_parser, parse, positive
 from report import Report, machine, number, progress, ratio, table
 
 from sparx_mm import PlainMamba
@@ -175,9 +175,13 @@ def parse_options():
         default=Path('work_dirs/pruning/drawn_patches.pth'),
         help='file of the small network; trained and written if it is not there',
     )
-    parser.add_argument('--steps', type=int, default=600, help='of its training')
-    parser.add_argument('--train', type=int, default=1500, help='images that it is trained on')
+    parser.add_argument('--steps', type=positive, default=600, help='of its training')
+    parser.add_argument('--train', type=positive, default=1500, help='images that it is trained on')
     args = parse(parser)
+    if args.batch or args.dtype != ['float32']:
+        raise UserError('one image is timed, in float32: leave out --batch and --dtype')
+    if args.train < 5:
+        raise UserError(f'--train {args.train} are too few: a fifth as many are judged; give 5')
     if args.threads != 1 or args.device.type != 'cpu':
         raise UserError('the time of a thread is measured: leave out --threads and --device')
     return args

@@ -43,6 +43,16 @@ def test_the_tables(pruning, run, tmp_path, monkeypatch):
     assert all(value.equal(after[name]) for name, value in before.items())
 
 
-def test_the_time_is_that_of_one_thread(pruning, run):
-    status, _, err = run(pruning.main, '--threads', 2)
-    assert status and 'the time of a thread is measured' in err
+@pytest.mark.parametrize(
+    'args,message',
+    [
+        (['--threads', 2], 'the time of a thread is measured'),
+        (['--batch', 2], 'one image is timed, in float32: leave out --batch and --dtype'),
+        (['--dtype', 'bfloat16'], 'one image is timed, in float32'),
+        (['--steps', 0], "--steps: '0' is not 1, 2, 3"),
+        (['--train', 4], '--train 4 are too few'),
+    ],
+)
+def test_mistakes_end_in_one_line(pruning, run, args, message):
+    status, out, err = run(pruning.main, *args)
+    assert status and not out and message in err and len(err.splitlines()) == 1
