@@ -236,7 +236,8 @@ def main():
         for size, names in groups.items():
             family, missing = build_family(networks, names, dtypes, args.device)
             peers = [name for name in family if is_peer(networks, name)]
-            against = next(iter(peers), next(iter(family), None))
+            # the first, but a Swin before others
+            against = min(peers or family, key=lambda name: 'mmdet Swin' not in name, default=None)
             title = f'{size}, ' if size else ''
             missing = missing_peers(missing).strip()
             if missing or args.networks:

@@ -237,13 +237,17 @@ def sweeps(out):
 def test_any_networks_over_sizes_and_batches(backbone, run, tmp_path):
     import family
 
-    path, names = tmp_path / 'new' / 'plot.svg', ('VMamba tiny', 'mmdet Swin-T')
+    path = tmp_path / 'new' / 'plot.svg'
+    names = ('mmpretrain ConvNeXt-T', 'VMamba tiny', 'mmdet Swin-T')
     options = ('--device', 'cpu', '--repeats', '1', '--threads', '1', '--plot', path)
     options = (*options, '--networks', *names, '--batch', '2', '3')
     status, out, err = run(family.main, *options, '--size', '32', '48')
     assert status == 0, err
     assert 'The ratios are over mmdet Swin-T.' in out
-    assert [row[0] for row in rows(out[: out.index(', all\n')])] == 8 * list(names)
+    cells = rows(out[: out.index(', all\n')])
+    assert [row[0] for row in cells] == 8 * list(names)
+    # not over the peer that comes first
+    assert [row[-2] for row in cells[2::3]] == 8 * ['1.00x']
     inputs = [f'{n}x{n}, batch {b}, float32' for n in (32, 48) for b in (2, 3)]
     assert [row[0] for row in sweeps(out)] == 4 * inputs
     assert all(float(cell) > 0 for row in sweeps(out) for cell in row[1:])
