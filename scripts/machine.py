@@ -43,7 +43,9 @@ def base_python():
 
 
 def check_build_tools():
-    """Exit if something is missing that only the user can install."""
+    """Exit if something is missing that only the user can install, or this is not Linux."""
+    if sys.platform != 'linux':
+        fail(f'this machine runs {sys.platform}, and set-up needs Linux: see docs/install.md')
     python = 'python{}.{}'.format(*sys.version_info)
     header = Path(sysconfig.get_path('include'), 'Python.h')
     # name, whether it is there, its package on Debian, its package on Fedora

@@ -105,6 +105,11 @@ def test_all_that_is_missing_is_in_one_line(machine):
     assert f'"dnf install gcc-c++ {python}-devel {python}-libs"' in line
 
 
+def test_another_system(machine):
+    line = error_of(check('sys.platform = "darwin"'))
+    assert 'this machine runs darwin, and set-up needs Linux' in line
+
+
 @pytest.mark.parametrize('version', [(3, 9, 18), (3, 13, 0)])
 def test_wrong_python(version, machine, monkeypatch):
     code = f'sys.version_info = {version}'
