@@ -16,7 +16,7 @@ from backbone import PASSES, check_sizes, import_networks
 from measure import Call, compare, memory_limit, out_of_memory_as_none
 from options import make_parser, parse
 from peers import Form
-from plot import draw, rate
+from plot import check_picture, draw, rate
 from report import (
     Report,
     against_cells,
@@ -159,6 +159,9 @@ def parse_options():
     args.arch = args.arch or ['tiny']
     if args.plot and len(args.arch) > 1:
         raise UserError(f'--plot draws the networks of one --arch, got {" ".join(args.arch)}')
+    if args.plot:
+        # before hours of timing
+        check_picture(args.plot)
     return args
 
 

@@ -4,6 +4,8 @@ from backbone import PASSES
 from options import short
 from report import mebibytes
 
+from sparx_mm.errors import UserError
+
 
 def rate(images, sample):
     """Return the images per second of a sample.
@@ -15,13 +17,27 @@ def rate(images, sample):
     return images.batch / sample.minimum * 1e3
 
 
+def check_picture(path):
+    """Raise UserError if no picture can be written to a path."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    kinds = sorted(FigureCanvasBase.get_supported_filetypes())
+    if path.suffix[1:].lower() not in kinds:
+        raise UserError(f'--plot {path}: the name must end in one of .{", .".join(kinds)}')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open('a').close()
+    except OSError as error:
+        raise UserError(f'--plot {path} cannot be written ({error.strerror})') from error
+
+
 def draw(passes, path):
     """Draw time and memory over the size of the images; over the batch if there is one size.
 
     Args:
         passes (dict[bool, dict[Input, dict[str, Sample or None]]]): Samples by pass,
             input and network; None where memory did not suffice.
-        path (Path): File to write, of a format that its ending names.
+        path (Path): File to write, which `check_picture` has passed.
     """
     from matplotlib.figure import Figure
 
@@ -36,7 +52,6 @@ def draw(passes, path):
             axes.set(title=PASSES[training], ylabel=label)
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc='outside lower center', ncols=4, fontsize='small')
-    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 
 

@@ -308,6 +308,8 @@ def test_a_cpu_refuses_more_than_its_free_memory(monkeypatch):
         (['--networks', 'VMamba tiny', '--arch', 'tiny'], 'leave --arch out'),
         (['--arch', 'tiny', 'base', '--plot', 'a.png'], 'one --arch, got tiny base'),
         (['--batch', '1', '0'], "'0' is not 1, 2, 3"),
+        (['--plot', 'a.tables'], '--plot a.tables: the name must end in one of .'),
+        (['--plot', '/dev/null/a.png'], '--plot /dev/null/a.png cannot be written ('),
     ],
 )
 def test_mistakes_in_the_choice_of_networks(backbone, run, args, message):
