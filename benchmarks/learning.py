@@ -241,13 +241,14 @@ def main():
     # CPU time is that of one thread
     torch.set_num_threads(1)
     if args.command == 'report':
-        records = store.read(args.results)
+        records = plan.without_stale(store.read(args.results))
         if not any(run.phase == 'result' for run in records):
             raise UserError(f'--results {args.results} has no results: start with run')
         Report(args.output).add(page.write_page(records, args.output, args.pictures))
         return
     jobs, budget = choose_jobs(args)
-    results = store.Store(args.results) if args.command == 'run' else None
+    is_run = args.command == 'run'
+    results = store.Store(args.results, plan.without_stale) if is_run else None
 
     @functools.cache
     def load_once(task, images):

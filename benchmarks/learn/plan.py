@@ -248,6 +248,28 @@ def start_of(run, budget, records):
     return runs[run.seed if run.phase == 'result' else 0]
 
 
+def without_stale(records):
+    """Leave out runs that started from another backbone than they would start from now.
+
+    Its rate or initial weights are what changes when its finalists are finished. Runs of the first
+    round stay, because they only narrow the choice.
+
+    Args:
+        records (dict[Run, dict]): Finished runs.
+
+    Returns:
+        dict[Run, dict]: Those that count.
+    """
+    return {run: one for run, one in records.items() if not _is_stale(run, one, records)}
+
+
+def _is_stale(run, record, records):
+    first = pretraining(Job(*run[:3]), Budget(run.iterations, 1, run.parameters, run.images))
+    if first is None or run.phase == 'choice' or 'start' not in record:
+        return False
+    return any([now.rate, now.init] != record['start'] for now in results(*first, records))
+
+
 def pace_of(job, budget):
     """Return the run that measures what an iteration of a job takes beside one of ``PACER``.
 

@@ -82,13 +82,15 @@ class Store:
 
     Args:
         path (Path): File of results.
+        select (Callable, optional): Function that leaves out of results by run those that do not
+            count. Default: all count.
 
     Raises:
         UserError: If it cannot be written.
     """
 
-    def __init__(self, path):
-        self.path = Path(path)
+    def __init__(self, path, select=dict):
+        self.path, self._select = Path(path), select
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.open('a').close()
@@ -97,8 +99,8 @@ class Store:
             raise UserError(f'--results {path} cannot be written ({error.strerror})') from error
 
     def read(self):
-        """Read the runs that all processes have finished, see `read`."""
-        return read(self.path)
+        """Read the runs that all processes have finished and that count, see `read`."""
+        return self._select(read(self.path))
 
     def weights(self, run):
         """Name the file of the backbone that a run has trained.

@@ -55,16 +55,14 @@ def remaining(jobs, budget, records):
     return len(done), number, OVERHEAD * seconds
 
 
-def _recipe_of(run, budget, store):
-    records = store.read()
-    start = start_of(run, budget, records)
+def _recipe_of(run, start, budget, store):
     file = store.weights(start) if start else None
     if file and not file.exists():
         raise UserError(
             f'{file} of a finished run is gone: delete the line of that run in {store.path}, '
             'or name another file with --results'
         )
-    iterations = iterations_of(run, budget, records)
+    iterations = iterations_of(run, budget, store.read())
     return Recipe(run.rate, iterations, run.seed, run.init, CONDITIONS[run.condition], file)
 
 
@@ -105,10 +103,12 @@ def work(jobs, budget, store, fitted, load, about, say):
 
 
 def _train(run, network, data, budget, store):
-    recipe, measurements = _recipe_of(run, budget, store), None
+    start, measurements = start_of(run, budget, store.read()), None
+    recipe = _recipe_of(run, start, budget, store)
     if run.phase in ('choice', 'finalist'):
         # nothing but the end is read
         data, measurements = data.hold_out(CHOICE_SEED), 1
     is_start = (run.task, run.condition, run.phase) == (PRETRAINING, BASE, 'result')
     keep = store.weights(run) if is_start else None
-    return train(network.config, data, recipe, keep, measurements)
+    result = train(network.config, data, recipe, keep, measurements)
+    return dict(result, start=[start.rate, start.init]) if start else result

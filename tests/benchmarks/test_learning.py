@@ -234,6 +234,25 @@ def test_what_is_pretrained_starts_from_a_run_of_its_seed(learning, run, tmp_pat
     assert len(files) == 2 and {one.name for one in starts if one} == files
     status, out, err = run(learning.main, 'report', '--results', results)
     assert '| plain | pretrained | 0.00' in out and '| not told apart |' in out
+    # the other initial weights would be chosen for what it starts from
+    (init,) = {r.init for r in runs if r.task == 'shapes-objects' and r.phase == 'result'}
+    lines = [json.loads(line) for line in results.read_text().splitlines()]
+    for one in lines:
+        if one['run']['task'] == 'shapes-objects' and one['run']['phase'] == 'finalist':
+            one['curve'][-1][3] = float(one['run']['init'] != init)
+    results.write_text(''.join(f'{json.dumps(one)}\n' for one in lines))
+    status, out, err = run(learning.main, 'report', '--results', results)
+    assert '| plain | pretrained |' not in out
+    status, out, err = run(learning.main, 'run', *options(results, *chosen))
+    assert status == 0, err
+    again = [json.loads(line) for line in results.read_text().splitlines()][len(lines) :]
+    bases = [one for one in again if one['run']['condition'] == 'float32']
+    from_them = [one for one in again if one not in bases]
+    assert [one['run']['phase'] for one in bases] == ['result'] * 2
+    assert [one['run']['phase'] for one in from_them] == ['finalist', 'result', 'result']
+    start = [bases[0]['run'][key] for key in ('rate', 'init')]
+    assert start[1] != init and all(one['start'] == start for one in from_them)
+    files = {one.name for one in (tmp_path / 'r_weights').iterdir()}
     # what a run starts from is gone
     kept = [line for line in results.read_text().splitlines() if '"pretrained"' not in line]
     results.write_text('\n'.join(kept) + '\n')
