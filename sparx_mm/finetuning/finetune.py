@@ -152,8 +152,8 @@ def _begin(request, wishes, model, weights, work_dir, place, options) -> None:
         print(f'data: {note}')
     name, base = find_model(request.task, model, facts.masks)
     cfg = Config.fromfile(base)
-    start, pretrained = use_weights(cfg, weights, request.task)
-    choices = choose(request.task, facts.num_trained, facts.size, name, pretrained, wishes)
+    start = use_weights(cfg, weights, request.task)
+    choices = choose(request.task, facts.num_trained, facts.size, name, wishes)
     cfg = make_config(cfg, request.task, name, facts, choices, request.seed)
     cfg.work_dir = osp.abspath(osp.join(work_dir, TRAINING))
     merge_options(cfg, options)
@@ -192,7 +192,7 @@ def _describe(
         f'model: {name} for {request.task}, from {start}',
         f'device: {place}',
         f'chosen: {choices.epochs} epochs, batches of {choices.batch_size}, learning rate '
-        f'{choices.lr:g}, images of {choices.size} pixels, layer decay {choices.layer_decay:g}',
+        f'{choices.lr:g}, images of {choices.size} pixels',
     ]
 
 

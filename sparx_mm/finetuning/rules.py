@@ -10,8 +10,6 @@ from ..errors import UserError
 
 # epochs: so many over the root of the number of training images, within limits
 EPOCHS, MIN_EPOCHS, MAX_EPOCHS = 1000, 12, 100
-# for fewer training images than these, the rate of a layer is that of the next one times this
-LAYER_DECAY, LAYER_DECAY_IMAGES = 0.9, 10_000
 # learning rate for a batch of so many images; it goes with the root of the batch
 RATE, RATE_BATCH = 1e-4, 16
 # an epoch has so many steps or more, if the set is large enough
@@ -56,7 +54,6 @@ class Choices(NamedTuple):
         epochs (int): Number of epochs.
         batch_size (int): Images of a batch.
         lr (float): Learning rate.
-        layer_decay (float): Rate of a layer over that of the next one.
         workers (int): Processes that load data.
     """
 
@@ -64,7 +61,6 @@ class Choices(NamedTuple):
     epochs: int
     batch_size: int
     lr: float
-    layer_decay: float
     workers: int
 
 
@@ -84,9 +80,7 @@ class Wishes(NamedTuple):
     lr: float | None = None
 
 
-def choose(
-    task: str, num_images: int, short_side: int, model: str, pretrained: bool, wishes: Wishes
-) -> Choices:
+def choose(task: str, num_images: int, short_side: int, model: str, wishes: Wishes) -> Choices:
     """Choose the settings of a run.
 
     Args:
@@ -94,7 +88,6 @@ def choose(
         num_images (int): Number of training images.
         short_side (int): Median of the shorter sides of the images, in pixels.
         model (str): Name of the model, such as ``'mask_rcnn_sparx_t'``.
-        pretrained (bool): True if it starts from weights.
         wishes (Wishes): What the user has chosen.
 
     Returns:
@@ -106,15 +99,12 @@ def choose(
     _check(wishes, task, num_images)
     size = wishes.size or choose_size(task, short_side)
     batch_size = wishes.batch_size or choose_batch_size(task, num_images, size, model)
-    # without weights there is nothing to spare in the lower layers
-    decays = pretrained and num_images < LAYER_DECAY_IMAGES
     return Choices(
         size=size,
         epochs=wishes.epochs or choose_epochs(num_images),
         batch_size=batch_size,
         # two digits, because they are read
         lr=wishes.lr or float(f'{RATE * math.sqrt(batch_size / RATE_BATCH):.1e}'),
-        layer_decay=LAYER_DECAY if decays else 1.0,
         # on a CPU they compete with the training, and a run without them resumes exactly
         workers=0 if get_device() == 'cpu' else 4,
     )

@@ -180,9 +180,7 @@ def _schedule(cfg: Config, choices: Choices, steps: int, metric: str) -> None:
         dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=warmup),
         dict(type='CosineAnnealingLR', T_max=epochs, by_epoch=True, convert_to_iter_based=True),
     ]
-    wrapper = cfg.optim_wrapper
-    wrapper.optimizer.lr = choices.lr
-    wrapper.paramwise_cfg.layer_decay_rate = choices.layer_decay
+    cfg.optim_wrapper.optimizer.lr = choices.lr
     cfg.auto_scale_lr = dict(enable=False, base_batch_size=choices.batch_size)
     hooks = cfg.default_hooks
     hooks.logger = dict(type='LoggerHook', interval=min(MAX_LOG_INTERVAL, steps))

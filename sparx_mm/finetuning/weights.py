@@ -26,7 +26,7 @@ _FAN_IN_BACKBONES = ('SparXMamba', 'SparXSwin', 'VMamba')
 _CLASSES = 'head.fc.'
 
 
-def use_weights(cfg: Config, weights: str | None, task: str) -> tuple[str, bool]:
+def use_weights(cfg: Config, weights: str | None, task: str) -> str:
     """Change a config to start from weights.
 
     Args:
@@ -37,8 +37,7 @@ def use_weights(cfg: Config, weights: str | None, task: str) -> tuple[str, bool]
         task (str): The task.
 
     Returns:
-        tuple[str, bool]: What the model starts from, for the user, and False if that is
-        nothing.
+        str: What the model starts from, for the user.
 
     Raises:
         UserError: If the file is missing or holds no backbone of ours.
@@ -53,7 +52,7 @@ def use_weights(cfg: Config, weights: str | None, task: str) -> tuple[str, bool]
         if backbone.type.rpartition('.')[2] in _FAN_IN_BACKBONES:
             backbone.init_cfg = dict(FAN_IN)
         reason = '' if weights else ', because none were released for this backbone'
-        return f'random weights{reason}', False
+        return f'random weights{reason}'
     check_checkpoint(weights, '--weights', 'give a file, or --weights none for random weights')
     if '://' not in weights:
         # the config may be used from another folder
@@ -67,7 +66,7 @@ def use_weights(cfg: Config, weights: str | None, task: str) -> tuple[str, bool]
         whole = whole and not any(name.startswith(_CLASSES) for name in tensors)
     if whole:
         cfg.load_from = weights
-        return f'{weights} (what fits of the whole model; the log names what stays new)', True
+        return f'{weights} (what fits of the whole model; the log names what stays new)'
     if not families:
         raise UserError(
             f'--weights {weights} holds no backbone of SparX, VMamba, VSSD, GroupMamba, PlainMamba, '
@@ -78,7 +77,7 @@ def use_weights(cfg: Config, weights: str | None, task: str) -> tuple[str, bool]
     backbone.init_cfg = dict(type=kind, checkpoint=weights)
     if prefix:
         backbone.init_cfg['prefix'] = prefix
-    return f'{weights} (the backbone; all heads are new)', True
+    return f'{weights} (the backbone; all heads are new)'
 
 
 def _is_classifier(tensors: Mapping, families: Mapping[str, KeyMap | None]) -> bool:

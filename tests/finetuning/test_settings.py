@@ -18,7 +18,7 @@ def make():
         sets = {split: dict(type='Own', ann_file=f'{split}.json') for split in ('train', 'val')}
         names = [f'class {i}' for i in range(count)]
         facts = Facts('own', names, [], dict(train=100, val=9), trained, masks, 300, sets, [])
-        choices = Choices(64, 30, 4, 1e-4, 0.8, 0)
+        choices = Choices(64, 30, 4, 1e-4, 0)
         return make_config(Config.fromfile(path), task, name, facts, choices, 7)
 
     return make
@@ -42,7 +42,6 @@ def test_epochs_rates_and_checkpoints(make, task):
     # a tenth of 30 epochs of 10 steps, by the images that are trained
     assert (warmup.end, cosine.T_max) == (30, 30)
     assert cfg.optim_wrapper.optimizer.lr == 1e-4
-    assert cfg.optim_wrapper.paramwise_cfg.layer_decay_rate == 0.8
     hook = cfg.default_hooks.checkpoint
     assert (hook.interval, hook.by_epoch) == (3, True) and hook.save_best != 'auto'
     assert cfg.default_hooks.logger.interval == 10
