@@ -240,6 +240,8 @@ def orders_table(images, args, bandwidth):
                 both = {orders: form, f'permuted {orders}': copies}
                 check_small(both, dim, images.dtype, args.device, orders, state)
                 check_full({f'permuted {orders}': copies}, inputs, dy, form.run)
+            cross = {'cross': ORDER_FORMS['cross']}
+            check_small(cross, dim, images.dtype, args.device, state=state)
             for backward in PASSES:
                 times = time_forms(ORDER_FORMS, inputs, dy, backward, args.repeats)
                 moved = fused_bytes(inputs, dy, backward)

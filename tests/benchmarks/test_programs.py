@@ -3,6 +3,7 @@
 import math
 import re
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -71,6 +72,21 @@ def test_scan(scan, run, tmp_path, device):
     assert all(float(row[3]) > 0 for row in cells[:30])
     # peak memory; of the sum of the stages there is none
     assert all(float(row[7]) > 0 and len(row) == 10 for row in cells[:24])
+
+
+def test_all_orders_are_checked_with_each_number_of_states(scan, monkeypatch):
+    from agreement import Disagreement
+    from options import Input
+    from peers import Form
+
+    def wrong(x, dt_B_C, weight, bias, A, D):
+        return ss2d(x, dt_B_C, weight, bias, A, D) * (1 if A.shape[2] == 1 else 1.1)
+
+    monkeypatch.setitem(scan.ORDER_FORMS, 'cross', Form(wrong))
+    monkeypatch.setattr(scan, 'time_forms', lambda *args: {})
+    args = SimpleNamespace(device=torch.device('cpu'), repeats=1)
+    with pytest.raises(Disagreement, match='cross with 16 channels in float32: off by'):
+        scan.orders_table(Input(34, 34, 1, torch.float32), args, 1e9)
 
 
 def wrong_gradient(*inputs):
