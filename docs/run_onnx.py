@@ -15,7 +15,7 @@ def letterbox(image, facts):
     """Fit an image into the network's size, and normalise it."""
     height, width = json.loads(facts['size'])
     scale = min(height / image.shape[0], width / image.shape[1])
-    h, w = (round(side * scale) for side in image.shape[:2])
+    h, w = (max(round(side * scale), 1) for side in image.shape[:2])
     pixels = cv2.resize(image, (w, h))
     if facts['channels'] == 'RGB':
         pixels = pixels[..., ::-1]

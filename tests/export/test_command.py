@@ -292,6 +292,15 @@ def test_the_example_draws_without_torch(kind, request, images, tmp_path):
     assert (before != after).any()
 
 
+def test_the_example_keeps_a_thin_image():
+    import run_onnx
+
+    facts = dict(size='[32, 64]', channels='BGR', mean='[0, 0, 0]', std='[1, 1, 1]')
+    given, sizes, _ = run_onnx.letterbox(np.full((1, 400, 3), 9, np.uint8), facts)
+    assert sizes.tolist() == [[1, 64]]
+    assert (given[0, :, 0] == 9).all()
+
+
 def test_the_example_draws_one_channel():
     import run_onnx
 
