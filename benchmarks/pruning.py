@@ -19,6 +19,7 @@ from report import Report, machine, number, progress, ratio, table
 from sparx_mm import PlainMamba
 from sparx_mm.analysis import count_complexity
 from sparx_mm.backbones.token_pruning import mix_kept
+from sparx_mm.checkpoint_io import load_checkpoint, save_checkpoint
 from sparx_mm.errors import UserError, user_errors
 from sparx_mm.layers import KeptTokens
 
@@ -124,12 +125,17 @@ def train_or_load(args):
     torch.manual_seed(0)
     model = drawn_patches.PatchNamer()
     if args.weights.exists():
-        model.load_state_dict(torch.load(args.weights, weights_only=True))
+        weights = load_checkpoint(str(args.weights), 'cpu')['state_dict']
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise UserError(
+                f'--weights {args.weights} is of another network: name another file, or remove it'
+            ) from error
         return model.eval(), val
     progress(f'{args.weights} is not there: training for {args.steps} steps')
     drawn_patches.train(model, *drawn_patches.draw(args.train, 0), args.steps)
-    args.weights.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(model.state_dict(), args.weights)
+    save_checkpoint(model.state_dict(), str(args.weights))
     return model, val
 
 

@@ -11,6 +11,8 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
+from sparx_mm.checkpoint_io import save_checkpoint
+
 from .comparisons import INITS, Condition
 from .data import Batches
 from .detection import Detector
@@ -233,8 +235,7 @@ def train(config, data, recipe, keep=None, measurements=None):
             curve.append([done, *(round(value, 5) for value in row)])
             losses = []
     if keep:
-        keep.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(trainer.model.backbone.state_dict(), keep)
+        save_checkpoint(trainer.model.backbone.state_dict(), str(keep))
     return dict(curve=curve, finite=True)
 
 

@@ -43,6 +43,15 @@ def test_the_tables(pruning, run, tmp_path, monkeypatch):
     assert all(value.equal(after[name]) for name, value in before.items())
 
 
+def test_weights_that_do_not_fit_end_in_one_line(pruning, run, tmp_path):
+    weights = tmp_path / 'weights.pth'
+    weights.write_bytes(b'damaged')
+    for message in 'weights.pth', 'weights.pth is of another network':
+        status, out, err = run(pruning.main, '--size', 64, '--train', 8, '--weights', weights)
+        assert status and message in err.splitlines()[-1] and 'Traceback' not in err
+        torch.save({'layer.weight': torch.ones(1)}, weights)
+
+
 @pytest.mark.parametrize(
     'args,message',
     [
