@@ -79,15 +79,18 @@ def read_class_folders(folder: str, classes: Sequence[str] | None = None) -> Cla
     return ClassFolders(folder, files, labels, names, sides[len(sides) // 2])
 
 
-def find_splits(folder: str) -> tuple[str, str | None]:
+def find_splits(folder: str, classes: Sequence[str] | None = None) -> tuple[str, str | None]:
     """Return the folders for training and validation; None for a set without the latter.
 
     Args:
         folder (str): Folder of the classes, or of ``train`` and ``val`` or ``valid``.
+        classes (Sequence[str], optional): Names of the classes; one may be ``train``.
 
     Raises:
         UserError: If ``train`` and a folder of another name hold folders of the same classes.
     """
+    if TRAIN_FOLDER in (classes or ()):
+        return folder, None
     train, *others = (osp.join(folder, name) for name in (TRAIN_FOLDER, *VAL_FOLDERS))
     if not osp.isdir(train):
         return folder, None
@@ -95,13 +98,14 @@ def find_splits(folder: str) -> tuple[str, str | None]:
     if val:
         return train, val
     # a class may be called train, but not hold two folders that another one holds too
-    classes = set(_list_folders(train))
+    inside = set(_list_folders(train))
     for name in _list_folders(folder):
         other = osp.join(folder, name)
-        if name != TRAIN_FOLDER and len(classes.intersection(_list_folders(other))) > 1:
+        if name != TRAIN_FOLDER and len(inside.intersection(_list_folders(other))) > 1:
             raise UserError(
                 f'{train} and {other} hold folders of the same classes: give them as --images and '
-                f'--val-images, or call the latter {VAL_FOLDERS[0]}'
+                f'--val-images, or call the latter {VAL_FOLDERS[0]}; if they are classes themselves, '
+                'name all with --classes'
             )
     return folder, None
 

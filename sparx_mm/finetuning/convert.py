@@ -189,7 +189,7 @@ def convert_classification(request: Request, folder: str) -> Facts:
     Raises:
         UserError: If they cannot be trained.
     """
-    train, val = class_folders.find_splits(request.images)
+    train, val = class_folders.find_splits(request.images, request.classes)
     found = class_folders.read_class_folders(train, request.classes)
     notes = []
     val = request.val_images or val

@@ -251,6 +251,8 @@ def test_splits_of_other_names_are_no_classes(tmp_path):
         request._replace(images=str(tmp_path / 'vehicles')), str(tmp_path / 'other')
     )
     assert facts.classes == ['bus', 'train']
+    request = request._replace(images=str(tmp_path / 'own'), classes=['train', 'test'])
+    assert prepare_data(request, str(tmp_path / 'named')).classes == ['train', 'test']
 
 
 @pytest.mark.parametrize(
