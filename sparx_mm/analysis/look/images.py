@@ -18,7 +18,7 @@ def find_images(folder: str, num: int, seed: int = 0) -> list[Path]:
     """Choose images of a folder at random, those of folders inside it too.
 
     Args:
-        folder (str): The folder; hidden files are passed over.
+        folder (str): The folder; hidden files and folders in it are passed over.
         num (int): Greatest number of images.
         seed (int): Seed of the choice. Default: 0.
 
@@ -32,8 +32,10 @@ def find_images(folder: str, num: int, seed: int = 0) -> list[Path]:
         raise UserError(f'--images {folder} is no folder')
     paths = sorted(
         path
-        for path in Path(folder).rglob('[!.]*')
-        if path.suffix.lower() in IMAGE_ENDINGS and path.is_file()
+        for path in Path(folder).rglob('*')
+        if path.suffix.lower() in IMAGE_ENDINGS
+        and path.is_file()
+        and not any(part.startswith('.') for part in path.relative_to(folder).parts)
     )
     if not paths:
         raise UserError(

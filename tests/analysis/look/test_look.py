@@ -202,6 +202,8 @@ def test_images_of_a_folder(tmp_path):
     # what macOS leaves beside an image, and what is none
     (tmp_path / '._a.png').write_bytes(b'no image')
     (tmp_path / 'folder.png').mkdir()
+    (tmp_path / '.thumbnails').mkdir()
+    (tmp_path / '.thumbnails/a.png').write_bytes(b'no image')
     paths = find_images(tmp_path, 9)
     assert [path.name for path in paths] == ['a.png', 'b.JPG', 'c.png']
     assert len(find_images(tmp_path, 2)) == 2
