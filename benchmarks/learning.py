@@ -27,7 +27,7 @@ DRAWN = ('shapes-objects', 'shapes-pixels', 'shapes-boxes')
 _CHOICE = 'comparisons networks conditions tasks scale seeds parameters images'
 # options that a command does not read
 UNREAD = dict(
-    plan=['pictures'],
+    plan=['results', 'pictures'],
     run=['output', 'pictures'],
     report=[*_CHOICE.split(), 'coco', 'camvid', 'clothes', 'folder'],
 )

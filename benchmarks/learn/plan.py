@@ -265,9 +265,9 @@ def without_stale(records):
 
 def _is_stale(run, record, records):
     first = pretraining(Job(*run[:3]), Budget(run.iterations, 1, run.parameters, run.images))
-    if first is None or run.phase == 'choice' or 'start' not in record:
+    if first is None or run.phase == 'choice':
         return False
-    return any([now.rate, now.init] != record['start'] for now in results(*first, records))
+    return any([now.rate, now.init] != record.get('start') for now in results(*first, records))
 
 
 def pace_of(job, budget):

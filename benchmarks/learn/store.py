@@ -62,10 +62,10 @@ def read(path):
     """
     records = {}
     try:
-        text = path.read_text(errors='replace') if path.exists() else ''
+        lines = path.read_bytes().splitlines() if path.exists() else []
     except OSError as error:
         raise UserError(f'--results {path} cannot be read ({error.strerror})') from error
-    for line in text.splitlines():
+    for line in lines:
         try:
             record = json.loads(line)
             records[Run(**record.pop('run'))] = record

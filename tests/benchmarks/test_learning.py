@@ -443,6 +443,9 @@ def test_a_damaged_line_is_left_out(finished, tmp_path):
     one.add(first, result)
     with path.open('ab') as file:
         file.write(b'{"run": \xd3\x00}\n')
+        # a byte of a name
+        line = path.read_bytes().splitlines()[0]
+        file.write(line.replace(first.network.encode(), b'Spar\xff') + b'\n')
     one.add(second, result)
     assert one.read() == {first: result, second: result}
 
@@ -799,6 +802,7 @@ def test_clothes(tmp_path):
         ),
         (['run', '--output', 'a.md'], 'run does not read --output: leave it out'),
         (['plan', '--pictures', 'a'], 'plan does not read --pictures: leave it out'),
+        (['plan', '--results', 'a'], 'plan does not read --results: leave it out'),
         (['report', '--tasks', 'camvid'], 'report does not read --tasks: leave it out'),
         (['plan', '--images', '3'], '--images 3 are too few: give 4 or more'),
         (['run', '--tasks', 'camvid'], '--camvid is not given'),
