@@ -26,7 +26,10 @@ def check_picture(path):
         raise UserError(f'--plot {path}: the name must end in one of .{", .".join(kinds)}')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        is_new = not path.exists()
         path.open('a').close()
+        if is_new:
+            path.unlink()
     except OSError as error:
         raise UserError(f'--plot {path} cannot be written ({error.strerror})') from error
 
