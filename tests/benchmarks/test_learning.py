@@ -54,8 +54,8 @@ def learning(monkeypatch):
     return learning
 
 
-def options(results, *more):
-    small = dict(images=4, parameters=20_000, scale=0.003, results=results)
+def options(*more):
+    small = dict(images=4, parameters=20_000, scale=0.003)
     return [text for key, value in small.items() for text in (f'--{key}', value)] + [*more]
 
 
@@ -129,17 +129,15 @@ def test_every_row_builds_and_grows():
             assert count < networks.count_parameters(make(3.0)), name
 
 
-def test_a_width_that_does_not_fit_is_refused(learning, run, tmp_path):
-    status, out, err = run(
-        learning.main, 'plan', *options(tmp_path / 'r.jsonl', '--parameters', '100')
-    )
+def test_a_width_that_does_not_fit_is_refused(learning, run):
+    status, out, err = run(learning.main, 'plan', *options('--parameters', '100'))
     assert status == 1 and not out
     assert 'at the nearest width' in err.splitlines()[-1]
 
 
-def test_the_plan_of_a_transfer_has_its_pretraining(learning, run, tmp_path):
+def test_the_plan_of_a_transfer_has_its_pretraining(learning, run):
     chosen = ('--comparisons', 'transfer', '--tasks', 'shapes-pixels', '--seeds', '1')
-    status, out, err = run(learning.main, 'plan', *options(tmp_path / 'r.jsonl', *chosen))
+    status, out, err = run(learning.main, 'plan', *options(*chosen))
     assert status == 0, err
     assert 'shapes-objects, s/iteration | shapes-pixels, s/iteration' in out
     # two rates and two inits of both tasks, two rates from the pretrained weights; the best three
@@ -152,7 +150,7 @@ def test_run_and_report(learning, run, tmp_path, monkeypatch):
     loaded, load = [], learning.tasks.load
     monkeypatch.setattr(learning.tasks, 'load', lambda *a: loaded.append(a[0]) or load(*a))
     chosen = ('--comparisons', 'families', 'robustness', '--tasks', 'shapes-pixels', '--seeds', '1')
-    status, out, err = run(learning.main, 'run', *options(results, *chosen))
+    status, out, err = run(learning.main, 'run', *options('--results', results, *chosen))
     assert status == 0, err
     assert loaded == ['shapes-pixels']
     records = [json.loads(line) for line in results.read_text().splitlines()]
@@ -184,7 +182,7 @@ def test_run_and_report(learning, run, tmp_path, monkeypatch):
         assert record['curve'][-1][1] > 0
     # nothing is left to do
     before = results.read_bytes()
-    status, out, err = run(learning.main, 'run', *options(results, *chosen))
+    status, out, err = run(learning.main, 'run', *options('--results', results, *chosen))
     assert status == 0 and results.read_bytes() == before
     status, out, err = run(
         learning.main, 'report', '--results', results, '--output', page, '--pictures', tmp_path
@@ -196,12 +194,12 @@ def test_run_and_report(learning, run, tmp_path, monkeypatch):
     assert '](learning_families.png)' in text
     # of other networks of these names
     results.write_text(before.decode().replace('"depths": [1, 1, 1, 1]', '"depths": [1, 1, 2, 1]'))
-    status, out, err = run(learning.main, 'run', *options(results, *chosen))
+    status, out, err = run(learning.main, 'run', *options('--results', results, *chosen))
     assert status == 1
     assert err.splitlines()[-1].startswith('error: --results: ') and 'another connected' in err
     # on other data
     results.write_text(before.decode().replace(f'"data": "{records[0]["data"]}"', '"data": "0"'))
-    status, out, err = run(learning.main, 'run', *options(results, *chosen))
+    status, out, err = run(learning.main, 'run', *options('--results', results, *chosen))
     assert status == 1 and 'on other data of shapes-pixels' in err.splitlines()[-1]
 
 
@@ -219,7 +217,7 @@ def test_what_is_pretrained_starts_from_a_run_of_its_seed(learning, run, tmp_pat
     monkeypatch.setattr(training, 'make_model', record)
     results = tmp_path / 'r.jsonl'
     chosen = ('--comparisons', 'transfer', '--tasks', 'shapes-pixels', '--seeds', '2')
-    status, out, err = run(learning.main, 'run', *options(results, *chosen))
+    status, out, err = run(learning.main, 'run', *options('--results', results, *chosen))
     assert status == 0, err
     runs = store.read(results)
     by_phase = [(r.task, r.condition, r.phase, r.images) for r in runs]
@@ -243,7 +241,7 @@ def test_what_is_pretrained_starts_from_a_run_of_its_seed(learning, run, tmp_pat
     results.write_text(''.join(f'{json.dumps(one)}\n' for one in lines))
     status, out, err = run(learning.main, 'report', '--results', results)
     assert '| plain | pretrained |' not in out
-    status, out, err = run(learning.main, 'run', *options(results, *chosen))
+    status, out, err = run(learning.main, 'run', *options('--results', results, *chosen))
     assert status == 0, err
     again = [json.loads(line) for line in results.read_text().splitlines()][len(lines) :]
     bases = [one for one in again if one['run']['condition'] == 'float32']
@@ -258,7 +256,7 @@ def test_what_is_pretrained_starts_from_a_run_of_its_seed(learning, run, tmp_pat
     results.write_text('\n'.join(kept) + '\n')
     for name in files:
         (tmp_path / 'r_weights' / name).unlink()
-    status, out, err = run(learning.main, 'run', *options(results, *chosen))
+    status, out, err = run(learning.main, 'run', *options('--results', results, *chosen))
     assert status == 1 and 'of a finished run is gone' in err.splitlines()[-1]
 
 

@@ -17,6 +17,8 @@ optim_wrapper = dict(
     # norm_decay_mult reaches every BN, GN, LN and RMSNorm by its class; custom_keys match parts of names.
     paramwise_cfg=dict(
         # Ratio of a layer's learning rate to that of the next layer; 1 gives all layers the same.
+        # A lower one spares the lower layers of a trained backbone:
+        #   optim_wrapper.paramwise_cfg.layer_decay_rate=0.8
         layer_decay_rate=1.0,
         norm_decay_mult=0.0,
         custom_keys={
