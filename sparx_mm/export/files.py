@@ -175,8 +175,7 @@ def _write_onnx(network, form, path, samples, precision, scan):
     source = f'{os.path.splitext(path)[0]}.tmp.onnx'
     onnx.save(model, source)
     try:
-        # not by convert_model, which reports its use from a forked process that may crash
-        converted = openvino.Core().read_model(source)
+        converted = openvino.convert_model(source)
         for name, text in as_text(facts).items():
             converted.set_rt_info(text, ['sparx_mm', name])
         openvino.save_model(converted, path, compress_to_fp16=precision == 'float16')
