@@ -55,14 +55,13 @@ def remaining(jobs, budget, records):
     return len(done), number, OVERHEAD * seconds
 
 
-def _recipe_of(run, start, budget, store):
+def _recipe_of(run, start, iterations, store):
     file = store.weights(start) if start else None
     if file and not file.exists():
         raise UserError(
             f'{file} of a finished run is gone: delete the line of that run in {store.path}, '
             'or name another file with --results'
         )
-    iterations = iterations_of(run, budget, store.read())
     return Recipe(run.rate, iterations, run.seed, run.init, CONDITIONS[run.condition], file)
 
 
@@ -103,8 +102,9 @@ def work(jobs, budget, store, fitted, load, about, say):
 
 
 def _train(run, network, data, budget, store):
-    start, measurements = start_of(run, budget, store.read()), None
-    recipe = _recipe_of(run, start, budget, store)
+    records, measurements = store.read(), None
+    start = start_of(run, budget, records)
+    recipe = _recipe_of(run, start, iterations_of(run, budget, records), store)
     if run.phase in ('choice', 'finalist'):
         # nothing but the end is read
         data, measurements = data.hold_out(CHOICE_SEED), 1
